@@ -1,0 +1,81 @@
+# Every verb of the project; `make help` lists them. Needs Python 3.11 or newer with pip, and git.
+#
+#   make install TORCH_INDEX=https://download.pytorch.org/whl/cu130     with CUDA
+#   make install PYTHON=python3.13                                      with that interpreter
+#
+# A changed choice takes effect in a new environment: remove .venv first.
+
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TEST_WORKERS ?= 2
+
+# The first that runs, is new enough and has pip (a version manager's shim may be there and fail).
+PYTHON ?= $(shell for python in python3.11 python3 python3.13 python3.12; do \
+	if "$$python" -c 'import sys, pip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; \
+	then echo "$$python"; break; fi; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: install demo serve test lint fmt bench clean help
+
+help: ## what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r verb does; do printf '  make %-9s %s\n' "$$verb" "$$does"; done
+
+install: $(VENV)/.seedpoint ## the service into .venv, with PyTorch for the CPU
+
+demo: $(VENV)/.seedpoint ## start the service, issue a checkpoint, show its statistics
+	@$(BIN)/python examples/demo.py
+
+serve: $(VENV)/.seedpoint ## the service on http://127.0.0.1:8000, its store in .seedpoint
+	@$(BIN)/seedpoint serve
+
+test: $(VENV)/.test ## every test
+	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS)
+
+lint: $(VENV)/.lint ## style, types, imports, Dockerfile and compose file
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	@if [ -x $(BIN)/hadolint ]; then echo $(BIN)/hadolint Dockerfile; $(BIN)/hadolint Dockerfile; \
+		else echo 'hadolint has no wheel for this machine: Dockerfile left unchecked'; fi
+	@if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi
+
+fmt: $(VENV)/.lint ## rewrite the code in the one style
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.seedpoint ## the benchmarks
+	$(BIN)/python -m benchmarks
+
+clean: ## remove what building and testing left (neither .venv nor the store)
+	rm -rf build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -exec rm -rf {} +
+
+# A stamp is written when its step is done: a failed install is tried again, a done one is not.
+
+$(VENV)/.created:
+	@[ -n "$(PYTHON)" ] || { echo 'Seedpoint needs Python 3.11 or newer with pip' >&2; exit 1; }
+	$(PYTHON) -m venv --without-pip $(VENV)
+	@touch $@
+
+# Before the rest, so that none of it brings PyTorch's CUDA build, which is 5 GB; and alone, so that
+# nothing else is looked for at its index.
+$(VENV)/.torch: $(VENV)/.created
+	$(INSTALL) --no-deps --retries 2 --extra-index-url $(TORCH_INDEX) '$(TORCH)'
+	@touch $@
+
+$(VENV)/.seedpoint: $(VENV)/.torch pyproject.toml
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.seedpoint
+	$(INSTALL) --editable '.[$*]'
+	@touch $@

@@ -1,0 +1,62 @@
+"""The element types a checkpoint can hold, under PyTorch's and safetensors' names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class DType:
+    """One element type.
+
+    `name` is PyTorch's (`bfloat16`), `code` is the safetensors header's (`BF16`).
+    """
+
+    name: str
+    code: str
+    torch: torch.dtype
+    itemsize: int
+
+    @property
+    def is_floating(self) -> bool:
+        return self.torch.is_floating_point
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _dtype(name: str, code: str) -> DType:
+    dtype: torch.dtype = getattr(torch, name)
+    return DType(name, code, dtype, dtype.itemsize)
+
+
+# In the order of the safetensors library's `Dtype` enum, by which it lays out a
+# file (highest first, then by name). tests/test_layout.py checks it against the library.
+DTYPES: tuple[DType, ...] = (
+    _dtype("bool", "BOOL"),
+    _dtype("uint8", "U8"),
+    _dtype("int8", "I8"),
+    _dtype("float8_e5m2", "F8_E5M2"),
+    _dtype("float8_e4m3fn", "F8_E4M3"),
+    _dtype("float8_e8m0fnu", "F8_E8M0"),
+    _dtype("float8_e4m3fnuz", "F8_E4M3FNUZ"),
+    _dtype("float8_e5m2fnuz", "F8_E5M2FNUZ"),
+    _dtype("int16", "I16"),
+    _dtype("uint16", "U16"),
+    _dtype("float16", "F16"),
+    _dtype("bfloat16", "BF16"),
+    _dtype("int32", "I32"),
+    _dtype("uint32", "U32"),
+    _dtype("float32", "F32"),
+    _dtype("complex64", "C64"),
+    _dtype("float64", "F64"),
+    _dtype("int64", "I64"),
+    _dtype("uint64", "U64"),
+)
+
+BY_NAME = {dtype.name: dtype for dtype in DTYPES}
+BY_CODE = {dtype.code: dtype for dtype in DTYPES}
+BY_TORCH = {dtype.torch: dtype for dtype in DTYPES}
+RANK = {dtype.code: rank for rank, dtype in enumerate(DTYPES)}

@@ -1,0 +1,42 @@
+"""What can be wrong with a spec, as values that name their place in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a spec.
+
+    `path` is the dotted place in the document as the caller wrote it
+    (`architecture.layers.2.out_features`; empty for the document itself) and
+    `message` says, in lower case, what is wrong and what would be right.
+    """
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class SpecError(ValueError):
+    """A spec that cannot be issued, with every fault that was found."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(map(str, self.faults)))
+
+    @classmethod
+    def at(cls, path: str, message: str) -> SpecError:
+        """A spec with the single fault `message` at `path`."""
+        return cls([Fault(path, message)])
+
+    def __reduce__(self) -> tuple[type[SpecError], tuple[tuple[Fault, ...]]]:
+        return SpecError, (self.faults,)
+
+
+class PlatformMismatch(RuntimeError):
+    """A platform-bound checkpoint that this host cannot reproduce bit for bit."""

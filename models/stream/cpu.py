@@ -1,0 +1,77 @@
+"""The stream on the CPU: one call fills one contiguous range on the calling thread.
+
+Calls release the GIL, so a caller's threads run at once; how a range is cut into calls
+cannot change a bit. A call of 65536 elements is as fast per element as a larger one, and
+its output stays in cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.stream import kernels
+
+Key = tuple[int, int]
+Values = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
+
+
+def words(out: npt.NDArray[np.uint32], key: Key, draw: int, start: int) -> None:
+    """word(i) for i in [start, start + len(out)) into `out` (uint32).
+
+    Raises ValueError for an `out` that cannot be filled in place, or numbers out of range.
+    """
+    _check(out, (np.dtype(np.uint32),), draw, start)
+    kernels.words(out, key, draw, start)
+
+
+def uniform(out: Values, key: Key, draw: int, start: int, f32: Sequence[float]) -> None:
+    """Elements [start, start + len(out)) of a uniform draw; `f32` is (high - low, low).
+
+    `out` is a contiguous vector of float32, or of uint16 for bfloat16 bit patterns
+    (the float32 value rounded to nearest even). Raises ValueError as `words` does.
+    """
+    _check(out, VALUES, draw, start)
+    width, low = f32
+    kernels.uniform(out, key, draw, start, (float(width), float(low)))
+
+
+def normal(out: Values, key: Key, draw: int, start: int, f32: Sequence[float]) -> None:
+    """Like `uniform`, of a normal draw; `f32` is (std, mean)."""
+    _check(out, VALUES, draw, start)
+    std, mean = f32
+    kernels.normal(out, key, draw, start, (float(std), float(mean)))
+
+
+def trunc_normal(out: Values, key: Key, draw: int, start: int, f32: Sequence[float]) -> None:
+    """Like `uniform`, of a truncated normal; `f32` is (lo, hi - lo, sqrt(2) * std, mean, a, b)."""
+    _check(out, VALUES, draw, start)
+    lo, width, scale, mean, a, b = map(float, f32)
+    kernels.trunc_normal(out, key, draw, start, (lo, width, scale, mean, a, b))
+
+
+def warm_up() -> None:
+    """Every kernel compiled, or loaded from Numba's cache, so that no call has to wait."""
+    words(np.empty(0, np.uint32), (0, 0), 0, 0)
+    for dtype in VALUES:
+        out: Any = np.empty(0, dtype)
+        uniform(out, (0, 0), 0, 0, (1, 0))
+        normal(out, (0, 0), 0, 0, (1, 0))
+        trunc_normal(out, (0, 0), 0, 0, (-0.5, 1, 1, 0, -1, 1))
+
+
+VALUES = (np.dtype(np.float32), np.dtype(np.uint16))
+
+
+def _check(out: npt.NDArray[Any], dtypes: tuple[np.dtype[Any], ...], draw: int, start: int) -> None:
+    if out.dtype not in dtypes or out.ndim != 1 or not out.flags.carray:
+        raise ValueError(
+            f"out must be a writable, contiguous, aligned vector of {' or '.join(map(str, dtypes))}"
+        )
+    if not 0 <= draw < 2**32:
+        raise ValueError(f"draw must be in [0, 2^32), not {draw}")
+    if not 0 <= start <= 2**63 - 1 - out.size:
+        raise ValueError(f"start must be in [0, 2^63 - len(out)), not {start}")

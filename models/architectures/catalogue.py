@@ -1,0 +1,93 @@
+"""The catalogue of architectures: what may be said, with an example that works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from models.architectures.examples import example_of
+from models.architectures.layers import LAYERS
+from models.architectures.union import STRUCTURE, WHOLE, json_schema
+
+_LINEAR = {"type": "Linear", "in_features": 4, "out_features": 4}
+_NAMED = [{"name": "hidden", **_LINEAR}, {"name": "activation", "type": "ReLU"}]
+
+_EXAMPLES: dict[str, dict[str, Any]] = {
+    "Sequential": {"type": "Sequential", "layers": _NAMED},
+    "Module": {"type": "Module", "children": _NAMED},
+    "ModuleDict": {"type": "ModuleDict", "children": {"left": _LINEAR, "right": _LINEAR}},
+    "ModuleList": {"type": "ModuleList", "layers": [_LINEAR, {"type": "ReLU"}]},
+    "Repeat": {"type": "Repeat", "count": 3, "layer": _LINEAR},
+    "Ref": {
+        "type": "Sequential",
+        "layers": [{"name": "shared", **_LINEAR}, {"type": "Ref", "ref": "shared"}],
+    },
+    "Custom": {
+        "type": "Custom",
+        "parameters": [{"name": "scale", "shape": [5, 3]}],
+        "buffers": [{"name": "count", "shape": [], "dtype": "int64"}],
+    },
+    "tensors": {
+        "type": "tensors",
+        "tensors": [{"name": "embed.weight", "shape": [10, 4], "dtype": "bfloat16"}],
+    },
+}
+
+# What an entry's schema says in place of the union of all layers.
+_ANY_LAYER = {
+    "type": "object",
+    "description": "A layer: any entry of this catalogue but `tensors`.",
+    "properties": {"type": {"type": "string"}},
+    "required": ["type"],
+}
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """Every type: `{"type", "summary", "schema": JSON Schema, "example"}`.
+
+    Each schema stands alone; the example is an architecture (`Ref` needs one around it).
+    """
+    return [
+        {
+            "type": name,
+            "summary": definition.get("description", ""),
+            "schema": _alone(definition),
+            "example": _EXAMPLES.get(name) or example_of(name, getattr(nn, name)),
+        }
+        for name, definition in _definitions()
+    ]
+
+
+def _definitions() -> Iterator[tuple[str, dict[str, Any]]]:
+    schema = json_schema()
+    mapping = schema["discriminator"]["mapping"]
+    models = [*STRUCTURE, *WHOLE, *LAYERS.values()]
+    order = {model.__name__: position for position, model in enumerate(models)}
+    names = {tag: ref.removeprefix("#/$defs/") for tag, ref in mapping.items()}
+    for tag in sorted(names, key=lambda tag: order[names[tag]]):
+        yield tag, schema["$defs"][names[tag]]
+
+
+def _alone(definition: dict[str, Any]) -> dict[str, Any]:
+    """A definition with all it refers to, and layers inside it left open."""
+    inner: dict[str, Any] = {}
+    pending = [definition]
+    while pending:
+        for name in _references(pending.pop()):
+            if name not in inner:
+                inner[name] = _ANY_LAYER if name == "Layer" else json_schema()["$defs"][name]
+                pending.append(inner[name])
+    return {**definition, "$defs": inner} if inner else dict(definition)
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if "$ref" in schema:
+            yield schema["$ref"].removeprefix("#/$defs/")
+        for value in schema.values():
+            yield from _references(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _references(value)

@@ -1,0 +1,182 @@
+"""From the tree of an architecture to the module: plain torch calls, in a script's order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from torch import nn
+
+from models.architectures.arguments import MODULES
+from models.architectures.base import Layer
+from models.architectures.containers import Container, ModuleDict, ModuleList, Ref, Repeat
+from models.architectures.containers import Sequential as SequentialLayer
+from models.architectures.custom import Custom
+from models.architectures.custom_modules import Custom as CustomModule
+from models.architectures.custom_modules import custom_module
+from models.architectures.layers import TorchLayer
+from models.architectures.torch_errors import TORCH_ERRORS, message_of
+from models.architectures.tree import Node, find
+from models.errors import Fault, SpecError
+from models.faults import join, near
+
+# difflib takes milliseconds for a thousand names.
+_MAX_HINTS = 20
+_MAX_CANDIDATES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """A `tie` to be made once everything is built: `own` of `module` becomes `target`."""
+
+    module: nn.Module
+    own: str
+    target: str
+    path: str
+
+
+@dataclass(slots=True)
+class Construction:
+    """Constructs the tree's modules, children first, as a script with the same lines would.
+
+    `made` holds the finished modules and `nodes` their nodes, by absolute dotted name;
+    `faults` are messages by path, and where one is, a placeholder stands.
+    """
+
+    tree: Node
+    made: dict[str, nn.Module] = field(default_factory=dict)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    ties: list[Tie] = field(default_factory=list)
+    faults: dict[str, str] = field(default_factory=dict)
+    classes: dict[str, type[CustomModule]] = field(
+        default_factory=lambda: {CustomModule.__name__: CustomModule}
+    )
+
+    def root(self) -> nn.Module:
+        """The whole module."""
+        return self.layer(self.tree, "")
+
+    def layer(self, node: Node, name: str | None) -> nn.Module:
+        """The module of `node`, whose absolute name is `name`, None where torch copies it."""
+        module = self._construct(node, name)
+        if name is not None:
+            self.made[name], self.nodes[name] = module, node
+        for own, target in node.layer.tie.items():
+            self.ties.append(Tie(module, own, target, join(node.path, "tie", own)))
+        return module
+
+    def fault(self, path: str, message: str) -> None:
+        """Notes what is wrong at a path of the spec; of all copies of a Repeat, once."""
+        self.faults.setdefault(path, message)
+
+    def hint(self, name: str, known: Iterable[str]) -> str:
+        """The names most like `name`, or the first of all; in the first faults alone."""
+        if len(self.faults) >= _MAX_HINTS:
+            return "..."
+        candidates = list(islice(known, _MAX_CANDIDATES))
+        return ", ".join(near(name, candidates) or candidates[:3]) or "none"
+
+    def error(self) -> SpecError:
+        """All that was found."""
+        return SpecError(Fault(path, message) for path, message in self.faults.items())
+
+    def _construct(self, node: Node, name: str | None) -> nn.Module:
+        layer = node.layer
+        if isinstance(layer, Container):
+            return self._container(layer, node, name)
+        if isinstance(layer, Repeat):
+            return self._repeat(layer, node, name)
+        if isinstance(layer, Ref):
+            return self._ref(layer, node, name)
+        if isinstance(layer, Custom):
+            return self._custom(layer, node)
+        assert isinstance(layer, TorchLayer)
+        return self._torch(layer, node, name)
+
+    def _torch(self, layer: TorchLayer, node: Node, name: str | None) -> nn.Module:
+        modules = {
+            argument: self.layer(inner, _under(name, MODULES[argument]))
+            for argument, inner in node.arguments.items()
+        }
+        try:
+            return layer.torch_class(**{**layer.arguments(), **modules})
+        except TORCH_ERRORS as error:
+            self.fault(node.path, message_of(error))
+            return nn.Identity()
+
+    def _container(self, layer: Container, node: Node, name: str | None) -> nn.Module:
+        children = [
+            (key, self.layer(child, _under(name, key)), child)
+            for key, child in node.children.items()
+        ]
+        module = _CONTAINERS.get(type(layer), nn.Module)()
+        for key, child, inner in children:
+            try:
+                module.add_module(key, child)
+            except TORCH_ERRORS as error:
+                self.fault(inner.name_path, message_of(error))
+        return module
+
+    def _repeat(self, layer: Repeat, node: Node, name: str | None) -> nn.Module:
+        assert node.copied is not None
+        copies = (self.layer(node.copied, _under(name, str(i))) for i in range(layer.count))
+        return nn.Sequential(*copies)
+
+    def _custom(self, layer: Custom, node: Node) -> nn.Module:
+        cls = self.classes.get(layer.class_name)
+        if cls is None:
+            cls = type(layer.class_name, (CustomModule,), {})
+            self.classes[layer.class_name] = cls
+        return custom_module(layer, node.path, cls, self.fault)
+
+    def _ref(self, layer: Ref, node: Node, name: str | None) -> nn.Module:
+        module = self._earlier(layer.ref)
+        if module is not None:
+            return module
+        path = join(node.path, "ref")
+        if path not in self.faults:
+            self.fault(path, self._why_not(layer.ref, name))
+        return nn.Identity()
+
+    def _earlier(self, target: str) -> nn.Module | None:
+        """The finished module of that absolute name, or one inside it that torch made."""
+        for outer in _prefixes(target):
+            if outer in self.made:
+                try:
+                    return self.made[outer].get_submodule(target[len(outer) + 1 :])
+                except AttributeError:
+                    return None
+        return None
+
+    def _why_not(self, target: str, name: str | None) -> str:
+        """Why the layer `name` cannot be the layer `target` again."""
+        if target == name:
+            return f"{target!r} is this layer itself; expected an earlier one"
+        if not target or f"{name}.".startswith(f"{target}."):
+            return f"{target!r} holds this layer; expected an earlier one"
+        finished = any(outer in self.made for outer in _prefixes(target))
+        if not finished and find(self.tree, target) is not None:
+            return f"{target!r} is a later layer; expected an earlier one"
+        return f"no layer {target!r}; earlier layers: {self.hint(target, filter(None, self.made))}"
+
+
+_CONTAINERS: dict[type[Layer], type[nn.Module]] = {
+    SequentialLayer: nn.Sequential,
+    ModuleList: nn.ModuleList,
+    ModuleDict: nn.ModuleDict,
+}
+
+
+def _under(name: str | None, child: str | None) -> str | None:
+    """The absolute name of a child, None where torch copies it or what it is in."""
+    if name is None or child is None:
+        return None
+    return f"{name}.{child}" if name else child
+
+
+def _prefixes(name: str) -> Iterator[str]:
+    """`a.b.c`, `a.b`, `a`."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]

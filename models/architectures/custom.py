@@ -1,0 +1,28 @@
+"""A layer that PyTorch does not have, by its tensors alone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from models.architectures.base import Layer, Name
+from models.architectures.shapes import Shapes
+
+
+def _identifier(name: str) -> str:
+    if not name.isidentifier():
+        raise PydanticCustomError("class_name", "expected a name that a Python class can have")
+    return name
+
+
+class Custom(Layer):
+    """Named parameters and buffers without a forward or an initialization of their own."""
+
+    type: Literal["Custom"]
+    parameters: Shapes = ()
+    buffers: Shapes = ()
+    class_name: Annotated[Name, AfterValidator(_identifier)] = Field(
+        default="Custom", description="The class that rules and listings know this layer by."
+    )

@@ -1,0 +1,52 @@
+"""Modules that are nothing but their tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from models.architectures import custom
+from models.architectures.shapes import Shapes, entries
+from models.architectures.torch_errors import TORCH_ERRORS, message_of
+from models.faults import join
+
+
+class Custom(nn.Module):
+    """The module of a `Custom` layer; one with a `class_name` is of a subclass so named."""
+
+
+def custom_module(
+    layer: custom.Custom, path: str, cls: type[Custom], fault: Callable[[str, str], None]
+) -> Custom:
+    """A `cls` with the tensors of `layer`, uninitialized; `path` is its place in the spec.
+
+    Parameters that are not of a floating or complex dtype take no gradient. A name that torch
+    refuses, or that is given twice, goes to `fault` with its path.
+    """
+    module = cls()
+    for listing in ("parameters", "buffers"):
+        shapes: Shapes = getattr(layer, listing)
+        for key, name, shaped in entries(shapes):
+            place = join(path, listing, key)
+            name_path = join(place, "name") if isinstance(key, int) else place
+            if name in module._parameters or name in module._buffers:
+                fault(name_path, f"{name!r} is already the name of a tensor of this layer")
+                continue
+            try:
+                _register(module, listing, name, shaped.shape, shaped.element.torch)
+            except TORCH_ERRORS as error:
+                fault(name_path, message_of(error))
+    return module
+
+
+def _register(
+    module: nn.Module, listing: str, name: str, shape: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    tensor = torch.empty(shape, dtype=dtype)
+    if listing == "buffers":
+        module.register_buffer(name, tensor)
+    else:
+        differentiable = dtype.is_floating_point or dtype.is_complex
+        module.register_parameter(name, nn.Parameter(tensor, differentiable))

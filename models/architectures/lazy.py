@@ -1,0 +1,142 @@
+"""Lazy layers: the shapes of their inputs, found on the meta device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torch.nn.modules.lazy import LazyModuleMixin
+
+from models.architectures.construct import Construction
+from models.architectures.containers import Repeat, Sequential
+from models.architectures.sizes import oversize_of
+from models.architectures.torch_errors import TORCH_ERRORS, message_of
+from models.architectures.tree import Node
+from models.errors import Fault, SpecError
+from models.faults import join
+
+# Layers whose input is indices.
+_TAKES_INDICES = frozenset({"Embedding", "EmbeddingBag"})
+
+
+@dataclass(frozen=True, slots=True)
+class LazyInput:
+    """What the lazy module `name` (absolute, dotted) is called with: a tensor on meta."""
+
+    name: str
+    input: torch.Tensor
+
+
+def lazy_inputs(tree: Node) -> tuple[LazyInput, ...]:
+    """The input of every Lazy layer, in the order a forward pass meets them.
+
+    The shapes are those of `module.eval()(torch.empty(input_shape))`. No element is computed and
+    no random number drawn. Raises SpecError for a Lazy layer outside a chain of Sequentials,
+    without an `input_shape`, or where the shape does not pass the layers before it.
+    """
+    lazy = list(_lazy_nodes(tree, chained=True))
+    faults = [
+        Fault(
+            node.path,
+            f"{node.layer.type} can only be in a chain of Sequential and Repeat layers, along "
+            "which input_shape passes",
+        )
+        for node, chained in lazy
+        if not chained
+    ]
+    if lazy and tree.layer.input_shape is None:
+        first = lazy[0][0]
+        message = f"missing; {first.layer.type} at {first.path} takes its size from it"
+        faults.append(Fault(join(tree.path, "input_shape"), message))
+    if faults:
+        raise SpecError(faults)
+    return _Flow(tree).inputs() if lazy else ()
+
+
+def materialize(construction: Construction, inputs: tuple[LazyInput, ...]) -> None:
+    """Gives the Lazy layers of a construction their tensors, as a first forward pass does.
+
+    torch's own hook: tensors are made, `reset_parameters` runs, the class becomes the plain one.
+    """
+    for lazy in inputs:
+        module = construction.made[lazy.name]
+        assert isinstance(module, LazyModuleMixin)
+        try:
+            module._infer_parameters(module, (lazy.input,))
+        except TORCH_ERRORS as error:
+            construction.fault(construction.nodes[lazy.name].path, message_of(error))
+
+
+def _lazy_nodes(node: Node, *, chained: bool) -> Iterator[tuple[Node, bool]]:
+    if node.layer.type.startswith("Lazy"):
+        yield node, chained
+    chained = chained and isinstance(node.layer, Sequential | Repeat)
+    for inner in node.inner():
+        yield from _lazy_nodes(inner, chained=chained)
+
+
+@dataclass(slots=True)
+class _Flow:
+    """The shape of the input, on its way through a chain of modules on the meta device."""
+
+    tree: Node
+    found: list[LazyInput] = field(default_factory=list)
+    left: int = 0
+
+    def inputs(self) -> tuple[LazyInput, ...]:
+        construction = Construction(self.tree)
+        with torch.device("meta"), torch.no_grad():
+            root = construction.root().eval()
+            if construction.faults:
+                raise construction.error()
+            self.left = sum(isinstance(m, LazyModuleMixin) for m in root.modules())
+            first = _first(self.tree)
+            dtype = torch.int64 if first.layer.type in _TAKES_INDICES else torch.float32
+            shape = self.tree.layer.input_shape
+            assert shape is not None
+            try:
+                start = torch.empty(shape, dtype=dtype)
+            except TORCH_ERRORS as error:
+                raise SpecError.at(join(self.tree.path, "input_shape"), message_of(error)) from None
+            self._pass(self.tree, root, "", start)
+        return tuple(self.found)
+
+    def _pass(self, node: Node, module: nn.Module, name: str, value: torch.Tensor) -> torch.Tensor:
+        """The output of `module` for `value`; as it is once no Lazy layer is left."""
+        if isinstance(node.layer, Sequential | Repeat):
+            # Not named_children(), which leaves out a module's second name.
+            for key, child in module._modules.items():
+                assert child is not None
+                inner = node.copied or node.children[key]
+                value = self._pass(inner, child, f"{name}.{key}" if name else key, value)
+            return value
+        if self.left == 0:
+            return value
+        try:
+            if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
+                self._infer(module, node, name, value)
+            output: torch.Tensor = module(value)
+        except TORCH_ERRORS as error:
+            if isinstance(error, SpecError):
+                raise
+            shape = list(getattr(value, "shape", ()))
+            message = f"input_shape arrives here as {shape}: {message_of(error)}"
+            raise SpecError.at(node.path, message) from None
+        return output
+
+    def _infer(self, module: nn.Module, node: Node, name: str, value: torch.Tensor) -> None:
+        assert isinstance(module, LazyModuleMixin)
+        self.found.append(LazyInput(name, value))
+        module._infer_parameters(module, (value,))
+        self.left -= 1
+        if problem := oversize_of(module):
+            raise SpecError.at(node.path, problem)
+
+
+def _first(node: Node) -> Node:
+    """The first layer of a chain that computes something."""
+    while isinstance(node.layer, Sequential | Repeat) and (inner := node.inner()):
+        node = inner[0]
+    return node

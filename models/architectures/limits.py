@@ -1,0 +1,50 @@
+"""What a caller's architecture may not exceed, and how deep its document may nest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from models.errors import SpecError
+from models.faults import join
+
+# JSON numbers are exact up to here (RFC 8785 section 3.2.2.3, ECMAScript's MAX_SAFE_INTEGER).
+MAX_INTEGER = 2**53 - 1
+MAX_ELEMENTS = 2**53 - 1  # of one tensor; at 8 bytes each still far below 2^63 - 1 bytes
+MAX_TENSOR_DIMS = 64  # torch's TensorIterator takes no more
+MAX_MODULES = 100_000
+MAX_LAYER_DEPTH = 64
+MAX_DOCUMENT_DEPTH = 4 * MAX_LAYER_DEPTH
+
+
+def check_depth(document: Any, root: str = "") -> None:
+    """Refuses a document too deep for recursive code; itself it does not recurse.
+
+    A layer (or any object with a `type`) may stand inside at most 63 others, a value inside
+    at most 256 lists and objects. `root` is the path of `document`. Raises SpecError, at the
+    first object too deep.
+    """
+    stack: list[tuple[Any, str, int, int]] = [(document, root, 0, 0)]
+    while stack:
+        value, path, layers, depth = stack.pop()
+        if isinstance(value, Mapping):
+            layers += "type" in value
+            items: Any = value.items()
+        elif isinstance(value, list | tuple):
+            items = enumerate(value)
+        else:
+            continue
+        if layers > MAX_LAYER_DEPTH:
+            raise SpecError.at(path, f"nested too deep; at most {MAX_LAYER_DEPTH} layers")
+        if depth >= MAX_DOCUMENT_DEPTH:
+            raise SpecError.at(path, f"nested too deep; at most {MAX_DOCUMENT_DEPTH} levels")
+        inner = [(item, key) for key, item in items if isinstance(item, Mapping | list | tuple)]
+        stack.extend((item, join(path, key), layers, depth + 1) for item, key in reversed(inner))
+
+
+def numel(shape: tuple[int, ...]) -> int:
+    """The number of elements of a tensor of `shape`, exact."""
+    product = 1
+    for size in shape:
+        product *= size
+    return product

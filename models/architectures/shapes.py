@@ -1,0 +1,71 @@
+"""Named tensors without values: a name, a shape, a dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from models.architectures.base import Name, Part, Size
+from models.architectures.kinds import LIST, LIST_OR_OBJECT, OBJECT
+from models.architectures.limits import MAX_ELEMENTS, MAX_TENSOR_DIMS, numel
+from models.dtypes import BY_CODE, BY_NAME, DType
+
+
+def _representable(shape: tuple[int, ...]) -> tuple[int, ...]:
+    # A size of 0 does not make the strides of the other dimensions representable.
+    if numel(tuple(max(size, 1) for size in shape)) > MAX_ELEMENTS:
+        raise PydanticCustomError(
+            "too_many_elements",
+            "a tensor of shape {shape} is too large; at most 2^53 - 1 elements",
+            {"shape": str(list(shape))},
+        )
+    return shape
+
+
+Shape = Annotated[
+    tuple[Size, ...], Field(max_length=MAX_TENSOR_DIMS), AfterValidator(_representable)
+]
+if TYPE_CHECKING:
+    DTypeCode: TypeAlias = str
+    DTypeName: TypeAlias = str
+else:
+    DTypeCode = Literal[tuple(BY_CODE)]
+    DTypeName = Literal[(*BY_NAME, *BY_CODE)]
+
+
+class Shaped(Part):
+    """A tensor's shape and dtype; the dtype by PyTorch's name or safetensors' code."""
+
+    shape: Shape
+    dtype: DTypeName = "float32"
+
+    @property
+    def element(self) -> DType:
+        """The dtype, from our table."""
+        return BY_NAME.get(self.dtype) or BY_CODE[self.dtype]
+
+
+class NamedShape(Shaped):
+    """An entry of a list of tensors."""
+
+    name: Name
+
+
+# A list of named entries, or an object name -> entry, in document order.
+Shapes = Annotated[
+    Annotated[tuple[NamedShape, ...], LIST] | Annotated[dict[Name, Shaped], OBJECT],
+    LIST_OR_OBJECT,
+]
+
+
+def entries(shapes: Shapes) -> Iterator[tuple[int | str, str, Shaped]]:
+    """(index or key in the document, name, shape and dtype) of every tensor."""
+    if isinstance(shapes, dict):
+        for name, shape in shapes.items():
+            yield name, name, shape
+    else:
+        for index, named in enumerate(shapes):
+            yield index, named.name, named

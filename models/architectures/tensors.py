@@ -1,0 +1,123 @@
+"""Architectures that are a plain list of tensors, of any framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from models.architectures.base import Name, Part, Size
+from models.architectures.limits import numel
+from models.architectures.shapes import DTypeCode, Shape, Shaped, Shapes, entries
+from models.dtypes import BY_CODE, DType
+from models.errors import Fault, SpecError
+from models.faults import join
+
+_METADATA = "__metadata__"  # safetensors' own key, never a tensor's name
+
+
+class HeaderEntry(Part):
+    """A tensor as the header of a safetensors file lists it."""
+
+    dtype: DTypeCode
+    shape: Shape
+    data_offsets: Annotated[tuple[Size, ...], Field(min_length=2, max_length=2)] | None = None
+
+    @property
+    def element(self) -> DType:
+        """The dtype, from our table."""
+        return BY_CODE[self.dtype]
+
+    @model_validator(mode="after")
+    def _spans_its_elements(self) -> HeaderEntry:
+        if self.data_offsets is not None:
+            start, stop = self.data_offsets
+            expected = numel(self.shape) * self.element.itemsize
+            if stop - start != expected:
+                raise PydanticCustomError(
+                    "data_offsets",
+                    "expected {expected} bytes between the offsets, not {found}",
+                    {"at": ["data_offsets"], "expected": expected, "found": stop - start},
+                )
+        return self
+
+
+def _without_metadata(header: Any) -> Any:
+    if isinstance(header, Mapping):
+        return {name: entry for name, entry in header.items() if name != _METADATA}
+    return header
+
+
+Header = Annotated[dict[Name, HeaderEntry], BeforeValidator(_without_metadata)]
+
+
+class Tensors(Part):
+    """A list of tensors, or the header of an existing safetensors file."""
+
+    type: Literal["tensors"]
+    tensors: Shapes | None = None
+    header: Header | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Tensors:
+        if (self.tensors is None) == (self.header is None):
+            raise PydanticCustomError("tensors_or_header", "expected either tensors or header")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTensor:
+    """One tensor of a list; `path` is its place in the spec."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class TensorList:
+    """What an architecture of plain tensors builds: their list, in document order."""
+
+    tensors: tuple[NamedTensor, ...]
+
+
+def tensor_list(architecture: Tensors, *, root: str = "architecture") -> TensorList:
+    """The tensors of `architecture`; `root` is its path in the spec.
+
+    Raises SpecError for a name given twice, empty, or reserved by the file format.
+    """
+    listed = tuple(
+        NamedTensor(name, entry.shape, entry.element, path)
+        for path, name, entry in _listed(architecture, root)
+    )
+    seen: set[str] = set()
+    faults = []
+    for tensor in listed:
+        fault = _name_fault(tensor.name, seen)
+        if fault:
+            in_list = isinstance(architecture.tensors, tuple)
+            path = join(tensor.path, "name") if in_list else tensor.path
+            faults.append(Fault(path, fault))
+        seen.add(tensor.name)
+    if faults:
+        raise SpecError(faults)
+    return TensorList(listed)
+
+
+def _listed(architecture: Tensors, root: str) -> list[tuple[str, str, Shaped | HeaderEntry]]:
+    if architecture.header is not None:
+        return [(join(root, "header", name), name, e) for name, e in architecture.header.items()]
+    shapes = () if architecture.tensors is None else architecture.tensors
+    return [(join(root, "tensors", key), name, entry) for key, name, entry in entries(shapes)]
+
+
+def _name_fault(name: str, seen: set[str]) -> str | None:
+    if not name:
+        return "a tensor's name cannot be empty"
+    if name == _METADATA:
+        return f"{_METADATA} is reserved by the safetensors format"
+    return f"{name!r} is named twice" if name in seen else None

@@ -1,0 +1,132 @@
+"""Tensors that a spec makes one: `tie`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from models.architectures.construct import Construction, Tie
+
+
+class Slot(NamedTuple):
+    """Where a module holds a tensor; the same under every name of a shared module."""
+
+    module: nn.Module
+    name: str
+
+    @property
+    def key(self) -> tuple[int, str]:
+        return id(self.module), self.name
+
+    @property
+    def tensor(self) -> torch.Tensor:
+        tensor = _tensor_of(self.module, self.name)
+        assert tensor is not None
+        return tensor
+
+    @property
+    def kind(self) -> str:
+        return "parameter" if self.name in self.module._parameters else "buffer"
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    own: Slot
+    target: Slot
+    tie: Tie
+
+    @property
+    def is_loop(self) -> bool:
+        return self.own.key == self.target.key
+
+
+def make_ties(root: nn.Module, construction: Construction) -> None:
+    """Makes every tie of a finished construction, chains of them too.
+
+    Faults (no such tensor, another shape or kind, a tensor tied twice or in a circle) go to
+    the construction. Copies of a Repeat may be tied to one of them.
+    """
+    links = list(_links(root, construction))
+    own: dict[tuple[int, str], _Link] = {}
+    for link in links:
+        if not link.is_loop:
+            first = own.setdefault(link.own.key, link)
+            if first.target.key != link.target.key:
+                construction.fault(link.tie.path, f"already tied, by {first.tie.path}")
+    effective = {link.tie.path for link in links if not link.is_loop}
+    for link in links:
+        if link.tie.path not in effective:
+            construction.fault(link.tie.path, f"{link.tie.target!r} is this tensor itself")
+    # First all targets, then all ties, so that each is what it was when constructed.
+    ends = [(link, _end(link, own)) for link in own.values()]
+    for link, end in ends:
+        if end is None:
+            construction.fault(link.tie.path, "these ties go in a circle")
+        elif problem := _mismatch(link.own, end):
+            construction.fault(link.tie.path, f"{link.tie.target!r} {problem}")
+    if not construction.faults:
+        tensors = [(link.own, end.tensor) for link, end in ends if end is not None]
+        for slot, tensor in tensors:
+            setattr(slot.module, slot.name, tensor)  # RNNs keep their lists of weights in step
+
+
+def _links(root: nn.Module, construction: Construction) -> Iterator[_Link]:
+    for tie in construction.ties:
+        if tie.path in construction.faults:
+            continue  # another copy of a Repeat
+        own = slot_of(tie.module, tie.own)
+        target = slot_of(root, tie.target)
+        if own is None:
+            known = construction.hint(tie.own, names_of(tie.module))
+            construction.fault(tie.path, f"no tensor {tie.own!r} here; known: {known}")
+        elif target is None:
+            known = construction.hint(tie.target, names_of(root))
+            construction.fault(tie.path, f"no tensor {tie.target!r}; known: {known}")
+        else:
+            yield _Link(own, target, tie)
+
+
+def slot_of(module: nn.Module, name: str) -> Slot | None:
+    """Where the tensor of that dotted name, relative to `module`, is held."""
+    prefix, _, last = name.rpartition(".")
+    try:
+        holder = module.get_submodule(prefix)
+    except AttributeError:
+        return None
+    return Slot(holder, last) if _tensor_of(holder, last) is not None else None
+
+
+def _tensor_of(module: nn.Module, name: str) -> torch.Tensor | None:
+    parameter = module._parameters.get(name)
+    return module._buffers.get(name) if parameter is None else parameter
+
+
+def names_of(module: nn.Module) -> Iterator[str]:
+    """The dotted names of the tensors of `module`, one by one."""
+    for name, _ in module.named_parameters(remove_duplicate=False):
+        yield name
+    for name, _ in module.named_buffers(remove_duplicate=False):
+        yield name
+
+
+def _end(link: _Link, own: dict[tuple[int, str], _Link]) -> Slot | None:
+    """What a chain of ties ends at; None when it goes in a circle."""
+    seen = {link.own.key}
+    while link.target.key in own:
+        if link.target.key in seen:
+            return None
+        seen.add(link.target.key)
+        link = own[link.target.key]
+    return link.target
+
+
+def _mismatch(own: Slot, end: Slot) -> str | None:
+    if own.kind != end.kind:
+        return f"is a {end.kind}, this a {own.kind}"
+    if own.tensor.shape != end.tensor.shape:
+        return f"has shape {list(end.tensor.shape)}, this {list(own.tensor.shape)}"
+    return None

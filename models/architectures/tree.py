@@ -1,0 +1,144 @@
+"""An architecture as a tree of nodes: each layer with its place in the spec and its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from models.architectures.arguments import MODULES
+from models.architectures.base import Layer
+from models.architectures.containers import Container, Ref, Repeat
+from models.architectures.layers import TorchLayer
+from models.errors import Fault, SpecError
+from models.faults import join
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A layer of the spec: once, however often a Repeat copies it.
+
+    `path` is its place in the spec and `name_path` that of what named it; `children` are a
+    container's, by name and in order; `copied` is what a Repeat repeats; `arguments` are the
+    layers in a constructor's arguments.
+    """
+
+    layer: Layer
+    path: str
+    name_path: str
+    children: Mapping[str, Node] = field(default_factory=dict)
+    copied: Node | None = None
+    arguments: Mapping[str, Node] = field(default_factory=dict)
+
+    def inner(self) -> list[Node]:
+        """Every node directly inside this one, in the order of construction."""
+        copied = [self.copied] if self.copied is not None else []
+        return [*self.children.values(), *copied, *self.arguments.values()]
+
+
+def plant(architecture: Layer, root: str) -> Node:
+    """The tree of `architecture`, whose path in the spec is `root`.
+
+    Raises SpecError with every name that is missing, out of place or given twice, and every
+    `Ref`, `tie` and `input_shape` where it cannot be.
+    """
+    planter = _Planter(root)
+    node = planter.plant(architecture, root, refusal="an architecture itself has no name")
+    if planter.faults:
+        raise SpecError(planter.faults)
+    return node
+
+
+@dataclass(slots=True)
+class _Planter:
+    root: str
+    faults: list[Fault] = field(default_factory=list)
+
+    def plant(
+        self,
+        layer: Layer,
+        path: str,
+        *,
+        refusal: str | None = None,
+        name_path: str | None = None,
+        copier: str | None = None,
+    ) -> Node:
+        """The node of `layer`; `refusal` is why it may not say its name, `copier` who copies it."""
+        self._check(layer, path, refusal, copier)
+        name_path = path if name_path is None else name_path
+        if isinstance(layer, Container):
+            return Node(layer, path, name_path, children=self._children(layer, path, copier))
+        if isinstance(layer, Repeat):
+            why = "Repeat names its copies 0, 1, ...; leave the name out"
+            copied = self.plant(layer.layer, join(path, "layer"), refusal=why, copier=copier)
+            return Node(layer, path, name_path, copied=copied)
+        if isinstance(layer, TorchLayer) and (arguments := layer.layers()):
+            nodes = {
+                name: self.plant(
+                    argument,
+                    join(path, name),
+                    refusal=f"{layer.type} names its own layers; leave the name out",
+                    copier=copier or (layer.type if MODULES[name] is None else None),
+                )
+                for name, argument in arguments.items()
+            }
+            return Node(layer, path, name_path, arguments=nodes)
+        return Node(layer, path, name_path)
+
+    def _children(self, layer: Container, path: str, copier: str | None) -> dict[str, Node]:
+        children: dict[str, Node] = {}
+        for segments, name, child in layer.entries():
+            place = join(path, *segments)
+            in_object = segments[-1] == name
+            refusal = "the object's key is the name" if in_object else layer.refuses_names
+            named = child.name is not None and refusal is None
+            name_path = join(place, "name") if named else place
+            if name is None:
+                self.faults.append(Fault(join(place, "name"), f"missing; {layer.type} needs it"))
+            elif name in children:
+                message = f"{name!r} is already the name of {children[name].path}"
+                self.faults.append(Fault(name_path, message))
+            node = self.plant(child, place, refusal=refusal, name_path=name_path, copier=copier)
+            children.setdefault(name or "", node)
+        return children
+
+    def _check(self, layer: Layer, path: str, refusal: str | None, copier: str | None) -> None:
+        if refusal is not None and layer.name is not None:
+            self.faults.append(Fault(join(path, "name"), refusal))
+        if layer.input_shape is not None and path != self.root:
+            message = "only the top of an architecture takes input_shape"
+            self.faults.append(Fault(join(path, "input_shape"), message))
+        if copier is not None and isinstance(layer, Ref):
+            message = f"{copier} copies this, so a Ref in it would not be the same module"
+            self.faults.append(Fault(path, message))
+        if copier is not None and layer.tie:
+            message = f"{copier} copies this, so a tie in it would be lost"
+            self.faults.append(Fault(join(path, "tie"), message))
+
+
+def find(root: Node, name: str) -> Node | None:
+    """The node that the absolute dotted `name` leads to, or the nearest one that holds it.
+
+    A name inside what a constructor of torch makes (`encoder.layers.0`), or behind a Ref, gives
+    the node of that constructor or Ref. None when there is no such layer.
+    """
+    node = root
+    for segment in name.split(".") if name else ():
+        if isinstance(node.layer, Container):
+            child = node.children.get(segment)
+        elif isinstance(node.layer, Repeat):
+            child = node.copied if _is_index(segment, node.layer.count) else None
+        elif isinstance(node.layer, TorchLayer | Ref):
+            return node
+        else:
+            child = None
+        if child is None:
+            return None
+        node = child
+    return node
+
+
+def _is_index(segment: str, count: int) -> bool:
+    """Whether `segment` is 0, 1, ... or count - 1, spelled as torch spells it."""
+    if not (segment.isascii() and segment.isdecimal()) or len(segment) > 16:
+        return False
+    return str(int(segment)) == segment and int(segment) < count

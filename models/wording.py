@@ -1,0 +1,168 @@
+"""What a JSON Schema asks for, in words, for the messages of faults."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_MAX_SHOWN = 60  # characters of a caller's value in a message
+_MAX_SAFE_INTEGER = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A JSON Schema (2020-12, as pydantic writes it) seen from one place of a document.
+
+    `schema` is what that place is asked for, `root` the whole, which holds `$defs`.
+    """
+
+    schema: Mapping[str, Any]
+    root: Mapping[str, Any]
+
+    def chosen(self, value: Any) -> Asked:
+        """This place after `value` has picked its branch of every union, as far as it can."""
+        schema = self._followed(self.schema)
+        while branches := _branches(schema):
+            branch = self._branch(schema, branches, value)
+            if branch is None:
+                break
+            schema = self._followed(branch)
+        return Asked(schema, self.root)
+
+    def at(self, key: int | str) -> Asked | None:
+        """What a key or index of this place is asked for; None when nothing is known."""
+        schema = self.schema
+        if isinstance(key, int):
+            inner = schema.get("items")
+        else:
+            inner = schema.get("properties", {}).get(key, schema.get("additionalProperties"))
+        return Asked(inner, self.root) if isinstance(inner, Mapping) else None
+
+    def properties(self) -> list[str]:
+        """The keys an object here may have, the required ones first."""
+        names = self.schema.get("properties", {})
+        required = set(self.schema.get("required", ()))
+        return sorted(names, key=lambda name: name not in required)
+
+    def tags(self) -> list[str]:
+        """The known values of `type` here, where a union is chosen by it."""
+        return list(self._followed(self.schema).get("discriminator", {}).get("mapping", {}))
+
+    def words(self) -> str:
+        """`an integer of at least 0`, `one of 'zeros', 'reflect'`, ..."""
+        return self._words(self.schema)
+
+    def _words(self, schema: Mapping[str, Any]) -> str:
+        schema = self._followed(schema)
+        if "const" in schema:
+            return in_words(schema["const"])
+        if "enum" in schema:
+            return "one of " + ", ".join(map(in_words, schema["enum"]))
+        if "discriminator" in schema:
+            return "an object with a `type`"
+        if branches := _branches(schema):
+            return self._any_of(branches)
+        kind = schema.get("type", "")
+        if kind == "array":
+            return self._list_words(schema)
+        return _NOUNS.get(kind, "a value") + _bounds(schema)
+
+    def _any_of(self, branches: list[Mapping[str, Any]]) -> str:
+        """`an integer or a list of 2 of them`."""
+        words: list[str] = []
+        for branch in sorted(map(self._followed, branches), key=lambda b: b.get("type") == "array"):
+            items = branch.get("items")
+            repeats = isinstance(items, Mapping) and items and self._words(items) in words
+            words.append(f"a list{_count(branch)} of them" if repeats else self._words(branch))
+        return " or ".join(dict.fromkeys(words))
+
+    def _list_words(self, schema: Mapping[str, Any]) -> str:
+        items = schema.get("items")
+        each = f", each {self._words(items)}" if isinstance(items, Mapping) and items else ""
+        return f"a list{_count(schema)}{each}"
+
+    def _followed(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        while "$ref" in schema:
+            schema = self.root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+        return schema
+
+    def _branch(
+        self, schema: Mapping[str, Any], branches: list[Mapping[str, Any]], value: Any
+    ) -> Mapping[str, Any] | None:
+        if "discriminator" in schema:
+            tag = value.get("type") if isinstance(value, Mapping) else None
+            ref = schema["discriminator"]["mapping"].get(tag) if isinstance(tag, str) else None
+            return {"$ref": ref} if ref else None
+        # A wrong value of the right kind (a list for a list) picks that branch; any other none.
+        kind = _kind(value)
+        fitting = [branch for branch in branches if kind in self._kinds(branch)]
+        return fitting[0] if len(fitting) == 1 and kind in ("array", "object") else None
+
+    def _kinds(self, schema: Mapping[str, Any]) -> set[str]:
+        schema = self._followed(schema)
+        if "discriminator" in schema:
+            return {"object"}
+        if branches := _branches(schema):
+            return set().union(*map(self._kinds, branches))
+        return {schema.get("type", "")}
+
+
+def in_words(value: Any) -> str:
+    """A caller's value as a message shows it: JSON, shortened, containers only by size."""
+    if isinstance(value, Mapping):
+        return "an object"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 128:
+        return "a number beyond 2^128"
+    if isinstance(value, str):
+        cut = value if len(value) <= _MAX_SHOWN else value[:_MAX_SHOWN] + "..."
+        return json.dumps(cut, ensure_ascii=not _encodable(cut))
+    if value is None or isinstance(value, bool | int | float):
+        return json.dumps(value)
+    return type(value).__name__
+
+
+_NOUNS = {
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "a string",
+    "null": "null",
+    "object": "an object",
+}
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    least, most = schema.get("minimum"), schema.get("maximum")
+    words = "" if least in (None, -_MAX_SAFE_INTEGER) else f" of at least {least}"
+    if most not in (None, _MAX_SAFE_INTEGER):
+        words += f"{' and' if words else ' of'} at most {most}"
+    if "exclusiveMinimum" in schema:
+        words += f" above {schema['exclusiveMinimum']}"
+    if "exclusiveMaximum" in schema:
+        words += f" below {schema['exclusiveMaximum']}"
+    return words + (" that is not empty" if schema.get("minLength") else "")
+
+
+def _count(schema: Mapping[str, Any]) -> str:
+    least, most = schema.get("minItems", 0), schema.get("maxItems")
+    if least == most:
+        return f" of {most}"
+    return f" of at least {least}" if least else f" of at most {most}" if most else ""
+
+
+def _branches(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(schema.get("oneOf") or schema.get("anyOf") or ())
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "object"
+    return "array" if isinstance(value, list | tuple) else "scalar"
+
+
+def _encodable(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -1,0 +1,147 @@
+"""The journal of a recording: every operation in order, on references to storage."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from models.tape.errors import Line
+
+
+class Ref(NamedTuple):
+    """A tensor as a view of a storage; `stride` and `offset` count elements of `dtype`."""
+
+    storage: int
+    dtype: torch.dtype
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: int
+
+    @property
+    def numel(self) -> int:
+        return math.prod(self.size)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """The bytes [start, stop) of the storage between which every element lies."""
+        last = sum((n - 1) * step for n, step in zip(self.size, self.stride, strict=True))
+        start = self.offset * self.dtype.itemsize
+        return start, start + (last + 1) * self.dtype.itemsize
+
+
+class Operation(NamedTuple):
+    """One operation that was recorded and not run.
+
+    `number` is its place in the journal. `args` and `kwargs` are those of `function`, with
+    a Ref for each tensor. `results` are the new tensors among what it returns, by position
+    (None: not a new tensor).
+    `overwrites`: what it writes does not depend on what was there before.
+    """
+
+    number: int
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    reads: tuple[Ref, ...]
+    writes: tuple[Ref, ...]
+    results: tuple[Ref | None, ...]
+    overwrites: bool
+    random: bool
+    line: Line
+
+
+class Storage(NamedTuple):
+    """A storage of `nbytes`. `layout` is the first tensor seen of it.
+
+    `initial` (uint8) is what it held when first seen; None: uninitialized memory.
+    """
+
+    nbytes: int
+    layout: Ref
+    initial: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The operations (numbers in order) on which some tensor's values depend.
+
+    `undefined`: they depend, or might, on memory that nothing wrote.
+    """
+
+    operations: tuple[int, ...]
+    undefined: bool
+
+
+class Journal:
+    """Storages, and the operations on them in execution order."""
+
+    def __init__(self) -> None:
+        self.storages: list[Storage] = []
+        self.operations: list[Operation] = []
+        self._writers: list[list[int]] = []
+
+    def add_storage(self, storage: Storage) -> None:
+        self.storages.append(storage)
+        self._writers.append([])
+
+    def add(self, operation: Operation) -> None:
+        self.operations.append(operation)
+        for storage in {ref.storage for ref in operation.writes}:
+            self._writers[storage].append(operation.number)
+
+    def writers(self, storage: int, before: int) -> list[Operation]:
+        """The operations before the number `before` that wrote to `storage`, in order."""
+        numbers = self._writers[storage]
+        return [self.operations[k] for k in numbers[: bisect_left(numbers, before)]]
+
+    def past(self, roots: Iterable[tuple[int, int]]) -> Past:
+        """What the whole storages, each (storage, before which number), depend on."""
+        pending, seen, undefined = list(roots), set[tuple[int, int]](), False
+        while pending:
+            storage, before = pending.pop()
+            for operation in reversed(self.writers(storage, before)):
+                step = (storage, operation.number)
+                if step in seen:
+                    break
+                seen.add(step)
+                pending += ((ref.storage, operation.number) for ref in operation.reads)
+                if self._settles(operation, storage):
+                    break
+            else:
+                undefined = undefined or self.storages[storage].initial is None
+        return Past(tuple(sorted({number for _, number in seen})), undefined)
+
+    def _settles(self, operation: Operation, storage: int) -> bool:
+        """Whether nothing that `storage` held before `operation` is left after it."""
+        whole = self.storages[storage].nbytes
+        return any(
+            ref.numel * ref.dtype.itemsize == whole
+            and (operation.overwrites or ref in operation.results)
+            for ref in operation.writes
+            if ref.storage == storage
+        )
+
+
+def refs(value: Any) -> Iterator[Ref]:
+    """Every Ref in an argument: itself, or those of a list."""
+    if isinstance(value, Ref):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from refs(item)
+
+
+def mapped(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
+    """`value` with each `kind` in it, or in the lists in it, changed."""
+    if isinstance(value, kind):
+        return change(value)
+    if isinstance(value, list | tuple) and not isinstance(value, Ref):
+        return type(value)(mapped(item, kind, change) for item in value)
+    return value

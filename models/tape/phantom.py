@@ -1,0 +1,60 @@
+"""Phantom tensors: ordinary CPU tensors with an address and no memory behind it."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import weakref
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+_CHUNK_BYTES = 1 << 36
+_ALIGNMENT_BYTES = 64
+_PROTECTION_NONE = 0  # PROT_NONE, which the mmap module does not name
+_FLAGS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [
+    *(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
+]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+
+
+class Arena:
+    """Address space for phantom storages, taken in large chunks and never used twice.
+
+    No memory is behind it, so terabytes cost nothing; and it can be neither read nor
+    written, so that an access that nothing recorded ends the process, not in a wrong program.
+    An address range is given back when the last tensor in it is gone.
+    """
+
+    def __init__(self) -> None:
+        self._chunk: ctypes.Array[ctypes.c_ubyte] | None = None
+        self._used = 0
+
+    def tensor(self, size: Sequence[int], stride: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """A tensor of a storage of its own, just large enough for `size` and `stride`.
+
+        Raises MemoryError when the process may have no more addresses.
+        """
+        if 0 in size:
+            return torch.empty_strided(size, stride, dtype=dtype)
+        elements = 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+        nbytes = elements * dtype.itemsize
+        if self._chunk is None or self._used + nbytes > len(self._chunk):
+            self._chunk, self._used = _reserved(max(nbytes, _CHUNK_BYTES)), 0
+        flat = torch.frombuffer(self._chunk, dtype=dtype, count=elements, offset=self._used)
+        self._used += -(-nbytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+        return flat.as_strided(size, stride)
+
+
+def _reserved(nbytes: int) -> ctypes.Array[ctypes.c_ubyte]:
+    address = _libc.mmap(None, nbytes, _PROTECTION_NONE, _FLAGS, -1, 0)
+    if address in (None, ctypes.c_void_p(-1).value):
+        raise MemoryError(f"no address space for {nbytes} bytes of phantom tensors")
+    chunk = (ctypes.c_ubyte * nbytes).from_address(address)
+    weakref.finalize(chunk, _libc.munmap, address, nbytes)
+    return chunk

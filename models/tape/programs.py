@@ -1,0 +1,217 @@
+"""From a journal to programs: what each tensor's own init is, dead operations left out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from models.dtypes import BY_TORCH
+from models.program import Constant, Literal, Part, Program, Source, Split, Whole
+from models.tape.distributions import draws_of, source_of
+from models.tape.errors import shown
+from models.tape.geometry import Box, View, identity, whole
+from models.tape.journal import Journal, Operation, Ref
+from models.tape.replay import Evaluator, UnknownValueError, row_bytes
+from models.tape.resolver import Resolver
+from models.tape.steps import InexpressibleError, Patches, patched, tiling, transform_of
+from models.tape.values import (
+    Cast,
+    Filled,
+    Given,
+    Made,
+    Mapped,
+    Mixed,
+    Patched,
+    Unwritten,
+    Value,
+    draws,
+)
+
+_LITERAL_BYTES = 1 << 28
+# Their draws are not rounded before transforms are (STREAM: transforms apply in float32).
+_WIDE = frozenset({torch.float32, torch.float64})
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A tensor's own init: its program, or why there is none."""
+
+    program: Program | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Holding:
+    """A draw as the first tensor that holds it does: its number there, and in which order.
+
+    `order` is None for the draw's own row-major order.
+    """
+
+    tensor: int
+    draw: int
+    order: View | None
+
+
+class Compiler:
+    """Programs for named tensors of a journal, and the literals they need.
+
+    The names are in `state_dict()` order: a draw belongs to the first tensor that holds it.
+    """
+
+    def __init__(self, journal: Journal, tensors: Sequence[tuple[str, Ref]]) -> None:
+        self.literals: dict[str, bytes] = {}
+        self._tensors = tensors
+        self._end = len(journal.operations)
+        self._evaluator = Evaluator(journal)
+        resolver = Resolver(journal, self._evaluator)
+        self._values = [resolver.value(ref, self._end) for _, ref in tensors]
+        self._holdings = _holdings(self._values)
+
+    def own(self, index: int) -> Own:
+        """The own init of the tensor number `index`."""
+        name, ref = self._tensors[index]
+        value = self._values[index]
+        try:
+            if any(draws(value)):
+                return Own(_Drawn(name, self._tensors, self._holdings).program(value, ref))
+            return Own(self._deterministic(value, ref))
+        except InexpressibleError as error:
+            return Own(None, str(error))
+        except UnknownValueError as error:
+            return Own(None, f"it holds values that {error}")
+
+    def _deterministic(self, value: Value, ref: Ref) -> Program:
+        match value:
+            case Filled(number):
+                return Program(Constant(number))
+            case Unwritten():
+                raise InexpressibleError("never written")
+            case Made(operation, view) if view == identity(operation.writes[0].size):
+                source = source_of(operation)
+                if source is not None:
+                    return Program(source)
+        if ref.numel * ref.dtype.itemsize <= _LITERAL_BYTES:
+            return Program(self._baked(ref))
+        if isinstance(value, Patched):
+            return patched(self._deterministic(value.base, ref), value.patches, ref.size)
+        raise InexpressibleError(f"a table of {ref.numel} numbers is too large to keep")
+
+    def _baked(self, ref: Ref) -> Source:
+        """The values themselves: as a constant when they are all the same bits."""
+        value = self._evaluator.value(ref, self._end)
+        rows = row_bytes(value)
+        if bool((rows == rows[0]).all()):
+            return Constant(value.reshape(-1)[0].item())
+        data = rows.numpy().tobytes()
+        digest = hashlib.sha256(data).hexdigest()
+        self.literals[digest] = data
+        return Literal(digest, BY_TORCH[ref.dtype].name)
+
+
+class _Drawn:
+    """The program of the tensor `name`, whose values are random."""
+
+    def __init__(
+        self,
+        name: str,
+        tensors: Sequence[tuple[str, Ref]],
+        holdings: Mapping[int, _Holding],
+    ) -> None:
+        self._name = name
+        self._tensors = tensors
+        self._holdings = holdings
+
+    def program(self, value: Value, ref: Ref, *, part: bool = False) -> Program:
+        """The program of `value` in `ref` (of which only size and dtype count).
+
+        `part`: it is a part of a split, whose stream must be named.
+        """
+        match value:
+            case Filled(number):
+                return Program(Constant(number))
+            case Made(operation, view):
+                return Program(self._draw(operation, view, part=part))
+            case Cast(source, target, operand):
+                if source not in _WIDE or not target.is_floating_point:
+                    raise InexpressibleError(f"random values are cast from {source} to {target}")
+                return self.program(operand, ref._replace(dtype=source), part=part)
+            case Mapped(operand=operand):
+                if ref.dtype not in _WIDE:
+                    raise InexpressibleError(f"random values are transformed in {ref.dtype}")
+                program = self.program(operand, ref, part=part)
+                return replace(program, transforms=(*program.transforms, transform_of(value)))
+            case Patched(base, patches):
+                return self._patched(base, patches, ref, part=part)
+            case Mixed(operation, _, reason):
+                raise InexpressibleError(f"{_place(operation)} has no program: {reason}")
+            case Unwritten():
+                raise InexpressibleError("a part of it was never written")
+            case Given():
+                raise InexpressibleError("it mixes random and given values")
+
+    def _draw(self, operation: Operation, view: View, *, part: bool) -> Source:
+        if not operation.random or operation.number not in self._holdings:
+            raise InexpressibleError(f"{operation.name} mixes with random values")
+        holding = self._holdings[operation.number]
+        owner = self._tensors[holding.tensor][0]
+        if not whole(view, operation.writes[0].numel):
+            raise InexpressibleError("it holds a part of a larger draw")
+        if _order(view) != holding.order:
+            raise InexpressibleError(f"it holds the draw of {owner!r} in another order")
+        stream = owner if part or owner != self._name else None
+        try:
+            source = source_of(operation, holding.draw, stream)
+        except ValueError as error:
+            raise InexpressibleError(f"{_place(operation)}: {error}") from None
+        if isinstance(source, Whole) and view != identity(operation.writes[0].size):
+            raise InexpressibleError(f"{_place(operation)} took it as another matrix")
+        if source is None:
+            place = _place(operation)
+            raise InexpressibleError(
+                f"{place} has no program: the stream does not have its distribution"
+            )
+        return source
+
+    def _patched(self, base: Value, patches: Patches, ref: Ref, *, part: bool) -> Program:
+        if not isinstance(base, Unwritten):
+            return patched(self.program(base, ref, part=part), patches, ref.size)
+        tiles, axis = tiling([region for region, _ in patches], ref.size)
+        parts = [
+            (region[axis].start, self._part(region, inner, ref, axis))
+            for region, inner in patches[:tiles]
+        ]
+        ordered = tuple(item for _, item in sorted(parts, key=lambda pair: pair[0]))
+        return patched(Program(Split(axis, ordered)), patches[tiles:], ref.size)
+
+    def _part(self, region: Box, inner: Value, ref: Ref, axis: int) -> Part:
+        size = tuple(len(range(*span)) for span in region)
+        return Part(size[axis], self.program(inner, ref._replace(size=size), part=True))
+
+
+def _holdings(values: Sequence[Value]) -> dict[int, _Holding]:
+    """Who owns each random operation, by its index."""
+    held = set[int]()
+    holdings: dict[int, _Holding] = {}
+    for tensor, value in enumerate(values):
+        first: dict[int, tuple[Operation, View | None]] = {}
+        for operation, view in draws(value):
+            if operation.number not in held:
+                first.setdefault(operation.number, (operation, view))
+        draw = 0
+        for index in sorted(first):
+            operation, view = first[index]
+            holdings[index] = _Holding(tensor, draw, _order(view))
+            draw += draws_of(operation)
+        held.update(first)
+    return holdings
+
+
+def _place(operation: Operation) -> str:
+    return f"{operation.name} at {shown(operation.line)}"
+
+
+def _order(view: View | None) -> View | None:
+    return None if view is None or view == identity(view.size) else view

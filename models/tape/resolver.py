@@ -1,0 +1,256 @@
+"""From references to values: what is still there, and what made it.
+
+Operations whose values were overwritten, or copied nowhere, do not occur.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import accumulate, combinations
+from typing import Any
+
+import torch
+
+from models.program import Scalar
+from models.tape.geometry import (
+    Box,
+    View,
+    apart,
+    box,
+    count,
+    disjoint,
+    expanded,
+    identity,
+    inside,
+    meet,
+    part,
+    within,
+)
+from models.tape.journal import Journal, Operation, Ref
+from models.tape.replay import Evaluator, UnknownValueError
+from models.tape.values import (
+    Cast,
+    Filled,
+    Given,
+    Made,
+    Mapped,
+    Mixed,
+    Patched,
+    Unwritten,
+    Value,
+    draws,
+)
+
+_FILLS = {
+    **dict.fromkeys(("fill_.Scalar", "full_like.default", "fill.Scalar"), 1),
+    **dict.fromkeys(("full.default", "new_full.default"), -1),
+    "scalar_tensor.default": 0,
+}
+_ZEROS = frozenset({"zero_.default", "zeros.default", "zeros_like.default", "new_zeros.default"})
+_ONES = frozenset({"ones.default", "ones_like.default", "new_ones.default"})
+_COPIES = {
+    "copy_.default": 1,
+    **dict.fromkeys(("clone.default", "_to_copy.default", "alias_copy.default"), 0),
+    **dict.fromkeys(("lift_fresh_copy.default", "detach_copy.default"), 0),
+}
+_MAPS = frozenset(
+    {
+        *("neg", "add", "sub", "mul", "div", "exp", "expm1", "log", "clamp", "clamp_min"),
+        *("clamp_max", "erfinv"),
+    }
+)
+# The longest history seen in any library is 27 operations.
+_DEPTH = 100
+_COMMUTATIVE = frozenset({"add", "mul"})
+
+
+class Resolver:
+    """Resolves references at a point of `journal` to values."""
+
+    def __init__(self, journal: Journal, evaluator: Evaluator) -> None:
+        self._journal = journal
+        self._evaluator = evaluator
+        self._known: dict[tuple[Ref, int], Value] = {}
+        self._depth = 0
+
+    def value(self, ref: Ref, before: int) -> Value:
+        """What `ref` held just before the operation numbered `before`."""
+        if 0 in ref.size:
+            return Filled(exact(0, ref.dtype))
+        writers = self._journal.writers(ref.storage, before)
+        key = (ref, len(writers))
+        if key not in self._known:
+            if self._depth == _DEPTH:
+                return Given(ref)
+            self._depth += 1
+            self._known[key] = self._number(self._value(ref, writers), ref, before)
+            self._depth -= 1
+        return self._known[key]
+
+    def _number(self, value: Value, ref: Ref, before: int) -> Value:
+        """`value`; as a number when it is a single one that is not random."""
+        if isinstance(value, Filled) or ref.numel != 1 or any(draws(value)):
+            return value
+        try:
+            return Filled(self._evaluator.value(ref, before).item())
+        except UnknownValueError:
+            return value
+
+    def _value(self, ref: Ref, writers: list[Operation]) -> Value:
+        later = _Patches(ref.size)
+        storage = self._journal.storages[ref.storage]
+        base: Value = Unwritten() if storage.initial is None else Given(ref)
+        pairs = ((op, w) for op in reversed(writers) for w in op.writes)
+        for operation, written in pairs:
+            if written.storage != ref.storage or apart(ref, written):
+                continue
+            whole = self._through(operation, written, ref)
+            if whole is not None:
+                base = whole
+                break
+            if disjoint(ref, written, storage.layout):
+                continue
+            region = box(ref, written) if written.dtype == ref.dtype else None
+            if region is None:
+                reads = (*operation.reads, ref)
+                base = self._mixed(operation, "it overlaps the tensor irregularly", reads)
+                break
+            if not later.hide(region):
+                inner = self._result(operation, written, identity(written.size))
+                later.put_below(region, inner)
+        return later.over(base)
+
+    def _through(self, operation: Operation, written: Ref, ref: Ref) -> Value | None:
+        """The value of `ref` when it lies inside `written`; else None."""
+        if written.dtype != ref.dtype:
+            return self._copied_bytes(operation, written, ref)
+        view = inside(ref, written)
+        return None if view is None else self._result(operation, written, view)
+
+    def _copied_bytes(self, operation: Operation, written: Ref, ref: Ref) -> Value | None:
+        """`ref` when its bytes were copied as such, as a deep copy of a storage does."""
+        source = operation.args[1] if operation.name == "aten.copy_.default" else None
+        if not isinstance(source, Ref) or not _is_bytes(source) or not _is_bytes(written):
+            return None
+        (start, stop), (low, high) = ref.extent, written.extent
+        shift, rest = divmod(source.offset - written.offset, ref.dtype.itemsize)
+        if start < low or stop > high or rest:
+            return None
+        moved = ref._replace(storage=source.storage, offset=ref.offset + shift)
+        return self.value(moved, operation.number)
+
+    def _result(self, operation: Operation, written: Ref, view: View) -> Value:
+        """The elements `view` of what `operation` wrote to `written`."""
+        name, args = operation.name.removeprefix("aten."), operation.args
+        filler = _filler(name, args)
+        if filler is not None:
+            return Filled(exact(filler, written.dtype))
+        if name in _COPIES:
+            return self._operand(operation, args[_COPIES[name]], written, view)
+        if name == "fill_.Tensor":
+            return self._operand(operation, args[1], written, view)
+        function = name.partition(".")[0].removesuffix("_")
+        if function in _MAPS:
+            return self._mapped(operation, function, written, view)
+        if not operation.reads and len(operation.writes) == 1:
+            return Made(operation, view)
+        return self._mixed(operation, "it is not made element by element")
+
+    def _operand(self, operation: Operation, source: Ref, written: Ref, view: View) -> Value:
+        number = self._scalar(operation, source) if source.numel == 1 else source
+        if not isinstance(number, Ref):
+            return Filled(exact(number, written.dtype))
+        taken = part(expanded(source, written.size), view)
+        if taken is None:
+            return self._mixed(operation, "it reorders elements")
+        value = self.value(taken, operation.number)
+        if source.dtype == written.dtype:
+            return value
+        if isinstance(value, Filled):
+            return Filled(exact(value.value, written.dtype))
+        return Cast(source.dtype, written.dtype, value)
+
+    def _mapped(self, operation: Operation, function: str, written: Ref, view: View) -> Value:
+        given = {k: self._scalar(operation, v) for k, v in _named(operation).items()}
+        if function in _COMMUTATIVE and "alpha" not in given and isinstance(given["other"], Ref):
+            given["self"], given["other"] = given["other"], given["self"]
+        subject = given.pop("self")
+        if isinstance(subject, Scalar):
+            subject = operation.args[0]
+        if not isinstance(subject, Ref) or any(isinstance(v, Ref) for v in given.values()):
+            return self._mixed(operation, "it mixes tensors")
+        operand = self._operand(operation, subject, written, view)
+        return Mapped(function, tuple(given.items()), operand, written.dtype)
+
+    def _scalar(self, operation: Operation, argument: Any) -> Any:
+        """A tensor argument that is one number everywhere, as that number; others as they are."""
+        if isinstance(argument, Ref):
+            value = self.value(argument, operation.number)
+            return value.value if isinstance(value, Filled) else argument
+        return argument
+
+    def _mixed(
+        self, operation: Operation, reason: str, reads: tuple[Ref, ...] | None = None
+    ) -> Mixed:
+        reads = operation.reads if reads is None else reads
+        return Mixed(operation, tuple(self.value(r, operation.number) for r in reads), reason)
+
+
+class _Patches:
+    """Patches of a tensor of `size`, found from the last to the first."""
+
+    def __init__(self, size: tuple[int, ...]) -> None:
+        self._numel = math.prod(size)
+        self._found: list[tuple[Box, Value]] = []
+        self._seen = set[Box]()
+        self._large: list[Box] = []
+
+    def hide(self, region: Box) -> bool:
+        """Whether a later patch lies over the whole of `region`."""
+        return region in self._seen or any(within(region, large) for large in self._large)
+
+    def put_below(self, region: Box, value: Value) -> None:
+        self._found.append((region, value))
+        self._seen.add(region)
+        if count(region) > 1:
+            self._large.append(region)
+
+    def over(self, base: Value) -> Value:
+        """The patches on `base`, which is dead when the first ones tile the tensor."""
+        if not self._found:
+            return base
+        patches = tuple(reversed(self._found))
+        covered = accumulate(count(region) for region, _ in patches)
+        tiles = [k for k, total in enumerate(covered, 1) if total == self._numel]
+        tiled = any(_separate([region for region, _ in patches[:k]]) for k in tiles)
+        return Patched(Unwritten() if tiled else base, patches)
+
+
+def _separate(regions: Sequence[Box]) -> bool:
+    return not any(meet(a, b) for a, b in combinations(regions, 2))
+
+
+def exact(value: Scalar, dtype: torch.dtype) -> Scalar:
+    """`value` as `dtype` holds it."""
+    number: Scalar = torch.full((), value, dtype=dtype).item()
+    return number
+
+
+def _filler(name: str, args: tuple[Any, ...]) -> Any:
+    if name in _ZEROS:
+        return 0
+    if name in _ONES:
+        return 1
+    return args[_FILLS[name]] if name in _FILLS else None
+
+
+def _named(operation: Operation) -> dict[str, Any]:
+    """The arguments of an ATen operation by name."""
+    parameters = operation.function._schema.arguments  # type: ignore[attr-defined]
+    names = [parameter.name for parameter in parameters]
+    return dict(zip(names, operation.args, strict=False)) | operation.kwargs
+
+
+def _is_bytes(ref: Ref) -> bool:
+    return ref.dtype == torch.uint8 and ref.stride == (1,)

@@ -1,0 +1,66 @@
+"""What an operator would return, without the values: from meta kernels, or a rehearsal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+
+from models.tape.journal import mapped
+from models.tape.replay import flat
+from models.tape.traits import traits_of
+
+META = torch.device("meta")
+_REHEARSED_ELEMENTS = 1 << 22
+
+Arguments = Sequence[Any]
+Named = Mapping[str, Any]
+
+
+def inferred(operator: OpOverload, args: Arguments, kwargs: Named) -> Any:
+    """What `operator` returns on the meta device.
+
+    Raises NotImplementedError when there is no meta kernel, and what the operator raises.
+    """
+    moved = {name: mapped(value, Tensor, as_meta) for name, value in kwargs.items()}
+    placed = moved.get("device") is not None or not tensors_in(args, kwargs)
+    if placed and traits_of(operator).has_device:
+        moved["device"] = META
+    return operator(*mapped(tuple(args), Tensor, as_meta), **moved)
+
+
+def rehearsed(operator: OpOverload, args: Arguments, kwargs: Named) -> Any:
+    """What `operator` returns for zeros, if it is of the same shape for ones; else None."""
+    if sum(t.numel() for t in tensors_in(args, kwargs)) > _REHEARSED_ELEMENTS:
+        return None
+    state = torch.default_generator.get_state()
+    try:
+        first = _called(operator, args, kwargs, torch.zeros_like)
+        second = _called(operator, args, kwargs, torch.ones_like)
+    finally:
+        torch.default_generator.set_state(state)
+    return first if list(map(_shape, flat(first))) == list(map(_shape, flat(second))) else None
+
+
+def tensors_in(args: Arguments, kwargs: Named) -> list[Tensor]:
+    """The tensors among arguments, in order."""
+    return [v for v in flat([*args, *kwargs.values()]) if isinstance(v, Tensor)]
+
+
+def as_meta(tensor: Tensor) -> Tensor:
+    """A tensor of the same shape, strides and dtype on the meta device."""
+    return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device=META)
+
+
+def _called(
+    operator: OpOverload, args: Arguments, kwargs: Named, stand_in: Callable[[Tensor], Tensor]
+) -> Any:
+    given = {name: mapped(value, Tensor, stand_in) for name, value in kwargs.items()}
+    return operator(*mapped(tuple(args), Tensor, stand_in), **given)
+
+
+def _shape(value: Any) -> Any:
+    return (value.size(), value.stride(), value.dtype) if isinstance(value, Tensor) else value

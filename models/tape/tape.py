@@ -1,0 +1,140 @@
+"""The tape: a module's own init, recorded per tensor while it is built on phantoms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from models.dtypes import BY_TORCH, DType
+from models.program import Program
+from models.tape.errors import RecordingError
+from models.tape.journal import Journal, Operation, Ref
+from models.tape.programs import Compiler
+from models.tape.recorder import Recorder
+from models.tape.replay import Memory
+from models.tape.units import recorded_units
+from models.tape.watch import watched
+
+
+@dataclass(frozen=True, slots=True)
+class TapeTensor:
+    """One tensor of a module's state dict.
+
+    `name` is its first name in `state_dict()` order, `aliases` the others in that order;
+    `kind` is `parameter` or `buffer`. `program` is its own init, of philox semantics; where it
+    is None, `reason` says why (`never written`, or what has no program).
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: DType
+    kind: str
+    program: Program | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """A recorded construction.
+
+    `module` is what was built, of phantom tensors, which cannot be read. `tensors` are the
+    distinct ones of its state dict, in that order; `literals` the bytes, by SHA-256, that
+    their programs name.
+    """
+
+    module: nn.Module
+    tensors: tuple[TapeTensor, ...]
+    literals: Mapping[str, bytes]
+    journal: Journal
+    refs: tuple[Ref, ...]
+
+    def replay(self, seed: int) -> dict[str, Tensor]:
+        """The state dict after `torch.manual_seed(seed)` and the construction, bit for bit.
+
+        What was recorded is run, in order, with torch's own sequential generator: every
+        random operation, and what these and the state depend on. This proves the recording.
+        Tensors never written hold zeros.
+        """
+        memory = Memory(self.journal)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            memory.run(self._replayed())
+        return {
+            name: memory.tensor(ref)
+            for tensor, ref in zip(self.tensors, self.refs, strict=True)
+            for name in (tensor.name, *tensor.aliases)
+        }
+
+    def _replayed(self) -> list[Operation]:
+        operations = self.journal.operations
+        random = [operation for operation in operations if operation.random]
+        roots = [(ref.storage, len(operations)) for ref in self.refs]
+        roots += [(ref.storage, draw.number) for draw in random for ref in draw.reads]
+        live = {*self.journal.past(roots).operations, *(draw.number for draw in random)}
+        return [operations[number] for number in sorted(live)]
+
+
+def record(build: Callable[[], nn.Module]) -> Tape:
+    """The tape of `build()`, which makes ordinary modules in the ordinary way.
+
+    Nothing is drawn and no memory is taken for large tensors, whatever their size. PyTorch
+    is patched meanwhile: one thread of a process may record at a time.
+    Raises RecordingError for what cannot be recorded, and whatever `build` raises.
+    """
+    recorder = Recorder()
+    with watched(recorder), recorded_units(recorder):
+        try:
+            with recorder:
+                module = build()
+                entries = _entries(module, recorder)
+        except Exception as error:
+            if recorder.error is not None and error is not recorder.error:
+                raise recorder.error from error
+            raise
+        recorder.finish()
+    return _tape(module, recorder.journal, entries)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    ref: Ref
+    names: list[str]
+    kind: str
+
+
+def _entries(module: nn.Module, recorder: Recorder) -> list[_Entry]:
+    """The distinct tensors of the state dict, in its order."""
+    entries: dict[Ref, _Entry] = {}
+    for name, value in module.state_dict(keep_vars=True).items():
+        if not isinstance(value, Tensor):
+            continue  # the extra state of a module may be anything
+        if is_lazy(value):
+            raise RecordingError(f"{name!r} is lazy, and no input has given it a shape")
+        if value.dtype not in BY_TORCH:
+            raise RecordingError(f"{name!r} is of {value.dtype}, which safetensors does not hold")
+        kind = "parameter" if isinstance(value, nn.Parameter) else "buffer"
+        ref = recorder.ref(value)
+        entries.setdefault(ref, _Entry(ref, [], kind)).names.append(name)
+    return list(entries.values())
+
+
+def _tape(module: nn.Module, journal: Journal, entries: list[_Entry]) -> Tape:
+    compiler = Compiler(journal, [(entry.names[0], entry.ref) for entry in entries])
+    tensors = []
+    for index, entry in enumerate(entries):
+        own = compiler.own(index)
+        first, *others = entry.names
+        dtype = BY_TORCH[entry.ref.dtype]
+        tensors.append(
+            TapeTensor(
+                *(first, tuple(others), entry.ref.size, dtype, entry.kind),
+                *(own.program, own.reason),
+            )
+        )
+    refs = tuple(entry.ref for entry in entries)
+    return Tape(module, tuple(tensors), compiler.literals, journal, refs)

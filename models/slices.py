@@ -1,0 +1,129 @@
+"""Slices of a tensor, as a URL names them (`0:128,:`), without the rest of the tensor.
+
+A slice is a shape and the runs of elements, side by side in the row-major whole, that
+make it up in order: what is generated is the runs and nothing between them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_INDEX = re.compile(r"-?[0-9]{1,18}")
+_RANGE = re.compile(r"(-?[0-9]{1,18})?:(-?[0-9]{1,18})?(?::([0-9]{1,18})?)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Part of a tensor: `shape`, and where its elements are in the whole one.
+
+    Its elements, in row-major order, are runs of `run_elements` each. The first run begins
+    at element `offset` of the whole; `axes` are the (count, stride in elements) by which
+    further runs are reached, outermost first.
+    """
+
+    shape: tuple[int, ...]
+    offset: int
+    axes: tuple[tuple[int, int], ...]
+    run_elements: int
+
+    @property
+    def numel(self) -> int:
+        return math.prod(self.shape)
+
+    def runs(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
+        """The runs that elements [start, stop) of the slice are, each (start, stop) in the whole.
+
+        In the slice's order, none empty. Any place in the slice is reached at once,
+        whatever is before it. Raises ValueError when the range is not within the slice.
+        """
+        stop = self.numel if stop is None else stop
+        if not 0 <= start <= stop <= self.numel:
+            raise ValueError(
+                f"elements [{start}, {stop}) are not within the slice; it has [0, {self.numel})"
+            )
+        return self._runs(start, stop)
+
+    def _runs(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        while start < stop:
+            run, skipped = divmod(start, self.run_elements)
+            length = min(self.run_elements - skipped, stop - start)
+            first = self._run_offset(run) + skipped
+            yield first, first + length
+            start += length
+
+    def _run_offset(self, run: int) -> int:
+        offset = self.offset
+        for count, stride in reversed(self.axes):
+            run, at = divmod(run, count)
+            offset += at * stride
+        return offset
+
+
+def parse_slice(text: str, shape: tuple[int, ...]) -> Slice:
+    """The slice that `text` names of a row-major tensor of `shape`, by NumPy's basic rules.
+
+    One member for each axis, separated by commas: an index (its axis goes), or
+    start:stop:step with any of them left out and a step of 1 or more. Negative numbers
+    count from the end, ranges are clamped to the axis, axes without a member are whole
+    and so is the tensor with no member at all. Blanks around members are ignored.
+
+    Raises ValueError for what is none of these, an index outside its axis, and more members
+    than there are axes.
+    """
+    members = [member.strip(" ") for member in text.split(",")] if text.strip(" ") else []
+    if len(members) > len(shape):
+        raise ValueError(
+            f"slice has {len(members)} members for {len(shape)} axes; "
+            f"the tensor's shape is {list(shape)}"
+        )
+    members += [":"] * (len(shape) - len(members))
+    picks = [_pick(member, axis, shape[axis]) for axis, member in enumerate(members)]
+    return _slice(picks, shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pick:
+    """Elements start, start + step, ... of one axis; `kept` says that the axis stays."""
+
+    start: int
+    count: int
+    step: int
+    kept: bool
+
+
+def _pick(member: str, axis: int, size: int) -> _Pick:
+    if _INDEX.fullmatch(member):
+        index = int(member)
+        if not -size <= index < size:
+            raise ValueError(
+                f"slice axis {axis}: index {index} is outside the axis; "
+                + (f"it has {-size} to {size - 1}" if size else "it has no elements")
+            )
+        return _Pick(index % size, 1, 1, kept=False)
+    match = _RANGE.fullmatch(member)
+    if match is None or (match[3] and int(match[3]) == 0):
+        raise ValueError(
+            f"slice axis {axis}: {member[:40]!r} is neither an index nor start:stop:step "
+            "with a step of 1 or more, such as 5, 0:128, -3: or ::2"
+        )
+    start, stop, step = (int(part) if part else None for part in match.groups())
+    indices = range(size)[start:stop:step]
+    return _Pick(indices.start, len(indices), indices.step, kept=True)
+
+
+def _slice(picks: list[_Pick], shape: tuple[int, ...]) -> Slice:
+    offset, stride, run = 0, 1, 1
+    axes: list[tuple[int, int]] = []
+    for pick, size in zip(reversed(picks), reversed(shape), strict=True):
+        offset += pick.start * stride
+        # A run goes on through an axis while all the axes inside it are whole.
+        if run == stride and (pick.step == 1 or pick.count == 1):
+            run *= pick.count
+        elif pick.count != 1:
+            axes.append((pick.count, pick.step * stride))
+        stride *= size
+    kept = tuple(pick.count for pick in picks if pick.kept)
+    return Slice(kept, offset, tuple(reversed(axes)), run)

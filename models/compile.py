@@ -1,0 +1,221 @@
+"""A spec made into a plan: rules matched, initializers resolved, dtypes chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from models.architectures import MAX_MODULES
+from models.dtypes import BY_NAME, DType
+from models.errors import Fault, SpecError
+from models.fans import default_fans
+from models.plan import Plan, PlanTensor
+from models.program import Materialized, Program, Split, Whole
+from models.resolve import Resolved, Subject, resolve
+from models.rules import Candidate, Match, first_match
+from models.spec import Spec, normalized
+from models.structure import Declared, Structure, survey
+
+MAX_BYTES = 2**53 - 1
+SHOWN = 8
+"""How many names a message lists before it says how many more there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, the bytes of its literals by SHA-256, and each tensor's rule resolved.
+
+    `resolved` has an entry for each tensor that a rule matched, by canonical name.
+    """
+
+    plan: Plan
+    blobs: Mapping[str, bytes]
+    resolved: Mapping[str, Resolved]
+
+
+def make_plan(
+    spec: Spec,
+    *,
+    platform: Mapping[str, object] | None = None,
+    max_modules: int = MAX_MODULES,
+) -> Planned:
+    """The plan of `spec`; raises SpecError with the path of every fault.
+
+    `platform` is what the bits of a sequential generator depend on
+    (`materialize.platform()`): part of the plan under those generators alone.
+    """
+    return plan_structure(
+        spec, survey(spec.architecture, max_modules=max_modules), platform=platform
+    )
+
+
+def plan_structure(
+    spec: Spec, structure: Structure, *, platform: Mapping[str, object] | None = None
+) -> Planned:
+    """The plan of `spec` over its architecture, already recorded."""
+    compiler = _Compiler(spec, structure)
+    tensors = tuple(compiler.tensors())
+    compiler.check(tensors)
+    plan = Plan(
+        seed=spec.init.seed,
+        generator=spec.init.generator,
+        spec=normalized(spec),
+        tensors=tensors,
+        root=structure.root,
+        modules=structure.modules,
+        max_shard_size=spec.max_shard_size,
+        ties=spec.ties,
+        warnings=tuple(compiler.warnings),
+        platform=platform if compiler.sequential else None,
+    )
+    return Planned(plan, compiler.blobs, compiler.resolved)
+
+
+class _Compiler:
+    """One pass over the tensors; what is wrong is kept, to be told all at once."""
+
+    def __init__(self, spec: Spec, structure: Structure) -> None:
+        self.spec = spec
+        self.structure = structure
+        self.sequential = spec.init.generator != "philox-v1"
+        self.matches = [rule.match for rule in spec.init.rules]
+        self.dtype_matches = [rule.match for rule in spec.dtype_policy.rules]
+        self.won: set[int] = set()
+        self.dtype_won: set[int] = set()
+        self.unmatched: list[str] = []
+        self.faults: list[Fault] = []
+        self.warnings: list[str] = []
+        self.resolved: dict[str, Resolved] = {}
+        self.blobs: dict[str, bytes] = dict(structure.blobs)
+
+    def tensors(self) -> Iterator[PlanTensor]:
+        """Each tensor planned."""
+        for declared in self.structure.tensors:
+            try:
+                yield self._tensor(declared)
+            except SpecError as error:
+                self.faults.extend(error.faults)
+
+    def check(self, tensors: Sequence[PlanTensor]) -> None:
+        """Raises SpecError for everything that was found wrong."""
+        self._check_used("init.rules", self.matches, self.won, optional=self._optional())
+        self._check_used("dtype.rules", self.dtype_matches, self.dtype_won, optional=set())
+        if self.unmatched:
+            self.faults.append(Fault("init.unmatched", self._no_rule()))
+        total = sum(tensor.nbytes for tensor in tensors)
+        if total > MAX_BYTES:
+            self.faults.append(Fault("architecture", f"{total} bytes are more than 2^53 - 1"))
+        if self.faults:
+            raise SpecError(dict.fromkeys(self.faults))
+
+    def _tensor(self, declared: Declared) -> PlanTensor:
+        candidates = self.structure.candidates(declared)
+        dtype = self._dtype(declared, candidates)
+        won = first_match(self.matches, candidates)
+        self._warn_of_aliases(candidates)
+        resolved = None
+        if won is not None:
+            self.won.add(won.index)
+            subject = Subject(declared.name, declared.shape, dtype)
+            rule = self.spec.init.rules[won.index]
+            resolved = resolve(rule, won, subject, self.spec.init.constants, self.blobs)
+            self.resolved[declared.name] = resolved
+        fans = default_fans(declared.shape) if resolved is None else resolved.fans
+        return PlanTensor(
+            name=declared.name,
+            shape=declared.shape,
+            dtype=dtype,
+            kind=declared.kind,
+            module=self.structure.module_class(declared.name),
+            program=self._program(declared, resolved, None if won is None else won.index),
+            aliases=declared.aliases,
+            rule=None if won is None else won.index,
+            fan_in=None if fans is None else fans.fan_in,
+            fan_out=None if fans is None else fans.fan_out,
+            reproducibility="platform" if self.sequential else "everywhere",
+        )
+
+    def _program(self, declared: Declared, resolved: Resolved | None, rule: int | None) -> Program:
+        if resolved is None and self.spec.init.unmatched == "error":
+            self.unmatched.append(declared.name)
+        if resolved is not None and resolved.sources:
+            program = Program(resolved.sources[-1], resolved.transforms)
+        elif declared.own is None:
+            raise SpecError.at(
+                declared.path,
+                f"'{declared.name}' has no own init{_because(declared.reason)} and no rule fills "
+                f"it; {self._rules()}",
+            )
+        else:
+            transforms = () if resolved is None else resolved.transforms
+            program = Program(declared.own.source, declared.own.transforms + transforms)
+        if self.sequential:
+            return Program(Materialized(program))
+        self._check_philox(program, declared, rule)
+        return program
+
+    def _check_philox(self, program: Program, declared: Declared, rule: int | None) -> None:
+        source = program.source
+        parts = source.parts if isinstance(source, Split) else ()
+        if any(isinstance(s, Whole) for s in (source, *(part.program.source for part in parts))):
+            path = declared.path if rule is None else f"init.rules.{rule}.initializer"
+            raise SpecError.at(
+                path,
+                f"'{declared.name}': orthogonal and sparse are not available under generator "
+                "philox-v1; use generator torch",
+            )
+
+    def _dtype(self, declared: Declared, candidates: list[Candidate]) -> DType:
+        won = first_match(self.dtype_matches, candidates)
+        if won is not None:
+            self.dtype_won.add(won.index)
+        if not declared.dtype.is_floating:
+            return declared.dtype
+        policy = self.spec.dtype_policy
+        return BY_NAME[policy.default if won is None else policy.rules[won.index].dtype]
+
+    def _warn_of_aliases(self, candidates: list[Candidate]) -> None:
+        if len(candidates) == 1:
+            return
+        wins = [first_match(self.matches, [candidate]) for candidate in candidates]
+        if len({None if won is None else won.index for won in wins}) > 1:
+            each = ", ".join(
+                f"'{candidate.name}' {'no rule' if won is None else f'rule {won.index}'}"
+                for candidate, won in zip(candidates, wins, strict=True)
+            )
+            self.warnings.append(f"names of one tensor win different rules: {each}")
+
+    def _optional(self) -> set[int]:
+        return {index for index, rule in enumerate(self.spec.init.rules) if rule.optional}
+
+    def _check_used(
+        self, path: str, matches: Sequence[Match], won: set[int], *, optional: set[int]
+    ) -> None:
+        for index in sorted(set(range(len(matches))) - won):
+            if self._matches_any(matches[index]):
+                self.warnings.append(f"{path}.{index} has no effect: earlier rules win its tensors")
+            elif index not in optional:
+                names = [tensor.name for tensor in self.structure.tensors]
+                self.faults.append(
+                    Fault(f"{path}.{index}.match", f"matches no tensor; tensors: {_listed(names)}")
+                )
+
+    def _matches_any(self, match: Match) -> bool:
+        tensors = self.structure.tensors
+        return any(first_match([match], self.structure.candidates(t)) for t in tensors)
+
+    def _no_rule(self) -> str:
+        return f"no rule for {_listed(self.unmatched)}; {self._rules()}"
+
+    def _rules(self) -> str:
+        shown = [str(match.model_dump(exclude_none=True)) for match in self.matches]
+        return f"rules: {_listed(shown)}" if shown else "there are no rules"
+
+
+def _because(reason: str | None) -> str:
+    return "" if reason is None else f" ({reason})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(repr(name) for name in names[:SHOWN]) + more

@@ -1,0 +1,103 @@
+"""A plan as people and clients read it: the checkpoint resource."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from models.expected import expected
+from models.layout import Layout
+from models.plan import Plan, PlanTensor, metadata
+from models.program import Materialized, Program, to_json
+
+STREAM_DETAILS = frozenset({"f32"})
+
+
+def layout(plan: Plan) -> Layout:
+    """The files of `plan`; the first of several shards alone carries the spec and plan."""
+    every, first = metadata(plan)
+    return Layout.of(
+        plan.tensors,
+        metadata=every,
+        first_metadata=first,
+        max_shard_size=plan.max_shard_size,
+        ties=plan.ties,
+    )
+
+
+def resource(plan: Plan, layout: Layout) -> dict[str, Any]:
+    """The checkpoint resource, without `statistics`; every link is relative to the host."""
+    base = f"/v1/checkpoints/{plan.id}"
+    return {
+        "id": plan.id,
+        "seed": plan.seed,
+        "generator": plan.generator,
+        "reproducibility": plan.reproducibility,
+        **({} if plan.platform is None else {"platform": dict(plan.platform)}),
+        "links": {
+            "self": base,
+            "statistics": f"{base}/statistics",
+            "files": {name: f"{base}/files/{quote(name)}" for name in layout.files},
+        },
+        "totals": totals(plan),
+        "tensors": [describe_tensor(tensor) for tensor in plan.tensors],
+        "modules": describe_modules(plan),
+        "warnings": list(plan.warnings),
+    }
+
+
+def totals(plan: Plan) -> dict[str, Any]:
+    """Counts of tensors and elements, and bytes, in all and by dtype."""
+    copies = [1 + (len(t.aliases) if plan.ties == "each" else 0) for t in plan.tensors]
+    by_dtype: dict[str, int] = {}
+    for tensor, count in zip(plan.tensors, copies, strict=True):
+        code = tensor.dtype.code
+        by_dtype[code] = by_dtype.get(code, 0) + count * tensor.nbytes
+    return {
+        "tensors": sum(copies),
+        "parameters": sum(t.numel for t in plan.tensors if t.kind == "parameter"),
+        "buffers": sum(t.numel for t in plan.tensors if t.kind == "buffer"),
+        "bytes": sum(by_dtype.values()),
+        "by_dtype": by_dtype,
+    }
+
+
+def describe_tensor(tensor: PlanTensor) -> dict[str, Any]:
+    """One tensor of the resource."""
+    shown = tensor.program.source
+    program = shown.shown if isinstance(shown, Materialized) else tensor.program
+    foreseen = expected(program, tensor.shape)
+    return {
+        "name": tensor.name,
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype.code,
+        "bytes": tensor.nbytes,
+        "kind": tensor.kind,
+        "module": tensor.module,
+        "aliases": list(tensor.aliases),
+        "rule": tensor.rule,
+        "program": describe_program(program),
+        "fan_in": tensor.fan_in,
+        "fan_out": tensor.fan_out,
+        "expected": {"mean": foreseen.mean, "std": foreseen.std},
+        "reproducibility": tensor.reproducibility,
+    }
+
+
+def describe_program(program: Program) -> dict[str, Any]:
+    """A program's resolved arguments, without the stream's own constants."""
+    described: dict[str, Any] = _without_details(to_json(program))
+    return described
+
+
+def describe_modules(plan: Plan) -> dict[str, Any]:
+    """The root's class, its children, and every module below it by dotted name."""
+    modules = [{"name": name, "class": cls} for name, cls in plan.modules]
+    children = [module for module in modules if "." not in module["name"]]
+    return {"class": plan.root, "children": children, "modules": modules}
+
+
+def _without_details(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_details(v) for k, v in value.items() if k not in STREAM_DETAILS}
+    return [_without_details(item) for item in value] if isinstance(value, list) else value

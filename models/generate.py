@@ -1,0 +1,178 @@
+"""Any element range of any tensor of a plan, and any byte range of any of its files."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models.dtypes import DType
+from models.layout import Bytes, File
+from models.plan import Plan, PlanTensor
+from models.program import Materialized, Normal, Program, TruncNormal, Uniform
+from models.sources import CpuDraws, Draws, ReferenceDraws, Sources, kernel
+from models.stream.key import derive_key
+
+BLOCK_ELEMENTS = 1 << 16
+"""Elements generated at a time on a CPU: 256 KiB of float32, which stays in L2 cache."""
+CUDA_BLOCK_ELEMENTS = 1 << 22
+
+ByteArray = npt.NDArray[np.uint8]
+
+
+class Observer(Protocol):
+    """Something that looks at a tensor's final values while they are in cache."""
+
+    def add_block(self, index: int, values: npt.NDArray[Any]) -> None:
+        """Block `index` of BLOCK_ELEMENTS elements (the last may be shorter)."""
+
+
+class Evaluator:
+    """Computes a plan's tensors, element range by element range.
+
+    `blobs` holds literals by SHA-256, `materialized` the bytes of platform-bound tensors
+    by name. The result depends on neither the device nor how a tensor is cut into
+    ranges. Instances may be used from many threads at once; on a CPU the work is done
+    without the GIL.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        blobs: Mapping[str, Any] | None = None,
+        materialized: Mapping[str, Any] | None = None,
+        *,
+        device: str = "cpu",
+    ) -> None:
+        self.plan = plan
+        self.materialized = materialized or {}
+        draws: Draws = CpuDraws() if device == "cpu" else ReferenceDraws(torch.device(device))
+        self.sources = Sources(plan.seed, blobs or {}, draws)
+        self.block_elements = BLOCK_ELEMENTS if device == "cpu" else CUDA_BLOCK_ELEMENTS
+        self._scratch = threading.local()
+
+    def fill(
+        self,
+        tensor: int,
+        start: int,
+        stop: int,
+        out: ByteArray,
+        observer: Observer | None = None,
+    ) -> None:
+        """Elements [start, stop) of tensor number `tensor`, little-endian, into `out`.
+
+        `out` is contiguous and aligned to the element size, of (stop - start) elements.
+        With an observer, `start` must be a multiple of BLOCK_ELEMENTS, and `stop` one or
+        the tensor's end.
+        """
+        planned = self.plan.tensors[tensor]
+        itemsize = planned.dtype.itemsize
+        for first, last in _blocks(start, stop, self.block_elements):
+            piece = out[(first - start) * itemsize : (last - start) * itemsize]
+            self._block(planned, first, last, piece)
+            if observer is not None:
+                _observe(observer, first, piece, planned.dtype)
+
+    def read(self, file: File, start: int, stop: int, out: ByteArray) -> None:
+        """Bytes [start, stop) of `file` into `out`, of any alignment."""
+        at = 0
+        for segment in file.segments(start, stop):
+            if isinstance(segment, Bytes):
+                size = len(segment.data)
+                out[at : at + size] = np.frombuffer(segment.data, np.uint8)
+            else:
+                size = segment.stop_byte - segment.start_byte
+                piece = out[at : at + size]
+                self._bytes(segment.tensor, segment.start_byte, segment.stop_byte, piece)
+            at += size
+
+    def _bytes(self, tensor: int, start_byte: int, stop_byte: int, out: ByteArray) -> None:
+        """Bytes [start_byte, stop_byte) of a tensor, which may begin inside an element."""
+        itemsize = self.plan.tensors[tensor].dtype.itemsize
+        aligned = out.ctypes.data % itemsize == 0
+        if aligned and start_byte % itemsize == 0 and stop_byte % itemsize == 0:
+            self.fill(tensor, start_byte // itemsize, stop_byte // itemsize, out)
+            return
+        size = self.block_elements * itemsize
+        for first, last in _blocks(start_byte, stop_byte, size):
+            low, high = first // itemsize, -(-last // itemsize)
+            piece = np.empty((high - low) * itemsize, np.uint8)
+            self.fill(tensor, low, high, piece)
+            skipped = first - low * itemsize
+            out[first - start_byte : last - start_byte] = piece[skipped : skipped + last - first]
+
+    def _block(self, tensor: PlanTensor, start: int, stop: int, out: ByteArray) -> None:
+        program, dtype = tensor.program, tensor.dtype
+        if isinstance(program.source, Materialized):
+            raw = memoryview(self.materialized[tensor.name])
+            out[:] = np.frombuffer(raw[start * dtype.itemsize : stop * dtype.itemsize], np.uint8)
+        elif self.sources.draws.device.type == "cpu" and _direct(program, dtype):
+            self._draw_into(program, tensor.name, start, out, dtype)
+        else:
+            values = self._values_buffer(stop - start, _compute_dtype(program, dtype))
+            self.sources.values(program, tensor.name, tensor.shape, start, stop, values)
+            _view(out, dtype).copy_(values)
+
+    def _draw_into(
+        self, program: Program, name: str, start: int, out: ByteArray, dtype: DType
+    ) -> None:
+        source = program.source
+        assert isinstance(source, Uniform | Normal | TruncNormal)
+        key = derive_key(self.plan.seed, source.stream or name)
+        bits = out.view(np.float32 if dtype.name == "float32" else np.uint16)
+        kernel(source)(bits, key, source.draw, start, source.f32)
+
+    def _values_buffer(self, size: int, dtype: torch.dtype) -> torch.Tensor:
+        """A buffer of this thread's own on the CPU, a fresh one elsewhere."""
+        device = self.sources.draws.device
+        if device.type != "cpu":
+            return torch.empty(size, dtype=dtype, device=device)
+        name = str(dtype)
+        buffer: torch.Tensor | None = getattr(self._scratch, name, None)
+        if buffer is None:
+            buffer = torch.empty(self.block_elements, dtype=dtype)
+            setattr(self._scratch, name, buffer)
+        return buffer[:size]
+
+
+def _direct(program: Program, dtype: DType) -> bool:
+    """Whether a kernel can write the tensor's final bytes itself."""
+    drawn = isinstance(program.source, Uniform | Normal | TruncNormal)
+    return drawn and not program.transforms and dtype.name in ("float32", "bfloat16")
+
+
+def _compute_dtype(program: Program, dtype: DType) -> torch.dtype:
+    """float32 for floating tensors, but float64 where nothing is drawn for a float64 one."""
+    if not dtype.is_floating:
+        return dtype.torch
+    return torch.float64 if dtype.name == "float64" and not program.draws else torch.float32
+
+
+def _blocks(start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:
+    """[start, stop) cut at the multiples of `size`."""
+    while start < stop:
+        end = min(stop, (start // size + 1) * size)
+        yield start, end
+        start = end
+
+
+def _view(out: ByteArray, dtype: DType) -> torch.Tensor:
+    return torch.from_numpy(out).view(dtype.torch)
+
+
+def _observe(observer: Observer, start: int, piece: ByteArray, dtype: DType) -> None:
+    """Shows the final values, widened exactly to float32 where NumPy lacks their type."""
+    if not dtype.is_floating:
+        return
+    if dtype.name == "float64":
+        values: npt.NDArray[Any] = piece.view(np.float64)
+    elif dtype.name == "float32":
+        values = piece.view(np.float32)
+    else:
+        values = _view(piece, dtype).to(torch.float32).numpy()
+    for first, last in _blocks(start, start + len(values), BLOCK_ELEMENTS):
+        observer.add_block(first // BLOCK_ELEMENTS, values[first - start : last - start])

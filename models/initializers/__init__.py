@@ -1,0 +1,103 @@
+"""The catalogue of initializers, resolved against one tensor to a program's source.
+
+Names, arguments and defaults are PyTorch's where `torch.nn.init` has them. Host-side
+scalars are computed in binary64 exactly as PyTorch's own Python code computes them,
+so that under generator `torch` they give its bits.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, get_args
+
+from pydantic import Field
+
+from models.initializers.base import ArgumentError, Gain, Initializer, Target
+from models.initializers.given import Own, Values
+from models.initializers.plain import (
+    Constant,
+    Dirac,
+    Eye,
+    Normal,
+    Ones,
+    Orthogonal,
+    Sparse,
+    TruncNormal,
+    Uniform,
+    Zeros,
+)
+from models.initializers.scaled import (
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    KaimingNormal,
+    KaimingUniform,
+    LecunNormal,
+    LecunUniform,
+    VarianceScaling,
+    XavierNormal,
+    XavierUniform,
+)
+
+__all__ = [
+    "CATALOGUE",
+    "ArgumentError",
+    "Gain",
+    "Initializer",
+    "InitializerSpec",
+    "Own",
+    "Target",
+    "catalogue",
+]
+
+InitializerSpec = Annotated[
+    Uniform
+    | Normal
+    | TruncNormal
+    | Constant
+    | Ones
+    | Zeros
+    | Eye
+    | Dirac
+    | XavierUniform
+    | XavierNormal
+    | KaimingUniform
+    | KaimingNormal
+    | Orthogonal
+    | Sparse
+    | VarianceScaling
+    | LecunNormal
+    | LecunUniform
+    | GlorotNormal
+    | GlorotUniform
+    | HeNormal
+    | HeUniform
+    | Values
+    | Own,
+    Field(discriminator="type"),
+]
+
+CATALOGUE: dict[str, type[Initializer]] = {
+    get_args(cls.model_fields["type"].annotation)[0]: cls
+    for cls in get_args(get_args(InitializerSpec)[0])
+}
+
+_EXAMPLES: dict[str, dict[str, Any]] = {
+    "constant": {"val": 0.5},
+    "sparse": {"sparsity": 0.5},
+    "values": {"values": [[0.5, -0.5], [0.25, 1.0]]},
+}
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """Every initializer: type, summary, paper, JSON Schema, and an example that works."""
+    return [
+        {
+            "type": name,
+            "summary": (cls.__doc__ or "").strip().splitlines()[0],
+            "paper": cls.paper,
+            "schema": cls.model_json_schema(),
+            "example": {"type": name, **_EXAMPLES.get(name, {})},
+        }
+        for name, cls in CATALOGUE.items()
+    ]

@@ -1,0 +1,112 @@
+"""What every initializer is: a schema, and a source once a tensor is known."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import StrictFloat, StrictInt, Tag
+
+from models import expressions, program
+from models.dtypes import DType
+from models.fans import Fans
+from models.numbers import Number, Schema, tagged
+from models.program import Source
+
+
+class ArgumentError(ValueError):
+    """An argument of an initializer that does not fit the tensor."""
+
+    def __init__(self, argument: str, message: str) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The tensor (or part of one) that an initializer is resolved against.
+
+    `blobs` collects the bytes that literals refer to, by their SHA-256.
+    """
+
+    shape: tuple[int, ...]
+    dtype: DType
+    fans: Fans | None
+    scope: Mapping[str, float | None]
+    blobs: MutableMapping[str, bytes] = field(default_factory=dict)
+
+    def number(self, argument: str, value: int | float | str) -> float:
+        """The value of a numeric argument; raises ArgumentError when it has none."""
+        try:
+            return expressions.evaluate(value, self.scope)
+        except expressions.ExpressionError as error:
+            raise ArgumentError(argument, str(error)) from None
+
+    def required_fans(self, initializer: str) -> Fans:
+        """The fans; raises ValueError below two dimensions, where there are none."""
+        if self.fans is None:
+            raise ValueError(
+                f"{initializer} needs fan_in and fan_out, which a tensor of shape "
+                f"{list(self.shape)} does not have: it needs at least two dimensions"
+            )
+        return self.fans
+
+    def literal(self, values: np.ndarray, dtype: DType) -> program.Literal:
+        """`values` kept as a blob of elements of `dtype`."""
+        blob = values.tobytes()
+        digest = hashlib.sha256(blob).hexdigest()
+        self.blobs[digest] = blob
+        return program.Literal(digest, dtype.name)
+
+
+class Initializer(Schema):
+    """One way to fill a tensor."""
+
+    paper: ClassVar[str | None] = None
+    """Where the rule is from."""
+    draws: ClassVar[bool] = True
+    """Whether it needs random numbers, hence a floating tensor."""
+
+    def source(self, target: Target) -> Source:
+        """The resolved source; ValueError (ArgumentError) when the tensor cannot take it."""
+        raise NotImplementedError
+
+
+Nonlinearity = Literal[
+    "linear",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "selu",
+]
+
+
+class Gain(Schema):
+    """The recommended gain of a nonlinearity (`torch.nn.init.calculate_gain`)."""
+
+    nonlinearity: Nonlinearity
+    param: StrictInt | StrictFloat | None = None
+
+
+GainSpec = Annotated[
+    Annotated[Number, Tag("<number>")] | Annotated[Gain, Tag("<gain>")],
+    tagged("<number>", "<gain>", (Mapping, Gain)),
+]
+
+
+def resolve_gain(gain: int | float | str | Gain, target: Target) -> float:
+    """The number that a gain argument stands for."""
+    if not isinstance(gain, Gain):
+        return target.number("gain", gain)
+    return float(torch.nn.init.calculate_gain(gain.nonlinearity, gain.param))

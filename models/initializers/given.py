@@ -1,0 +1,94 @@
+"""Initializers that take what is there: the module's own init, or given numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, PlainValidator, WithJsonSchema
+
+from models.dtypes import BY_NAME
+from models.initializers.base import ArgumentError, Initializer, Target
+from models.program import Source
+
+MAX_VALUES = 1 << 20
+MAX_DIMENSIONS = 64
+
+
+class Own(Initializer):
+    """What the module's own PyTorch code does (`reset_parameters`)."""
+
+    type: Literal["own"]
+    draws: ClassVar[bool] = False
+
+    def source(self, target: Target) -> Source:
+        raise ValueError("own stands for the module's own init and cannot be one part of another")
+
+
+def _numbers(values: Any) -> tuple[tuple[int, ...], tuple[int | float, ...]]:
+    """Nested lists of numbers as (shape, flat values in row-major order)."""
+    shape: list[int] = []
+    level: list[Any] = [values]
+    while level and isinstance(level[0], list | tuple):
+        shape.append(len(level[0]))
+        if any(not isinstance(row, list | tuple) or len(row) != shape[-1] for row in level):
+            raise ValueError("must be numbers in lists of equal length")
+        if len(level) * shape[-1] > MAX_VALUES or len(shape) > MAX_DIMENSIONS:
+            raise ValueError(f"must hold at most {MAX_VALUES} numbers in {MAX_DIMENSIONS} levels")
+        level = [item for row in level for item in row]
+    for item in level:
+        if isinstance(item, bool) or not isinstance(item, int | float):
+            raise ValueError("must be numbers in lists of equal length")
+        if not (isinstance(item, int) or math.isfinite(item)) or abs(item) >= 2**64:
+            raise ValueError("must be finite numbers below 2^64")
+    return tuple(shape), tuple(level)
+
+
+Nested = Annotated[
+    Any,
+    PlainValidator(lambda values: (_numbers(values), values)[1]),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": {}}, {"type": "number"}]}),
+]
+
+
+class Values(Initializer):
+    """The given numbers: nested lists in the tensor's shape, or one flat list."""
+
+    type: Literal["values"]
+    values: Nested = Field(examples=[[[0.5, -0.5], [0.25, 1.0]]])
+    draws: ClassVar[bool] = False
+
+    def source(self, target: Target) -> Source:
+        shape, numbers = _numbers(self.values)
+        if shape != target.shape and shape != (math.prod(target.shape),):
+            raise ArgumentError(
+                "values",
+                f"values have shape {list(shape)}; the tensor's is {list(target.shape)}",
+            )
+        dtype = target.dtype
+        if dtype.torch.is_complex:
+            raise ArgumentError("values", f"values cannot fill a {dtype} tensor")
+        if dtype.is_floating and dtype.name != "float64":
+            dtype = BY_NAME["float32"]
+        return target.literal(_array(numbers, dtype.torch), dtype)
+
+
+def _array(numbers: tuple[int | float, ...], dtype: torch.dtype) -> np.ndarray:
+    if dtype.is_floating_point:
+        array = np.asarray([float(number) for number in numbers], dtype=np.float64)
+        kept = array.astype(np.float32) if dtype == torch.float32 else array
+        if not np.isfinite(kept).all():
+            raise ArgumentError("values", f"a value is beyond {dtype}")
+        return kept
+    integers = [int(number) for number in numbers]
+    low, high = (0, 1) if dtype == torch.bool else _limits(dtype)
+    if any(a != b or not low <= a <= high for a, b in zip(integers, numbers, strict=True)):
+        raise ArgumentError("values", f"a value does not fit {dtype}")
+    return np.asarray(integers, dtype=str(dtype).removeprefix("torch."))
+
+
+def _limits(dtype: torch.dtype) -> tuple[int, int]:
+    info = torch.iinfo(dtype)
+    return info.min, info.max

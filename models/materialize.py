@@ -1,0 +1,240 @@
+"""The sequential generators: what a script gives, run as that script would run.
+
+Under generator `torch` the module is built for real after `torch.manual_seed(seed)`, on
+a CPU in float32; then the rules are applied in `Module.apply` order (children first, a
+module's own parameters and then its buffers in registration order, transforms at once),
+and each tensor is converted. Under `numpy` the rules draw from NumPy's legacy
+`RandomState(seed)` instead, in the same order. These bits belong to one version and CPU
+capability of torch, so such tensors are made once and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from models.apply import apply
+from models.architectures import Tensors, build
+from models.compile import Planned
+from models.dtypes import BY_NAME
+from models.errors import PlatformMismatch, SpecError
+from models.plan import Plan, PlanTensor
+from models.program import (
+    Constant,
+    Dirac,
+    Eye,
+    Literal,
+    Normal,
+    Orthogonal,
+    Program,
+    Source,
+    Sparse,
+    Split,
+    TruncNormal,
+    Uniform,
+)
+from models.resolve import Resolved
+from models.spec import Spec
+
+
+def platform() -> dict[str, Any]:
+    """What the bits of a sequential generator depend on: versions, CPU capability, threads."""
+    return {
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def check_platform(plan: Plan) -> None:
+    """Raises PlatformMismatch when this host cannot make the bits of `plan`."""
+    here = platform()
+    if plan.platform is not None and dict(plan.platform) != here:
+        raise PlatformMismatch(
+            f"checkpoint {plan.id} was made by {dict(plan.platform)}, and its bits can be "
+            f"reproduced only there; this host is {here}"
+        )
+
+
+def materialize(spec: Spec, planned: Planned) -> dict[str, torch.Tensor]:
+    """Every stored tensor of a platform-bound plan, by canonical name, in its own dtype.
+
+    Holds the whole checkpoint in memory. Raises SpecError for sources that generator
+    `numpy` does not have and PlatformMismatch on another platform than the plan's.
+    """
+    plan = planned.plan
+    check_platform(plan)
+    run = _Run(planned)
+    torch.manual_seed(plan.seed)
+    if isinstance(spec.architecture, Tensors):
+        return {tensor.name: run.fill_new(tensor) for tensor in plan.tensors}
+    module = build(spec.architecture).module
+    run.visit(module)
+    state = module.state_dict(keep_vars=False)
+    return {
+        tensor.name: run.replaced.get(tensor.name, state[tensor.name]).to(tensor.dtype.torch)
+        if tensor.dtype.is_floating
+        else state[tensor.name]
+        for tensor in plan.tensors
+    }
+
+
+def materialized(spec: Spec, planned: Planned) -> dict[str, memoryview]:
+    """The bytes of every stored tensor, by canonical name, as an evaluator takes them."""
+    tensors = materialize(spec, planned)
+    names = (tensor.name for tensor in planned.plan.tensors)
+    return dict(zip(names, raw(planned.plan, tensors), strict=True))
+
+
+def views(plan: Plan, data: memoryview) -> dict[str, memoryview]:
+    """Each tensor's bytes within `data`, which holds them all in the plan's order."""
+    found, at = {}, 0
+    for tensor in plan.tensors:
+        found[tensor.name] = data[at : at + tensor.nbytes]
+        at += tensor.nbytes
+    return found
+
+
+def raw(plan: Plan, tensors: Mapping[str, torch.Tensor]) -> Iterator[memoryview]:
+    """The bytes of `tensors` in the plan's order: what `views` takes apart."""
+    for tensor in plan.tensors:
+        flat = tensors[tensor.name].detach().contiguous().reshape(-1)
+        yield flat.view(torch.uint8).numpy().data if len(flat) else memoryview(b"")
+
+
+class _Run:
+    """One run of the script that a platform-bound plan stands for."""
+
+    def __init__(self, planned: Planned) -> None:
+        plan = planned.plan
+        self.blobs = planned.blobs
+        self.resolved = planned.resolved
+        self.tensors = {
+            name: tensor for tensor in plan.tensors for name in (tensor.name, *tensor.aliases)
+        }
+        self.replaced: dict[str, torch.Tensor] = {}
+        self.transformed: set[str] = set()
+        self.generator = np.random.RandomState(plan.seed) if plan.generator == "numpy" else None
+        if self.generator is not None:
+            self._check_numpy()
+
+    def visit(self, module: nn.Module) -> None:
+        """Applies the rules to every tensor in `Module.apply` order."""
+        prefixes = {id(m): f"{name}." if name else "" for name, m in module.named_modules()}
+
+        def fill(owner: nn.Module) -> None:
+            own = {**owner._parameters, **owner._buffers}
+            for local, value in own.items():
+                tensor = self.tensors.get(prefixes[id(owner)] + local)
+                resolved = None if tensor is None else self.resolved.get(tensor.name)
+                if tensor is not None and resolved is not None and value is not None:
+                    self._fill(value.detach(), tensor, resolved)
+
+        module.apply(fill)
+
+    def fill_new(self, tensor: PlanTensor) -> torch.Tensor:
+        """A tensor without a module, filled by its rule."""
+        floating = tensor.dtype.is_floating
+        value = torch.empty(tensor.shape, dtype=torch.float32 if floating else tensor.dtype.torch)
+        self._fill(value, tensor, self.resolved[tensor.name])
+        return self.replaced.get(tensor.name, value).to(tensor.dtype.torch)
+
+    def _fill(self, value: torch.Tensor, tensor: PlanTensor, resolved: Resolved) -> None:
+        """Runs the rule on `value` in place.
+
+        What NumPy draws is converted once from float64 to the tensor's dtype, and a
+        float64 tensor takes given numbers exactly, so these replace `value`.
+        """
+        if tensor.dtype.is_floating and resolved.sources and self._wide(tensor, resolved):
+            wide = value.to(torch.float64)
+            for source in resolved.sources:
+                self._source(wide, source)
+            working = torch.float64 if tensor.dtype.name == "float64" else torch.float32
+            if resolved.transforms:
+                wide = wide.to(working)
+                apply(resolved.transforms, wide.view(-1), 0, tensor.shape)
+            self.replaced[tensor.name] = wide.to(tensor.dtype.torch)
+            value.copy_(wide)
+            return
+        for source in resolved.sources:
+            self._source(value, source)
+        # A tied tensor is visited under each of its modules; an own init is there once.
+        if resolved.sources or tensor.name not in self.transformed:
+            apply(resolved.transforms, value.view(-1), 0, tensor.shape)
+        self.transformed.add(tensor.name)
+
+    def _wide(self, tensor: PlanTensor, resolved: Resolved) -> bool:
+        given = not Program(resolved.sources[-1]).draws
+        return self.generator is not None or (given and tensor.dtype.name == "float64")
+
+    def _source(self, value: torch.Tensor, source: Source) -> None:
+        match source:
+            case Split(axis=axis, parts=parts):
+                pieces = value.split([part.size for part in parts], axis)
+                for piece, part in zip(pieces, parts, strict=True):
+                    self._source(piece, part.program.source)
+            case Constant() | Literal() | Eye() | Dirac():
+                _give(value, source, self.blobs)
+            case Uniform() | Normal() if self.generator is not None:
+                value.copy_(torch.from_numpy(_numpy(self.generator, source, tuple(value.shape))))
+            case _:
+                _draw(value, source)
+
+    def _check_numpy(self) -> None:
+        for tensor in self.tensors.values():
+            resolved = self.resolved.get(tensor.name)
+            for source in resolved.sources if resolved else ():
+                parts = source.parts if isinstance(source, Split) else ()
+                for inner in (source, *(part.program.source for part in parts)):
+                    if isinstance(inner, TruncNormal | Orthogonal | Sparse):
+                        raise SpecError.at(
+                            f"init.rules.{tensor.rule}.initializer",
+                            f"generator numpy draws uniform and normal values only, not "
+                            f"{inner.type}; use generator torch or philox-v1",
+                        )
+
+
+def _draw(value: torch.Tensor, source: Source) -> None:
+    """Draws as `torch.nn.init` does, from torch's own generator."""
+    match source:
+        case Uniform(low=low, high=high):
+            value.uniform_(low, high)
+        case Normal(mean=mean, std=std):
+            value.normal_(mean, std)
+        case TruncNormal(mean=mean, std=std, a=a, b=b):
+            nn.init.trunc_normal_(value, mean, std, a, b)
+        case Orthogonal(gain=gain):
+            nn.init.orthogonal_(value, gain)
+        case Sparse(sparsity=sparsity, std=std):
+            nn.init.sparse_(value, sparsity, std)
+        case _:
+            raise AssertionError(f"{source.type} is not a draw")
+
+
+def _numpy(
+    generator: np.random.RandomState, source: Uniform | Normal, shape: tuple[int, ...]
+) -> npt.NDArray[np.float64]:
+    if isinstance(source, Uniform):
+        return generator.uniform(source.low, source.high, shape)
+    return generator.normal(source.mean, source.std, shape)
+
+
+def _give(
+    value: torch.Tensor, source: Constant | Literal | Eye | Dirac, blobs: Mapping[str, bytes]
+) -> None:
+    match source:
+        case Constant(value=constant):
+            value.fill_(constant)
+        case Literal(sha256=sha256, dtype=dtype) if value.numel():
+            raw = bytearray(blobs[sha256])
+            value.copy_(torch.frombuffer(raw, dtype=BY_NAME[dtype].torch).view(value.shape))
+        case Eye():
+            nn.init.eye_(value)
+        case Dirac(groups=groups):
+            nn.init.dirac_(value, groups)

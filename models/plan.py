@@ -1,0 +1,204 @@
+"""The plan: everything that fixes every byte of a checkpoint, and its id."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import rfc8785
+
+from models.dtypes import BY_CODE, DType
+from models.program import Program, program_from_json, to_json
+
+FORMAT = "seedpoint-plan-1"
+STREAM = "philox-v1"
+
+Reproducibility = Literal["everywhere", "platform"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTensor:
+    """One stored tensor: what it is called, its type and size, and its program.
+
+    `name` is the first of its names in state-dict order and `aliases` are the others.
+    `module` is the class of the module that holds it, `rule` the index of the rule
+    that gave its program (None: its own init), `reproducibility` where its bits hold.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    kind: str
+    module: str
+    program: Program
+    aliases: tuple[str, ...] = ()
+    rule: int | None = None
+    fan_in: float | None = None
+    fan_out: float | None = None
+    reproducibility: Reproducibility = "everywhere"
+
+    @property
+    def numel(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.numel * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checkpoint as a pure function of what is written here.
+
+    The canonical plan has what fixes the bytes, and its SHA-256 is the id. What only
+    describes them is recorded beside it: a tensor's `kind`, `module`, `rule` and fans;
+    the class of the root module; `modules`, (dotted name, class name) of every module
+    below it in `named_modules()` order, a shared one under each of its names; warnings.
+    `platform` says what a platform-bound plan depends on besides.
+    """
+
+    seed: int
+    generator: str
+    spec: Mapping[str, Any]
+    tensors: tuple[PlanTensor, ...]
+    root: str = ""
+    modules: tuple[tuple[str, str], ...] = ()
+    max_shard_size: int = 50_000_000_000
+    ties: Literal["once", "each"] = "once"
+    warnings: tuple[str, ...] = ()
+    platform: Mapping[str, Any] | None = None
+    stream: str = STREAM
+
+    @property
+    def reproducibility(self) -> Reproducibility:
+        """`everywhere` when every tensor is."""
+        return "everywhere" if self.platform is None else "platform"
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The canonical plan as JSON: distinct programs once, tensors that refer to them."""
+        programs: dict[bytes, int] = {}
+        tensors = [_tensor_to_json(tensor, programs) for tensor in self.tensors]
+        return {
+            "format": FORMAT,
+            "stream": self.stream,
+            "seed": str(self.seed),
+            "generator": self.generator,
+            "spec": self.spec,
+            "programs": [json.loads(program) for program in programs],
+            "tensors": tensors,
+            "layout": {"max_shard_size": str(self.max_shard_size), "ties": self.ties},
+            **({} if self.platform is None else {"platform": self.platform}),
+        }
+
+    @cached_property
+    def canonical(self) -> bytes:
+        """The canonical plan's bytes (RFC 8785)."""
+        return rfc8785.dumps(self.document)
+
+    @cached_property
+    def id(self) -> str:
+        """The checkpoint id: SHA-256 of the canonical bytes, 64 hex digits."""
+        return hashlib.sha256(self.canonical).hexdigest()
+
+    @cached_property
+    def record(self) -> bytes:
+        """What is stored of the plan: a line of its canonical bytes, and one that describes it."""
+        description = {
+            "root": self.root,
+            "modules": [list(module) for module in self.modules],
+            "warnings": list(self.warnings),
+            "tensors": [[t.kind, t.module, t.rule, t.fan_in, t.fan_out] for t in self.tensors],
+        }
+        return self.canonical + b"\n" + json.dumps(description).encode()
+
+    @classmethod
+    def from_record(cls, record: bytes) -> Plan:
+        """The plan that was recorded; ValueError for another format."""
+        canonical, _, description = record.partition(b"\n")
+        return cls.from_json(json.loads(canonical), json.loads(description or b"{}"))
+
+    @classmethod
+    def from_json(
+        cls, document: Mapping[str, Any], description: Mapping[str, Any] | None = None
+    ) -> Plan:
+        """The plan of a canonical document; ValueError for another format."""
+        if document.get("format") != FORMAT:
+            raise ValueError(f"not a plan of format {FORMAT}: {document.get('format')!r}")
+        description = description or {}
+        programs = [program_from_json(program) for program in document["programs"]]
+        platform = document.get("platform")
+        bound: Reproducibility = "everywhere" if platform is None else "platform"
+        described = description.get("tensors") or [_NOTHING] * len(document["tensors"])
+        return cls(
+            seed=int(document["seed"]),
+            generator=document["generator"],
+            spec=document["spec"],
+            tensors=tuple(
+                _tensor_from_json(tensor, programs, more, bound)
+                for tensor, more in zip(document["tensors"], described, strict=True)
+            ),
+            root=description.get("root", ""),
+            modules=tuple((name, kind) for name, kind in description.get("modules", ())),
+            max_shard_size=int(document["layout"]["max_shard_size"]),
+            ties=document["layout"]["ties"],
+            warnings=tuple(description.get("warnings", ())),
+            platform=platform,
+            stream=document["stream"],
+        )
+
+
+_NOTHING = ("parameter", "", None, None, None)
+
+
+def metadata(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
+    """What travels in file headers: entries for every file, and for the first one only.
+
+    `seedpoint.plan` is the plan without its spec, which is `seedpoint.spec`: together
+    they are the plan, so the checkpoint id can be computed from the header alone.
+    """
+    document = {key: value for key, value in plan.document.items() if key != "spec"}
+    every = {"format": "pt", "seedpoint.id": plan.id, "seedpoint.stream": plan.stream}
+    first = {
+        "seedpoint.spec": rfc8785.dumps(dict(plan.spec)).decode(),
+        "seedpoint.plan": rfc8785.dumps(document).decode(),
+    }
+    return every, first
+
+
+def _tensor_to_json(tensor: PlanTensor, programs: dict[bytes, int]) -> dict[str, Any]:
+    program = rfc8785.dumps(to_json(tensor.program))
+    return {
+        "name": tensor.name,
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype.code,
+        "program": programs.setdefault(program, len(programs)),
+        **({"aliases": list(tensor.aliases)} if tensor.aliases else {}),
+    }
+
+
+def _tensor_from_json(
+    document: Mapping[str, Any],
+    programs: Sequence[Program],
+    description: Sequence[Any],
+    reproducibility: Reproducibility,
+) -> PlanTensor:
+    kind, module, rule, fan_in, fan_out = description
+    return PlanTensor(
+        name=document["name"],
+        shape=tuple(document["shape"]),
+        dtype=BY_CODE[document["dtype"]],
+        kind=kind,
+        module=module,
+        program=programs[document["program"]],
+        aliases=tuple(document.get("aliases", ())),
+        rule=rule,
+        fan_in=fan_in,
+        fan_out=fan_out,
+        reproducibility=reproducibility,
+    )

@@ -1,0 +1,192 @@
+"""Sources evaluated: any stretch of a tensor before its transforms.
+
+Every function gives elements [start, stop), row-major, as a one-dimensional tensor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from models.apply import apply
+from models.dtypes import BY_NAME
+from models.program import (
+    Constant,
+    Dirac,
+    Draw,
+    Eye,
+    Literal,
+    Normal,
+    Program,
+    Source,
+    Split,
+    TruncNormal,
+    Uniform,
+)
+from models.stream import cpu, reference
+from models.stream.key import derive_key
+
+Shape = tuple[int, ...]
+
+
+class Draws(Protocol):
+    """Where random values come from: one implementation of the stream on one device."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
+        """Elements [start, start + len(out)) of `draw` into `out`, float32 on `device`."""
+
+
+class CpuDraws:
+    """The Numba kernels."""
+
+    device = torch.device("cpu")
+
+    def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
+        kernel(draw)(out.numpy(), key, draw.draw, start, draw.f32)
+
+
+@dataclass(frozen=True)
+class ReferenceDraws:
+    """The stream in torch operations, on any device."""
+
+    device: torch.device
+
+    def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
+        function = {
+            "uniform": reference.uniform,
+            "normal": reference.normal,
+            "trunc_normal": reference.trunc_normal,
+        }[draw.type]
+        stop = start + len(out)
+        out.copy_(function(key, draw.draw, start, stop, draw.f32, device=self.device))
+
+
+def kernel(draw: Draw) -> Any:
+    """The Numba kernel that fills an array of float32, or of bfloat16 bits in uint16."""
+    match draw:
+        case Uniform():
+            return cpu.uniform
+        case Normal():
+            return cpu.normal
+        case TruncNormal():
+            return cpu.trunc_normal
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Evaluates the sources of one plan."""
+
+    seed: int
+    blobs: Mapping[str, Any]
+    draws: Draws
+
+    def values(
+        self, program: Program, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
+    ) -> None:
+        """Elements [start, stop) of `program` into `out`, transforms applied.
+
+        `name` is the random stream of draws that name none themselves.
+        """
+        self._source(program.source, name, shape, start, stop, out)
+        apply(program.transforms, out, start, shape)
+
+    def _source(
+        self, source: Source, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
+    ) -> None:
+        match source:
+            case Uniform() | Normal() | TruncNormal():
+                self.draws.fill(source, derive_key(self.seed, source.stream or name), start, out)
+            case Constant(value=value):
+                out.fill_(value)
+            case Literal():
+                out.copy_(self._literal(source, start, stop))
+            case Eye():
+                _ones(out, start, range(0, shape[0] * shape[1], shape[1] + 1)[: shape[1]])
+            case Dirac(groups=groups):
+                _dirac(out, start, shape, groups)
+            case Split():
+                self._split(source, name, shape, start, stop, out)
+            case _:
+                raise AssertionError(f"{source.type} cannot be evaluated element by element")
+
+    def _literal(self, source: Literal, start: int, stop: int) -> torch.Tensor:
+        dtype = BY_NAME[source.dtype]
+        raw = memoryview(self.blobs[source.sha256])[start * dtype.itemsize : stop * dtype.itemsize]
+        return torch.frombuffer(bytearray(raw), dtype=dtype.torch) if raw else torch.empty(0)
+
+    def _split(
+        self, split: Split, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
+    ) -> None:
+        """Each part over the rows (of the axes before the split one) that are touched.
+
+        When there are many short rows, parts are generated over all of them at once and
+        copied into place, instead of row by row.
+        """
+        inner = math.prod(shape[split.axis + 1 :])
+        row = shape[split.axis] * inner
+        first, last = start // row, -(-stop // row)
+        whole = out.new_empty((last - first) * row) if last - first > 2 else None
+        offset = 0
+        for number, part in enumerate(split.parts):
+            default = f"{name}#{number}"
+            part_shape = (*shape[: split.axis], part.size, *shape[split.axis + 1 :])
+            width = part.size * inner
+            if whole is not None:
+                values = out.new_empty((last - first) * width)
+                self.values(part.program, default, part_shape, first * width, last * width, values)
+                rows = whole.view(last - first, row)
+                rows[:, offset : offset + width] = values.view(last - first, width)
+            else:
+                for index in range(first, last):
+                    begin = max(start, index * row + offset)
+                    end = min(stop, index * row + offset + width)
+                    if begin < end:
+                        shift = index * row + offset - index * width
+                        target = out[begin - start : end - start]
+                        self.values(
+                            part.program, default, part_shape, begin - shift, end - shift, target
+                        )
+            offset += width
+        if whole is not None:
+            out.copy_(whole[start - first * row : stop - first * row])
+
+
+def _ones(out: torch.Tensor, start: int, places: range) -> None:
+    """Zeros, with ones at the flat indices `places`."""
+    out.zero_()
+    if places:
+        skipped = max(0, -(-(start - places.start) // places.step))
+        first = places.start + skipped * places.step
+        last = min(start + len(out), places.stop)
+        if first < last:
+            out[first - start : last - start : places.step] = 1
+
+
+def _dirac(out: torch.Tensor, start: int, shape: Shape, groups: int) -> None:
+    """`torch.nn.init.dirac_`: in each group, output d passes input d at the kernel's middle."""
+    kernel_shape = shape[2:]
+    width = math.prod(kernel_shape)
+    strides = [math.prod(kernel_shape[axis + 1 :]) for axis in range(len(kernel_shape))]
+    middle = sum((size // 2) * stride for size, stride in zip(kernel_shape, strides, strict=True))
+    per_group = shape[0] // groups
+    used = min(per_group, shape[1])
+    out.zero_()
+    row = shape[1] * width
+    group_elements = per_group * row
+    stop = start + len(out)
+    if not used or not width:
+        return
+    for group in range(start // group_elements, min(groups, -(-stop // group_elements))):
+        base = group * group_elements + middle
+        step = row + width
+        skipped = max(0, -(-(start - base) // step))
+        first, last = base + skipped * step, min(stop, base + (used - 1) * step + 1)
+        if first < last:
+            out[first - start : last - start : step] = 1

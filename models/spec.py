@@ -1,0 +1,189 @@
+"""The schema callers write: an architecture, an init, dtypes and file options."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictFloat,
+    StrictInt,
+    Tag,
+    ValidationError,
+    WithJsonSchema,
+)
+
+from models import shards
+from models.architectures import Architecture, check_depth
+from models.architectures import normalized as normalized_architecture
+from models.errors import SpecError
+from models.faults import faults_from
+from models.numbers import Schema, tagged
+from models.rules import Match, Rule
+
+MAX_SEED = 2**64 - 1
+RESERVED = frozenset({"fan_in", "fan_out", "numel", "ndim"})
+DEFAULT_MAX_SHARD_SIZE = 50_000_000_000
+
+Generator = Literal["philox-v1", "torch", "numpy"]
+FloatName = Literal["float32", "bfloat16", "float16", "float64", "float8_e4m3fn", "float8_e5m2"]
+
+
+def _seed(value: Any) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEED:
+        raise ValueError(f"must be an integer from 0 to 2^64 - 1 ({MAX_SEED})")
+    return value
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("must be a number of bytes or a size such as '5GB'")
+    size = shards.parse_size(value)
+    if size >= 2**53:
+        raise ValueError("must be below 2^53 bytes")
+    return size
+
+
+def _constants(constants: dict[str, int | float]) -> dict[str, int | float]:
+    for name, value in constants.items():
+        if not name.isidentifier() or name in RESERVED:
+            raise ValueError(f"{name!r} cannot name a constant; use another identifier")
+        if not (abs(value) < 2**1023 if isinstance(value, int) else math.isfinite(value)):
+            raise ValueError(f"constant {name!r} must be finite")
+    return constants
+
+
+Seed = Annotated[
+    int,
+    PlainValidator(_seed),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": MAX_SEED},
+                {"type": "string", "pattern": "^[0-9]{1,20}$"},
+            ]
+        }
+    ),
+]
+Size = Annotated[
+    int,
+    PlainValidator(_size),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}],
+            "examples": ["5GB"],
+        }
+    ),
+]
+
+
+class Init(Schema):
+    """How the architecture is initialized."""
+
+    seed: Seed = 0
+    generator: Generator = "philox-v1"
+    rules: tuple[Rule, ...] = ()
+    constants: Annotated[dict[str, StrictInt | StrictFloat], AfterValidator(_constants)] = Field(
+        default={}, description="Names for expressions.", examples=[{"n_layer": 12}]
+    )
+    unmatched: Literal["own", "error"] = Field(
+        default="own",
+        description="What happens to tensors that no rule matches: their module's own init, "
+        "or an error.",
+    )
+
+
+class DTypeRule(Schema):
+    """A dtype for the floating tensors that match."""
+
+    match: Match
+    dtype: FloatName
+
+
+class DTypePolicy(Schema):
+    """A default dtype and exceptions; the first rule that matches wins."""
+
+    default: FloatName = "float32"
+    rules: tuple[DTypeRule, ...] = ()
+
+
+DTypeSpec = Annotated[
+    Annotated[FloatName, Tag("<name>")] | Annotated[DTypePolicy, Tag("<policy>")],
+    tagged("<name>", "<policy>", (dict, DTypePolicy)),
+]
+
+
+class Spec(Schema):
+    """A checkpoint to issue: an architecture and how to initialize it."""
+
+    architecture: Architecture
+    init: Init = Init()
+    dtype: DTypeSpec = "float32"
+    ties: Literal["once", "each"] = Field(
+        default="once",
+        description="Tied tensors are stored once (load with safetensors' load_model) or as a "
+        "copy under each name (load_state_dict(strict=True)).",
+    )
+    max_shard_size: Size = DEFAULT_MAX_SHARD_SIZE
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @property
+    def dtype_policy(self) -> DTypePolicy:
+        """The dtype as a policy, also when one name was given."""
+        return (
+            self.dtype if isinstance(self.dtype, DTypePolicy) else DTypePolicy(default=self.dtype)
+        )
+
+
+@cache
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a spec; do not change it."""
+    return Spec.model_json_schema()
+
+
+def parse_spec(document: Any) -> Spec:
+    """The spec of a JSON document; raises SpecError with the path of every fault."""
+    check_depth(document)
+    try:
+        spec = Spec.model_validate(document)
+    except ValidationError as error:
+        raise SpecError(faults_from(error, document, schema=json_schema())) from None
+    if spec.init.generator == "numpy" and spec.init.seed >= 2**32:
+        raise SpecError.at("init.seed", "generator numpy takes seeds below 2^32")
+    return spec
+
+
+def normalized(spec: Spec) -> dict[str, Any]:
+    """The spec's canonical document: defaults left out, the seed as a decimal string."""
+    document: dict[str, Any] = spec.model_dump(
+        mode="json", by_alias=True, exclude_defaults=True, exclude={"architecture"}
+    )
+    document["architecture"] = normalized_architecture(spec.architecture)
+    init = document.get("init", {})
+    if "seed" in init:
+        init["seed"] = str(init["seed"])
+    for rule in init.get("rules", ()):
+        if isinstance(rule["initializer"], list) and len(rule["initializer"]) == 1:
+            rule["initializer"] = rule["initializer"][0]
+    if document.get("dtype", {}) == {}:
+        document.pop("dtype", None)
+    return _plain(document)  # type: ignore[no-any-return]
+
+
+def _plain(value: Any) -> Any:
+    """Integers beyond 2^53, which RFC 8785 cannot hold, as the floats they stand for."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**53:
+        return float(value)
+    return value

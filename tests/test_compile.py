@@ -1,0 +1,410 @@
+"""From a spec to a plan: which rule wins, what it resolves to, and every fault's place."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from models.compile import make_plan
+from models.errors import SpecError
+from models.plan import Plan, PlanTensor
+from models.program import (
+    Add,
+    Constant,
+    FillRegion,
+    Normal,
+    Part,
+    Program,
+    SetElement,
+    Split,
+    Uniform,
+    ZeroRows,
+    program_from_json,
+    to_json,
+)
+from models.spec import parse_spec
+
+LINEAR = {"type": "Linear", "in_features": 4, "out_features": 6}
+
+
+def plan(architecture: dict[str, Any], *rules: dict[str, Any], **more: Any) -> Plan:
+    init = {"rules": list(rules), **more.pop("init", {})}
+    return make_plan(parse_spec({"architecture": architecture, "init": init, **more})).plan
+
+
+def sequential(*layers: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "Sequential", "layers": list(layers)}
+
+
+def rule(match: dict[str, Any], initializer: Any, **more: Any) -> dict[str, Any]:
+    return {"match": match, "initializer": initializer, **more}
+
+
+def normal(std: float | str = 1.0) -> dict[str, Any]:
+    return {"type": "normal", "std": std}
+
+
+def tensor(found: Plan, name: str) -> PlanTensor:
+    return next(t for t in found.tensors if t.name == name)
+
+
+def faults(architecture: dict[str, Any], *rules: dict[str, Any], **more: Any) -> dict[str, str]:
+    with pytest.raises(SpecError) as caught:
+        plan(architecture, *rules, **more)
+    return {fault.path: fault.message for fault in caught.value.faults}
+
+
+def test_the_first_rule_whose_every_criterion_holds_wins() -> None:
+    found = plan(
+        sequential(LINEAR, LINEAR),
+        rule({"module": "Linear", "parameter": "weight", "name": "1.*"}, normal(3)),
+        rule({"module": ["Conv2d", "Linear"], "ndim": 2}, normal(2)),
+        rule({"kind": "parameter"}, {"type": "zeros"}),
+    )
+    assert {t.name: t.rule for t in found.tensors} == {
+        "0.weight": 1,
+        "0.bias": 2,
+        "1.weight": 0,
+        "1.bias": 2,
+    }
+    assert tensor(found, "1.weight").program.source == Normal.of(0, 3)
+
+
+def test_a_module_criterion_takes_subclasses() -> None:
+    found = plan(
+        sequential({"type": "LSTM", "input_size": 2, "hidden_size": 3}),
+        rule({"module": "RNNBase"}, normal()),
+    )
+    assert {t.rule for t in found.tensors} == {0}
+
+
+def test_captures_and_constants_are_names_in_expressions() -> None:
+    found = plan(
+        {"type": "Module", "children": {"h": {"type": "Repeat", "count": 3, "layer": LINEAR}}},
+        rule({"name": "h.{layer}.weight"}, normal("0.02 / sqrt(2 * n) * (layer + 1)")),
+        init={"constants": {"n": 3}},
+    )
+    for layer in range(3):
+        source = tensor(found, f"h.{layer}.weight").program.source
+        assert source == Normal.of(0, 0.02 / math.sqrt(2 * 3) * (layer + 1))
+
+
+def test_fans_can_be_overridden_and_are_told() -> None:
+    found = plan(
+        sequential(
+            {"type": "ConvTranspose2d", "in_channels": 8, "out_channels": 4, "kernel_size": 3}
+        ),
+        rule(
+            {"ndim": 4},
+            normal("1 / sqrt(fan_in)"),
+            fan={"in_axes": [0], "out_axes": [1]},
+        ),
+    )
+    weight = tensor(found, "0.weight")
+    assert (weight.fan_in, weight.fan_out) == (8 * 9, 4 * 9)
+    assert weight.program.source == Normal.of(0, 1 / math.sqrt(72))
+
+
+def test_unmatched_tensors_keep_their_own_init() -> None:
+    found = plan(sequential(LINEAR), rule({"parameter": "bias"}, {"type": "ones"}))
+    bound = 1 / math.sqrt(4)
+    source = tensor(found, "0.weight").program.source
+    assert isinstance(source, Uniform)
+    assert (source.low, source.high) == pytest.approx((-bound, bound), rel=1e-15)
+    assert tensor(found, "0.weight").rule is None
+
+
+def test_own_can_be_asked_for_and_transformed() -> None:
+    found = plan(
+        sequential(
+            {"type": "Embedding", "num_embeddings": 5, "embedding_dim": 2, "padding_idx": 1}
+        ),
+        rule({}, {"type": "own"}, transforms=[{"type": "add", "value": 1}]),
+    )
+    program = tensor(found, "0.weight").program
+    assert program.source == Normal.of(0, 1)
+    assert program.transforms[-1] == Add(1.0)
+    assert isinstance(program.transforms[0], ZeroRows | FillRegion)
+
+
+def test_of_a_list_the_last_draw_wins_under_philox() -> None:
+    found = plan(sequential(LINEAR), rule({"ndim": 2}, [normal(), {"type": "uniform"}]))
+    assert tensor(found, "0.weight").program == Program(Uniform.of(0, 1))
+
+
+def test_splits_give_each_part_its_own_fans_and_stream() -> None:
+    found = plan(
+        {"type": "Module", "children": {"h": {"type": "Repeat", "count": 2, "layer": LINEAR}}},
+        rule(
+            {"name": "h.{layer}.weight"},
+            {"type": "xavier_normal"},
+            splits={"parts": [{"size": 2, "as": "q.{layer}.weight"}, {"size": 4}]},
+        ),
+    )
+    split = tensor(found, "h.1.weight").program.source
+    first = Normal.of(0, math.sqrt(2 / (4 + 2)), stream="q.1.weight")
+    second = Normal.of(0, math.sqrt(2 / (4 + 4)))
+    assert split == Split(0, (Part(2, Program(first)), Part(4, Program(second))))
+
+
+def test_zero_rows_and_set_take_negative_indices() -> None:
+    found = plan(
+        sequential(LINEAR),
+        rule(
+            {"ndim": 2},
+            normal(),
+            transforms=[
+                {"type": "zero_rows", "rows": [-1, 0]},
+                {"type": "set", "index": [0, -1], "value": "numel"},
+            ],
+        ),
+    )
+    assert tensor(found, "0.weight").program.transforms == (
+        ZeroRows((0, 5)),
+        SetElement((0, 3), 24.0),
+    )
+
+
+def test_dtypes_by_rule_touch_floating_tensors_only() -> None:
+    found = plan(
+        sequential(LINEAR, {"type": "BatchNorm1d", "num_features": 6}),
+        dtype={
+            "default": "bfloat16",
+            "rules": [{"match": {"module": "BatchNorm1d"}, "dtype": "float32"}],
+        },
+    )
+    assert {t.name: t.dtype.code for t in found.tensors} == {
+        "0.weight": "BF16",
+        "0.bias": "BF16",
+        "1.weight": "F32",
+        "1.bias": "F32",
+        "1.running_mean": "F32",
+        "1.running_var": "F32",
+        "1.num_batches_tracked": "I64",
+    }
+
+
+def test_aliases_that_would_win_different_rules_are_warned_of() -> None:
+    tied = {
+        "type": "Module",
+        "children": {
+            "e": {"type": "Embedding", "num_embeddings": 6, "embedding_dim": 4},
+            "o": {**LINEAR, "bias": False, "tie": {"weight": "e.weight"}},
+        },
+    }
+    found = plan(
+        tied, rule({"module": "Linear"}, normal(2)), rule({"module": "Embedding"}, normal(3))
+    )
+    (weight,) = found.tensors
+    assert (weight.name, weight.aliases, weight.rule) == ("e.weight", ("o.weight",), 0)
+    assert any("'e.weight' rule 1, 'o.weight' rule 0" in warning for warning in found.warnings)
+
+
+def test_a_rule_that_never_wins_is_warned_of() -> None:
+    found = plan(sequential(LINEAR), rule({}, normal()), rule({"ndim": 2}, normal(2)))
+    assert found.warnings == ("init.rules.1 has no effect: earlier rules win its tensors",)
+
+
+def test_an_optional_rule_may_match_nothing() -> None:
+    assert plan(sequential(LINEAR), rule({"name": "x"}, normal(), optional=True)).tensors
+
+
+BAD: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
+    ("init.rules.0.match", [rule({"name": "x.*"}, normal())], {}),
+    ("init.rules.0.match.name", [rule({"name": "x.["}, normal())], {}),
+    ("init.rules.0.initializer", [rule({"parameter": "bias"}, {"type": "xavier_uniform"})], {}),
+    ("init.rules.0.initializer", [rule({"parameter": "bias"}, {"type": "dirac"})], {}),
+    ("init.rules.0.initializer.std", [rule({}, normal("1 / 0"))], {}),
+    ("init.rules.0.initializer.std", [rule({}, normal("1 / (fan_in - 4)"))], {}),
+    ("init.rules.0.initializer.std", [rule({}, normal("nope"))], {}),
+    ("init.rules.0.initializer.std", [rule({}, normal("exec('x')"))], {}),
+    ("init.rules.0.initializer.std", [rule({}, normal("(" * 9000))], {}),
+    ("init.rules.0.initializer.std", [rule({}, normal(float("nan")))], {}),
+    ("init.rules.0.initializer.std", [rule({}, normal(float("inf")))], {}),
+    ("init.rules.0.initializer.std", [rule({}, normal(-1))], {}),
+    ("init.rules.0.initializer.std", [rule({}, {"type": "normal", "std": None})], {}),
+    ("init.rules.0.initializer.1.std", [rule({}, [normal(), normal(-1)])], {}),
+    ("init.rules.0.initializer.type", [rule({}, {"type": "gaussian"})], {}),
+    ("init.rules.0.initializer.sd", [rule({}, {"type": "normal", "sd": 1})], {}),
+    ("init.rules.0.initializer", [rule({}, [])], {}),
+    ("init.rules.0.initializer", [{"match": {}}], {}),
+    ("init.rules.0.initializer", [rule({}, [normal(), {"type": "own"}])], {}),
+    (
+        "init.rules.0.initializer.gain",
+        [rule({"ndim": 2}, {"type": "xavier_normal", "gain": "x"})],
+        {},
+    ),
+    (
+        "init.rules.0.initializer.gain.nonlinearity",
+        [rule({"ndim": 2}, {"type": "xavier_normal", "gain": {"nonlinearity": "gelu"}})],
+        {},
+    ),
+    (
+        "init.rules.0.transforms.0",
+        [rule({"ndim": 2}, normal(), transforms=[{"type": "zero_rows", "rows": [6]}])],
+        {},
+    ),
+    (
+        "init.rules.0.transforms.0",
+        [rule({"ndim": 2}, normal(), transforms=[{"type": "set", "index": [0], "value": 1}])],
+        {},
+    ),
+    (
+        "init.rules.0.transforms.1.value",
+        [
+            rule(
+                {},
+                normal(),
+                transforms=[{"type": "scale", "value": 1}, {"type": "add", "value": "1/0"}],
+            )
+        ],
+        {},
+    ),
+    ("init.rules.0.transforms.0.type", [rule({}, normal(), transforms=[{"type": "sqrt"}])], {}),
+    (
+        "init.rules.0.splits.parts",
+        [rule({"ndim": 2}, normal(), splits={"parts": [{"size": 5}]})],
+        {},
+    ),
+    (
+        "init.rules.0.splits.axis",
+        [rule({"ndim": 2}, normal(), splits={"axis": 2, "parts": [{"size": 6}]})],
+        {},
+    ),
+    (
+        "init.rules.0.splits.parts.0.as",
+        [rule({"ndim": 2}, normal(), splits={"parts": [{"size": 6, "as": "{x}"}]})],
+        {},
+    ),
+    ("init.rules.0.fan", [rule({"ndim": 2}, normal(), fan={"in_axes": [0], "out_axes": [2]})], {}),
+    ("init.seed", [], {"init": {"seed": -1}}),
+    ("init.seed", [], {"init": {"seed": 2**64}}),
+    ("init.seed", [], {"init": {"seed": True}}),
+    ("init.seed", [], {"init": {"seed": 1.5}}),
+    ("init.seed", [], {"init": {"seed": 2**32, "generator": "numpy"}}),
+    ("init.generator", [], {"init": {"generator": "mt19937"}}),
+    ("init.constants", [], {"init": {"constants": {"fan_in": 1}}}),
+    ("init.unmatched", [], {"init": {"unmatched": "error"}}),
+    ("dtype", [], {"dtype": "float12"}),
+    ("dtype.default", [], {"dtype": {"default": "int8"}}),
+    (
+        "dtype.rules.0.match",
+        [],
+        {"dtype": {"rules": [{"match": {"name": "x"}, "dtype": "float32"}]}},
+    ),
+    ("max_shard_size", [], {"max_shard_size": "lots"}),
+    ("colour", [], {"colour": "red"}),
+]
+
+
+@pytest.mark.parametrize(("path", "rules", "more"), BAD, ids=lambda value: str(value)[:70])
+def test_a_fault_names_its_place(
+    path: str, rules: list[dict[str, Any]], more: dict[str, Any]
+) -> None:
+    found = faults(sequential(LINEAR), *rules, **more)
+    assert list(found) == [path]
+    assert found[path]
+
+
+def test_every_fault_is_told_at_once() -> None:
+    found = faults(
+        sequential(LINEAR, LINEAR),
+        rule({"name": "0.bias"}, {"type": "eye"}),
+        rule({"name": "1.weight"}, {"type": "dirac"}),
+        rule({"name": "nothing"}, normal()),
+    )
+    assert list(found) == [
+        "init.rules.0.initializer",
+        "init.rules.1.initializer",
+        "init.rules.2.match",
+    ]
+
+
+def test_unmatched_error_lists_what_has_no_rule_and_what_rules_there_are() -> None:
+    found = faults(
+        sequential(LINEAR),
+        rule({"parameter": "weight"}, normal()),
+        init={"unmatched": "error"},
+    )
+    message = found["init.unmatched"]
+    assert "'0.bias'" in message and "weight" in message
+
+
+def test_a_custom_tensor_without_a_rule_is_an_error() -> None:
+    custom = {"type": "Custom", "parameters": {"weight": {"shape": [5, 3]}}}
+    found = faults(sequential(custom))
+    assert list(found) == ["architecture.layers.0"]
+    assert "'0.weight'" in found["architecture.layers.0"]
+
+
+def test_the_plan_survives_its_record() -> None:
+    found = plan(
+        sequential(LINEAR, {"type": "BatchNorm1d", "num_features": 6}),
+        rule({"ndim": 2}, normal(), splits={"parts": [{"size": 2, "as": "q"}, {"size": 4}]}),
+        init={"seed": 2**64 - 1},
+    )
+    again = Plan.from_record(found.record)
+    assert again.record == found.record
+    assert (again.canonical, again.id) == (found.canonical, found.id)
+    assert again.tensors == found.tensors
+    assert Plan.from_json(json.loads(found.canonical)).id == found.id
+    assert json.loads(found.canonical)["seed"] == str(2**64 - 1)
+
+
+def test_the_id_is_one_for_all_spellings_of_a_spec() -> None:
+    plain = plan({"type": "Module", "children": {"a": LINEAR}}, init={"seed": 3})
+    spelled = make_plan(
+        parse_spec(
+            {
+                "dtype": {"default": "float32", "rules": []},
+                "ties": "once",
+                "init": {"generator": "philox-v1", "rules": [], "seed": "3", "unmatched": "own"},
+                "architecture": {
+                    "children": [
+                        {
+                            "name": "a",
+                            "out_features": 6,
+                            "type": "Linear",
+                            "bias": True,
+                            "in_features": 4,
+                        }
+                    ],
+                    "type": "Module",
+                },
+                "max_shard_size": "50GB",
+            }
+        )
+    ).plan
+    assert plain.id == spelled.id
+
+
+def test_the_normalized_spec_makes_the_same_plan() -> None:
+    found = plan(
+        sequential({**LINEAR, "name": "a"}, {"type": "ReLU"}),
+        rule(
+            {"module": "Linear", "ndim": 2},
+            [normal("sqrt(2)")],
+            transforms=[{"type": "scale", "value": 2}],
+        ),
+        rule({"ndim": 1}, {"type": "constant", "val": 1e300 / 1e290}),
+        dtype={"default": "bfloat16"},
+        init={"seed": 5, "constants": {"k": 2}},
+    )
+    assert make_plan(parse_spec(found.spec)).plan.canonical == found.canonical
+
+
+def test_equal_programs_are_written_once() -> None:
+    found = plan(sequential(*[LINEAR] * 50))
+    document = json.loads(found.canonical)
+    assert len(document["tensors"]) == 100
+    assert len(document["programs"]) <= 2
+
+
+def test_constants_of_any_kind_survive_json() -> None:
+    for value in (0.0, -0.0, 2**62, True, 1 + 2j, float("inf"), 1e-45):
+        program = Program(Constant(value))
+        again = program_from_json(json.loads(json.dumps(to_json(program))))
+        assert repr(again) == repr(program)

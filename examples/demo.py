@@ -1,0 +1,152 @@
+"""Starts Seedpoint, issues one checkpoint and shows what came back: `make demo`.
+
+`python examples/demo.py [SPEC]` does the same for another spec; the file is left in `out/`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+SPEC = Path(__file__).with_name("mlp.json")
+OUT = Path("out")
+READY_SECONDS = 120.0  # the first start compiles the kernels
+
+
+def main() -> None:
+    spec_path = Path(sys.argv[1]) if len(sys.argv) > 1 else SPEC
+    spec = json.loads(spec_path.read_text())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
+    console = Console(highlight=False, soft_wrap=True)
+    console.width = max(console.width, 110)  # what the table takes
+    console.print("starting the service; its first start compiles the kernels ...")
+    with running_service() as url, httpx.Client(base_url=url, timeout=60.0) as client:
+        console.print(f"\n$ curl {url}/v1/checkpoints --json @{os.path.relpath(spec_path)}")
+        started = time.perf_counter()
+        response = client.post("/v1/checkpoints", json=spec)
+        elapsed = time.perf_counter() - started
+        if response.is_error:
+            sys.exit(f"{response.status_code}: {json.dumps(response.json(), indent=2)}")
+        checkpoint = response.json()
+        console.print(f"{response.status_code} in {1000 * elapsed:.0f} ms: {checkpoint['id']}\n")
+        console.print(statistics_table(checkpoint))
+        for name, link in checkpoint["links"]["files"].items():
+            console.print(f"\n$ curl {url}{link} --output {OUT / name}")
+            console.print(f"{download(client, link, OUT / name):,} bytes")
+    console.print("\nThe service is stopped; `make serve` starts one on http://127.0.0.1:8000.")
+
+
+@contextmanager
+def running_service() -> Iterator[str]:
+    """The address of a service of its own, with an empty store; stopped on leaving."""
+    with tempfile.TemporaryDirectory(prefix="seedpoint-demo-") as directory:
+        log, port = Path(directory, "log"), free_port()
+        environment = os.environ | {
+            "SEEDPOINT_HOST": "127.0.0.1",
+            "SEEDPOINT_PORT": str(port),
+            "SEEDPOINT_STORE": str(Path(directory, "store")),
+            "SEEDPOINT_STATISTICS_WAIT_SECONDS": "60",
+        }
+        command = [str(Path(sys.executable).with_name("seedpoint")), "serve"]
+        with log.open("wb") as output:
+            service = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_until_ready(url, service, log)
+            yield url
+        finally:
+            stop(service)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def wait_until_ready(url: str, service: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and service.poll() is None:
+        try:
+            if httpx.get(f"{url}/readyz").is_success:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    sys.exit(f"the service did not get ready:\n{log.read_text(errors='replace')}")
+
+
+def stop(service: subprocess.Popen[bytes]) -> None:
+    service.terminate()
+    try:
+        service.wait(10)
+    except subprocess.TimeoutExpired:
+        service.kill()
+        service.wait()
+
+
+def statistics_table(checkpoint: dict[str, Any]) -> Table:
+    """One row a tensor: what its values are beside what its program promises."""
+    totals = checkpoint["totals"]
+    table = Table(
+        box=box.HORIZONTALS,
+        padding=(0, 1, 0, 0),
+        title=f"seed {checkpoint['seed']}, {checkpoint['generator']}: {totals['tensors']} tensors, "
+        f"{totals['parameters']:,} parameters, {totals['bytes']:,} bytes",
+    )
+    for column in ("tensor", "shape", "dtype", "program"):
+        table.add_column(column, no_wrap=True)
+    for column in ("mean", "expected", "std", "expected", "min", "max"):
+        table.add_column(column, justify="right")
+    table.add_column("passes")
+    for name, tensor in checkpoint["statistics"]["tensors"].items():
+        table.add_row(name, *statistics_row(tensor))
+    return table
+
+
+def statistics_row(tensor: dict[str, Any]) -> list[str]:
+    expected = tensor["expected"]
+    return [
+        "x".join(map(str, tensor["shape"])) or "scalar",
+        tensor["dtype"],
+        tensor["program"]["type"],
+        number(tensor["mean"]),
+        number(expected["mean"]),
+        number(tensor["std"]),
+        number(expected["std"]),
+        number(tensor["min"]),
+        number(tensor["max"]),
+        {True: "yes", False: "no", None: ""}[tensor["pass"]],
+    ]
+
+
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def download(client: httpx.Client, link: str, path: Path) -> int:
+    """The size in bytes of the file at `link`, which is now at `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with client.stream("GET", link) as response, path.open("wb") as file:
+        response.raise_for_status()
+        return sum(file.write(chunk) for chunk in response.iter_bytes())
+
+
+if __name__ == "__main__":
+    main()

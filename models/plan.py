@@ -121,7 +121,11 @@ class Plan:
     def from_record(cls, record: bytes) -> Plan:
         """The plan that was recorded; ValueError for another format."""
         canonical, _, description = record.partition(b"\n")
-        return cls.from_json(json.loads(canonical), json.loads(description or b"{}"))
+        document = json.loads(canonical)
+        plan = cls.from_json(document, json.loads(description or b"{}"))
+        # What was read need not be made again; the store has checked it against the id.
+        plan.__dict__.update(document=document, canonical=canonical)
+        return plan
 
     @classmethod
     def from_json(
@@ -162,11 +166,13 @@ def metadata(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
     `seedpoint.plan` is the plan without its spec, which is `seedpoint.spec`: together
     they are the plan, so the checkpoint id can be computed from the header alone.
     """
-    document = {key: value for key, value in plan.document.items() if key != "spec"}
     every = {"format": "pt", "seedpoint.id": plan.id, "seedpoint.stream": plan.stream}
+    # Keys are sorted: what precedes the spec has no such key, nor what follows "stream".
+    text = plan.canonical.decode()
+    start, stop = text.index(',"spec":'), text.rindex(',"stream":"')
     first = {
-        "seedpoint.spec": rfc8785.dumps(dict(plan.spec)).decode(),
-        "seedpoint.plan": rfc8785.dumps(document).decode(),
+        "seedpoint.spec": text[start + len(',"spec":') : stop],
+        "seedpoint.plan": text[:start] + text[stop:],
     }
     return every, first
 

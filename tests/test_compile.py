@@ -10,7 +10,7 @@ import pytest
 
 from models.compile import make_plan
 from models.errors import SpecError
-from models.plan import Plan, PlanTensor
+from models.plan import Plan, PlanTensor, metadata
 from models.program import (
     Add,
     Constant,
@@ -408,3 +408,13 @@ def test_constants_of_any_kind_survive_json() -> None:
         program = Program(Constant(value))
         again = program_from_json(json.loads(json.dumps(to_json(program))))
         assert repr(again) == repr(program)
+
+
+def test_the_header_carries_the_plan_in_two_parts() -> None:
+    header = {"spec": {"dtype": "F32", "shape": [1]}, "stream": {"dtype": "F32", "shape": [1]}}
+    fill = rule({}, normal(), splits={"parts": [{"size": 1, "as": ',"stream":"'}]})
+    found = plan({"type": "tensors", "header": header}, fill)
+    every, first = metadata(found)
+    document = json.loads(first["seedpoint.plan"]) | {"spec": json.loads(first["seedpoint.spec"])}
+    assert document == json.loads(found.canonical)
+    assert every["seedpoint.id"] == Plan.from_json(document).id

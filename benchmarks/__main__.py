@@ -1,0 +1,26 @@
+"""`make bench`: every benchmark, each beside its peer in the same run."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+import torch
+
+from benchmarks import issue, kernels
+from benchmarks import statistics as statistics_
+
+
+def main() -> None:
+    print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}")
+    for title, benchmark in {
+        "The stream against PyTorch": kernels.main,
+        "Statistics fused with generation": statistics_.main,
+        "Checkpoints over HTTP": issue.main,
+    }.items():
+        print(f"\n{title}")
+        benchmark()
+
+
+if __name__ == "__main__":
+    main()

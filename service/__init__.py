@@ -1,0 +1,1 @@
+"""Thin: HTTP, worker processes and storage around `models`."""

@@ -1,0 +1,40 @@
+"""GET and HEAD of a checkpoint's files."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from starlette.responses import Response
+
+from service.api import representations, schemas
+from service.api.representations import Representation
+from service.api.requests import Found, Service
+from service.checkpoints import Checkpoint
+from service.negotiation import JSON, OCTETS
+
+router = APIRouter(prefix="/v1/checkpoints/{id}/files", tags=["files"])
+
+
+@router.head("/{file}", responses=schemas.FILE)
+@router.get("/{file}", responses=schemas.FILE)
+async def get(
+    request: Request,
+    service: Service,
+    checkpoint: Found,
+    file: Annotated[str, Path(description="`model.safetensors`, or another of `links.files`.")],
+) -> Response:
+    """A file, whole or a range of it. Its bytes are computed as they are sent."""
+    return representations.respond(request, service.engine, representation(checkpoint, file))
+
+
+def representation(checkpoint: Checkpoint, name: str) -> Representation:
+    """Raises NotFound."""
+    file = checkpoint.file(name)
+    return Representation(
+        filename=name,
+        size_bytes=file.size_bytes,
+        etag=checkpoint.etag(f"files/{name}"),
+        read=checkpoint.reader(file),
+        media_type=JSON if name.endswith(".json") else OCTETS,
+    )

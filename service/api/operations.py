@@ -1,0 +1,68 @@
+"""For operators: health, readiness, metrics, version."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import numba
+import numpy as np
+import torch
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import Response
+
+from models.plan import FORMAT, STREAM
+from service.api import schemas
+from service.api.json_response import json_response
+from service.api.requests import Service
+
+router = APIRouter(tags=["operations"])
+
+
+@router.head("/healthz", responses=schemas.HEALTH)
+@router.get("/healthz", responses=schemas.HEALTH)
+async def healthz() -> Response:
+    """The process answers."""
+    return json_response({"status": "ok"})
+
+
+@router.head("/readyz", responses=schemas.READINESS)
+@router.get("/readyz", responses=schemas.READINESS)
+async def readyz(service: Service) -> Response:
+    """Workers are warm, kernels are compiled, the store can be written."""
+    missing = await service.not_ready()
+    if missing:
+        return json_response({"status": "not ready", "missing": missing}, 503, {"Retry-After": "1"})
+    return json_response({"status": "ready"})
+
+
+@router.get("/metrics", responses=schemas.METRICS)
+async def metrics(service: Service) -> Response:
+    """Prometheus's text format."""
+    return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/v1/version", responses=schemas.VERSION)
+async def get_version(service: Service) -> Response:
+    """What is running: the service, its stream and plan format, and what it is built on."""
+    return json_response(
+        {
+            "seedpoint": seedpoint_version(),
+            "stream": STREAM,
+            "plan_format": FORMAT,
+            "device": service.checkpoints.device,
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "numpy": np.__version__,
+            "numba": numba.__version__,
+        }
+    )
+
+
+def seedpoint_version() -> str:
+    """The installed distribution's version."""
+    try:
+        return version("seedpoint")
+    except PackageNotFoundError:  # Run from a checkout that is not installed.
+        return "0+unknown"

@@ -1,0 +1,74 @@
+"""What routes need of a request: the service, its checkpoint, its body, its client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Path, Request
+
+from service.checkpoints import Checkpoint
+from service.errors import BodyTooLarge, ClientGone
+from service.state import State
+from service.streaming import disconnected
+
+R = TypeVar("R")
+
+
+async def _state(request: Request) -> State:
+    state: State = request.app.state.seedpoint
+    return state
+
+
+Service = Annotated[State, Depends(_state)]
+
+
+async def _checkpoint(
+    service: Service, id: Annotated[str, Path(description="A checkpoint id, 64 hex digits.")]
+) -> Checkpoint:
+    return await service.checkpoints.get(id)
+
+
+Found = Annotated[Checkpoint, Depends(_checkpoint)]
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The whole body.
+
+    Raises BodyTooLarge as soon as it is longer than `limit_bytes`, whether a
+    Content-Length says so or its chunks come to it, and ClientGone.
+    """
+    message = f"the body is longer than {limit_bytes} bytes"
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and len(declared) < 20 and int(declared) > limit_bytes:
+        raise BodyTooLarge(message)
+    body = bytearray()
+    while True:
+        received = await request.receive()
+        if received["type"] == "http.disconnect":
+            raise ClientGone
+        body += received.get("body", b"")
+        if len(body) > limit_bytes:
+            raise BodyTooLarge(message)
+        if not received.get("more_body", False):
+            return bytes(body)
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, R]) -> R:
+    """The result of `work`, which is cancelled when the client leaves (ClientGone).
+
+    For requests whose body has been read.
+    """
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(disconnected(request.receive))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientGone
+        return working.result()
+    finally:
+        leaving.cancel()
+        if not working.done():
+            working.cancel()
+            await asyncio.wait((working,))

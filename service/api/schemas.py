@@ -1,0 +1,220 @@
+"""What the OpenAPI document says of answers; `service.openapi` adds the schemas named here."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from service.errors import PROBLEM_JSON
+from service.negotiation import JSON, OCTETS
+
+Responses = dict[int | str, dict[str, Any]]
+
+REF = "#/components/schemas/"
+
+
+class Fault(BaseModel):
+    """One thing that is wrong."""
+
+    path: str = Field(examples=["architecture.layers.2.out_features"])
+    message: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = Field(examples=["urn:problem-type:seedpoint:invalid-spec"])
+    title: str
+    status: int
+    detail: str
+    errors: list[Fault]
+
+
+class Links(BaseModel):
+    """Where the rest of a checkpoint is."""
+
+    self: str
+    statistics: str
+    files: dict[str, str]
+
+
+class Totals(BaseModel):
+    """Counts of a whole checkpoint."""
+
+    tensors: int
+    parameters: int
+    buffers: int
+    bytes: int
+    by_dtype: dict[str, int]
+
+
+class Moments(BaseModel):
+    """What a program's values have by theory; null without a closed form."""
+
+    mean: float | None
+    std: float | None
+
+
+class Tensor(BaseModel):
+    """One tensor of a checkpoint."""
+
+    name: str
+    shape: list[int]
+    dtype: str = Field(examples=["F32"])
+    bytes: int
+    kind: str = Field(examples=["parameter", "buffer"])
+    module: str
+    aliases: list[str]
+    rule: int | None
+    program: dict[str, Any]
+    fan_in: float | None
+    fan_out: float | None
+    expected: Moments
+    reproducibility: str = Field(examples=["everywhere", "platform"])
+
+
+class Checkpoint(BaseModel):
+    """An issued checkpoint."""
+
+    id: str = Field(pattern="^[0-9a-f]{64}$")
+    seed: int
+    generator: str
+    reproducibility: str
+    platform: dict[str, Any] | None = None
+    links: Links
+    totals: Totals
+    tensors: list[Tensor]
+    modules: dict[str, Any]
+    warnings: list[str]
+    statistics: Statistics | None = None
+
+
+class Statistics(BaseModel):
+    """Observed beside expected."""
+
+    tensors: dict[str, dict[str, Any]]
+    layers: dict[str, dict[str, Any]]
+    totals: dict[str, Any]
+
+
+class Progress(BaseModel):
+    """How far a computation is."""
+
+    elements_done: int
+    elements_total: int
+    fraction: float
+    seconds: float
+
+
+class Running(BaseModel):
+    """Statistics that are being computed."""
+
+    progress: Progress
+
+
+class Issued(BaseModel):
+    """An entry of the list."""
+
+    id: str
+    created: str = Field(json_schema_extra={"format": "date-time"})
+    links: dict[str, str]
+
+
+class Page(BaseModel):
+    """Issued checkpoints, newest first."""
+
+    checkpoints: list[Issued]
+    next: str | None
+    links: dict[str, str]
+
+
+class Numbers(BaseModel):
+    """A slice of a tensor as JSON: nested lists of its shape.
+
+    What JSON cannot hold are the strings "NaN", "Infinity" and "-Infinity"; complex
+    numbers are [real, imaginary].
+    """
+
+    name: str
+    dtype: str
+    shape: list[int]
+    values: Any
+
+
+MODELS: tuple[type[BaseModel], ...] = (Problem, Checkpoint, Statistics, Running, Page, Numbers)
+
+_BINARY = {OCTETS: {"schema": {"type": "string", "format": "binary"}}}
+_ANY_JSON = {JSON: {"schema": {"type": "object"}}}
+
+
+def _json(model: type[BaseModel]) -> dict[str, Any]:
+    return {JSON: {"schema": {"$ref": REF + model.__name__}}}
+
+
+def _answer(description: str, content: dict[str, Any], **headers: str) -> dict[str, Any]:
+    described = {
+        name.replace("_", "-"): {"description": text, "schema": {"type": "string"}}
+        for name, text in headers.items()
+    }
+    return {"description": description, "content": content, "headers": described}
+
+
+def _problems(*statuses: int) -> Responses:
+    content = {PROBLEM_JSON: {"schema": {"$ref": REF + Problem.__name__}}}
+    listed: Responses = {
+        status: {"description": HTTPStatus(status).phrase, "content": content}
+        for status in (*statuses, 500)
+    }
+    return {**listed, "default": {"description": "A problem", "content": content}}
+
+
+_LOCATION = "The checkpoint's resource."
+_RANGED: Responses = {
+    200: _answer(
+        "The bytes, computed as they are sent.", _BINARY, ETag="Strong; fixes every byte."
+    ),
+    206: _answer("The range asked.", _BINARY, Content_Range="Which bytes these are.", ETag="Same."),
+    304: {"description": "The client has these bytes."},
+}
+
+POST_CHECKPOINT: Responses = {
+    200: _answer(
+        "Known already; or the file, when that is what the client accepts.",
+        {**_json(Checkpoint), **_BINARY},
+        Location=_LOCATION,
+    ),
+    201: _answer("Issued.", _json(Checkpoint), Location=_LOCATION),
+    202: _answer("Issued; statistics follow at their link.", _json(Checkpoint), Location=_LOCATION),
+    **_problems(400, 406, 409, 413, 415, 422, 503),
+}
+CHECKPOINT: Responses = {
+    200: _answer("The checkpoint.", _json(Checkpoint)),
+    **_problems(404, 409),
+}
+PAGE: Responses = {200: _answer("A page.", _json(Page)), **_problems(422)}
+FILE: Responses = {**_RANGED, **_problems(404, 409, 412, 416)}
+TENSOR: Responses = {
+    **_RANGED,
+    200: _answer("The tensor or slice.", {**_BINARY, **_json(Numbers)}),
+    **_problems(404, 406, 409, 412, 416, 422),
+}
+STATISTICS: Responses = {
+    200: _answer("The statistics.", _json(Statistics)),
+    202: _answer("They are being computed.", _json(Running), Retry_After="Seconds."),
+    **_problems(404, 409),
+}
+CATALOGUE: Responses = {200: _answer("The catalogue.", _ANY_JSON), **_problems()}
+HEALTH: Responses = {200: _answer("The process answers.", _ANY_JSON), **_problems()}
+READINESS: Responses = {
+    200: _answer("Ready.", _ANY_JSON),
+    503: _answer("What is missing.", _ANY_JSON, Retry_After="Seconds."),
+}
+METRICS: Responses = {200: _answer("Prometheus's text format.", {"text/plain": {}})}
+VERSION: Responses = {200: _answer("What is running.", _ANY_JSON)}
+
+# The body is read raw and parsed in a worker, so FastAPI is told of its schema only.
+SPEC_BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {JSON: {"schema": {"$ref": REF + "Spec"}}}}
+}

@@ -1,0 +1,25 @@
+"""GET of a checkpoint's statistics."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from service import negotiation
+from service.api import schemas
+from service.api.json_response import json_bytes, json_response
+from service.api.requests import Found, Service, while_connected
+
+router = APIRouter(prefix="/v1/checkpoints/{id}", tags=["statistics"])
+
+
+@router.get("/statistics", responses=schemas.STATISTICS)
+async def get(request: Request, service: Service, checkpoint: Found) -> Response:
+    """Observed beside expected, by tensor and layer; 202 with progress while it is computed."""
+    prefer = negotiation.preferences(request.headers.getlist("prefer"))
+    wait_seconds = 0 if "respond-async" in prefer else service.settings.statistics_wait_seconds
+    found = await while_connected(request, service.statistics.get(checkpoint, wait_seconds))
+    if found is not None:
+        return json_bytes(found)
+    progress = service.statistics.progress(checkpoint.id)
+    return json_response({"progress": progress}, 202, {"Retry-After": "1"})

@@ -1,0 +1,83 @@
+"""GET and HEAD of one tensor, or a slice of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.responses import Response
+
+from models.slices import parse_slice
+from service import negotiation
+from service.api import representations, schemas
+from service.api.json_response import json_response
+from service.api.representations import Representation
+from service.api.requests import Found, Service
+from service.errors import InvalidParameter, TooManyElements
+from service.negotiation import JSON, OCTETS
+from service.slices import SliceFile, numbers
+
+
+class _TensorName(Convertor[str]):
+    """Any string, with slashes and line ends too: all may be in a tensor's name."""
+
+    regex = r"[\s\S]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("tensor", _TensorName())
+
+router = APIRouter(prefix="/v1/checkpoints/{id}/tensors", tags=["tensors"])
+
+VARY = {"Vary": "Accept"}
+
+
+@router.head("/{name:tensor}", responses=schemas.TENSOR)
+@router.get("/{name:tensor}", responses=schemas.TENSOR)
+async def get(
+    request: Request,
+    service: Service,
+    checkpoint: Found,
+    name: Annotated[str, Path(description="A tensor's name, percent-encoded.")],
+    slice: Annotated[str, Query(description="By NumPy's rules: `0:128,:`, `-1`, `::2`.")] = "",
+) -> Response:
+    """A small safetensors file with the tensor or slice under its name, or JSON numbers."""
+    offer = negotiation.choose(request.headers.get("accept"), (OCTETS, JSON))
+    tensor = checkpoint.tensor(name)
+    try:
+        picked = parse_slice(slice, checkpoint.plan.tensors[tensor].shape)
+    except ValueError as error:
+        raise InvalidParameter(str(error)) from None
+    file = SliceFile.of(checkpoint.evaluator, tensor, name, picked)
+    if offer == JSON:
+        return await _as_numbers(service, file, name)
+    item = Representation(
+        filename=f"{name}.safetensors",
+        size_bytes=file.size_bytes,
+        etag=checkpoint.etag(f"tensors/{name}?{picked}"),
+        read=file.read,
+    )
+    return representations.respond(request, service.engine, item, VARY)
+
+
+async def _as_numbers(service: Service, file: SliceFile, name: str) -> Response:
+    most = service.settings.max_json_elements
+    if file.slice.numel > most:
+        raise TooManyElements(
+            f"{file.slice.numel} elements are more than the {most} that are given as JSON; "
+            f"ask for a smaller slice, or for {OCTETS}"
+        )
+    document = {
+        "name": name,
+        "dtype": file.dtype.code,
+        "shape": list(file.slice.shape),
+        "values": await service.engine.run(lambda: numbers(file)),
+    }
+    return await run_in_threadpool(json_response, document, 200, VARY)

@@ -1,0 +1,209 @@
+"""RFC 9457 problems: the one shape of every error, and the one table of statuses."""
+
+from __future__ import annotations
+
+import http
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match
+
+from models.errors import Fault, PlatformMismatch, SpecError
+
+PROBLEM_JSON = "application/problem+json"
+TYPE_PREFIX = "urn:problem-type:seedpoint:"
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
+class Refusal(Exception):
+    """A request that cannot be answered as asked; the message is for the caller to read.
+
+    `headers` go into the answer, besides those of its kind.
+    """
+
+    def __init__(self, detail: str = "", *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.headers = dict(headers or {})
+
+
+class MalformedBody(Refusal):
+    """The body is not a JSON document."""
+
+
+class BodyTooLarge(Refusal):
+    """The body is longer than `max_body_bytes`."""
+
+
+class UnsupportedMediaType(Refusal):
+    """The body is of a type the service does not read."""
+
+
+class NotAcceptable(Refusal):
+    """No representation on offer is one the client accepts."""
+
+
+class NotFound(Refusal):
+    """There is no such checkpoint, file or tensor."""
+
+
+class PreconditionFailed(Refusal):
+    """The representation is not the one that the request is meant for."""
+
+
+class Unsatisfiable(Refusal):
+    """None of the ranges asked begins inside the representation."""
+
+
+class TooManyElements(Refusal):
+    """More numbers than may be given as JSON."""
+
+
+class InvalidParameter(Refusal):
+    """A query parameter that cannot be read."""
+
+
+class BuildTimeout(Refusal):
+    """The spec took longer to plan than `build_timeout_seconds`."""
+
+
+class WorkerLost(Refusal):
+    """The worker process that planned this spec died."""
+
+
+class Busy(Refusal):
+    """Every worker is taken and the queue is full."""
+
+
+class ShuttingDown(Refusal):
+    """The service is going away."""
+
+
+class ClientGone(Refusal):
+    """The client left before its answer was ready; the status is for the log alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a class of exceptions is to a client."""
+
+    status: int
+    slug: str
+    title: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+RETRY = {"Retry-After": "1"}
+KINDS: dict[type[Exception], Kind] = {
+    SpecError: Kind(422, "invalid-spec", "The spec cannot be issued"),
+    PlatformMismatch: Kind(409, "platform-mismatch", "This host cannot reproduce the checkpoint"),
+    MalformedBody: Kind(400, "malformed-body", "The body is not a JSON document"),
+    BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
+    UnsupportedMediaType: Kind(415, "unsupported-media-type", "The body's type is not read here"),
+    NotAcceptable: Kind(406, "not-acceptable", "No acceptable representation"),
+    NotFound: Kind(404, "not-found", "Not found"),
+    PreconditionFailed: Kind(412, "precondition-failed", "The precondition does not hold"),
+    Unsatisfiable: Kind(416, "range-not-satisfiable", "No range asked can be served"),
+    TooManyElements: Kind(422, "too-many-elements", "Too many elements for JSON"),
+    InvalidParameter: Kind(422, "invalid-parameter", "A parameter is invalid"),
+    RequestValidationError: Kind(422, "invalid-parameter", "A parameter is invalid"),
+    BuildTimeout: Kind(422, "build-timeout", "The spec takes too long to plan"),
+    WorkerLost: Kind(503, "worker-lost", "The worker died while it planned the spec", RETRY),
+    Busy: Kind(503, "busy", "Every worker is busy", RETRY),
+    ShuttingDown: Kind(503, "shutting-down", "The service is shutting down", RETRY),
+    ClientGone: Kind(499, "client-gone", "The client has gone"),
+    Exception: Kind(500, "internal-error", "Something failed inside the service"),
+}
+
+
+def kind_of(error: Exception) -> Kind:
+    """The table's entry for `error`: that of its nearest class."""
+    return next(KINDS[cls] for cls in type(error).__mro__ if cls in KINDS)
+
+
+def problem(
+    kind: Kind,
+    detail: str,
+    faults: Iterable[Fault] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The response that tells of a problem (RFC 9457)."""
+    body = {
+        "type": TYPE_PREFIX + kind.slug,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "errors": [{"path": fault.path, "message": fault.message} for fault in faults],
+    }
+    # A fault may quote a lone surrogate from the document: \u escapes carry it.
+    content = json.dumps(body).encode()
+    merged = {**kind.headers, "Cache-Control": "no-store", **(headers or {})}
+    return Response(content, kind.status, merged, PROBLEM_JSON)
+
+
+def install(app: FastAPI) -> None:
+    """Answers every exception in `app` with a problem."""
+    for cls in KINDS.keys() - {Exception}:  # The rest is `internal`, for `observe` to answer.
+        app.add_exception_handler(cls, _on_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def internal(error: Exception) -> Response:
+    """The answer to an exception that nobody expected; it tells nothing of it."""
+    return problem(kind_of(error), "the failure was logged; the request may be right")
+
+
+async def _on_error(_: Request, error: Exception) -> Response:
+    headers = error.headers if isinstance(error, Refusal) else None
+    return problem(kind_of(error), _detail(error), _faults(error), headers)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    phrase = http.HTTPStatus(error.status_code).phrase
+    kind = Kind(error.status_code, phrase.lower().replace(" ", "-"), phrase)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_allowed(request))
+        return problem(kind, f"{request.method} is not allowed on {request.url.path}", (), headers)
+    if error.status_code == 404:
+        return problem(kind, f"there is nothing at {request.url.path}", (), headers)
+    return problem(kind, error.detail, (), headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods that some route answers at the request's path."""
+    scope = dict(request.scope)
+    routes = request.app.router.routes
+
+    def answers(method: str) -> bool:
+        asked = scope | {"method": method}
+        return any(route.matches(asked)[0] is Match.FULL for route in routes)
+
+    return [method for method in _METHODS if answers(method)]
+
+
+def _detail(error: Exception) -> str:
+    faults = _faults(error)
+    if isinstance(error, SpecError | RequestValidationError) and faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        return f"{faults[0]}{more}"
+    return str(error)
+
+
+def _faults(error: Exception) -> tuple[Fault, ...]:
+    if isinstance(error, SpecError):
+        return error.faults
+    if isinstance(error, RequestValidationError):
+        return tuple(_fault(item) for item in error.errors())
+    return ()
+
+
+def _fault(item: Mapping[str, Any]) -> Fault:
+    message = str(item["msg"])
+    return Fault(".".join(map(str, item["loc"])), message[:1].lower() + message[1:])

@@ -1,0 +1,75 @@
+"""Single flight: one piece of work for everyone who asks for the same at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Hashable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+@dataclass(eq=False)
+class _Flight(Generic[V]):
+    task: asyncio.Task[V]
+    waiters: int = 0
+    kept: bool = False
+
+
+class Flights(Generic[K, V]):
+    """Work in progress by key. Belongs to one event loop.
+
+    Work is cancelled when the last who waited for it has gone, unless it was asked to go
+    on (`keep`).
+    """
+
+    def __init__(self) -> None:
+        self._flights: dict[K, _Flight[V]] = {}
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._flights
+
+    async def join(self, key: K, start: Callable[[], Coroutine[Any, Any, V]]) -> V:
+        """The result of the work for `key`, which is started when none is in progress."""
+        flight = self._board(key, start)
+        flight.waiters += 1
+        try:
+            return await asyncio.shield(flight.task)
+        finally:
+            flight.waiters -= 1
+            self._release(flight)
+
+    def keep(self, key: K) -> None:
+        """Lets the work for `key`, if it is in progress, go on without waiters."""
+        if (flight := self._flights.get(key)) is not None:
+            flight.kept = True
+
+    def cancel(self) -> None:
+        """Cancels everything in progress."""
+        for flight in self._flights.values():
+            flight.task.cancel()
+
+    def _board(self, key: K, start: Callable[[], Coroutine[Any, Any, V]]) -> _Flight[V]:
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = _Flight(asyncio.create_task(start()))
+            flight.task.add_done_callback(lambda task: self._land(key, task))
+        return flight
+
+    def _land(self, key: K, task: asyncio.Task[V]) -> None:
+        if (flight := self._flights.get(key)) and flight.task is task:
+            del self._flights[key]
+        if not task.cancelled():
+            task.exception()  # Seen: a failure nobody waits for is not reported again.
+
+    def _release(self, flight: _Flight[V]) -> None:
+        if flight.waiters or flight.kept or flight.task.done():
+            return
+        # Out of the table at once: whoever asks from here on starts anew.
+        self._flights = {k: v for k, v in self._flights.items() if v is not flight}
+        flight.task.cancel()

@@ -1,0 +1,57 @@
+"""What Prometheus is told (GET /metrics)."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Metrics:
+    """The metrics of one app, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        route = ("route", "method")
+        self.requests = Counter(
+            "seedpoint_requests",
+            "Requests by route template, method and status (0: the client left first).",
+            (*route, "status"),
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "seedpoint_request_duration_seconds",
+            "From the request to the last byte of its body.",
+            route,
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self.sent = Counter(
+            "seedpoint_response_body_bytes", "Bytes of bodies sent.", route, registry=registry
+        )
+        self.plans = Counter(
+            "seedpoint_plans", "Specs by outcome of planning.", ("outcome",), registry=registry
+        )
+        self.plan_seconds = Histogram(
+            "seedpoint_plan_duration_seconds",
+            "From a spec to its plan, with the wait for a worker.",
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self.elements = Counter(
+            "seedpoint_generated_elements", "Elements of tensors generated.", registry=registry
+        )
+        self.workers = Gauge(
+            "seedpoint_workers_warm", "Worker processes that are up and warm.", registry=registry
+        )
+        self.statistics_running = Gauge(
+            "seedpoint_statistics_running", "Statistics being computed.", registry=registry
+        )
+
+    def observe(self, route: str, method: str, status: int, seconds: float, sent: int) -> None:
+        """Counts one request."""
+        method = method if method in _METHODS else "(other)"
+        self.requests.labels(route, method, status).inc()
+        self.seconds.labels(route, method).observe(seconds)
+        self.sent.labels(route, method).inc(sent)

@@ -1,0 +1,99 @@
+"""What the client accepts and prefers: `Accept` (RFC 9110, 12.5.1) and `Prefer` (RFC 7240)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from service.errors import NotAcceptable, UnsupportedMediaType
+
+JSON = "application/json"
+OCTETS = "application/octet-stream"
+
+
+class _Range(NamedTuple):
+    """One media range of an `Accept` header, with its weight in [0, 1]."""
+
+    type: str
+    subtype: str
+    quality: float
+
+    def specificity(self, media_type: str) -> int:
+        """0 when the range does not hold `media_type`, else more for a narrower range."""
+        main, _, sub = media_type.partition("/")
+        if (self.type, self.subtype) == (main, sub):
+            return 3
+        if self.subtype != "*":
+            return 0
+        return 2 if self.type == main else int(self.type == "*")
+
+
+def choose(accept: str | None, offers: Sequence[str]) -> str:
+    """The offer the client likes best; the earlier one when it likes several as much.
+
+    Raises NotAcceptable when it accepts none.
+    """
+    ranges = _ranges(accept)
+    if not ranges:
+        return offers[0]
+    qualities = [_quality(offer, ranges) for offer in offers]
+    best = max(qualities)
+    if best <= 0:
+        raise NotAcceptable(f"Accept: {accept} holds none of {', '.join(offers)}")
+    return offers[qualities.index(best)]
+
+
+def _quality(offer: str, ranges: Sequence[_Range]) -> float:
+    """The weight of the narrowest range that holds `offer`; 0 when none does."""
+    matches = [(item.specificity(offer), item.quality) for item in ranges]
+    return max((match for match in matches if match[0]), default=(0, 0.0))[1]
+
+
+def _ranges(accept: str | None) -> list[_Range]:
+    parsed = (_range(element) for element in (accept or "").split(","))
+    return [item for item in parsed if item is not None]
+
+
+def _range(element: str) -> _Range | None:
+    """A list element; None for an empty or unreadable one, which is ignored."""
+    name, *parameters = (part.strip() for part in element.lower().split(";"))
+    main, slash, sub = name.partition("/")
+    if not (main and slash and sub):
+        return None
+    quality = 1.0
+    for parameter in parameters:
+        key, _, value = parameter.partition("=")
+        if key.strip() == "q":
+            quality = _weight(value.strip())
+    return _Range(main, sub, quality)
+
+
+def _weight(value: str) -> float:
+    try:
+        weight = float(value)
+    except ValueError:
+        return 0.0
+    return 0.0 if math.isnan(weight) else min(max(weight, 0.0), 1.0)
+
+
+def require_json(content_type: str | None) -> None:
+    """Raises UnsupportedMediaType for a body that does not say that it is JSON in UTF-8."""
+    name, _, parameters = (content_type or "").lower().partition(";")
+    name, charset = name.strip(), parameters.replace('"', "").replace(" ", "")
+    is_json = name == JSON or (name.startswith("application/") and name.endswith("+json"))
+    if not is_json or charset not in ("", "charset=utf-8"):
+        raise UnsupportedMediaType(
+            f"a spec is sent as 'Content-Type: application/json', not {content_type!r} "
+            "(curl: --json @spec.json)"
+        )
+
+
+def preferences(prefer: Sequence[str]) -> dict[str, str]:
+    """The `Prefer` header's preferences, lower-case name to value; the first of a name counts."""
+    found: dict[str, str] = {}
+    for element in ",".join(prefer).split(","):
+        name, _, value = element.split(";")[0].partition("=")
+        if name.strip():
+            found.setdefault(name.strip().lower(), value.strip().strip('"').lower())
+    return found

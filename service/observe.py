@@ -1,0 +1,82 @@
+"""What is measured and logged of each request: a pure ASGI middleware around the app."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service import errors
+from service.metrics import Metrics
+
+log = structlog.get_logger("seedpoint.access")
+
+
+@dataclass
+class _Exchange:
+    """A request and what has been sent for it."""
+
+    scope: Scope
+    started: float
+    status: int = 0
+    sent_bytes: int = 0
+    whole: bool = False
+
+    @property
+    def route(self) -> str:
+        """The route's template: few values, whatever is asked."""
+        return str(getattr(self.scope.get("route"), "path", "")) or "(none)"
+
+    def note(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        elif message["type"] == "http.response.body":
+            self.sent_bytes += len(message.get("body", b""))
+            self.whole = not message.get("more_body", False)
+
+
+class Observed:
+    """Counts and logs every request, and answers an unexpected exception with a problem.
+
+    Neither headers nor query strings are logged: they may hold credentials.
+    """
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, time.perf_counter())
+
+        async def noting(message: Message) -> None:
+            exchange.note(message)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception as error:
+            log.error("request failed", method=scope["method"], path=scope["path"], exc_info=error)
+            if exchange.status:
+                raise  # The server breaks the connection: the body is not whole.
+            await errors.internal(error)(scope, receive, noting)
+        finally:
+            self._finish(exchange)
+
+    def _finish(self, exchange: _Exchange) -> None:
+        seconds = time.perf_counter() - exchange.started
+        method = exchange.scope["method"]
+        self._metrics.observe(exchange.route, method, exchange.status, seconds, exchange.sent_bytes)
+        log.info(
+            "request",
+            method=method,
+            path=exchange.scope["path"],
+            status=exchange.status,
+            bytes=exchange.sent_bytes,
+            milliseconds=round(seconds * 1e3, 2),
+            **({} if exchange.whole else {"cut": True}),
+        )

@@ -1,0 +1,52 @@
+"""The OpenAPI document: FastAPI's, with the spec's schema, examples that work, and answers."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+
+from models.spec import Spec
+from service.api.schemas import MODELS, REF
+from service.negotiation import JSON
+
+# Beside the package in a checkout, inside it where it is installed.
+EXAMPLES = (Path(__file__).parent / "examples", Path(__file__).parent.parent / "examples")
+
+
+def install(app: FastAPI) -> None:
+    """Makes `app` describe itself in full."""
+    plain = app.openapi
+
+    @cache
+    def openapi() -> dict[str, Any]:
+        return _complete(plain())
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def examples() -> dict[str, Any]:
+    """The example specs by name."""
+    found = (path for folder in EXAMPLES for path in sorted(folder.glob("*.json")))
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in found}
+
+
+def _complete(document: dict[str, Any]) -> dict[str, Any]:
+    _, answers = models_json_schema([(m, "serialization") for m in MODELS], ref_template=_TEMPLATE)
+    spec = Spec.model_json_schema(ref_template=_TEMPLATE)
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas.update(answers.get("$defs", {}))
+    for name, schema in spec.pop("$defs", {}).items():
+        if schemas.setdefault(name, schema) != schema:
+            raise ValueError(f"two schemas are called {name!r}")
+    schemas["Spec"] = spec
+    body = document["paths"]["/v1/checkpoints"]["post"]["requestBody"]["content"][JSON]
+    body["examples"] = {name: {"value": value} for name, value in examples().items()}
+    return document
+
+
+_TEMPLATE = REF + "{model}"

@@ -1,0 +1,88 @@
+"""Checkpoints as tables that people read in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+
+def plan_table(resource: Mapping[str, Any]) -> Table:
+    """One row a tensor: its rule, its resolved program, its fans, what is expected of it."""
+    table = _table(resource, ("tensor", "shape", "dtype", "rule", "program"))
+    for column in ("fan_in", "fan_out", "mean", "std"):
+        table.add_column(column, justify="right")
+    for tensor in resource["tensors"]:
+        expected = tensor["expected"]
+        table.add_row(
+            *_identity(tensor),
+            "own init" if tensor["rule"] is None else str(tensor["rule"]),
+            program(tensor["program"]),
+            number(tensor["fan_in"]),
+            number(tensor["fan_out"]),
+            number(expected["mean"]),
+            number(expected["std"]),
+        )
+    return table
+
+
+def statistics_table(resource: Mapping[str, Any], statistics: Mapping[str, Any]) -> Table:
+    """One row a tensor: what its values are beside what its program promises."""
+    table = _table(resource, ("tensor", "shape", "dtype", "program"))
+    for column in ("mean", "expected", "std", "expected", "min", "max"):
+        table.add_column(column, justify="right")
+    table.add_column("check")
+    for tensor in resource["tensors"]:
+        observed, expected = statistics["tensors"][tensor["name"]], tensor["expected"]
+        table.add_row(
+            *_identity(tensor),
+            tensor["program"]["type"],
+            number(observed["mean"]),
+            number(expected["mean"]),
+            number(observed["std"]),
+            number(expected["std"]),
+            number(observed["min"]),
+            number(observed["max"]),
+            {True: "pass", False: "FAIL", None: ""}[observed["pass"]],
+        )
+    return table
+
+
+def program(described: Mapping[str, Any]) -> str:
+    """A program in one line: `normal(mean=0, std=0.02), scale(value=2)`."""
+    first = {key: value for key, value in described.items() if key != "transforms"}
+    return ", ".join(_call(step) for step in (first, *described.get("transforms", ())))
+
+
+def number(value: float | None) -> str:
+    """Four significant digits; empty where there is none."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def _table(resource: Mapping[str, Any], columns: tuple[str, ...]) -> Table:
+    totals = resource["totals"]
+    table = Table(
+        title=f"seed {resource['seed']}, {resource['generator']}: {totals['tensors']} tensors, "
+        f"{totals['parameters']:,} parameters, {totals['bytes']:,} bytes"
+    )
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _identity(tensor: Mapping[str, Any]) -> tuple[str, str, str]:
+    shape = "x".join(map(str, tensor["shape"])) or "scalar"
+    return tensor["name"], shape, tensor["dtype"]
+
+
+def _call(step: Mapping[str, Any]) -> str:
+    arguments = ", ".join(f"{key}={_shown(value)}" for key, value in step.items() if key != "type")
+    return f"{step['type']}({arguments})"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

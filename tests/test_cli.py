@@ -1,0 +1,128 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from typer.testing import CliRunner, Result
+
+from service.cli import app
+from service.flags import flag
+from service.settings import Settings
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "examples_sha256.json").read_text())
+
+
+def seedpoint(*arguments: str | Path, stdin: str = "") -> Result:
+    environment = {"COLUMNS": "200", "TERMINAL_WIDTH": "200"}
+    return CliRunner(env=environment).invoke(app, list(map(str, arguments)), input=stdin)
+
+
+def test_build_writes_the_file_that_the_service_issues(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "mlp.safetensors"
+    done = seedpoint("build", EXAMPLES / "mlp.json", "-o", path)
+    assert done.exit_code == 0, done.stderr
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == GOLDEN["mlp"]
+    assert "hidden.weight" in done.stdout and "pass" in done.stdout
+    assert [entry.name for entry in path.parent.iterdir()] == ["mlp.safetensors"]
+
+
+def test_build_takes_a_seed_and_any_number_of_threads(tmp_path: Path) -> None:
+    found = []
+    for threads in ("1", "3"):
+        path = tmp_path / f"{threads}.safetensors"
+        done = seedpoint(
+            *("build", EXAMPLES / "cnn_normal.json", "-o", path, "--seed", "7"),
+            *("--threads", threads, "--no-statistics"),
+        )
+        assert done.exit_code == 0, done.stderr
+        found.append(path.read_bytes())
+    assert found[0] == found[1]
+    assert hashlib.sha256(found[0]).hexdigest() != GOLDEN["cnn_normal"]
+
+
+def test_build_into_a_directory_keeps_the_files_names(tmp_path: Path) -> None:
+    document = json.loads((EXAMPLES / "mlp.json").read_text()) | {"max_shard_size": "15kB"}
+    done = seedpoint("build", "-", "-o", tmp_path, "--json", stdin=json.dumps(document))
+    assert done.exit_code == 0, done.stderr
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+    tensors = {
+        name: load_file(tmp_path / file)[name] for name, file in index["weight_map"].items()
+    }
+    assert set(tensors) == {"hidden.weight", "hidden.bias", "output.weight", "output.bias"}
+    resource = json.loads(done.stdout)
+    statistics = resource["statistics"]["tensors"]
+    for name, value in tensors.items():
+        assert statistics[name]["mean"] == pytest.approx(value.double().mean().item(), abs=1e-12)
+
+
+def test_build_under_generator_torch(tmp_path: Path) -> None:
+    document = json.loads((EXAMPLES / "mlp.json").read_text())
+    document["init"]["generator"] = "torch"
+    path = tmp_path / "mlp.safetensors"
+    assert seedpoint("build", "-", "-o", path, stdin=json.dumps(document)).exit_code == 0
+    assert load_file(path)["hidden.weight"].shape == (256, 20)
+
+
+def test_plan_shows_rules_arguments_and_fans_and_generates_nothing(tmp_path: Path) -> None:
+    done = seedpoint("plan", EXAMPLES / "gpt2.json")
+    assert done.exit_code == 0, done.stderr
+    row = next(line for line in done.stdout.splitlines() if "h.3.mlp.c_proj.weight" in line)
+    for shown in ("768x3072", "normal(mean=0, std=0.00408248)", "3072", "768", "0.004082"):
+        assert shown in row
+    assert not list(tmp_path.iterdir())
+
+
+def test_plan_as_json_is_the_resource() -> None:
+    resource = json.loads(seedpoint("plan", EXAMPLES / "mlp.json", "--json").stdout)
+    assert resource["totals"]["parameters"] == 7946
+    assert resource["tensors"][0]["program"] == {"type": "normal", "mean": 0.0, "std": 0.01}
+
+
+def test_a_fault_is_exit_code_3_with_its_path(tmp_path: Path) -> None:
+    spec = {"architecture": {"type": "Linear", "in_features": -1}}
+    done = seedpoint("build", "-", "-o", tmp_path / "x", stdin=json.dumps(spec))
+    assert done.exit_code == 3
+    assert "architecture.in_features: " in done.stderr
+    assert "architecture.out_features: missing" in done.stderr
+    assert "Traceback" not in done.stderr and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "", "5"])
+def test_what_is_no_spec_is_exit_code_3(text: str) -> None:
+    done = seedpoint("plan", "-", stdin=text)
+    assert done.exit_code == 3
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_not_there_is_exit_code_5(tmp_path: Path) -> None:
+    assert seedpoint("plan", tmp_path / "nothing.json").exit_code == 5
+    done = seedpoint("build", EXAMPLES / "mlp.json", "-o", "/proc/nothing/x")
+    assert done.exit_code == 5
+    assert "Traceback" not in done.stderr
+
+
+def test_wrong_usage_is_exit_code_2() -> None:
+    for arguments in (["build"], ["serve", "--port", "99999"], ["nothing"]):
+        assert seedpoint(*arguments).exit_code == 2
+
+
+def test_every_setting_is_a_flag_of_serve() -> None:
+    helped = seedpoint("serve", "--help").stdout
+    for name in Settings.model_fields:
+        assert flag(name).name == name
+        assert f"--{name.replace('_', '-')}" in helped
+
+
+def test_the_command_ends_with_the_exit_code_of_its_fault() -> None:
+    command = [Path(sys.executable).with_name("seedpoint"), "plan", "-"]
+    done = subprocess.run(command, input="{}", capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr == "architecture: missing; an object with a `type`\n"

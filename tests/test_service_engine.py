@@ -1,0 +1,208 @@
+"""The engine: chunks in order, a bounded look-ahead, reused buffers, work that stops."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.buffers import Buffers
+from service.engine import Engine
+
+CHUNK = 4096
+
+
+def pattern(start: int, stop: int, out: Any) -> None:
+    """A file whose every byte tells its place."""
+    places = np.arange(start, stop, dtype=np.uint64)
+    out[:] = (places * 2654435761 >> 7).astype(np.uint8)
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    made = Engine(threads=2, chunk_bytes=CHUNK, look_ahead=3)
+    yield made
+    made.close()
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(test())  # type: ignore[arg-type]
+
+
+@given(start=st.integers(0, 5 * CHUNK), length=st.integers(0, 5 * CHUNK))
+def test_any_range_is_the_whole_files_slice(start: int, length: int) -> None:
+    async def test() -> None:
+        engine = Engine(threads=2, chunk_bytes=CHUNK, look_ahead=2)
+        got = b"".join([bytes(c) async for c in engine.body(pattern, start, start + length)])
+        whole = np.empty(start + length, np.uint8)
+        pattern(0, start + length, whole)
+        assert got == whole[start:].tobytes()
+        engine.close()
+
+    run(test)
+
+
+def test_chunks_after_the_first_begin_at_multiples_of_their_size(engine: Engine) -> None:
+    seen: list[int] = []
+
+    def read(start: int, stop: int, out: Any) -> None:
+        seen.append(start)
+        pattern(start, stop, out)
+
+    async def test() -> None:
+        _ = [chunk async for chunk in engine.body(read, 5, 3 * CHUNK + 1)]
+
+    run(test)
+    assert sorted(seen) == [5, CHUNK, 2 * CHUNK, 3 * CHUNK]
+
+
+def test_no_more_is_made_than_the_look_ahead_until_it_is_taken(engine: Engine) -> None:
+    made: list[int] = []
+
+    def read(start: int, stop: int, out: Any) -> None:
+        made.append(start)
+        pattern(start, stop, out)
+
+    async def test() -> None:
+        async with aclosing(engine.body(read, 0, 100 * CHUNK)) as body:
+            for taken in range(1, 5):
+                await anext(body)
+                await asyncio.sleep(0.05)
+                assert len(made) <= taken + 2
+
+    run(test)
+
+
+def test_closing_a_body_stops_it_within_the_chunks_under_way(engine: Engine) -> None:
+    made: list[int] = []
+
+    def read(start: int, stop: int, out: Any) -> None:
+        made.append(start)
+        time.sleep(0.02)
+        pattern(start, stop, out)
+
+    async def test() -> None:
+        async with aclosing(engine.body(read, 0, 1000 * CHUNK)) as body:
+            await anext(body)
+        await asyncio.sleep(0.2)
+        assert len(made) <= 4
+
+    run(test)
+
+
+def test_a_chunk_that_fails_fails_the_body(engine: Engine) -> None:
+    def read(start: int, stop: int, out: Any) -> None:
+        if start:
+            raise OSError("gone")
+        pattern(start, stop, out)
+
+    async def test() -> None:
+        async with aclosing(engine.body(read, 0, 10 * CHUNK)) as body:
+            await anext(body)
+            with pytest.raises(OSError, match="gone"):
+                await anext(body)
+
+    run(test)
+
+
+def test_two_bodies_share_the_threads_chunk_by_chunk() -> None:
+    order: list[str] = []
+
+    def reader(name: str) -> Callable[[int, int, Any], None]:
+        def read(start: int, stop: int, out: Any) -> None:
+            order.append(name)
+            time.sleep(0.005)
+
+        return read
+
+    async def consume(engine: Engine, name: str, chunks: int) -> None:
+        async for _ in engine.body(reader(name), 0, chunks * CHUNK):
+            pass
+
+    async def test() -> None:
+        engine = Engine(threads=1, chunk_bytes=CHUNK, look_ahead=3)
+        large = asyncio.create_task(consume(engine, "large", 40))
+        await asyncio.sleep(0.02)
+        await consume(engine, "small", 1)
+        assert order.index("small") <= 9
+        await large
+        engine.close()
+
+    run(test)
+
+
+# --- buffers -------------------------------------------------------------------
+
+
+def test_a_buffer_comes_back_when_its_chunk_is_let_go() -> None:
+    buffers = Buffers(CHUNK, keep=4)
+    chunk = buffers.take(10)
+    assert len(buffers) == 0
+    del chunk
+    assert len(buffers) == 1
+
+
+def test_a_buffer_is_not_reused_while_anyone_can_still_read_it() -> None:
+    buffers = Buffers(CHUNK, keep=4)
+    first = buffers.take(4)
+    first[:] = 1
+    held = memoryview(memoryview(first))[1:3].cast("b")  # As a transport holds what is unsent.
+    del first
+    assert len(buffers) == 0
+    second = buffers.take(4)
+    second[:] = 2
+    assert bytes(held) == b"\1\1"
+    held.release()
+    assert len(buffers) == 1
+
+
+def test_a_buffer_that_is_free_is_the_next_one_taken() -> None:
+    buffers = Buffers(CHUNK, keep=4)
+    address = buffers.take(8).ctypes.data
+    assert buffers.take(100).ctypes.data == address
+
+
+def test_no_more_buffers_are_kept_than_asked() -> None:
+    buffers = Buffers(CHUNK, keep=2)
+    chunks = [buffers.take(1) for _ in range(5)]
+    del chunks
+    assert len(buffers) == 2
+
+
+def test_buffers_come_back_from_other_threads() -> None:
+    buffers = Buffers(CHUNK, keep=8)
+
+    def use() -> None:
+        for _ in range(1000):
+            chunk = buffers.take(CHUNK)
+            chunk[:] = threading.get_ident() % 251
+            assert (chunk == threading.get_ident() % 251).all()
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 1 <= len(buffers) <= 8  # Each thread takes the next before it drops the last.
+
+
+def test_a_whole_body_takes_few_buffers(engine: Engine) -> None:
+    addresses: set[int] = set()
+
+    def read(start: int, stop: int, out: Any) -> None:
+        addresses.add(out.ctypes.data)
+
+    async def test() -> None:
+        async for _ in engine.body(read, 0, 500 * CHUNK):
+            pass
+
+    run(test)
+    assert len(addresses) <= 6

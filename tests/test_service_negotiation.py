@@ -1,0 +1,93 @@
+"""`Accept`, `Prefer` and `Content-Type` as their RFCs read."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import NotAcceptable, UnsupportedMediaType
+from service.negotiation import JSON, OCTETS, choose, preferences, require_json
+
+
+@pytest.mark.parametrize(
+    ("accept", "chosen"),
+    [
+        (None, JSON),
+        ("", JSON),
+        ("*/*", JSON),
+        ("application/*", JSON),
+        ("application/octet-stream", OCTETS),
+        ("APPLICATION/OCTET-STREAM", OCTETS),
+        ("application/json;q=0.5, application/octet-stream", OCTETS),
+        ("application/octet-stream;q=0.5, application/json;q=0.6", JSON),
+        ("application/octet-stream;q=0.5, */*;q=0.1", OCTETS),
+        ("application/json;q=0, */*", OCTETS),
+        ("text/html, application/xhtml+xml, */*;q=0.8", JSON),
+        ("application/json;q=0.2, application/*;q=0.9", OCTETS),
+        (" , application/octet-stream ; q=1.0 ,", OCTETS),
+        ("nonsense, application/octet-stream", OCTETS),
+    ],
+)
+def test_the_offer_liked_best_is_chosen(accept: str | None, chosen: str) -> None:
+    assert choose(accept, (JSON, OCTETS)) == chosen
+
+
+@pytest.mark.parametrize(
+    "accept", ["text/html", "application/json;q=0", "*/*;q=0", "text/*", "application/json;q=nan"]
+)
+def test_no_acceptable_offer_is_refused(accept: str) -> None:
+    with pytest.raises(NotAcceptable, match="application/octet-stream"):
+        choose(accept, (JSON, OCTETS))
+
+
+@given(st.text())
+def test_no_accept_header_is_an_error_of_ours(accept: str) -> None:
+    try:
+        assert choose(accept, (JSON, OCTETS)) in (JSON, OCTETS)
+    except NotAcceptable:
+        pass
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json",
+        "Application/JSON",
+        "application/json; charset=utf-8",
+        'application/json;charset="UTF-8"',
+        "application/vnd.seedpoint+json",
+    ],
+)
+def test_json_in_utf8_is_read(content_type: str) -> None:
+    require_json(content_type)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/json;charset=latin1",
+    ],
+)
+def test_anything_else_is_refused_with_what_would_be_right(content_type: str | None) -> None:
+    with pytest.raises(UnsupportedMediaType, match="application/json"):
+        require_json(content_type)
+
+
+@pytest.mark.parametrize(
+    ("headers", "found"),
+    [
+        ([], {}),
+        (["respond-async"], {"respond-async": ""}),
+        (["return=minimal"], {"return": "minimal"}),
+        (['Return="Minimal"; x=y, respond-async'], {"return": "minimal", "respond-async": ""}),
+        (["return=minimal", "return=representation"], {"return": "minimal"}),
+        ([", ,wait = 10"], {"wait": "10"}),
+    ],
+)
+def test_preferences_are_read_by_name(headers: list[str], found: dict[str, str]) -> None:
+    assert preferences(headers) == found

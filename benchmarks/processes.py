@@ -56,9 +56,11 @@ def drain(response: http.client.HTTPResponse) -> int:
 def seedpoint(*flags: str) -> Iterator[Server]:
     """`seedpoint serve` with an empty store."""
     command = str(Path(sys.executable).with_name("seedpoint"))
-    with tempfile.TemporaryDirectory(prefix="seedpoint-bench-") as store:
-        with serving([command, "serve", "--store", store, "--log-level", "warning", *flags]) as it:
-            yield it
+    with (
+        tempfile.TemporaryDirectory(prefix="seedpoint-bench-") as store,
+        serving([command, "serve", "--store", store, "--log-level", "warning", *flags]) as it,
+    ):
+        yield it
 
 
 @contextmanager

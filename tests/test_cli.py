@@ -53,9 +53,7 @@ def test_build_into_a_directory_keeps_the_files_names(tmp_path: Path) -> None:
     done = seedpoint("build", "-", "-o", tmp_path, "--json", stdin=json.dumps(document))
     assert done.exit_code == 0, done.stderr
     index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
-    tensors = {
-        name: load_file(tmp_path / file)[name] for name, file in index["weight_map"].items()
-    }
+    tensors = {name: load_file(tmp_path / file)[name] for name, file in index["weight_map"].items()}
     assert set(tensors) == {"hidden.weight", "hidden.bias", "output.weight", "output.bias"}
     resource = json.loads(done.stdout)
     statistics = resource["statistics"]["tensors"]

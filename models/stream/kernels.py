@@ -9,25 +9,20 @@ and ends cost no scalar loop.
 Bits: IEEE binary32, one rounding per written operation; no `fastmath`, whose contraction
 and reassociation would change them. Numba widens integers to 64 bits, hence the `uint32`
 around every result that must wrap (free: LLVM narrows them again).
-
-All kernels are in this one file because Numba's cache watches only a kernel's own file
-(constants.py is never edited, and llvm.py cannot change a value).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from numpy import float32, int32, uint32, uint64
 
 from models.stream import constants
+from models.stream.compiled import kernel
 from models.stream.llvm import full_width, prefetch
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 Lanes = npt.NDArray[uint64]
 Words = npt.NDArray[uint32]
 Floats = npt.NDArray[float32]
@@ -53,11 +48,6 @@ LN, LN2_HIGH, LN2_LOW = constants.LN, constants.LN2_HIGH, constants.LN2_LOW
 SIN, COS, QUARTER_TURN = constants.SIN, constants.COS, constants.QUARTER_TURN
 CENTRE, TAIL, P_LIMIT = constants.ERFINV_CENTRE, constants.ERFINV_TAIL, constants.P_LIMIT
 CENTRE_AT, TAIL_AT, TAIL_LOG = float32(2.5), float32(3), float32(-5)
-
-
-def kernel(function: Function) -> Function:
-    """`function` compiled without the GIL, or loaded from Numba's on-disk cache."""
-    return cast(Function, njit(nogil=True, cache=True, error_model="numpy")(function))
 
 
 # --- words -----------------------------------------------------------------------

@@ -1,0 +1,46 @@
+"""The values that narrow floating dtypes can hold, and what rounds to each."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.dtypes import DType
+
+Floats = NDArray[np.float64]
+
+
+def converted(value: float, dtype: DType) -> float:
+    """`value` converted to `dtype` as PyTorch converts it; NaN where that is not finite."""
+    kept = torch.tensor(value, dtype=torch.float64 if dtype.itemsize == 8 else torch.float32)
+    number = float(kept.to(dtype.torch).to(torch.float64))
+    return number if math.isfinite(number) else math.nan
+
+
+def rounding_grid(dtype: DType, low: float, high: float, finest: float) -> tuple[Floats, Floats]:
+    """The values of a dtype of 8 or 16 bits that numbers in [low, high] round to.
+
+    Ascending, with the bounds between them, one fewer; NaN at an end stands for what
+    overflows. Of values smaller than `finest` only zero is there.
+    """
+    steps = _steps(dtype)
+    steps = steps[(np.abs(steps) >= finest) | (steps == 0)]
+    first = max(int(np.searchsorted(steps, low)) - 1, 0)
+    steps = steps[first : int(np.searchsorted(steps, high)) + 1]
+    largest = _steps(dtype)[-2]
+    return np.where(np.abs(steps) > largest, np.nan, steps), (steps[:-1] + steps[1:]) / 2
+
+
+@lru_cache(maxsize=16)
+def _steps(dtype: DType) -> Floats:
+    """All finite values, and beyond each end the one that would come next."""
+    bits = torch.arange(1 << (8 * dtype.itemsize), dtype=torch.int32)
+    raw = bits.to(torch.uint8 if dtype.itemsize == 1 else torch.int16)
+    every = raw.view(dtype.torch).to(torch.float64).numpy()
+    values = np.unique(every[np.isfinite(every)] + 0.0)
+    beyond = values[-1] + (values[-1] - values[-2])
+    return np.concatenate([[-beyond], values, [beyond]])

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.architectures import MAX_MODULES
+from models.cost import too_costly, whole_sources
 from models.dtypes import BY_NAME, DType
 from models.errors import Fault, SpecError
 from models.fans import default_fans
 from models.plan import Plan, PlanTensor
-from models.program import Materialized, Program, Split, Whole
+from models.program import Materialized, Program
 from models.resolve import Resolved, Subject, resolve
 from models.rules import Candidate, Match, first_match
 from models.spec import Spec, normalized
@@ -151,19 +152,14 @@ class _Compiler:
             program = Program(declared.own.source, declared.own.transforms + transforms)
         if self.sequential:
             return Program(Materialized(program))
-        self._check_philox(program, declared, rule)
+        self._check_cost(program, declared, rule)
         return program
 
-    def _check_philox(self, program: Program, declared: Declared, rule: int | None) -> None:
-        source = program.source
-        parts = source.parts if isinstance(source, Split) else ()
-        if any(isinstance(s, Whole) for s in (source, *(part.program.source for part in parts))):
-            path = declared.path if rule is None else f"init.rules.{rule}.initializer"
-            raise SpecError.at(
-                path,
-                f"'{declared.name}': orthogonal and sparse are not available under generator "
-                "philox-v1; use generator torch",
-            )
+    def _check_cost(self, program: Program, declared: Declared, rule: int | None) -> None:
+        path = declared.path if rule is None else f"init.rules.{rule}.initializer"
+        for source, shape in whole_sources(program, declared.shape):
+            if problem := too_costly(source, shape):
+                raise SpecError.at(path, f"'{declared.name}': {problem}")
 
     def _dtype(self, declared: Declared, candidates: list[Candidate]) -> DType:
         won = first_match(self.dtype_matches, candidates)

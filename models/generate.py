@@ -10,16 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.accumulator import BLOCK_ELEMENTS, widened
 from models.dtypes import DType
 from models.layout import Bytes, File
 from models.plan import Plan, PlanTensor
 from models.program import Materialized, Normal, Program, TruncNormal, Uniform
 from models.sources import CpuDraws, Draws, ReferenceDraws, Sources, kernel
 from models.stream.key import derive_key
+from models.wholes import Wholes
 
-BLOCK_ELEMENTS = 1 << 16
-"""Elements generated at a time on a CPU: 256 KiB of float32, which stays in L2 cache."""
 CUDA_BLOCK_ELEMENTS = 1 << 22
+"""Elements generated at a time on a GPU; on a CPU it is a block of statistics, 256 KiB of
+float32, which stays in L2 cache."""
 
 ByteArray = npt.NDArray[np.uint8]
 
@@ -28,16 +30,16 @@ class Observer(Protocol):
     """Something that looks at a tensor's final values while they are in cache."""
 
     def add_block(self, index: int, values: npt.NDArray[Any]) -> None:
-        """Block `index` of BLOCK_ELEMENTS elements (the last may be shorter)."""
+        """The elements from index * BLOCK_ELEMENTS on: whole blocks, but for the tensor's last."""
 
 
 class Evaluator:
     """Computes a plan's tensors, element range by element range.
 
     `blobs` holds literals by SHA-256, `materialized` the bytes of platform-bound tensors
-    by name. The result depends on neither the device nor how a tensor is cut into
-    ranges. Instances may be used from many threads at once; on a CPU the work is done
-    without the GIL.
+    by name; `wholes` computes what is not element by element. The result depends on
+    neither the device nor how a tensor is cut into ranges. Instances may be used from many
+    threads at once; on a CPU the work is done without the GIL.
     """
 
     def __init__(
@@ -47,11 +49,12 @@ class Evaluator:
         materialized: Mapping[str, Any] | None = None,
         *,
         device: str = "cpu",
+        wholes: Wholes | None = None,
     ) -> None:
         self.plan = plan
         self.materialized = materialized or {}
         draws: Draws = CpuDraws() if device == "cpu" else ReferenceDraws(torch.device(device))
-        self.sources = Sources(plan.seed, blobs or {}, draws)
+        self.sources = Sources(plan.seed, blobs or {}, draws, wholes or Wholes())
         self.block_elements = BLOCK_ELEMENTS if device == "cpu" else CUDA_BLOCK_ELEMENTS
         self._scratch = threading.local()
 
@@ -165,14 +168,6 @@ def _view(out: ByteArray, dtype: DType) -> torch.Tensor:
 
 
 def _observe(observer: Observer, start: int, piece: ByteArray, dtype: DType) -> None:
-    """Shows the final values, widened exactly to float32 where NumPy lacks their type."""
-    if not dtype.is_floating:
-        return
-    if dtype.name == "float64":
-        values: npt.NDArray[Any] = piece.view(np.float64)
-    elif dtype.name == "float32":
-        values = piece.view(np.float32)
-    else:
-        values = _view(piece, dtype).to(torch.float32).numpy()
-    for first, last in _blocks(start, start + len(values), BLOCK_ELEMENTS):
-        observer.add_block(first // BLOCK_ELEMENTS, values[first - start : last - start])
+    """Shows the final values, while they are in cache."""
+    if dtype.is_floating:
+        observer.add_block(start // BLOCK_ELEMENTS, widened(piece, dtype))

@@ -168,13 +168,24 @@ class Orthogonal:
 
 @dataclass(frozen=True, slots=True)
 class Sparse:
-    """`sparse(sparsity, std)` of the stream: draws `draw` and `draw + 1` of a matrix."""
+    """`sparse(sparsity, std)` of the stream: draws `draw` and `draw + 1` of a matrix.
+
+    `f32` is (f32(std), 0), the constants of its normal values.
+    """
 
     type: ClassVar[str] = "sparse"
     sparsity: float
     std: float
+    f32: tuple[float, ...]
     draw: int = 0
     stream: str | None = None
+
+    @classmethod
+    def of(cls, sparsity: float, std: float, *, draw: int = 0, stream: str | None = None) -> Sparse:
+        """Raises ValueError when std < 0, beyond float32, or sparsity outside [0, 1]."""
+        if not 0 <= sparsity <= 1:
+            raise ValueError(f"sparse needs a sparsity from 0 to 1, not {sparsity}")
+        return cls(float(sparsity), float(std), Normal.of(0.0, std).f32, draw, stream)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from models.apply import apply
@@ -21,14 +22,18 @@ from models.program import (
     Eye,
     Literal,
     Normal,
+    Orthogonal,
     Program,
     Source,
+    Sparse,
     Split,
     TruncNormal,
     Uniform,
 )
 from models.stream import cpu, reference
 from models.stream.key import derive_key
+from models.stream.whole import sparse_range
+from models.wholes import Wholes
 
 Shape = tuple[int, ...]
 
@@ -86,6 +91,7 @@ class Sources:
     seed: int
     blobs: Mapping[str, Any]
     draws: Draws
+    wholes: Wholes
 
     def values(
         self, program: Program, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
@@ -111,10 +117,26 @@ class Sources:
                 _ones(out, start, range(0, shape[0] * shape[1], shape[1] + 1)[: shape[1]])
             case Dirac(groups=groups):
                 _dirac(out, start, shape, groups)
+            case Orthogonal(gain=gain):
+                key = derive_key(self.seed, source.stream or name)
+                whole = self.wholes.orthogonal(key, source.draw, shape, gain)
+                out.copy_(torch.from_numpy(whole[start:stop]))
+            case Sparse():
+                self._sparse(source, name, shape, start, out)
             case Split():
                 self._split(source, name, shape, start, stop, out)
             case _:
                 raise AssertionError(f"{source.type} cannot be evaluated element by element")
+
+    def _sparse(
+        self, source: Sparse, name: str, shape: Shape, start: int, out: torch.Tensor
+    ) -> None:
+        key = derive_key(self.seed, source.stream or name)
+        rows, columns = shape
+        cuts = self.wholes.cuts(key, source.draw, (rows, columns), source.sparsity)
+        values = np.empty(len(out), np.float32)
+        sparse_range(values, key, source.draw, start, columns, source.f32[0], cuts)
+        out.copy_(torch.from_numpy(values))
 
     def _literal(self, source: Literal, start: int, stop: int) -> torch.Tensor:
         dtype = BY_NAME[source.dtype]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -15,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from models.accumulator import BLOCK_ELEMENTS
 from models.describe import layout
 from models.dtypes import BY_NAME
-from models.generate import BLOCK_ELEMENTS, Evaluator
+from models.generate import Evaluator
 from models.plan import Plan, PlanTensor
 from models.program import (
     Add,
@@ -29,11 +31,13 @@ from models.program import (
     HardThreshold,
     Literal,
     Normal,
+    Orthogonal,
     Part,
     Program,
     Scale,
     SetElement,
     Source,
+    Sparse,
     Split,
     Transform,
     TruncNormal,
@@ -41,6 +45,7 @@ from models.program import (
     ZeroRows,
 )
 from models.sources import ReferenceDraws
+from models.wholes import Memory, Wholes
 
 Shape = tuple[int, ...]
 
@@ -276,3 +281,54 @@ def test_any_byte_range_of_a_file_is_a_slice_of_it(data: st.DataObject) -> None:
     unaligned = np.empty(stop - start + 1, np.uint8)[1:]
     found.read(file, start, stop, unaligned)
     assert unaligned.tobytes() == whole[start:stop].tobytes()
+
+
+def test_a_range_of_an_orthogonal_tensor_is_like_any_other() -> None:
+    found = evaluator(tensor(Program(Orthogonal(2.0), (Scale(0.5),)), (40, 6, 5)))
+    whole = values(found)
+    matrix = whole.view(40, 30).double()
+    assert torch.allclose(matrix.T @ matrix, torch.eye(30, dtype=torch.float64), atol=1e-6)
+    assert torch.equal(values(found, 0, 17, 900), whole.reshape(-1)[17:900])
+
+
+def test_a_range_of_a_sparse_tensor_is_like_any_other() -> None:
+    found = evaluator(tensor(Sparse.of(0.3, 0.01), (50, 30)))
+    whole = values(found)
+    assert ((whole == 0).sum(0) == 15).all()
+    assert torch.equal(values(found, 0, 17, 900), whole.reshape(-1)[17:900])
+
+
+def test_an_orthogonal_part_of_a_split_is_the_unfused_tensor() -> None:
+    parts = (Part(4, Program(Orthogonal(1.0, stream="q"))), Part(2, Program(Constant(0.0))))
+    whole = values(evaluator(tensor(Split(1, parts), (5, 6))))
+    alone = values(evaluator(tensor(Orthogonal(1.0), (5, 4), name="q")))
+    assert torch.equal(whole[:, :4], alone)
+
+
+def test_what_many_threads_want_at_once_is_computed_once() -> None:
+    made: list[object] = []
+
+    class Counting(Memory):
+        def get(self, key: Any, make: Any) -> Any:
+            return super().get(key, lambda: (made.append(key), make())[1])
+
+    wholes = Wholes(Counting(1 << 20, lambda array: array.nbytes))
+    program = Program(Orthogonal(1.0))
+    plan = Plan(42, "philox-v1", {}, (tensor(program, (64, 64)),))
+    found = Evaluator(plan, wholes=wholes)
+    with ThreadPoolExecutor(8) as executor:
+        pieces = list(executor.map(lambda i: bits(values(found, 0, i, i + 64)), range(64)))
+    assert len(made) == 1
+    assert len(set(pieces)) == 64
+
+
+def test_a_cache_forgets_what_was_used_longest_ago() -> None:
+    cache = Memory(100, len)
+    made: list[str] = []
+
+    def get(key: str) -> None:
+        cache.get(key, lambda: (made.append(key), b"x" * 40)[1])
+
+    for key in ("a", "b", "a", "c", "a", "b"):
+        get(key)
+    assert made == ["a", "b", "c", "b"]

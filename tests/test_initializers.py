@@ -90,7 +90,7 @@ CASES: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize(("initializer", "shape", "fill"), CASES, ids=lambda v: str(v)[:60])
+@pytest.mark.parametrize(("initializer", "shape", "fill"), CASES)
 def test_generator_torch_gives_the_bits_of_torch(
     initializer: dict[str, Any], shape: tuple[int, ...], fill: Callable[[torch.Tensor], object]
 ) -> None:

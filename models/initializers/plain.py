@@ -152,7 +152,7 @@ class Sparse(Initializer):
             raise ArgumentError("sparsity", f"sparsity must be between 0 and 1, not {sparsity}")
         if std < 0:
             raise ArgumentError("std", f"std must be >= 0, not {std}")
-        return program.Sparse(sparsity, std)
+        return program.Sparse.of(sparsity, std)
 
 
 def _integer(value: float, dtype: DType) -> int:

@@ -48,7 +48,7 @@ def source_of(operation: Operation, draw: int = 0, stream: str | None = None) ->
         case "orthogonal_":
             return Orthogonal(float(args[1]), draw, stream)
         case "sparse_":
-            return Sparse(float(args[1]), float(args[2]), draw, stream)
+            return Sparse.of(args[1], args[2], draw=draw, stream=stream)
         case "dirac_":
             return Dirac(int(args[1]))
         case "eye.default" | "eye.m" | "eye.m_out":

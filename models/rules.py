@@ -67,15 +67,19 @@ class Candidate:
 class Match(Schema):
     """Criteria that must all hold; one left out always does."""
 
-    name: Glob | None = None
+    name: Glob | None = Field(
+        default=None,
+        description="Glob on the dotted name: `*` stays inside a segment, `**` crosses segments, "
+        "`{layer}` captures an integer segment.",
+    )
     module: ClassNames | None = Field(
         default=None, description="Class of the tensor's module, or one of a list; subclasses too."
     )
     parameter: StrictStr | None = Field(
         default=None, description="Last segment of the name.", examples=["weight"]
     )
-    ndim: int | None = Field(default=None, ge=0, strict=True)
-    kind: Kind | None = None
+    ndim: int | None = Field(default=None, ge=0, strict=True, description="Number of dimensions.")
+    kind: Kind | None = Field(default=None, description="What the module holds it as.")
 
     def captures(self, candidate: Candidate) -> Mapping[str, int] | None:
         """What the name captures when every criterion holds, else None."""
@@ -91,7 +95,7 @@ class Match(Schema):
 class SplitPart(Schema):
     """`size` slots along the axis, initialized as a tensor of their own."""
 
-    size: int = Field(ge=1, strict=True)
+    size: int = Field(ge=1, strict=True, description="Slots along the axis.")
     as_: StrictStr | None = Field(
         default=None,
         alias="as",
@@ -103,8 +107,8 @@ class SplitPart(Schema):
 class Splits(Schema):
     """A fused tensor's parts along an axis."""
 
-    axis: int = Field(default=0, strict=True)
-    parts: tuple[SplitPart, ...] = Field(min_length=1)
+    axis: int = Field(default=0, strict=True, description="Along which the parts lie.")
+    parts: tuple[SplitPart, ...] = Field(min_length=1, description="Their sizes sum to the axis.")
 
 
 InitializerList = Annotated[
@@ -117,12 +121,22 @@ InitializerList = Annotated[
 class Rule(Schema):
     """What to do with the tensors that match."""
 
-    match: Match = Match()
-    initializer: InitializerList
-    transforms: tuple[TransformSpec, ...] = Field(default=(), max_length=64)
-    fan: FanSpec | None = None
-    splits: Splits | None = None
-    optional: bool = Field(default=False, strict=True)
+    match: Match = Field(default=Match(), description="Criteria; without any, every tensor.")
+    initializer: InitializerList = Field(
+        description="One, or a list applied in sequence, of which the last draw wins."
+    )
+    transforms: tuple[TransformSpec, ...] = Field(
+        default=(), max_length=64, description="Applied to the values, in order."
+    )
+    fan: FanSpec | None = Field(
+        default=None, description="Other fans than PyTorch's for these tensors."
+    )
+    splits: Splits | None = Field(
+        default=None, description="Parts of a fused tensor, each initialized by itself."
+    )
+    optional: bool = Field(
+        default=False, strict=True, description="Whether the rule may match nothing."
+    )
 
     @property
     def initializers(self) -> tuple[InitializerSpec, ...]:

@@ -87,9 +87,15 @@ Size = Annotated[
 class Init(Schema):
     """How the architecture is initialized."""
 
-    seed: Seed = 0
-    generator: Generator = "philox-v1"
-    rules: tuple[Rule, ...] = ()
+    seed: Seed = Field(default=0, description="From 0 to 2^64 - 1; a decimal string is taken too.")
+    generator: Generator = Field(
+        default="philox-v1",
+        description="`philox-v1` gives the same bits everywhere; `torch` and `numpy` give the bits "
+        "of a script on this platform.",
+    )
+    rules: tuple[Rule, ...] = Field(
+        default=(), description="Tried in order for each tensor; the first that matches wins."
+    )
     constants: Annotated[dict[str, StrictInt | StrictFloat], AfterValidator(_constants)] = Field(
         default={}, description="Names for expressions.", examples=[{"n_layer": 12}]
     )
@@ -123,15 +129,22 @@ DTypeSpec = Annotated[
 class Spec(Schema):
     """A checkpoint to issue: an architecture and how to initialize it."""
 
-    architecture: Architecture
-    init: Init = Init()
-    dtype: DTypeSpec = "float32"
+    architecture: Architecture = Field(description="What is initialized.")
+    init: Init = Field(default=Init(), description="How: seed, generator and rules.")
+    dtype: DTypeSpec = Field(
+        default="float32",
+        description="Of floating tensors: one name, or a default and rules. Values are drawn in "
+        "float32 and converted once.",
+    )
     ties: Literal["once", "each"] = Field(
         default="once",
         description="Tied tensors are stored once (load with safetensors' load_model) or as a "
         "copy under each name (load_state_dict(strict=True)).",
     )
-    max_shard_size: Size = DEFAULT_MAX_SHARD_SIZE
+    max_shard_size: Size = Field(
+        default=DEFAULT_MAX_SHARD_SIZE,
+        description="Bytes of tensors in one file, as a number or '5GB'; more makes shards.",
+    )
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

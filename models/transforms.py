@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictInt, model_validator
 
@@ -107,3 +107,23 @@ TransformSpec = Annotated[
 
 EXACT = (ZeroRows, SetElement)
 """Transforms that integer and complex tensors can take as well."""
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """Every transform: type, summary, JSON Schema, and an example that works."""
+    return [
+        {
+            "type": example["type"],
+            "summary": (cls.__doc__ or "").strip(),
+            "schema": cls.model_json_schema(),
+            "example": example,
+        }
+        for cls, example in (
+            (Scale, {"type": "scale", "value": 0.5}),
+            (Add, {"type": "add", "value": 1}),
+            (Clamp, {"type": "clamp", "min": -2, "max": 2}),
+            (HardThreshold, {"type": "hard_threshold", "value": 5}),
+            (ZeroRows, {"type": "zero_rows", "rows": [0]}),
+            (SetElement, {"type": "set", "index": [0, 0], "value": 100}),
+        )
+    ]

@@ -8,7 +8,7 @@ from functools import cache
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from models import architectures, initializers
+from models import architectures, initializers, transforms
 from service.api import schemas
 from service.api.json_response import json_bytes
 
@@ -23,7 +23,7 @@ def get_architectures() -> Response:
 
 @router.get("/initializers", responses=schemas.CATALOGUE)
 def get_initializers() -> Response:
-    """Every initializer, with its JSON Schema and an example that works."""
+    """Every initializer and transform, with its JSON Schema and an example that works."""
     return json_bytes(_initializers())
 
 
@@ -34,4 +34,5 @@ def _architectures() -> bytes:
 
 @cache
 def _initializers() -> bytes:
-    return json.dumps({"initializers": initializers.catalogue()}).encode()
+    found = {"initializers": initializers.catalogue(), "transforms": transforms.catalogue()}
+    return json.dumps(found).encode()

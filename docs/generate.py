@@ -1,0 +1,162 @@
+"""Writes the reference pages from the code itself: `python -m docs.generate`.
+
+tests/test_docs.py fails when a page is not what this would write.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from models import architectures, initializers, transforms
+from models.spec import json_schema
+from models.wording import Asked
+from service.app import create_app
+from service.settings import Settings
+
+FOLDER = Path(__file__).parent
+NOTE = "<!-- Written by `python -m docs.generate` from the code; edit that instead. -->\n"
+COMMON = ("type", "name", "tie", "input_shape")  # of every layer, said once
+
+
+def pages() -> dict[str, str]:
+    """Every generated page by file name."""
+    return {
+        "spec.md": spec_page(),
+        "layers.md": layers_page(),
+        "initializers.md": initializers_page(),
+        "settings.md": settings_page(),
+        "routes.md": routes_page(),
+    }
+
+
+def spec_page() -> str:
+    root = json_schema()
+    parts = {"The spec": root} | {
+        name: root["$defs"][name]
+        for name in (
+            *("Init", "Rule", "Match", "FanSpec", "Splits", "SplitPart", "Gain"),
+            *("DTypePolicy", "DTypeRule"),
+        )
+    }
+    sections = [
+        f"## {title}\n\n{_summary(schema)}\n\n{_fields(schema, root)}"
+        for title, schema in parts.items()
+    ]
+    intro = (
+        "Every field, from the schema. [layers.md](layers.md) has the architectures and "
+        "[initializers.md](initializers.md) the initializers and transforms. A field without a "
+        "default is required; a field that is not listed is an error.\n\n"
+    )
+    return f"# The spec\n\n{NOTE}\n{intro}" + "\n".join(sections)
+
+
+def layers_page() -> str:
+    rows = []
+    for entry in architectures.catalogue():
+        schema = entry["schema"]
+        fields = {k: v for k, v in schema.get("properties", {}).items() if k not in COMMON}
+        required = set(schema.get("required", ()))
+        arguments = ", ".join(
+            f"**{name}**" if name in required else f"{name}={_json(field.get('default'))}"
+            for name, field in fields.items()
+        )
+        example = json.dumps(entry["example"], ensure_ascii=False)
+        shown = f"`{example}`" if len(example) <= 160 else "in the catalogue"
+        rows.append((f"`{entry['type']}`", entry["summary"], arguments, shown))
+    intro = (
+        "What `architecture` and every layer inside it can be, by `type`: the `torch.nn` classes "
+        "with exactly their constructors' arguments (required ones bold), and what Seedpoint adds. "
+        "Every layer may say `name` (where its container names its children) and `tie`; the "
+        "architecture itself may say `input_shape`, which `Lazy*` layers need.\n\n"
+    )
+    return f"# Architectures and layers\n\n{NOTE}\n{intro}" + _table(
+        ("type", "what it is", "arguments", "example"), rows
+    )
+
+
+def initializers_page() -> str:
+    found = [_entry(entry) for entry in initializers.catalogue()]
+    changed = [_entry(entry) for entry in transforms.catalogue()]
+    return (
+        f"# Initializers and transforms\n\n{NOTE}\n"
+        "Numbers may be arithmetic expressions over `fan_in`, `fan_out`, `numel`, `ndim`, captured "
+        "names and `init.constants`.\n\n## Initializers\n\n"
+        + "\n".join(found)
+        + "\n## Transforms\n\nApplied after the draw, in order, each with one rounding.\n\n"
+        + "\n".join(changed)
+    )
+
+
+def settings_page() -> str:
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = "the number of CPUs" if field.default_factory else f"`{field.default}`"
+        flag = f"`--{name.replace('_', '-')}`"
+        rows.append((f"`SEEDPOINT_{name.upper()}`", flag, default, field.description or ""))
+    intro = "Each is an environment variable, or a flag of `seedpoint serve`, which wins.\n\n"
+    return f"# Settings\n\n{NOTE}\n{intro}" + _table(
+        ("variable", "flag", "default", "what it is"), rows
+    )
+
+
+def routes_page() -> str:
+    document = create_app(Settings()).openapi()
+    rows = []
+    for path, operations in sorted(document["paths"].items()):
+        for method, operation in operations.items():
+            statuses = ", ".join(sorted(operation["responses"]))
+            what = operation.get("description", operation.get("summary", "")).split("\n\n")[0]
+            rows.append((f"`{method.upper()} {path}`", what, statuses))
+    intro = (
+        "The whole, with schemas and examples, is the OpenAPI document at `/openapi.json`, shown "
+        "at `/docs`. Every error is an RFC 9457 problem (`application/problem+json`).\n\n"
+    )
+    return f"# Routes\n\n{NOTE}\n{intro}" + _table(("route", "what it does", "answers"), rows)
+
+
+def _entry(entry: Mapping[str, Any]) -> str:
+    schema = entry["schema"]
+    paper = f" ([source]({entry['paper']}))" if entry.get("paper") else ""
+    example = json.dumps(entry["example"], ensure_ascii=False)
+    fields = _fields(schema, schema)
+    return f"### `{entry['type']}`\n\n{entry['summary']}{paper}\n\n`{example}`\n\n{fields}"
+
+
+def _fields(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
+    required = set(schema.get("required", ()))
+    rows = []
+    for name, field in schema.get("properties", {}).items():
+        if name == "type":
+            continue
+        default = "required" if name in required else f"`{_json(field.get('default'))}`"
+        is_number = "examples" in field and "expression" in field.get("description", "")
+        words = "a number or an expression" if is_number else Asked(field, root).words()
+        what = "" if is_number else field.get("description", "")
+        rows.append((f"`{name}`", words, default, what))
+    return _table(("field", "takes", "default", "what it is"), rows) if rows else ""
+
+
+def _summary(schema: Mapping[str, Any]) -> str:
+    return str(schema.get("description", "")).strip()
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n" for line in cells)
+
+
+def main() -> None:
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -82,22 +82,36 @@ CATALOGUE: dict[str, type[Initializer]] = {
     for cls in get_args(get_args(InitializerSpec)[0])
 }
 
-_EXAMPLES: dict[str, dict[str, Any]] = {
+_ARGUMENTS: dict[str, dict[str, Any]] = {
     "constant": {"val": 0.5},
     "sparse": {"sparsity": 0.5},
     "values": {"values": [[0.5, -0.5], [0.25, 1.0]]},
 }
+_SHAPES: dict[str, list[int]] = {"dirac": [8, 4, 3], "values": [2, 2]}
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """Every initializer: type, summary, paper, JSON Schema, and an example that works."""
+    """Every initializer: type, summary, paper, JSON Schema, an example and a spec that work."""
     return [
         {
             "type": name,
             "summary": (cls.__doc__ or "").strip().splitlines()[0],
             "paper": cls.paper,
             "schema": cls.model_json_schema(),
-            "example": {"type": name, **_EXAMPLES.get(name, {})},
+            "example": {"type": name, **_ARGUMENTS.get(name, {})},
+            "spec": _spec(name),
         }
         for name, cls in CATALOGUE.items()
     ]
+
+
+def _spec(name: str) -> dict[str, Any]:
+    """A whole spec with one initializer: of a layer's weight, as `own` needs a layer."""
+    tensor = {"name": "weight", "shape": _SHAPES.get(name, [16, 8])}
+    layer = {"type": "Linear", "in_features": 8, "out_features": 16, "bias": False}
+    listed = {"type": "tensors", "tensors": [tensor]}
+    initializer = {"type": name, **_ARGUMENTS.get(name, {})}
+    return {
+        "architecture": layer if name == "own" else listed,
+        "init": {"seed": 42, "rules": [{"match": {"name": "weight"}, "initializer": initializer}]},
+    }

@@ -1,0 +1,114 @@
+"""The client against a real service."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from safetensors.torch import load, load_file
+from seedpoint_client import Checkpoint, Client, Problem
+
+if TYPE_CHECKING:
+    from tests.running import Running
+
+ROOT = Path(__file__).parent.parent
+SPEC = json.loads((ROOT / "examples" / "mlp.json").read_text())
+GOLDEN = json.loads((ROOT / "tests" / "golden" / "examples_sha256.json").read_text())["mlp"]
+
+
+def test_it_issues_and_downloads(service: Running, tmp_path: Path) -> None:
+    with Client(service.url) as client:
+        checkpoint = client.issue(SPEC)
+        (path,) = client.download(checkpoint, tmp_path / "run")
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == GOLDEN
+        assert [entry.name for entry in path.parent.iterdir()] == ["model.safetensors"]
+        assert client.get(checkpoint.id).id == checkpoint.id
+        assert "statistics" in client.issue(SPEC, statistics=True).resource
+
+
+def test_a_slice_is_that_part_of_the_file(service: Running, tmp_path: Path) -> None:
+    with Client(service.url) as client:
+        checkpoint = client.issue(SPEC)
+        (path,) = client.download(checkpoint, tmp_path)
+        whole = load_file(path)["hidden.weight"]
+        part = load(client.tensor(checkpoint, "hidden.weight", "2:4,:"))["hidden.weight"]
+        assert part.equal(whole[2:4])
+
+
+def test_shards_come_with_their_index(service: Running, tmp_path: Path) -> None:
+    with Client(service.url) as client:
+        paths = client.download(client.issue(SPEC | {"max_shard_size": "15kB"}), tmp_path)
+    assert "model.safetensors.index.json" in {path.name for path in paths}
+    assert len(paths) == 3
+
+
+def test_a_problem_names_the_faults(service: Running) -> None:
+    with Client(service.url) as client:
+        with pytest.raises(Problem, match=r"architecture\.type: unknown type") as caught:
+            client.issue({"architecture": {"type": "Linea"}})
+        assert caught.value.status == 422
+        assert caught.value.errors[0]["path"] == "architecture.type"
+        with pytest.raises(Problem) as unknown:
+            client.get("0" * 64)
+        assert unknown.value.status == 404
+
+
+class Cutting(httpx.BaseTransport):
+    """Cuts every body off after some bytes, and counts the requests."""
+
+    def __init__(self, after_bytes: int) -> None:
+        self.inner = httpx.HTTPTransport()
+        self.after_bytes = after_bytes
+        self.ranges: list[str | None] = []
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        answer = self.inner.handle_request(request)
+        if request.method == "GET" and "/files/" in request.url.path:
+            self.ranges.append(request.headers.get("Range"))
+            answer.stream = Cut(answer.stream, self.after_bytes)
+        return answer
+
+
+class Cut(httpx.SyncByteStream):
+    def __init__(self, stream: Any, after_bytes: int) -> None:
+        self.stream, self.left = stream, after_bytes
+
+    def __iter__(self) -> Any:
+        for chunk in self.stream:
+            yield chunk[: self.left]
+            self.left -= len(chunk)
+            if self.left < 0:
+                raise httpx.ReadError("cut off")
+
+    def close(self) -> None:
+        self.stream.close()
+
+
+def test_a_download_that_is_cut_off_goes_on_where_it_stopped(
+    service: Running, tmp_path: Path
+) -> None:
+    with Client(service.url) as client:
+        checkpoint = client.issue(SPEC)
+        transport = Cutting(10_000)
+        client.close()
+        client._http = httpx.Client(base_url=service.url, transport=transport)
+        (path,) = client.download(checkpoint, tmp_path)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == GOLDEN
+    assert transport.ranges == [None, "bytes=10000-", "bytes=20000-", "bytes=30000-"]
+
+
+def test_a_part_of_another_file_is_not_gone_on_with(service: Running, tmp_path: Path) -> None:
+    with Client(service.url) as client:
+        other = client.issue(SPEC | {"dtype": "bfloat16"})
+        (tmp_path / "model.safetensors.0123.part").write_bytes(b"something else")
+        (path,) = client.download(other, tmp_path)
+        expected = client._http.get(other.files["model.safetensors"]).content
+    assert path.read_bytes() == expected
+    assert isinstance(other, Checkpoint)

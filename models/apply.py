@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 
@@ -42,8 +44,10 @@ def apply(transforms: Sequence[Transform], values: torch.Tensor, start: int, sha
                 values.mul_((values.abs() >= _rounded(value, values)).to(values.dtype))
             case ZeroRows() | SetElement() | FillRegion():
                 stop = start + len(values)
+                fill: Any = 0 if isinstance(transform, ZeroRows) else transform.value
+                if values.is_floating_point():
+                    fill = _rounded(fill, values)
                 for first, last, step in _runs(transform, start, stop, shape):
-                    fill = 0 if isinstance(transform, ZeroRows) else transform.value
                     values[first - start : last - start : step] = fill
 
 
@@ -71,10 +75,13 @@ def _runs(
 def _row_runs(
     rows: Sequence[int], row_elements: int, start: int, stop: int
 ) -> Iterator[tuple[int, int, int]]:
-    for row in rows:
-        first, last = max(start, row * row_elements), min(stop, (row + 1) * row_elements)
-        if first < last:
-            yield first, last, 1
+    if start >= stop:
+        return
+    for place in range(bisect_left(rows, start // row_elements), len(rows)):
+        first, last = max(start, rows[place] * row_elements), (rows[place] + 1) * row_elements
+        if first >= stop:
+            return
+        yield first, min(stop, last), 1
 
 
 def _box_runs(

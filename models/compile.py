@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from models.architectures import MAX_MODULES
 from models.cost import too_costly, whole_sources
 from models.dtypes import BY_NAME, DType
 from models.errors import Fault, SpecError
 from models.fans import default_fans
+from models.faults import MAX_FAULTS
+from models.layout import METADATA_KEY
+from models.limits import DEFAULT, Limits
 from models.plan import Plan, PlanTensor
-from models.program import Materialized, Program
+from models.program import (
+    Materialized,
+    Orthogonal,
+    Program,
+    Source,
+    Sparse,
+    Split,
+    TruncNormal,
+)
 from models.resolve import Resolved, Subject, resolve
-from models.rules import Candidate, Match, first_match
+from models.rules import Candidate, Match, Won, first_match
 from models.spec import Spec, normalized
 from models.structure import Declared, Structure, survey
 
@@ -33,34 +44,47 @@ class Planned:
     blobs: Mapping[str, bytes]
     resolved: Mapping[str, Resolved]
 
+    def reseeded(self, spec: Spec, structure: Structure) -> Planned:
+        """What `plan_structure` makes of a spec that differs in its seed alone."""
+        document = normalized(spec, architecture=structure.document)
+        return replace(self, plan=self.plan.reseeded(spec.init.seed, document))
+
 
 def make_plan(
     spec: Spec,
     *,
     platform: Mapping[str, object] | None = None,
-    max_modules: int = MAX_MODULES,
+    limits: Limits = DEFAULT,
 ) -> Planned:
     """The plan of `spec`; raises SpecError with the path of every fault.
 
     `platform` is what the bits of a sequential generator depend on
     (`materialize.platform()`): part of the plan under those generators alone.
     """
-    return plan_structure(
-        spec, survey(spec.architecture, max_modules=max_modules), platform=platform
-    )
+    structure = survey(spec.architecture, limits)
+    return plan_structure(spec, structure, platform=platform, limits=limits)
 
 
 def plan_structure(
-    spec: Spec, structure: Structure, *, platform: Mapping[str, object] | None = None
+    spec: Spec,
+    structure: Structure,
+    *,
+    platform: Mapping[str, object] | None = None,
+    limits: Limits = DEFAULT,
 ) -> Planned:
-    """The plan of `spec` over its architecture, already recorded."""
+    """The plan of `spec` over its architecture, already recorded; raises as `make_plan`."""
+    names = sum(map(len, structure.candidates))
+    limits.check_rules("init.rules", spec.init.rules, names)
+    limits.check_rules("dtype.rules", spec.dtype_policy.rules, names)
     compiler = _Compiler(spec, structure)
+    if compiler.sequential and platform is None:
+        raise ValueError(f"generator {spec.init.generator} needs to know the platform")
     tensors = tuple(compiler.tensors())
     compiler.check(tensors)
     plan = Plan(
         seed=spec.init.seed,
         generator=spec.init.generator,
-        spec=normalized(spec),
+        spec=normalized(spec, architecture=structure.document),
         tensors=tensors,
         root=structure.root,
         modules=structure.modules,
@@ -88,12 +112,16 @@ class _Compiler:
         self.warnings: list[str] = []
         self.resolved: dict[str, Resolved] = {}
         self.blobs: dict[str, bytes] = dict(structure.blobs)
+        # What tensors that differ in name alone have in common is made once.
+        self._resolutions: dict[tuple[Any, ...], Resolved] = {}
+        self._programs: dict[tuple[int, int], Program] = {}
 
     def tensors(self) -> Iterator[PlanTensor]:
         """Each tensor planned."""
-        for declared in self.structure.tensors:
+        structure = self.structure
+        for declared, candidates in zip(structure.tensors, structure.candidates, strict=True):
             try:
-                yield self._tensor(declared)
+                yield self._tensor(declared, candidates)
             except SpecError as error:
                 self.faults.extend(error.faults)
 
@@ -107,19 +135,20 @@ class _Compiler:
         if total > MAX_BYTES:
             self.faults.append(Fault("architecture", f"{total} bytes are more than 2^53 - 1"))
         if self.faults:
-            raise SpecError(dict.fromkeys(self.faults))
+            raise SpecError(list(dict.fromkeys(self.faults))[:MAX_FAULTS])
 
-    def _tensor(self, declared: Declared) -> PlanTensor:
-        candidates = self.structure.candidates(declared)
+    def _tensor(self, declared: Declared, candidates: Sequence[Candidate]) -> PlanTensor:
+        if declared.name == METADATA_KEY:
+            raise SpecError.at(
+                declared.path, f"{METADATA_KEY} is reserved by the safetensors format"
+            )
         dtype = self._dtype(declared, candidates)
         won = first_match(self.matches, candidates)
         self._warn_of_aliases(candidates)
         resolved = None
         if won is not None:
             self.won.add(won.index)
-            subject = Subject(declared.name, declared.shape, dtype)
-            rule = self.spec.init.rules[won.index]
-            resolved = resolve(rule, won, subject, self.spec.init.constants, self.blobs)
+            resolved = self._resolve(won, Subject(declared.name, declared.shape, dtype))
             self.resolved[declared.name] = resolved
         fans = default_fans(declared.shape) if resolved is None else resolved.fans
         return PlanTensor(
@@ -136,23 +165,33 @@ class _Compiler:
             reproducibility="platform" if self.sequential else "everywhere",
         )
 
+    def _resolve(self, won: Won, subject: Subject) -> Resolved:
+        key = (won.index, *won.captures.items(), subject.shape, subject.dtype)
+        if (resolved := self._resolutions.get(key)) is None:
+            rule, constants = self.spec.init.rules[won.index], self.spec.init.constants
+            resolved = resolve(rule, won, subject, constants, self.blobs)
+            if self.spec.init.generator == "numpy":
+                _check_numpy(resolved.sources, won.index)
+            self._resolutions[key] = resolved
+        return resolved
+
     def _program(self, declared: Declared, resolved: Resolved | None, rule: int | None) -> Program:
         if resolved is None and self.spec.init.unmatched == "error":
             self.unmatched.append(declared.name)
-        if resolved is not None and resolved.sources:
-            program = Program(resolved.sources[-1], resolved.transforms)
-        elif declared.own is None:
+        own = declared.own if resolved is None or not resolved.sources else None
+        if own is None and (resolved is None or not resolved.sources):
             raise SpecError.at(
                 declared.path,
                 f"'{declared.name}' has no own init{_because(declared.reason)} and no rule fills "
                 f"it; {self._rules()}",
             )
-        else:
-            transforms = () if resolved is None else resolved.transforms
-            program = Program(declared.own.source, declared.own.transforms + transforms)
-        if self.sequential:
-            return Program(Materialized(program))
-        self._check_cost(program, declared, rule)
+        key = (id(own), id(resolved))
+        if (program := self._programs.get(key)) is None:
+            composed = _composed(own, resolved)
+            program = Program(Materialized(composed)) if self.sequential else composed
+            self._programs[key] = program
+        if not self.sequential:
+            self._check_cost(program, declared, rule)
         return program
 
     def _check_cost(self, program: Program, declared: Declared, rule: int | None) -> None:
@@ -161,20 +200,21 @@ class _Compiler:
             if problem := too_costly(source, shape):
                 raise SpecError.at(path, f"'{declared.name}': {problem}")
 
-    def _dtype(self, declared: Declared, candidates: list[Candidate]) -> DType:
+    def _dtype(self, declared: Declared, candidates: Sequence[Candidate]) -> DType:
         won = first_match(self.dtype_matches, candidates)
         if won is not None:
             self.dtype_won.add(won.index)
         if not declared.dtype.is_floating:
             return declared.dtype
         policy = self.spec.dtype_policy
-        return BY_NAME[policy.default if won is None else policy.rules[won.index].dtype]
+        name = policy.default if won is None else policy.rules[won.index].dtype
+        return declared.dtype if name == "declared" else BY_NAME[name]
 
-    def _warn_of_aliases(self, candidates: list[Candidate]) -> None:
+    def _warn_of_aliases(self, candidates: Sequence[Candidate]) -> None:
         if len(candidates) == 1:
             return
         wins = [first_match(self.matches, [candidate]) for candidate in candidates]
-        if len({None if won is None else won.index for won in wins}) > 1:
+        if len({won.index for won in wins if won is not None}) > 1:
             each = ", ".join(
                 f"'{candidate.name}' {'no rule' if won is None else f'rule {won.index}'}"
                 for candidate, won in zip(candidates, wins, strict=True)
@@ -197,8 +237,7 @@ class _Compiler:
                 )
 
     def _matches_any(self, match: Match) -> bool:
-        tensors = self.structure.tensors
-        return any(first_match([match], self.structure.candidates(t)) for t in tensors)
+        return any(first_match([match], names) for names in self.structure.candidates)
 
     def _no_rule(self) -> str:
         return f"no rule for {_listed(self.unmatched)}; {self._rules()}"
@@ -206,6 +245,27 @@ class _Compiler:
     def _rules(self) -> str:
         shown = [str(match.model_dump(exclude_none=True)) for match in self.matches]
         return f"rules: {_listed(shown)}" if shown else "there are no rules"
+
+
+def _composed(own: Program | None, resolved: Resolved | None) -> Program:
+    """What the rule draws, or else the own init, and then the rule's transforms."""
+    transforms = () if resolved is None else resolved.transforms
+    if own is not None:
+        return Program(own.source, own.transforms + transforms)
+    assert resolved is not None
+    return Program(resolved.sources[-1], transforms)
+
+
+def _check_numpy(sources: Sequence[Source], rule: int) -> None:
+    for source in sources:
+        parts = source.parts if isinstance(source, Split) else ()
+        for inner in (source, *(part.program.source for part in parts)):
+            if isinstance(inner, TruncNormal | Orthogonal | Sparse):
+                raise SpecError.at(
+                    f"init.rules.{rule}.initializer",
+                    "generator numpy draws uniform and normal values only, not "
+                    f"{inner.type}; use generator torch or philox-v1",
+                )
 
 
 def _because(reason: str | None) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 from models.expected import expected
 from models.layout import Layout
-from models.plan import Plan, PlanTensor, metadata
+from models.plan import Plan, metadata
 from models.program import Materialized, Program, to_json
 
 STREAM_DETAILS = frozenset({"f32"})
@@ -37,10 +38,11 @@ def resource(plan: Plan, layout: Layout) -> dict[str, Any]:
         "links": {
             "self": base,
             "statistics": f"{base}/statistics",
+            "report": f"{base}/report",
             "files": {name: f"{base}/files/{quote(name)}" for name in layout.files},
         },
         "totals": totals(plan),
-        "tensors": [describe_tensor(tensor) for tensor in plan.tensors],
+        "tensors": list(describe_tensors(plan)),
         "modules": describe_modules(plan),
         "warnings": list(plan.warnings),
     }
@@ -62,26 +64,30 @@ def totals(plan: Plan) -> dict[str, Any]:
     }
 
 
-def describe_tensor(tensor: PlanTensor) -> dict[str, Any]:
-    """One tensor of the resource."""
-    shown = tensor.program.source
-    program = shown.shown if isinstance(shown, Materialized) else tensor.program
-    foreseen = expected(program, tensor.shape)
-    return {
-        "name": tensor.name,
-        "shape": list(tensor.shape),
-        "dtype": tensor.dtype.code,
-        "bytes": tensor.nbytes,
-        "kind": tensor.kind,
-        "module": tensor.module,
-        "aliases": list(tensor.aliases),
-        "rule": tensor.rule,
-        "program": describe_program(program),
-        "fan_in": tensor.fan_in,
-        "fan_out": tensor.fan_out,
-        "expected": {"mean": foreseen.mean, "std": foreseen.std},
-        "reproducibility": tensor.reproducibility,
-    }
+def describe_tensors(plan: Plan) -> Iterator[dict[str, Any]]:
+    """The tensors of the resource; those of one program share its description."""
+    described: dict[int, dict[str, Any]] = {}
+    for tensor in plan.tensors:
+        shown = tensor.program.source
+        program = shown.shown if isinstance(shown, Materialized) else tensor.program
+        if id(program) not in described:
+            described[id(program)] = describe_program(program)
+        foreseen = expected(program, tensor.shape)
+        yield {
+            "name": tensor.name,
+            "shape": list(tensor.shape),
+            "dtype": tensor.dtype.code,
+            "bytes": tensor.nbytes,
+            "kind": tensor.kind,
+            "module": tensor.module,
+            "aliases": list(tensor.aliases),
+            "rule": tensor.rule,
+            "program": described[id(program)],
+            "fan_in": tensor.fan_in,
+            "fan_out": tensor.fan_out,
+            "expected": {"mean": foreseen.mean, "std": foreseen.std},
+            "reproducibility": tensor.reproducibility,
+        }
 
 
 def describe_program(program: Program) -> dict[str, Any]:

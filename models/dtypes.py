@@ -23,6 +23,17 @@ class DType:
     def is_floating(self) -> bool:
         return self.torch.is_floating_point
 
+    def takes(self, value: float) -> bool:
+        """Whether an element can be set to `value`.
+
+        Integers and bools must hold it exactly; what is computed in float32, finite there.
+        """
+        if self.is_floating or self.torch.is_complex:
+            return self.name == "float64" or abs(value) <= torch.finfo(torch.float32).max
+        info = None if self.name == "bool" else torch.iinfo(self.torch)
+        low, high = (0, 1) if info is None else (info.min, info.max)
+        return low <= value <= high and int(value) == value
+
     def __str__(self) -> str:
         return self.name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,16 @@ class SpecError(ValueError):
         super().__init__("; ".join(map(str, self.faults)))
 
     @classmethod
-    def at(cls, path: str, message: str) -> SpecError:
+    def at(cls, path: str, message: str) -> Self:
         """A spec with the single fault `message` at `path`."""
         return cls([Fault(path, message)])
 
     def __reduce__(self) -> tuple[type[SpecError], tuple[tuple[Fault, ...]]]:
-        return SpecError, (self.faults,)
+        return type(self), (self.faults,)
+
+
+class LimitExceeded(SpecError):
+    """A spec that asks for more of something than it may."""
 
 
 class PlatformMismatch(RuntimeError):

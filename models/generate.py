@@ -15,7 +15,7 @@ from models.dtypes import DType
 from models.layout import Bytes, File
 from models.plan import Plan, PlanTensor
 from models.program import Materialized, Normal, Program, TruncNormal, Uniform
-from models.sources import CpuDraws, Draws, ReferenceDraws, Sources, kernel
+from models.sources import CpuDraws, Draws, Sources, kernel
 from models.stream.key import derive_key
 from models.wholes import Wholes
 
@@ -37,9 +37,10 @@ class Evaluator:
     """Computes a plan's tensors, element range by element range.
 
     `blobs` holds literals by SHA-256, `materialized` the bytes of platform-bound tensors
-    by name; `wholes` computes what is not element by element. The result depends on
-    neither the device nor how a tensor is cut into ranges. Instances may be used from many
-    threads at once; on a CPU the work is done without the GIL.
+    by name; `draws` is the implementation of the stream, Numba's on the CPU unless given
+    (`models.sources.draws_on`); `wholes` computes what is not element by element. The
+    result depends on none of them, nor on how a tensor is cut into ranges. Instances may be
+    used from many threads at once; on a CPU the work is done without the GIL.
     """
 
     def __init__(
@@ -48,14 +49,14 @@ class Evaluator:
         blobs: Mapping[str, Any] | None = None,
         materialized: Mapping[str, Any] | None = None,
         *,
-        device: str = "cpu",
+        draws: Draws | None = None,
         wholes: Wholes | None = None,
     ) -> None:
         self.plan = plan
         self.materialized = materialized or {}
-        draws: Draws = CpuDraws() if device == "cpu" else ReferenceDraws(torch.device(device))
-        self.sources = Sources(plan.seed, blobs or {}, draws, wholes or Wholes())
-        self.block_elements = BLOCK_ELEMENTS if device == "cpu" else CUDA_BLOCK_ELEMENTS
+        self.sources = Sources(plan.seed, blobs or {}, draws or CpuDraws(), wholes or Wholes())
+        on_cpu = self.sources.draws.device.type == "cpu"
+        self.block_elements = BLOCK_ELEMENTS if on_cpu else CUDA_BLOCK_ELEMENTS
         self._scratch = threading.local()
 
     def fill(
@@ -113,7 +114,7 @@ class Evaluator:
         if isinstance(program.source, Materialized):
             raw = memoryview(self.materialized[tensor.name])
             out[:] = np.frombuffer(raw[start * dtype.itemsize : stop * dtype.itemsize], np.uint8)
-        elif self.sources.draws.device.type == "cpu" and _direct(program, dtype):
+        elif isinstance(self.sources.draws, CpuDraws) and _direct(program, dtype):
             self._draw_into(program, tensor.name, start, out, dtype)
         else:
             values = self._values_buffer(stop - start, _compute_dtype(program, dtype))

@@ -32,7 +32,7 @@ def match(pattern: str, name: str) -> dict[str, int] | None:
     return None if found is None else {key: int(text) for key, text in found.groupdict().items()}
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1 << 16)
 def compile_glob(pattern: str) -> re.Pattern[str]:
     """The regular expression of `pattern`; raises GlobError when it does not parse.
 
@@ -47,7 +47,7 @@ def compile_glob(pattern: str) -> re.Pattern[str]:
     parts = [_chunk(chunk, anchored=len(chunks) == 1) for chunk in chunks[:1]]
     for number, chunk in enumerate(chunks[1:], start=2):
         last = number == len(chunks)
-        body = _chunk(_optional_dot(chunk, parts), anchored=last)
+        body = _chunk(_optional_dot(chunk, chunks[number - 2]), anchored=last)
         parts.append(f".*?{body}" if last else f"(?>.*?{body})")
     return re.compile("".join(parts), re.DOTALL)
 
@@ -117,9 +117,9 @@ def _chunk(tokens: list[Token], *, anchored: bool) -> str:
     return "".join(out)
 
 
-def _optional_dot(chunk: list[Token], before: list[str]) -> list[Token]:
+def _optional_dot(chunk: list[Token], before: list[Token]) -> list[Token]:
     """`**.` at the start of a segment: the dot may be missing with the segments."""
-    at_start = not before[-1] or before[-1].endswith(r"\.")
+    at_start = not before or before[-1][1].endswith(r"\.")
     if at_start and chunk and chunk[0][0] == "text" and chunk[0][1].startswith(r"\."):
-        return [("text", rf"(?:\.|(?<![^.])){chunk[0][1][2:]}"), *chunk[1:]]
+        return [("text", rf"(?:(?<![^.])|\.){chunk[0][1][2:]}"), *chunk[1:]]
     return chunk

@@ -111,15 +111,20 @@ class File:
             )
         return self._segments(start, stop)
 
-    def _segments(self, start: int, stop: int) -> Iterator[Segment]:
-        if literal := self.head[start:stop]:
-            yield Bytes(literal)
+    def within(self, start: int, stop: int) -> Iterator[tuple[Entry, int, int]]:
+        """Each entry that has some of bytes [start, stop), and which of the file's those are."""
         at = bisect_right(self.entries, start, key=lambda entry: entry.stop_byte)
         while at < len(self.entries) and (entry := self.entries[at]).start_byte < stop:
             first, last = max(start, entry.start_byte), min(stop, entry.stop_byte)
             if first < last:
-                yield Span(entry.tensor, first - entry.start_byte, last - entry.start_byte)
+                yield entry, first, last
             at += 1
+
+    def _segments(self, start: int, stop: int) -> Iterator[Segment]:
+        if literal := self.head[start:stop]:
+            yield Bytes(literal)
+        for entry, first, last in self.within(start, stop):
+            yield Span(entry.tensor, first - entry.start_byte, last - entry.start_byte)
 
 
 @dataclass(frozen=True, slots=True)

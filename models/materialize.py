@@ -22,7 +22,7 @@ from models.apply import apply
 from models.architectures import Tensors, build
 from models.compile import Planned
 from models.dtypes import BY_NAME
-from models.errors import PlatformMismatch, SpecError
+from models.errors import PlatformMismatch
 from models.plan import Plan, PlanTensor
 from models.program import (
     Constant,
@@ -39,6 +39,7 @@ from models.program import (
     Uniform,
 )
 from models.resolve import Resolved
+from models.rules import Candidate
 from models.spec import Spec
 
 
@@ -70,7 +71,7 @@ def materialize(spec: Spec, planned: Planned) -> dict[str, torch.Tensor]:
     """
     plan = planned.plan
     check_platform(plan)
-    run = _Run(planned)
+    run = _Run(spec, planned)
     torch.manual_seed(plan.seed)
     if isinstance(spec.architecture, Tensors):
         return {tensor.name: run.fill_new(tensor) for tensor in plan.tensors}
@@ -111,8 +112,9 @@ def raw(plan: Plan, tensors: Mapping[str, torch.Tensor]) -> Iterator[memoryview]
 class _Run:
     """One run of the script that a platform-bound plan stands for."""
 
-    def __init__(self, planned: Planned) -> None:
+    def __init__(self, spec: Spec, planned: Planned) -> None:
         plan = planned.plan
+        self.matches = [rule.match for rule in spec.init.rules]
         self.blobs = planned.blobs
         self.resolved = planned.resolved
         self.tensors = {
@@ -121,22 +123,35 @@ class _Run:
         self.replaced: dict[str, torch.Tensor] = {}
         self.transformed: set[str] = set()
         self.generator = np.random.RandomState(plan.seed) if plan.generator == "numpy" else None
-        if self.generator is not None:
-            self._check_numpy()
 
     def visit(self, module: nn.Module) -> None:
-        """Applies the rules to every tensor in `Module.apply` order."""
-        prefixes = {id(m): f"{name}." if name else "" for name, m in module.named_modules()}
+        """Applies the rules to every tensor in `Module.apply` order.
+
+        A tied tensor is met under each of its modules, and its rule applied where it matches.
+        """
+        prefixes: dict[int, list[str]] = {}
+        for name, inner in module.named_modules(remove_duplicate=False):
+            prefixes.setdefault(id(inner), []).append(f"{name}." if name else "")
 
         def fill(owner: nn.Module) -> None:
+            classes = frozenset(cls.__name__ for cls in type(owner).__mro__)
             own = {**owner._parameters, **owner._buffers}
             for local, value in own.items():
-                tensor = self.tensors.get(prefixes[id(owner)] + local)
+                names = [prefix + local for prefix in prefixes[id(owner)]]
+                tensor = self.tensors.get(names[0])
                 resolved = None if tensor is None else self.resolved.get(tensor.name)
-                if tensor is not None and resolved is not None and value is not None:
+                if tensor is None or resolved is None or value is None:
+                    continue
+                if any(self._matches(tensor, name, classes) for name in names):
                     self._fill(value.detach(), tensor, resolved)
 
         module.apply(fill)
+
+    def _matches(self, tensor: PlanTensor, name: str, classes: frozenset[str]) -> bool:
+        """Whether the rule of `tensor` is there for it under this name."""
+        assert tensor.rule is not None
+        candidate = Candidate(name, classes, len(tensor.shape), tensor.kind)
+        return self.matches[tensor.rule].captures(candidate) is not None
 
     def fill_new(self, tensor: PlanTensor) -> torch.Tensor:
         """A tensor without a module, filled by its rule."""
@@ -152,9 +167,11 @@ class _Run:
         float64 tensor takes given numbers exactly, so these replace `value`.
         """
         if tensor.dtype.is_floating and resolved.sources and self._wide(tensor, resolved):
+            *earlier, last = resolved.sources
+            for source in earlier:  # in float32, of which torch draws other numbers
+                self._source(value, source)
             wide = value.to(torch.float64)
-            for source in resolved.sources:
-                self._source(wide, source)
+            self._source(wide, last)
             working = torch.float64 if tensor.dtype.name == "float64" else torch.float32
             if resolved.transforms:
                 wide = wide.to(working)
@@ -185,19 +202,6 @@ class _Run:
                 value.copy_(torch.from_numpy(_numpy(self.generator, source, tuple(value.shape))))
             case _:
                 _draw(value, source)
-
-    def _check_numpy(self) -> None:
-        for tensor in self.tensors.values():
-            resolved = self.resolved.get(tensor.name)
-            for source in resolved.sources if resolved else ():
-                parts = source.parts if isinstance(source, Split) else ()
-                for inner in (source, *(part.program.source for part in parts)):
-                    if isinstance(inner, TruncNormal | Orthogonal | Sparse):
-                        raise SpecError.at(
-                            f"init.rules.{tensor.rule}.initializer",
-                            f"generator numpy draws uniform and normal values only, not "
-                            f"{inner.type}; use generator torch or philox-v1",
-                        )
 
 
 def _draw(value: torch.Tensor, source: Source) -> None:

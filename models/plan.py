@@ -6,12 +6,12 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-import rfc8785
-
+from models import canonical
+from models.canonical import Known, KnownList
 from models.dtypes import BY_CODE, DType
 from models.program import Program, program_from_json, to_json
 
@@ -82,15 +82,14 @@ class Plan:
     @cached_property
     def document(self) -> dict[str, Any]:
         """The canonical plan as JSON: distinct programs once, tensors that refer to them."""
-        programs: dict[bytes, int] = {}
-        tensors = [_tensor_to_json(tensor, programs) for tensor in self.tensors]
+        programs, tensors = self._listed
         return {
             "format": FORMAT,
             "stream": self.stream,
             "seed": str(self.seed),
             "generator": self.generator,
             "spec": self.spec,
-            "programs": [json.loads(program) for program in programs],
+            "programs": programs,
             "tensors": tensors,
             "layout": {"max_shard_size": str(self.max_shard_size), "ties": self.ties},
             **({} if self.platform is None else {"platform": self.platform}),
@@ -99,7 +98,7 @@ class Plan:
     @cached_property
     def canonical(self) -> bytes:
         """The canonical plan's bytes (RFC 8785)."""
-        return rfc8785.dumps(self.document)
+        return canonical.text(self.document).encode()
 
     @cached_property
     def id(self) -> str:
@@ -109,13 +108,30 @@ class Plan:
     @cached_property
     def record(self) -> bytes:
         """What is stored of the plan: a line of its canonical bytes, and one that describes it."""
+        return self.canonical + b"\n" + self._description
+
+    def reseeded(self, seed: int, spec: Mapping[str, Any]) -> Plan:
+        """The plan of `spec`, which differs from this one's in the seed alone."""
+        plan = replace(self, seed=seed, spec=spec)
+        plan.__dict__.update(_listed=self._listed, _description=self._description)
+        return plan
+
+    @cached_property
+    def _listed(self) -> tuple[KnownList, KnownList]:
+        """The distinct programs, and the tensors that refer to them."""
+        programs = _Programs()
+        tensors = KnownList(_tensor_to_json(tensor, programs) for tensor in self.tensors)
+        return programs.listed, tensors
+
+    @cached_property
+    def _description(self) -> bytes:
         description = {
             "root": self.root,
             "modules": [list(module) for module in self.modules],
             "warnings": list(self.warnings),
             "tensors": [[t.kind, t.module, t.rule, t.fan_in, t.fan_out] for t in self.tensors],
         }
-        return self.canonical + b"\n" + json.dumps(description).encode()
+        return json.dumps(description).encode()
 
     @classmethod
     def from_record(cls, record: bytes) -> Plan:
@@ -142,7 +158,7 @@ class Plan:
         return cls(
             seed=int(document["seed"]),
             generator=document["generator"],
-            spec=document["spec"],
+            spec=canonical.restored(document["spec"]),
             tensors=tuple(
                 _tensor_from_json(tensor, programs, more, bound)
                 for tensor, more in zip(document["tensors"], described, strict=True)
@@ -177,13 +193,31 @@ def metadata(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
     return every, first
 
 
-def _tensor_to_json(tensor: PlanTensor, programs: dict[bytes, int]) -> dict[str, Any]:
-    program = rfc8785.dumps(to_json(tensor.program))
+class _Programs:
+    """Distinct programs, in the order of their first use."""
+
+    def __init__(self) -> None:
+        self.listed = KnownList()
+        self._by_text: dict[str, int] = {}
+        self._by_id: dict[int, int] = {}
+
+    def number(self, program: Program) -> int:
+        """The program's place. Equality would not do: 1 == True, and NaN is no NaN."""
+        if (number := self._by_id.get(id(program))) is None:
+            document = Known(to_json(program))
+            number = self._by_text.setdefault(document.text, len(self.listed))
+            if number == len(self.listed):
+                self.listed.append(document)
+            self._by_id[id(program)] = number
+        return number
+
+
+def _tensor_to_json(tensor: PlanTensor, programs: _Programs) -> dict[str, Any]:
     return {
         "name": tensor.name,
         "shape": list(tensor.shape),
         "dtype": tensor.dtype.code,
-        "program": programs.setdefault(program, len(programs)),
+        "program": programs.number(tensor.program),
         **({"aliases": list(tensor.aliases)} if tensor.aliases else {}),
     }
 

@@ -279,7 +279,7 @@ class SetElement:
 
     type: ClassVar[str] = "set"
     index: tuple[int, ...]
-    value: float
+    value: int | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,4 +376,6 @@ def _value(value: Any) -> Any:
         return complex(_value(value["real"]), _value(value["imag"]))
     if isinstance(value, str):
         return int(value) if value.lstrip("-").isdigit() else float(value)
+    if type(value) is int and abs(value) >= 2**53:
+        return float(value)  # Integers past 2^53 are strings: this is a float, as RFC 8785 has it.
     return value

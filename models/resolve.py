@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from models.rules import Rule, SplitPart, Won
 from models.transforms import EXACT
 
 Scope = Mapping[str, float | None]
+
+# Not str.format, whose fields reach attributes and ask for any width.
+_FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +153,22 @@ def _split_sources(
 def _stream(part: SplitPart, scope: Scope) -> str | None:
     if part.as_ is None:
         return None
-    captured = {name: f"{value:.0f}" for name, value in scope.items() if value is not None}
-    try:
-        return part.as_.format_map(captured)
-    except (KeyError, IndexError, ValueError, AttributeError):
-        raise ValueError(
-            f"{part.as_!r} needs a name that is not captured; captured: {sorted(captured)}"
-        ) from None
+
+    def filled(found: re.Match[str]) -> str:
+        if found[0] in ("{{", "}}"):
+            return found[0][0]
+        value = scope.get(found[1]) if found[1] else None
+        if value is None or value != int(value):
+            raise ValueError(
+                f"{found[0]!r} in {part.as_!r} is no integer that is captured; captured: "
+                f"{sorted(scope)}; braces themselves are '{{{{' and '}}}}'"
+            )
+        return str(int(value))
+
+    stream = _FIELD.sub(filled, part.as_)
+    if not stream or _SURROGATE.search(stream):
+        raise ValueError(f"{part.as_!r} cannot name a stream: it is empty or no UTF-8")
+    return stream
 
 
 def _transforms(rule: Rule, path: str, subject: Subject, target: Target) -> Iterator[Transform]:
@@ -162,7 +176,12 @@ def _transforms(rule: Rule, path: str, subject: Subject, target: Target) -> Iter
         with _fault(f"{path}.transforms.{number}", subject.name):
             if not (subject.dtype.is_floating or isinstance(transform, EXACT)):
                 raise ValueError(f"{transform.type} needs a floating tensor, not {subject.dtype}")
-            yield transform.resolve(subject.shape, target.number)
+            resolved = transform.resolve(subject.shape, target.exact)
+            if isinstance(resolved, program.SetElement) and not subject.dtype.takes(resolved.value):
+                raise ArgumentError(
+                    "value", f"{resolved.value} is not a value that {subject.dtype} can hold"
+                )
+            yield resolved
 
 
 @contextmanager

@@ -73,6 +73,11 @@ class ReferenceDraws:
         out.copy_(function(key, draw.draw, start, stop, draw.f32, device=self.device))
 
 
+def draws_on(device: str) -> Draws:
+    """The implementation for a device: kernels for `cpu`, the reference for any other."""
+    return CpuDraws() if device == "cpu" else ReferenceDraws(torch.device(device))
+
+
 def kernel(draw: Draw) -> Any:
     """The Numba kernel that fills an array of float32, or of bfloat16 bits in uint16."""
     match draw:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -18,9 +19,10 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from models import shards
+from models import globs, shards
 from models.architectures import Architecture, check_depth
 from models.architectures import normalized as normalized_architecture
+from models.canonical import representable
 from models.errors import SpecError
 from models.faults import faults_from
 from models.numbers import Schema, tagged
@@ -32,6 +34,7 @@ DEFAULT_MAX_SHARD_SIZE = 50_000_000_000
 
 Generator = Literal["philox-v1", "torch", "numpy"]
 FloatName = Literal["float32", "bfloat16", "float16", "float64", "float8_e4m3fn", "float8_e5m2"]
+DTypeName = Literal["declared", FloatName]
 
 
 def _seed(value: Any) -> int:
@@ -57,7 +60,7 @@ def _constants(constants: dict[str, int | float]) -> dict[str, int | float]:
             raise ValueError(f"{name!r} cannot name a constant; use another identifier")
         if not (abs(value) < 2**1023 if isinstance(value, int) else math.isfinite(value)):
             raise ValueError(f"constant {name!r} must be finite")
-    return constants
+    return {name: float(v) if abs(v) >= 2**53 else v for name, v in constants.items()}
 
 
 Seed = Annotated[
@@ -116,12 +119,12 @@ class DTypeRule(Schema):
 class DTypePolicy(Schema):
     """A default dtype and exceptions; the first rule that matches wins."""
 
-    default: FloatName = "float32"
+    default: DTypeName = "declared"
     rules: tuple[DTypeRule, ...] = ()
 
 
 DTypeSpec = Annotated[
-    Annotated[FloatName, Tag("<name>")] | Annotated[DTypePolicy, Tag("<policy>")],
+    Annotated[DTypeName, Tag("<name>")] | Annotated[DTypePolicy, Tag("<policy>")],
     tagged("<name>", "<policy>", (dict, DTypePolicy)),
 ]
 
@@ -132,8 +135,9 @@ class Spec(Schema):
     architecture: Architecture = Field(description="What is initialized.")
     init: Init = Field(default=Init(), description="How: seed, generator and rules.")
     dtype: DTypeSpec = Field(
-        default="float32",
-        description="Of floating tensors: one name, or a default and rules. Values are drawn in "
+        default="declared",
+        description="Of floating tensors: one name, or a default and rules. What is `declared` is "
+        "what a list of tensors or a Custom layer says, and else float32. Values are drawn in "
         "float32 and converted once.",
     )
     ties: Literal["once", "each"] = Field(
@@ -162,41 +166,64 @@ def json_schema() -> dict[str, Any]:
     return Spec.model_json_schema()
 
 
-def parse_spec(document: Any) -> Spec:
-    """The spec of a JSON document; raises SpecError with the path of every fault."""
+def parse_spec(document: Any, *, architecture: Architecture | None = None) -> Spec:
+    """The spec of a JSON document; raises SpecError with the path of every fault.
+
+    `architecture` is the document's own, where it has been parsed before.
+    """
     check_depth(document)
+    given = document if architecture is None else document | {"architecture": architecture}
     try:
-        spec = Spec.model_validate(document)
+        spec = Spec.model_validate(given)
     except ValidationError as error:
         raise SpecError(faults_from(error, document, schema=json_schema())) from None
     if spec.init.generator == "numpy" and spec.init.seed >= 2**32:
         raise SpecError.at("init.seed", "generator numpy takes seeds below 2^32")
+    taken = RESERVED | set(spec.init.constants)
+    for index, rule in enumerate(spec.init.rules):
+        if shadowed := taken & globs.captures(rule.match.name or ""):
+            raise SpecError.at(
+                f"init.rules.{index}.match.name",
+                f"captures {sorted(shadowed)}, which has a meaning already; use another name",
+            )
     return spec
 
 
-def normalized(spec: Spec) -> dict[str, Any]:
-    """The spec's canonical document: defaults left out, the seed as a decimal string."""
+def normalized(spec: Spec, *, architecture: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The spec's canonical document: defaults left out, the seed as a decimal string.
+
+    `architecture` is that of the spec, normalized, where it is known.
+    """
     document: dict[str, Any] = spec.model_dump(
         mode="json", by_alias=True, exclude_defaults=True, exclude={"architecture"}
     )
-    document["architecture"] = normalized_architecture(spec.architecture)
     init = document.get("init", {})
     if "seed" in init:
         init["seed"] = str(init["seed"])
     for rule in init.get("rules", ()):
         if isinstance(rule["initializer"], list) and len(rule["initializer"]) == 1:
             rule["initializer"] = rule["initializer"][0]
-    if document.get("dtype", {}) == {}:
-        document.pop("dtype", None)
-    return _plain(document)  # type: ignore[no-any-return]
+    if architecture is None:
+        architecture = representable(normalized_architecture(spec.architecture))
+    document.pop("dtype", None)
+    if (dtype := _normalized_dtype(spec, architecture)) != "declared":
+        document["dtype"] = dtype
+    return {**representable(document), "architecture": architecture}
 
 
-def _plain(value: Any) -> Any:
-    """Integers beyond 2^53, which RFC 8785 cannot hold, as the floats they stand for."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**53:
-        return float(value)
-    return value
+def _normalized_dtype(spec: Spec, architecture: Any) -> Any:
+    """One name where there are no rules; `declared` where nothing else is declared."""
+    policy = spec.dtype_policy
+    default: str = policy.default
+    if default == "float32" and not _declares_dtypes(architecture):
+        default = "declared"
+    if not policy.rules:
+        return default
+    return policy.model_dump(mode="json", exclude_defaults=True) | {"default": default}
+
+
+def _declares_dtypes(architecture: Any) -> bool:
+    """Whether a normalized architecture names a dtype, as lists and Custom layers may."""
+    if isinstance(architecture, dict):
+        return "dtype" in architecture or any(map(_declares_dtypes, architecture.values()))
+    return isinstance(architecture, list) and any(map(_declares_dtypes, architecture))

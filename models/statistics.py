@@ -15,6 +15,7 @@ __all__ = [
     "BLOCK_ELEMENTS",
     "CheckpointStatistics",
     "TensorAccumulator",
+    "layers",
     "summary",
     "widened",
 ]
@@ -44,13 +45,9 @@ class CheckpointStatistics:
             ValueError: When blocks are missing.
         """
         tensors = {tensor.name: self.tensor(tensor) for tensor in self.plan.tensors}
-        layers: dict[str, list[PlanTensor]] = {}
-        for tensor in self.plan.tensors:
-            for name in dict.fromkeys(map(_parent, _names(tensor))):
-                layers.setdefault(name, []).append(tensor)
         return {
             "tensors": tensors,
-            "layers": {name: self.merged(members) for name, members in layers.items()},
+            "layers": {name: self.merged(members) for name, members in layers(self.plan).items()},
             "totals": totals(self.plan) | _counts(list(tensors.values())),
         }
 
@@ -85,6 +82,15 @@ class CheckpointStatistics:
         floating = [tensor.name for tensor in tensors if tensor.dtype.is_floating]
         accumulators = [self.accumulators[name] for name in floating]
         return {"tensors": [tensor.name for tensor in tensors], **summary(accumulators)}
+
+
+def layers(plan: Plan) -> dict[str, list[PlanTensor]]:
+    """The modules that have tensors of their own, tied ones too, by name."""
+    found: dict[str, list[PlanTensor]] = {}
+    for tensor in plan.tensors:
+        for name in dict.fromkeys(map(_parent, _names(tensor))):
+            found.setdefault(name, []).append(tensor)
+    return found
 
 
 def _names(tensor: PlanTensor) -> tuple[str, ...]:

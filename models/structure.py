@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from torch import nn
 
+from models import canonical
 from models.architectures import (
-    MAX_MODULES,
     Built,
     Layer,
-    TensorList,
+    NamedTensor,
     Tensors,
     build,
     check,
     construct,
+    normalized,
 )
+from models.architectures.census import count_modules
+from models.architectures.tree import plant
+from models.canonical import Known
 from models.dtypes import DType
 from models.errors import SpecError
-from models.program import Program
+from models.layout import METADATA_KEY
+from models.limits import DEFAULT, Limits
+from models.program import Program, to_json
 from models.rules import Candidate
-from models.tape import RecordingError, record
+from models.tape import RecordingError, Tape, TapeTensor, record
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +51,29 @@ class Declared:
 
 @dataclass(frozen=True)
 class Structure:
-    """An architecture, built and recorded.
+    """An architecture, built and recorded: all of a plan that rules and seed do not touch.
 
-    `modules` are (dotted name, class name) of all but the root, in `named_modules()`
-    order; `classes` the names of a module's class and its bases, by dotted name.
+    `document` is its canonical form. `modules` are (dotted name, class name) of all but the
+    root, in `named_modules()` order; `classes` the names of a module's class and its bases,
+    by dotted name.
     """
 
     tensors: tuple[Declared, ...]
+    document: Known
     root: str = ""
     modules: tuple[tuple[str, str], ...] = ()
     classes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     blobs: Mapping[str, bytes] = field(default_factory=dict)
 
-    def candidates(self, tensor: Declared) -> list[Candidate]:
-        """`tensor` under each of its names, with the classes of the module there."""
-        return [
-            Candidate(
-                name=name,
-                classes=self.classes.get(_owner(name), frozenset()),
-                ndim=len(tensor.shape),
-                kind=tensor.kind,
-            )
-            for name in (tensor.name, *tensor.aliases)
-        ]
+    @cached_property
+    def candidates(self) -> tuple[tuple[Candidate, ...], ...]:
+        """Each tensor under each of its names, with the classes of the module there."""
+        return tuple(tuple(self._candidates(tensor)) for tensor in self.tensors)
+
+    def _candidates(self, tensor: Declared) -> Iterator[Candidate]:
+        for name in (tensor.name, *tensor.aliases):
+            classes = self.classes.get(_owner(name), frozenset())
+            yield Candidate(name, classes, len(tensor.shape), tensor.kind)
 
     def module_class(self, name: str) -> str:
         """The class of the module that holds the tensor `name`; empty without modules."""
@@ -79,14 +85,25 @@ class Structure:
         return dict(self.modules)
 
 
-def survey(architecture: Layer | Tensors, *, max_modules: int = MAX_MODULES) -> Structure:
+def check_size(architecture: Layer | Tensors, limits: Limits) -> None:
+    """Raises LimitExceeded for what can be counted without building anything."""
+    if isinstance(architecture, Tensors):
+        limits.check_tensors(len(build(architecture).tensors))
+    else:
+        count_modules(plant(architecture, "architecture"), limits.modules)
+
+
+def survey(architecture: Layer | Tensors, limits: Limits = DEFAULT) -> Structure:
     """`architecture` built on phantom tensors, its own init recorded and not run.
 
-    Raises SpecError when it cannot be built or recorded.
+    Raises SpecError when it cannot be built or recorded, and LimitExceeded.
     """
+    document = Known(canonical.representable(normalized(architecture)))
     if isinstance(architecture, Tensors):
-        return Structure(tuple(_listed(build(architecture))))
-    blueprint = check(architecture, max_modules=max_modules)
+        listed = build(architecture).tensors
+        limits.check_tensors(len(listed))
+        return Structure(tuple(map(_listed, listed)), document)
+    blueprint = check(architecture, max_modules=limits.modules)
     built: list[Built] = []
 
     def make() -> nn.Module:
@@ -97,32 +114,50 @@ def survey(architecture: Layer | Tensors, *, max_modules: int = MAX_MODULES) -> 
         tape = record(make)
     except RecordingError as error:
         raise SpecError.at("architecture", str(error)) from None
+    limits.check_tensors(len(tape.tensors))
+    _check_names(tape.tensors, built[-1])
+    return _structure(tape, built[-1], document)
+
+
+def _structure(tape: Tape, built: Built, document: Known) -> Structure:
     modules = dict(tape.module.named_modules(remove_duplicate=False))
+    kinds = set(map(type, modules.values()))
+    classes = {cls: frozenset(base.__name__ for base in cls.__mro__) for cls in kinds}
+    programs: dict[str, Program] = {}
     return Structure(
         tensors=tuple(
             Declared(
                 *(tensor.name, tensor.aliases, tensor.shape, tensor.dtype, tensor.kind),
-                own=tensor.program,
-                path=built[-1].path_of(tensor.name),
+                own=tensor.program and _one(tensor.program, programs),
+                path=built.path_of(tensor.name),
                 reason=tensor.reason,
             )
             for tensor in tape.tensors
         ),
+        document=document,
         root=type(tape.module).__name__,
         modules=tuple((name, type(module).__name__) for name, module in modules.items() if name),
-        classes={
-            name: frozenset(cls.__name__ for cls in type(module).__mro__)
-            for name, module in modules.items()
-        },
+        classes={name: classes[type(module)] for name, module in modules.items()},
         blobs=tape.literals,
     )
 
 
-def _listed(tensors: TensorList) -> Iterator[Declared]:
-    for tensor in tensors.tensors:
-        yield Declared(
-            *(tensor.name, (), tensor.shape, tensor.dtype, "parameter"), own=None, path=tensor.path
-        )
+def _check_names(tensors: Sequence[TapeTensor], built: Built) -> None:
+    for tensor in tensors:
+        if METADATA_KEY in {tensor.name, *tensor.aliases}:
+            message = f"{METADATA_KEY!r} is reserved by the safetensors format"
+            raise SpecError.at(built.path_of(METADATA_KEY), message)
+
+
+def _one(program: Program, programs: dict[str, Program]) -> Program:
+    """The one object that stands for all programs of the same canonical text."""
+    return programs.setdefault(canonical.text(to_json(program)), program)
+
+
+def _listed(tensor: NamedTensor) -> Declared:
+    return Declared(
+        *(tensor.name, (), tensor.shape, tensor.dtype, "parameter"), own=None, path=tensor.path
+    )
 
 
 def _owner(name: str) -> str:

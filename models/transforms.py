@@ -11,7 +11,7 @@ from models import program
 from models.numbers import Number, Schema
 from models.program import Transform
 
-Resolve = Callable[[str, int | float | str], float]
+Resolve = Callable[[str, int | float | str], int | float]
 
 
 class Scale(Schema):

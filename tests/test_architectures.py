@@ -249,6 +249,7 @@ def test_a_ref_reaches_into_what_a_constructor_of_torch_made() -> None:
         ("r.2", "no layer 'r.2'"),
         ("a.weight", "no layer 'a.weight'"),
         ("a.b.c", "no layer 'a.b.c'"),
+        ("a.", "no layer 'a.'; earlier layers: a"),
     ],
 )
 def test_a_ref_to_anything_but_an_earlier_layer_is_a_fault(target: str, words: str) -> None:

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import pytest
+import rfc8785
 
 from models.compile import make_plan
 from models.errors import SpecError
@@ -150,6 +151,30 @@ def test_splits_give_each_part_its_own_fans_and_stream() -> None:
     assert split == Split(0, (Part(2, Program(first)), Part(4, Program(second))))
 
 
+def test_integers_are_filled_in_where_a_stream_name_has_them() -> None:
+    found = plan(
+        {"type": "Module", "children": {"h": {"type": "Repeat", "count": 2, "layer": LINEAR}}},
+        rule(
+            {"name": "h.{layer}.weight"},
+            normal(),
+            splits={"parts": [{"size": 6, "as": "{{{layer}}}.{n}"}]},
+        ),
+        init={"constants": {"n": 12.0}},
+    )
+    split = tensor(found, "h.1.weight").program.source
+    assert split == Split(0, (Part(6, Program(Normal.of(0, 1, stream="{1}.12"))),))
+
+
+@pytest.mark.parametrize("value", [1.5, 2**63, -(2**63) - 2**11])
+def test_an_integer_tensor_takes_only_its_own_values(value: float) -> None:
+    counter = sequential({"type": "Custom", "buffers": {"n": {"shape": [], "dtype": "int64"}}})
+    one = {"type": "set", "index": [], "value": value}
+    constant = rule({}, {"type": "constant", "val": value})
+    assert list(faults(counter, constant)) == ["init.rules.0.initializer.val"]
+    zeros = rule({}, {"type": "zeros"}, transforms=[one])
+    assert list(faults(counter, zeros)) == ["init.rules.0.transforms.0.value"]
+
+
 def test_zero_rows_and_set_take_negative_indices() -> None:
     found = plan(
         sequential(LINEAR),
@@ -279,6 +304,33 @@ BAD: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
         [rule({"ndim": 2}, normal(), splits={"parts": [{"size": 6, "as": "{x}"}]})],
         {},
     ),
+    *(
+        (
+            "init.rules.0.splits.parts.0.as",
+            [rule({"ndim": 2}, normal(), splits={"parts": [{"size": 6, "as": stream}]})],
+            {"init": {"constants": {"c": 4, "half": 0.5}}},
+        )
+        for stream in (
+            *("", "\ud800", "{c", "c}", "{}", "{0}", "{half}", "{c!r}", "{c:>1000000000000}"),
+            *("{c.__class__}", "{c.upper}", "{c[0]}", "{c:{c}}"),
+        )
+    ),
+    (
+        "init.rules.0.initializer.val",
+        [rule({"ndim": 2}, {"type": "constant", "val": 1e39})],
+        {"dtype": "float16"},
+    ),
+    (
+        "init.rules.0.transforms.0.value",
+        [
+            rule(
+                {"ndim": 2},
+                normal(),
+                transforms=[{"type": "set", "index": [0, 0], "value": 1e39}],
+            )
+        ],
+        {},
+    ),
     ("init.rules.0.fan", [rule({"ndim": 2}, normal(), fan={"in_axes": [0], "out_axes": [2]})], {}),
     ("init.seed", [], {"init": {"seed": -1}}),
     ("init.seed", [], {"init": {"seed": 2**64}}),
@@ -340,6 +392,11 @@ def test_a_custom_tensor_without_a_rule_is_an_error() -> None:
     assert "'0.weight'" in found["architecture.layers.0"]
 
 
+def test_a_number_that_torch_cannot_put_into_a_parameter_is_a_fault() -> None:
+    found = faults(sequential(LINEAR, {"type": "PReLU", "init": 1e300}))
+    assert list(found) == ["architecture.layers.1"]
+
+
 def test_the_plan_survives_its_record() -> None:
     found = plan(
         sequential(LINEAR, {"type": "BatchNorm1d", "num_features": 6}),
@@ -352,6 +409,14 @@ def test_the_plan_survives_its_record() -> None:
     assert again.tensors == found.tensors
     assert Plan.from_json(json.loads(found.canonical)).id == found.id
     assert json.loads(found.canonical)["seed"] == str(2**64 - 1)
+
+
+@pytest.mark.parametrize("value", [2.0**53, -1e17, 1e20, 1e21, 1e300, 5e-324, -0.0])
+def test_a_recorded_number_is_the_same_float(value: float) -> None:
+    document = json.loads(json.dumps(to_json(Program(Constant(value), (Add(value),)))))
+    for form in (document, json.loads(rfc8785.dumps(document))):
+        read = program_from_json(form)
+        assert repr(read) == repr(Program(Constant(value), (Add(value),)))
 
 
 def test_the_id_is_one_for_all_spellings_of_a_spec() -> None:
@@ -418,3 +483,123 @@ def test_the_header_carries_the_plan_in_two_parts() -> None:
     document = json.loads(first["seedpoint.plan"]) | {"spec": json.loads(first["seedpoint.spec"])}
     assert document == json.loads(found.canonical)
     assert every["seedpoint.id"] == Plan.from_json(document).id
+
+
+def test_no_tensor_may_have_the_name_that_the_file_format_reserves() -> None:
+    custom = {"type": "Custom", "parameters": {"__metadata__": {"shape": [2]}}}
+    found = faults(custom, rule({}, {"type": "zeros"}))
+    assert found == {"architecture": "'__metadata__' is reserved by the safetensors format"}
+    assert plan(sequential(custom), rule({}, {"type": "zeros"}))
+
+
+def test_tensors_that_differ_in_name_alone_share_one_program() -> None:
+    found = plan(sequential(LINEAR, LINEAR), rule({"parameter": "weight"}, normal()))
+    assert tensor(found, "0.weight").program is tensor(found, "1.weight").program
+    assert tensor(found, "0.bias").program is tensor(found, "1.bias").program
+
+
+def test_programs_that_are_equal_to_python_alone_are_apart() -> None:
+    flags = {"type": "Custom", "buffers": {"a": {"shape": [1], "dtype": "bool"}}}
+    counts = {"type": "Custom", "buffers": {"a": {"shape": [1], "dtype": "int64"}}}
+    ones = rule({}, {"type": "values", "values": [1]})
+    document = plan(sequential(flags, counts), ones).document
+    assert [entry["program"] for entry in document["tensors"]] == [0, 1]
+
+
+def test_a_plan_under_another_seed_is_what_it_would_be_alone() -> None:
+    spec = {"architecture": LINEAR, "init": {"rules": [rule({}, normal())]}}
+    planned = make_plan(parse_spec(spec)).plan
+    spec["init"] |= {"seed": 7}
+    other = parse_spec(spec)
+    expected = make_plan(other).plan
+    found = planned.reseeded(7, expected.spec)
+    assert (found.canonical, found.record, found.id) == (
+        expected.canonical,
+        expected.record,
+        expected.id,
+    )
+    assert found.canonical == rfc8785.dumps(found.document)
+
+
+def test_declared_dtypes_hold_unless_a_dtype_is_given() -> None:
+    listed = {
+        "type": "tensors",
+        "tensors": [
+            {"name": "a", "shape": [2], "dtype": "bfloat16"},
+            {"name": "b", "shape": [2], "dtype": "float64"},
+        ],
+    }
+    fill = rule({}, normal())
+    assert [t.dtype.code for t in plan(listed, fill).tensors] == ["BF16", "F64"]
+    assert [t.dtype.code for t in plan(listed, fill, dtype="float32").tensors] == ["F32", "F32"]
+    assert plan(listed, fill).id != plan(listed, fill, dtype="float32").id
+    by_rule = {"rules": [{"match": {"name": "b"}, "dtype": "float16"}]}
+    assert [t.dtype.code for t in plan(listed, fill, dtype=by_rule).tensors] == ["BF16", "F16"]
+
+
+def test_one_dtype_is_one_id_however_it_is_spelled() -> None:
+    spellings = ["bfloat16", {"default": "bfloat16"}, {"default": "bfloat16", "rules": []}]
+    assert len({plan(sequential(LINEAR), dtype=spelling).id for spelling in spellings}) == 1
+    declared = [plan(sequential(LINEAR), dtype=name).id for name in ("declared", "float32")]
+    assert declared == [plan(sequential(LINEAR)).id] * 2
+
+
+@pytest.mark.parametrize(
+    ("dtype", "initializer"),
+    [
+        ("float32", {"type": "constant", "val": -0.0}),
+        ("float32", {"type": "values", "values": [-0.0, 1.0]}),
+        ("float32", {"type": "constant", "val": 1e17}),
+        ("float64", {"type": "constant", "val": 1e20}),
+        ("int64", {"type": "constant", "val": 2**53 + 1}),
+        ("int64", {"type": "constant", "val": 2**63 - 1}),
+        ("int64", {"type": "values", "values": [2**53 + 1, -(2**63)]}),
+        ("uint64", {"type": "values", "values": [2**64 - 1, 0]}),
+    ],
+)
+def test_a_normalized_spec_plans_the_same_for_numbers_that_json_loses(
+    dtype: str, initializer: dict[str, Any]
+) -> None:
+    listed = {"type": "tensors", "tensors": [{"name": "a", "shape": [2], "dtype": dtype}]}
+    found = plan(listed, rule({}, initializer))
+    assert make_plan(parse_spec(found.spec)).plan.canonical == found.canonical
+    again = Plan.from_record(found.record)
+    assert make_plan(parse_spec(again.spec)).plan.id == found.id
+    assert Plan.from_json(json.loads(found.canonical)).id == found.id
+
+
+def test_integers_are_exact_of_any_size() -> None:
+    listed = {"type": "tensors", "tensors": [{"name": "a", "shape": [2], "dtype": "int64"}]}
+    change = {"type": "set", "index": [0], "value": 2**53 + 1}
+    found = plan(listed, rule({}, {"type": "constant", "val": 2**63 - 1}, transforms=[change]))
+    program = found.tensors[0].program
+    assert program == Program(Constant(2**63 - 1), (SetElement((0,), 2**53 + 1),))
+
+
+def test_what_numpy_cannot_draw_is_a_fault_of_the_plan() -> None:
+    fill = rule({"ndim": 2}, {"type": "trunc_normal"})
+    spec = parse_spec({"architecture": LINEAR, "init": {"generator": "numpy", "rules": [fill]}})
+    with pytest.raises(SpecError) as caught:
+        make_plan(spec, platform={})
+    assert [fault.path for fault in caught.value.faults] == ["init.rules.0.initializer"]
+
+
+def test_a_sequential_generator_needs_a_platform() -> None:
+    spec = parse_spec({"architecture": LINEAR, "init": {"generator": "torch"}})
+    with pytest.raises(ValueError, match="needs to know the platform"):
+        make_plan(spec)
+
+
+def test_a_name_that_the_format_reserves_is_a_fault() -> None:
+    custom = {"type": "Custom", "parameters": {"__metadata__": {"shape": [2]}}}
+    assert list(faults(custom, rule({}, normal()))) == ["architecture"]
+
+
+def test_a_capture_may_not_take_a_name_that_has_a_meaning() -> None:
+    shadowing = rule({"name": "{fan_in}.weight"}, normal())
+    assert list(faults(sequential(LINEAR), shadowing)) == ["init.rules.0.match.name"]
+
+
+def test_an_alias_without_a_rule_is_no_reason_to_warn() -> None:
+    shared = sequential(LINEAR, {"type": "Ref", "ref": "0"})
+    assert plan(shared, rule({"name": "0.weight"}, normal())).warnings == ()

@@ -166,7 +166,7 @@ def test_an_orthogonal_matrix_has_the_root_mean_square_of_its_smaller_side(shape
 
 
 def test_a_sparse_matrix_mixes_its_exact_number_of_zeros():
-    found = of(Sparse(0.25, 2.0), shape=(10, 3))
+    found = of(Sparse.of(0.25, 2.0), shape=(10, 3))
     assert found.mean == 0
     assert found.std == pytest.approx(2 * math.sqrt(0.7))  # ceil(2.5) = 3 of 10 rows are zero
 

@@ -100,6 +100,42 @@ def test_generator_torch_gives_the_bits_of_torch(
     assert torch.equal(issued(initializer, shape).view(torch.int32), expected.view(torch.int32))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_a_list_that_ends_in_given_values_draws_as_a_script_does(dtype: str) -> None:
+    tensors = [{"name": name, "shape": [6, 40]} for name in ("a", "b")]
+    given = {"match": {"name": "a"}, "initializer": [{"type": "normal"}, {"type": "zeros"}]}
+    drawn = {"match": {"name": "b"}, "initializer": {"type": "normal"}}
+    spec = parse_spec(
+        {
+            "architecture": {"type": "tensors", "tensors": tensors},
+            "init": {"generator": "torch", "rules": [given, drawn]},
+            "dtype": dtype,
+        }
+    )
+    found = materialize(spec, make_plan(spec, platform=platform()))
+    torch.manual_seed(0)
+    torch.empty(6, 40).normal_()
+    assert torch.equal(found["b"], torch.empty(6, 40).normal_().to(getattr(torch, dtype)))
+
+
+def test_a_rule_for_one_of_two_tied_modules_draws_once() -> None:
+    embedding = {"name": "e", "type": "Embedding", "num_embeddings": 6, "embedding_dim": 4}
+    head: dict[str, Any] = {"name": "o", "type": "Linear", "in_features": 4, "out_features": 6}
+    head["tie"] = {"weight": "e.weight"}
+    rule = {"match": {"module": "Embedding"}, "initializer": {"type": "normal", "std": 0.02}}
+    spec = parse_spec(
+        {
+            "architecture": {"type": "Module", "children": [embedding, head]},
+            "init": {"generator": "torch", "rules": [rule]},
+        }
+    )
+    found = materialize(spec, make_plan(spec, platform=platform()))
+    torch.manual_seed(0)
+    weight = torch.nn.Embedding(6, 4).weight
+    torch.nn.Linear(4, 6)
+    assert torch.equal(found["e.weight"], torch.nn.init.normal_(weight, std=0.02))
+
+
 def test_every_initializer_of_torch_is_in_the_catalogue() -> None:
     functions = {name[:-1] for name in dir(nn.init) if name.endswith("_") and name[0] != "_"}
     assert functions - set(CATALOGUE) == set()

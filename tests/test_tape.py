@@ -197,7 +197,7 @@ def test_units_of_torch_nn_init_are_recognised_under_any_import() -> None:
         Orthogonal(0.5)
     )
     assert only(initialized(6, 4, init=lambda w: sparse_(w, 0.3, std=0.1))).program == Program(
-        Sparse(0.3, 0.1)
+        Sparse.of(0.3, 0.1)
     )
     truncated = only(initialized(6, 4, init=lambda w: trunc_normal_(w, std=0.5, b=1.0)))
     assert truncated.program == Program(TruncNormal.of(0.0, 0.5, -2.0, 1.0))
@@ -228,7 +228,7 @@ def test_sparse_takes_two_draws() -> None:
         Split(
             0,
             (
-                Part(3, Program(Sparse(0.5, 0.01, draw=0, stream="w"))),
+                Part(3, Program(Sparse.of(0.5, 0.01, draw=0, stream="w"))),
                 Part(3, Program(Orthogonal(1.0, draw=2, stream="w"))),
             ),
         )

@@ -195,7 +195,7 @@ def test_an_orthogonal_matrix_passes(shape, dtype):
 def test_sparse_and_identity_tensors_pass():
     torch.manual_seed(0)
     sparse = torch.nn.init.sparse_(torch.empty(100, 100), 0.3, std=0.5)
-    assert judged(sparse, Program(Sparse(0.3, 0.5)))["pass"]
+    assert judged(sparse, Program(Sparse.of(0.3, 0.5)))["pass"]
     assert judged(torch.eye(30), Program(Eye()))["pass"]
     assert not judged(torch.eye(30)[:, torch.randperm(30)] * 2, Program(Eye()))["pass"]
 

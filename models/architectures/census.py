@@ -8,7 +8,7 @@ from typing import Any
 from models.architectures.containers import Ref, Repeat
 from models.architectures.layers import TorchLayer
 from models.architectures.tree import Node, find
-from models.errors import SpecError
+from models.errors import LimitExceeded
 
 # Modules of one encoder and one decoder layer of nn.Transformer, themselves included.
 _ENCODER_LAYER = 10
@@ -29,8 +29,8 @@ _COUNTED = {
 def count_modules(tree: Node, limit: int) -> int:
     """The modules of the finished architecture, shared ones counted once for each name.
 
-    A recurrent layer counts as one for each layer and direction of its stack. Raises SpecError
-    at the innermost layer that alone is more than `limit`.
+    A recurrent layer counts as one for each layer and direction of its stack. Raises
+    LimitExceeded at the innermost layer that alone is more than `limit`.
     """
     return _Census(tree, limit).count(tree)
 
@@ -45,7 +45,7 @@ class _Census:
         total = self._count(node)
         if total > self.limit:
             message = f"would make {total} modules; at most {self.limit} are allowed"
-            raise SpecError.at(node.path, message)
+            raise LimitExceeded.at(node.path, message)
         self.counted[id(node)] = total
         return total
 

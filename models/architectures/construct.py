@@ -143,6 +143,8 @@ class Construction:
         """The finished module of that absolute name, or one inside it that torch made."""
         for outer in _prefixes(target):
             if outer in self.made:
+                if target == f"{outer}.":
+                    return None  # which torch takes for `outer`, and a census does not
                 try:
                     return self.made[outer].get_submodule(target[len(outer) + 1 :])
                 except AttributeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
@@ -16,6 +17,8 @@ from models.dtypes import DType
 from models.fans import Fans
 from models.numbers import Number, Schema, tagged
 from models.program import Source
+
+_INTEGER = re.compile("-?[0-9]{1,20}")
 
 
 class ArgumentError(ValueError):
@@ -45,6 +48,15 @@ class Target:
             return expressions.evaluate(value, self.scope)
         except expressions.ExpressionError as error:
             raise ArgumentError(argument, str(error)) from None
+
+    def exact(self, argument: str, value: int | float | str) -> int | float:
+        """As `number`, but an integer stays one, of any size, for a dtype that is exact."""
+        if isinstance(value, str) and _INTEGER.fullmatch(value):
+            value = int(value)
+        inexact = self.dtype.is_floating or self.dtype.torch.is_complex
+        if isinstance(value, int) and not inexact:
+            return value
+        return self.number(argument, value)
 
     def required_fans(self, initializer: str) -> Fans:
         """The fans; raises ValueError below two dimensions, where there are none."""

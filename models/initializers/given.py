@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -27,6 +28,11 @@ class Own(Initializer):
         raise ValueError("own stands for the module's own init and cannot be one part of another")
 
 
+# What a canonical spec writes as a string, since RFC 8785 would lose it.
+_WRITTEN: dict[str, Any] = {"-0.0": -0.0}
+_INTEGER = re.compile("-?[0-9]{1,20}")
+
+
 def _numbers(values: Any) -> tuple[tuple[int, ...], tuple[int | float, ...]]:
     """Nested lists of numbers as (shape, flat values in row-major order)."""
     shape: list[int] = []
@@ -38,6 +44,10 @@ def _numbers(values: Any) -> tuple[tuple[int, ...], tuple[int | float, ...]]:
         if len(level) * shape[-1] > MAX_VALUES or len(shape) > MAX_DIMENSIONS:
             raise ValueError(f"must hold at most {MAX_VALUES} numbers in {MAX_DIMENSIONS} levels")
         level = [item for row in level for item in row]
+    level = [_WRITTEN.get(item, item) if isinstance(item, str) else item for item in level]
+    level = [
+        int(item) if isinstance(item, str) and _INTEGER.fullmatch(item) else item for item in level
+    ]
     for item in level:
         if isinstance(item, bool) or not isinstance(item, int | float):
             raise ValueError("must be numbers in lists of equal length")

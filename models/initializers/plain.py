@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-import torch
 from pydantic import AliasChoices, Field
 
 from models import program
-from models.dtypes import DType
 from models.initializers.base import ArgumentError, GainSpec, Initializer, Target, resolve_gain
 from models.numbers import Number
 from models.program import Source
@@ -64,10 +62,11 @@ class Constant(Initializer):
     draws: ClassVar[bool] = False
 
     def source(self, target: Target) -> Source:
-        value = target.number("val", self.val)
-        if target.dtype.is_floating or target.dtype.torch.is_complex:
-            return program.Constant(value)
-        return program.Constant(_integer(value, target.dtype))
+        value, dtype = target.exact("val", self.val), target.dtype
+        if not dtype.takes(value):
+            raise ArgumentError("val", f"{value} is not a value that a {dtype} tensor can hold")
+        inexact = dtype.is_floating or dtype.torch.is_complex
+        return program.Constant(value if inexact else int(value))
 
 
 class Ones(Initializer):
@@ -153,11 +152,3 @@ class Sparse(Initializer):
         if std < 0:
             raise ArgumentError("std", f"std must be >= 0, not {std}")
         return program.Sparse.of(sparsity, std)
-
-
-def _integer(value: float, dtype: DType) -> int:
-    info = None if dtype.name == "bool" else torch.iinfo(dtype.torch)
-    low, high = (0, 1) if info is None else (info.min, info.max)
-    if not (value.is_integer() and low <= value <= high):
-        raise ArgumentError("val", f"{value} is not a value that a {dtype} tensor can hold")
-    return int(value)

@@ -236,8 +236,8 @@ class Recorder(TorchDispatchMode):
         if kwargs or args[0].is_meta:
             return self._any(func, traits_of(func), args, kwargs)
         traits = traits_of(func)
-        if traits.random:
-            func(torch.empty(0, dtype=args[0].dtype), *args[1:])  # checks the arguments
+        # Checks the arguments: a number only where there is an element to put it in.
+        func(torch.empty(0 if traits.random else 1, dtype=args[0].dtype), *args[1:])
         self._add_fill(traits.name, func, self.ref(args[0]), args[1:], random=traits.random)
         return args[0]
 

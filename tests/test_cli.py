@@ -12,6 +12,9 @@ import pytest
 from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
+from models.compile import make_plan
+from models.describe import layout
+from models.spec import parse_spec
 from service.cli import app
 from service.flags import flag
 from service.settings import Settings
@@ -124,3 +127,103 @@ def test_the_command_ends_with_the_exit_code_of_its_fault() -> None:
     done = subprocess.run(command, input="{}", capture_output=True, text=True, check=False)
     assert done.returncode == 3
     assert done.stderr == "architecture: missing; an object with a `type`\n"
+
+
+# --- verify ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Path:
+    path = tmp_path / "mlp.safetensors"
+    assert seedpoint("build", EXAMPLES / "mlp.json", "-o", path).exit_code == 0
+    return path
+
+
+def test_verify_says_that_a_file_is_what_its_header_says(built: Path) -> None:
+    done = seedpoint("verify", built, "--threads", "2", "--device", "cpu")
+    assert done.exit_code == 0, done.stderr
+    identity, verdict, today = done.stdout.splitlines()
+    assert identity.startswith("checkpoint ") and len(identity.split()[1]) == 64
+    assert verdict == "verified: all 31,784 bytes of 1 file are what the header says"
+    assert today == "today's libraries plan the same"
+
+
+def test_verify_as_json_is_the_report(built: Path) -> None:
+    report = json.loads(seedpoint("verify", built, "--json").stdout)
+    assert report["verdict"] == "verified" and report["files"] == {str(built): built.stat().st_size}
+    assert report["today"] == {"same_plan": True, "remark": None}
+
+
+def test_verify_names_the_first_difference_and_ends_with_exit_code_6(built: Path) -> None:
+    data = bytearray(built.read_bytes())
+    data[-1] ^= 1
+    built.write_bytes(data)
+    done = seedpoint("verify", built)
+    assert done.exit_code == 6
+    assert "differs: 1 tensor is not what the header says" in done.stdout
+    offset = len(data) - 4
+    assert f"'output.weight' in {built}: element 2559 [9, 255], at byte {offset}, is" in done.stdout
+
+
+def test_verify_samples_blocks_that_a_seed_chooses(tmp_path: Path) -> None:
+    spec = {"architecture": {"type": "Linear", "in_features": 1000, "out_features": 1000}}
+    path = tmp_path / "x.safetensors"
+    seedpoint("build", "-", "-o", path, "--no-statistics", stdin=json.dumps(spec))
+    done = seedpoint("verify", path, "--sample", "3", "--seed-of-sample", "5")
+    assert done.exit_code == 0, done.stderr
+    assert "no difference in" in done.stdout and "in a sample of 3 blocks" in done.stdout
+
+
+@pytest.mark.parametrize("content", [b"", b"1234567", b"\xff" * 100, b"\2\0\0\0\0\0\0\0{}"])
+def test_what_is_no_checkpoint_is_one_line_and_exit_code_6(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    done = seedpoint("verify", path)
+    assert (done.exit_code, done.stdout) == (6, "")
+    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith(f"{path}: ")
+
+
+def test_verify_of_what_is_not_there_is_exit_code_5(tmp_path: Path) -> None:
+    for path in (tmp_path / "nothing", tmp_path):
+        done = seedpoint("verify", path)
+        assert done.exit_code == 5 and done.stderr.startswith(f"{path}: ")
+
+
+def test_verify_of_a_checkpoint_bound_to_this_platform(tmp_path: Path) -> None:
+    document = json.loads((EXAMPLES / "mlp.json").read_text())
+    document["init"]["generator"] = "torch"
+    path = tmp_path / "mlp.safetensors"
+    seedpoint("build", "-", "-o", path, stdin=json.dumps(document))
+    done = seedpoint("verify", path)
+    assert done.exit_code == 0, done.stdout + done.stderr
+    assert "verified: " in done.stdout
+
+
+def test_verify_of_a_checkpoint_bound_to_another_platform_is_exit_code_4(tmp_path: Path) -> None:
+    document = json.loads((EXAMPLES / "mlp.json").read_text())
+    document["init"]["generator"] = "torch"
+    plan = make_plan(parse_spec(document), platform={"torch": "0.4.1"}).plan
+    (file,) = layout(plan).files.values()
+    path = tmp_path / "mlp.safetensors"
+    path.write_bytes(file.head + bytes(file.size_bytes - len(file.head)))
+    done = seedpoint("verify", path)
+    assert done.exit_code == 4
+    assert "incomplete: no difference in 0 of 31,784 bytes" in done.stdout
+    assert "not checked: 'hidden.weight', 'hidden.bias'" in done.stdout
+    assert "0.4.1" in done.stdout
+
+
+def test_every_exit_code_is_in_the_help_of_every_command() -> None:
+    for command in ("serve", "plan", "build", "verify"):
+        helped = " ".join(seedpoint(command, "--help").stdout.split())
+        for code in range(7):
+            assert f"{code} " in helped.partition("Exit codes:")[2]
+
+
+def test_the_command_verifies_what_it_builds(tmp_path: Path) -> None:
+    command = Path(sys.executable).with_name("seedpoint")
+    path = tmp_path / "x.safetensors"
+    for arguments in (["build", EXAMPLES / "shared.json", "-o", path], ["verify", path]):
+        done = subprocess.run([command, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert done.stderr == ""

@@ -1,0 +1,90 @@
+"""`seedpoint build`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Optional
+
+import typer
+
+from service.cli.exits import faults_as_exit_codes
+from service.cli.specs import Seed, Spec, planned, read_document
+from service.cli.terminal import AsJson, console, print_json, print_warnings, progress
+
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option(help="Where elements are generated.")
+]
+Threads = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(min=1, help="Threads that generate; the number of CPUs by default."),
+]
+
+
+def build(
+    spec: Spec,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The file to write, or a directory that takes the files under their own names.",
+        ),
+    ],
+    seed: Seed = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    statistics: Annotated[bool, typer.Option(help="Gather statistics and show them.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Write a spec's checkpoint to files, without a server."""
+    from models.statistics import CheckpointStatistics
+    from service.local import Writer
+    from service.tables import statistics_table
+
+    with faults_as_exit_codes():
+        evaluator, files, document = _evaluator(read_document(spec, seed), device)
+        gathered = CheckpointStatistics(evaluator.plan) if statistics else None
+        writer = Writer(evaluator, gathered)
+        targets = _targets(list(files), output)
+        total_bytes = sum(file.size_bytes for file in files.values())
+        with progress(total_bytes, doing="generating", quiet=as_json) as advance:
+            for name, path in targets.items():
+                count = threads or os.cpu_count() or 1
+                writer.write(files[name], path, threads=count, wrote=advance)
+    found = None if gathered is None else gathered.document()
+    if as_json:
+        print_json(document | ({} if found is None else {"statistics": found}))
+        return
+    shown = console()
+    if found is not None:
+        shown.print(statistics_table(document, found))
+    for path in targets.values():
+        shown.print(f"{path} ({path.stat().st_size:,} bytes)", highlight=False)
+    print_warnings(document)
+
+
+def _evaluator(document: Any, device: str) -> tuple[Any, Any, dict[str, Any]]:
+    """What generates the checkpoint of a spec, its files by name, and its resource."""
+    from models.describe import layout, resource
+    from models.generate import Evaluator
+    from models.materialize import materialized
+    from models.sources import draws_on
+    from models.spec import parse_spec
+    from service.devices import resolve_device
+
+    made = planned(document)
+    given = materialized(parse_spec(document), made) if made.plan.platform else {}
+    found = layout(made.plan)
+    draws = draws_on(resolve_device(device))
+    evaluator = Evaluator(made.plan, made.blobs, given, draws=draws)
+    return evaluator, found.files, resource(made.plan, found)
+
+
+def _targets(names: list[str], output: Path) -> dict[str, Path]:
+    """Where each file goes: a directory takes all, a file name only one."""
+    if output.is_dir() or len(names) > 1 or str(output).endswith(os.sep):
+        output.mkdir(parents=True, exist_ok=True)
+        return {name: output / name for name in names}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    return {names[0]: output}

@@ -1,0 +1,24 @@
+"""`seedpoint plan`."""
+
+from __future__ import annotations
+
+from service.cli.exits import faults_as_exit_codes
+from service.cli.specs import Seed, Spec, planned, read_document
+from service.cli.terminal import AsJson, console, print_json, print_warnings
+
+
+def plan(spec: Spec, seed: Seed = None, as_json: AsJson = False) -> None:
+    """Show each tensor, its rule, resolved arguments, fans and expected std; generate nothing."""
+    from models.describe import layout, resource
+    from service.tables import plan_table
+
+    with faults_as_exit_codes():
+        found = planned(read_document(spec, seed)).plan
+        document = resource(found, layout(found))
+    if as_json:
+        print_json(document)
+        return
+    shown = console()
+    shown.print(plan_table(document))
+    shown.print(f"id {document['id']}")
+    print_warnings(document)

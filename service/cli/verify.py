@@ -1,0 +1,121 @@
+"""`seedpoint verify`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from service.cli.build import Device, Threads
+from service.cli.exits import NOT_GENUINE, PLATFORM, faults_as_exit_codes
+from service.cli.terminal import AsJson, print_json, progress
+
+if TYPE_CHECKING:
+    from models.findings import Report
+
+SHOWN = 8
+
+
+def verify(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A checkpoint's file, the first of its shards, their index, or their directory.",
+        ),
+    ],
+    sample: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Check only N blocks of 65,536 elements, chosen at random all over the bytes.",
+        ),
+    ] = None,
+    seed_of_sample: Annotated[
+        int, typer.Option(min=0, metavar="K", help="Chooses the blocks; another K, other blocks.")
+    ] = 0,
+    threads: Threads = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Check files against their own header: every byte is generated again, and compared.
+
+    It shows that the files are what their header says, which whoever writes a file chooses:
+    compare the id with the one that was issued to you.
+    """
+    from service import forkserver
+
+    forkserver.start()
+
+    from models.findings import Sample
+    from service.devices import resolve_device
+    from service.verify import verify as run
+
+    with faults_as_exit_codes():
+        report = run(
+            file,
+            threads=threads or os.cpu_count() or 1,
+            progress=partial(progress, doing="checking", quiet=as_json),
+            device=resolve_device(device),
+            sample=None if sample is None else Sample(sample, seed_of_sample),
+        )
+    if as_json:
+        print_json(report.document())
+    else:
+        for line in _lines(report):
+            typer.echo(line)
+    if report.verdict in EXITS:
+        raise typer.Exit(EXITS[report.verdict])
+
+
+EXITS = {"differs": NOT_GENUINE, "incomplete": PLATFORM}
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield f"checkpoint {report.id}"
+    yield _verdict(report)
+    for difference in report.differences[:SHOWN]:
+        yield f"  {difference}"
+    if (more := len(report.differences) - SHOWN) > 0:
+        yield f"  and {more} tensors more"
+    for reason, names in _by_reason(report).items():
+        more_names = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        yield f"not checked: {', '.join(map(repr, names[:SHOWN]))}{more_names}; {reason}"
+    yield _today(report)
+
+
+def _verdict(report: Report) -> str:
+    checked = f"{report.checked_bytes:,} of {report.total_bytes:,} bytes"
+    match report.verdict:
+        case "verified":
+            files = f"{len(report.files)} file{'s' if len(report.files) > 1 else ''}"
+            return f"verified: all {report.total_bytes:,} bytes of {files} are what the header says"
+        case "differs":
+            count = len(report.differences)
+            tensors = "tensor is" if count == 1 else "tensors are"
+            return f"differs: {count} {tensors} not what the header says; {checked} were compared"
+        case _:
+            sampled = report.sample and f" in a sample of {report.sample.count} blocks"
+            return f"{report.verdict}: no difference in {checked}{sampled or ''}"
+
+
+def _by_reason(report: Report) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, reason in report.unchecked.items():
+        found.setdefault(reason, []).append(name)
+    return found
+
+
+def _today(report: Report) -> str:
+    match report.same_plan:
+        case True:
+            return "today's libraries plan the same"
+        case False:
+            return f"today's libraries do not plan the same: {report.remark}"
+        case None:
+            return f"whether today's libraries plan the same is not known: {report.remark}"

@@ -1,0 +1,207 @@
+"""Files verified from their own headers: read on threads, and compared block by block."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from models import verify as comparison
+from models.errors import PlatformMismatch
+from models.findings import Difference, Report, Sample
+from models.generate import ByteArray, Evaluator
+from models.header import shown
+from models.materialize import check_platform, platform
+from models.plan import Plan
+from models.sources import draws_on
+from models.verify import Block, Means, Whole
+from service.opened import Opened, open_checkpoint
+from service.replan import Replanned, replanning
+
+JOB_BLOCKS = 16  # Blocks in one job of a thread: 4 MiB of float32.
+PIECE_BYTES = 1 << 20
+MAX_SAMPLED_LITERAL_BYTES = 1 << 26  # A sample reads a literal whole, for its digest, up to here.
+
+Progress = Callable[[int], AbstractContextManager[Callable[[int], object]]]
+Replanning = Callable[[Plan], AbstractContextManager["Future[Replanned]"]]
+Outcome = tuple[Block | Whole, int, Difference | None]
+"""What a job was, the bytes that it compared, and what it found."""
+
+
+def verify(
+    path: Path,
+    *,
+    threads: int,
+    progress: Progress,
+    device: str = "cpu",
+    sample: Sample | None = None,
+    replanning: Replanning = replanning,
+) -> Report:
+    """Compares the checkpoint at `path` (`open_checkpoint`) with the plan in its header.
+
+    `progress` is given the number of bytes to compare, and is then told of those done.
+    Raises FileFault for a file that is no checkpoint, whose header is not its plan's, or
+    that changes meanwhile, and OSError. What differs after the header is in the report.
+    """
+    with ExitStack() as stack:
+        opened = open_checkpoint(path, stack)
+        plan = opened.plan
+        elsewhere = _bound_elsewhere(plan)
+        replanned = None if elsewhere else stack.enter_context(replanning(plan))
+        given = replanned.result() if replanned and comparison.needs_bytes(plan) else Replanned()
+        with opened.sources[0].named():
+            means = Means.of(
+                *(plan, given.blobs, given.materialized),
+                unbound=elsewhere or given.failure or "today's libraries plan its spec otherwise",
+                max_digested_bytes=MAX_SAMPLED_LITERAL_BYTES if sample else None,
+            )
+        evaluator = Evaluator(plan, given.blobs, given.materialized, draws=draws_on(device))
+        checker = Checker(opened, evaluator, means, sample)
+        with progress(sum(map(checker.size_bytes, checker.work()))) as advance:
+            checker.run(threads, advance)
+        for source in opened.sources:
+            source.check_unchanged()
+        same, remark = _today(plan, replanned)
+        return checker.report(same, "it is bound to another platform" if elsewhere else remark)
+
+
+class Checker:
+    """Compares the files of one checkpoint with what `means` there are."""
+
+    def __init__(
+        self, opened: Opened, evaluator: Evaluator, means: Means, sample: Sample | None
+    ) -> None:
+        self.opened = opened
+        self.plan = opened.plan
+        self.evaluator = evaluator
+        self.means = means
+        self.sample = sample
+        self.checked_bytes = 0
+        self.differences: dict[tuple[int, str], Difference] = {}
+        self._scratch = threading.local()
+
+    def work(self) -> Iterator[Block | Whole]:
+        """What there is to do, in the order of the bytes."""
+        size = JOB_BLOCKS * self.evaluator.block_elements
+        return comparison.work(self.opened.files, self.plan, self.means, self.sample, size)
+
+    def size_bytes(self, item: Block | Whole) -> int:
+        """The bytes that are compared for `item`."""
+        tensor = self.plan.tensors[item.entry.tensor]
+        if isinstance(item, Whole):
+            return tensor.nbytes
+        return (item.stop - item.start) * tensor.dtype.itemsize
+
+    def run(self, threads: int, advance: Callable[[int], object]) -> None:
+        """Does all work on `threads` threads. Of a tensor that differs, the rest is skipped."""
+        under_way: deque[Future[Outcome]] = deque()
+        with ThreadPoolExecutor(threads) as executor:
+            try:
+                for item in self.work():
+                    under_way.append(executor.submit(self._check, item))
+                    if len(under_way) > 2 * threads:
+                        self._note(under_way.popleft().result(), advance)
+                while under_way:
+                    self._note(under_way.popleft().result(), advance)
+            finally:
+                for future in under_way:
+                    future.cancel()
+
+    def report(self, same_plan: bool | None, remark: str | None) -> Report:
+        """What was found."""
+        opened, tensors = self.opened, self.plan.tensors
+        return Report(
+            id=self.plan.id,
+            files={str(source.path): source.size_bytes for source in opened.sources},
+            total_bytes=sum(file.size_bytes - len(file.head) for file in opened.files),
+            checked_bytes=self.checked_bytes,
+            sample=self.sample,
+            differences=tuple(self.differences.values()),
+            unchecked={tensors[n].name: reason for n, reason in self.means.hindered.items()},
+            same_plan=same_plan,
+            remark=remark,
+        )
+
+    def _note(self, outcome: Outcome, advance: Callable[[int], object]) -> None:
+        """Takes outcomes in the order of the work, so that the first of a tensor's is kept."""
+        item, compared_bytes, difference = outcome
+        self.checked_bytes += compared_bytes
+        if difference is not None:
+            self.differences.setdefault((item.file, item.entry.name), difference)
+        advance(self.size_bytes(item))
+
+    def _check(self, item: Block | Whole) -> Outcome:
+        if (item.file, item.entry.name) in self.differences:
+            return item, 0, None
+        difference = self._whole(item) if isinstance(item, Whole) else self._block(item)
+        return item, self.size_bytes(item), difference
+
+    def _block(self, block: Block) -> Difference | None:
+        entry, source = block.entry, self.opened.sources[block.file]
+        tensor = self.plan.tensors[entry.tensor]
+        itemsize, step = tensor.dtype.itemsize, self.evaluator.block_elements
+        for start in range(block.start, block.stop, step):
+            stop = min(start + step, block.stop)
+            found, expected = self._buffers((stop - start) * itemsize)
+            source.read(entry.start_byte + start * itemsize, found)
+            self.evaluator.fill(entry.tensor, start, stop, expected)
+            at = comparison.first_difference(found, expected, itemsize)
+            if at is not None:
+                raw = slice(at * itemsize, (at + 1) * itemsize)
+                return Difference(
+                    *(str(source.path), entry.name, tensor.dtype),
+                    offset=entry.start_byte + (start + at) * itemsize,
+                    element=start + at,
+                    index=tuple(map(int, np.unravel_index(start + at, tensor.shape))),
+                    expected=expected[raw].tobytes(),
+                    found=found[raw].tobytes(),
+                )
+        return None
+
+    def _whole(self, whole: Whole) -> Difference | None:
+        entry, source = whole.entry, self.opened.sources[whole.file]
+        digest = hashlib.sha256()
+        for start in range(entry.start_byte, entry.stop_byte, PIECE_BYTES):
+            found, _ = self._buffers(min(PIECE_BYTES, entry.stop_byte - start))
+            source.read(start, found)
+            digest.update(found.data)
+        if digest.hexdigest() == whole.sha256:
+            return None
+        dtype = self.plan.tensors[entry.tensor].dtype
+        return Difference(str(source.path), entry.name, dtype, entry.start_byte)
+
+    def _buffers(self, size: int) -> tuple[ByteArray, ByteArray]:
+        """Two pieces of memory of this thread's own, of `size` bytes each."""
+        buffers: ByteArray | None = getattr(self._scratch, "buffers", None)
+        if buffers is None or buffers.shape[1] < size:
+            buffers = self._scratch.buffers = np.empty((2, -(-size // 64) * 64), np.uint8)
+        return buffers[0, :size], buffers[1, :size]
+
+
+def _bound_elsewhere(plan: Plan) -> str | None:
+    """Why this host cannot make a platform-bound plan's bytes, if it cannot."""
+    try:
+        check_platform(plan)
+    except PlatformMismatch:
+        made_by = shown(dict(plan.platform or {}))
+        return f"it was made by {made_by}, and can be made only there; this host is {platform()}"
+    return None
+
+
+def _today(plan: Plan, replanned: Future[Replanned] | None) -> tuple[bool | None, str | None]:
+    """Whether today's libraries plan the same, and in what they do not; None for unknown."""
+    if replanned is None:
+        return None, None
+    today = replanned.result()
+    if today.refusal is not None:
+        return False, f"they refuse its spec: {today.refusal}"
+    if today.plan is None:
+        return None, today.failure
+    difference = comparison.plan_difference(today.plan, plan)
+    return difference is None, difference

@@ -1,0 +1,165 @@
+"""Checkpoints written for the tests of `verify`, and verified without a worker process."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rfc8785
+
+from models.compile import make_plan
+from models.describe import layout
+from models.errors import SpecError
+from models.findings import Report, Sample
+from models.generate import Evaluator
+from models.header import FileFault
+from models.materialize import materialized, platform
+from models.plan import Plan
+from models.spec import parse_spec
+from service.replan import Replanned
+from service.verify import verify
+
+LINEAR = {"type": "Linear", "in_features": 3, "out_features": 2}
+
+
+def spec_of(architecture: dict[str, Any], *rules: dict[str, Any], **more: Any) -> dict[str, Any]:
+    init = {"rules": list(rules), **more.pop("init", {})}
+    return {"architecture": architecture, "init": init, **more}
+
+
+def tensors(**entries: Any) -> dict[str, Any]:
+    """A list of tensors: name -> [dtype, *shape]."""
+    listed = [{"name": n, "dtype": e[0], "shape": list(e[1:])} for n, e in entries.items()]
+    return {"type": "tensors", "tensors": listed}
+
+
+def floats(**dtypes: str) -> dict[str, Any]:
+    """A dtype policy: name of a tensor -> dtype."""
+    return {"rules": [{"match": {"name": n}, "dtype": d} for n, d in dtypes.items()]}
+
+
+def rule(name: str, kind: str, **arguments: Any) -> dict[str, Any]:
+    beside = [key for key in ("transforms", "splits") if key in arguments]
+    more: dict[str, Any] = {key: arguments.pop(key) for key in beside}
+    return {"match": {"name": name}, "initializer": {"type": kind, **arguments}, **more}
+
+
+def make(spec: dict[str, Any]) -> Plan:
+    return make_plan(parse_spec(spec)).plan
+
+
+def write(spec: dict[str, Any], folder: Path) -> Path:
+    """The files of `spec` in `folder`, and the first of them."""
+    parsed = parse_spec(spec)
+    planned = make_plan(parsed, platform=platform())
+    given = materialized(parsed, planned) if planned.plan.platform else {}
+    return write_files(Evaluator(planned.plan, planned.blobs, given), folder)
+
+
+def write_files(evaluator: Evaluator, folder: Path) -> Path:
+    """The files of a plan in `folder`, and the first of them."""
+    files = layout(evaluator.plan).files
+    for file in files.values():
+        out = np.empty(file.size_bytes, np.uint8)
+        evaluator.read(file, 0, file.size_bytes, out)
+        (folder / file.name).write_bytes(out.tobytes())
+    return folder / next(iter(files))
+
+
+@contextmanager
+def in_process(plan: Plan) -> Iterator[Future[Replanned]]:
+    """What `service.replan.replanning` gives, planned in this process."""
+    future: Future[Replanned] = Future()
+    try:
+        spec = parse_spec(dict(plan.spec))
+        planned = make_plan(spec, platform=platform())
+    except SpecError as error:
+        future.set_result(Replanned(refusal=str(error)))
+    else:
+        bound = plan.platform is not None and planned.plan.id == plan.id
+        given = materialized(spec, planned) if bound else {}
+        future.set_result(Replanned(planned.plan, blobs=planned.blobs, materialized=given))
+    yield future
+
+
+@contextmanager
+def unknown(plan: Plan) -> Iterator[Future[Replanned]]:
+    """Libraries that could not say what they would plan."""
+    future: Future[Replanned] = Future()
+    future.set_result(Replanned(failure="the worker died"))
+    yield future
+
+
+@contextmanager
+def silent(total_bytes: int) -> Iterator[Callable[[int], object]]:
+    yield lambda count: None
+
+
+def check(path: Path, sample: Sample | None = None, **options: Any) -> Report:
+    given: dict[str, Any] = {"threads": 2, "progress": silent, "replanning": in_process} | options
+    return verify(path, sample=sample, **given)
+
+
+def fault(path: Path, **options: Any) -> str:
+    """What `verify` says is wrong with a file: one line, and not a long one."""
+    with pytest.raises(FileFault) as caught:
+        check(path, **options)
+    message = str(caught.value)
+    assert message.isprintable() and len(message) < 700
+    return message
+
+
+# --- files that nobody issued ------------------------------------------------------
+
+
+def header(data: bytes) -> dict[str, Any]:
+    """The header of a file, as JSON."""
+    document: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return document
+
+
+def with_header(document: Any, data: bytes = b"") -> bytes:
+    """A file with this header, JSON or its text, before `data`."""
+    text = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def body(data: bytes) -> bytes:
+    return data[8 + int.from_bytes(data[:8], "little") :]
+
+
+def changed(plan: Plan, change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    """A plan's document, changed."""
+    document = copy.deepcopy(json.loads(plan.canonical))
+    change(document)
+    return document
+
+
+def metadata_of(document: Mapping[str, Any]) -> dict[str, str]:
+    """Metadata whose id is that of a plan's document, whatever that says."""
+    rest = {key: value for key, value in document.items() if key != "spec"}
+    return {
+        "format": "pt",
+        "seedpoint.id": hashlib.sha256(rfc8785.dumps(dict(document))).hexdigest(),
+        "seedpoint.stream": "philox-v1",
+        "seedpoint.spec": rfc8785.dumps(document["spec"]).decode(),
+        "seedpoint.plan": rfc8785.dumps(rest).decode(),
+    }
+
+
+def forge(document: Mapping[str, Any], path: Path) -> Path:
+    """A file whose header is all that a plan's document asks for, and whose data is a hole."""
+    file = next(iter(layout(Plan.from_json(document)).files.values()))
+    with path.open("wb") as out:
+        out.write(file.head)
+        out.truncate(file.size_bytes)
+    return path

@@ -1,11 +1,14 @@
 """The service one would write first: FastAPI, PyTorch's own init, `safetensors.torch.save`.
 
-It issues the network of examples/gpt2.json, so that both services do the same work.
+It issues the network of examples/gpt2.json, and eight large layers with the statistics of
+every tensor, so that both services do the same work.
 """
 
 from __future__ import annotations
 
+import json
 import math
+from typing import Any, Literal
 
 import torch
 from fastapi import FastAPI, Response
@@ -80,3 +83,52 @@ def issue(request: Request) -> Response:
         state = model.state_dict()
     state.pop("lm_head.weight")
     return Response(save(state), media_type="application/octet-stream")
+
+
+LINEARS, FEATURES, BINS = 8, 4096, 64
+
+
+class LinearsRequest(BaseModel):
+    seed: int
+    initializer: Literal["normal", "trunc_normal"]
+
+
+@app.post("/linears")
+def issue_linears(request: LinearsRequest) -> Response:
+    torch.manual_seed(request.seed)
+    with torch.no_grad():
+        model = nn.Sequential(*(nn.Linear(FEATURES, FEATURES) for _ in range(LINEARS)))
+        for layer in model:
+            if request.initializer == "normal":
+                nn.init.normal_(layer.weight, std=0.02)
+            else:
+                nn.init.trunc_normal_(layer.weight, std=0.02, a=-0.04, b=0.04)
+            nn.init.zeros_(layer.bias)
+        state = model.state_dict()
+        found = {name: statistics(tensor) for name, tensor in state.items()}
+    content = save(state, metadata={"statistics": json.dumps(found)})
+    return Response(content, media_type="application/octet-stream")
+
+
+def statistics(tensor: torch.Tensor) -> dict[str, Any]:
+    """What Seedpoint says of a tensor, without what it expects of it and of layers."""
+    std, mean = torch.std_mean(tensor, correction=0)
+    low, high = torch.aminmax(tensor)
+    l2 = torch.linalg.vector_norm(tensor)
+    fourth = (tensor - mean).pow(4).mean()
+    histogram = torch.histc(tensor, BINS, low.item(), high.item())
+    return {
+        "numel": tensor.numel(),
+        "mean": mean.item(),
+        "std": std.item(),
+        "rms": l2.item() / math.sqrt(tensor.numel()),
+        "min": low.item(),
+        "max": high.item(),
+        "abs_max": max(abs(low.item()), abs(high.item())),
+        "l2": l2.item(),
+        "kurtosis": (fourth / std**4 - 3).item(),
+        "zero_fraction": 1 - torch.count_nonzero(tensor).item() / tensor.numel(),
+        "nan_count": tensor.isnan().sum().item(),
+        "inf_count": tensor.isinf().sum().item(),
+        "histogram": histogram.tolist(),
+    }

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,13 +90,10 @@ def _wait(server: Server, process: subprocess.Popen[bytes]) -> None:
     for _ in range(1200):
         if process.poll() is not None:
             raise RuntimeError(f"the service ended with {process.returncode}")
-        try:
-            connection = server.connect()
+        with closing(server.connect()) as connection, suppress(OSError):
             connection.request("GET", "/readyz")
             if connection.getresponse().status == 200:
                 return
-        except OSError:
-            pass
         time.sleep(0.1)
     raise RuntimeError("the service did not get ready in two minutes")
 

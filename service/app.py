@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 
 import uvicorn
@@ -46,8 +47,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def serve(settings: Settings) -> None:
     """Runs the service until it is told to stop (SIGINT, SIGTERM)."""
     logs.configure(settings.log_format, settings.log_level)
+    app = create_app(settings)
+    gc.freeze()  # A million objects that stay; looking at them takes milliseconds each time.
     uvicorn.run(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",

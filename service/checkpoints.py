@@ -7,27 +7,34 @@ import difflib
 import hashlib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import islice
+from weakref import WeakValueDictionary
 
 from pydantic_core import to_json
 
+from models.chunks import cuts
 from models.describe import layout, resource
 from models.generate import ByteArray, Evaluator, Observer
 from models.layout import File, Layout
-from models.materialize import check_platform, views
+from models.materialize import views
 from models.plan import Plan
 from models.program import Literal, Program, Split
-from service.engine import Read
+from models.sources import draws_on
+from service.building import Builders
+from service.engine import Cuts, Read
 from service.errors import NotFound
 from service.flights import Flights
 from service.lru import LRU
 from service.metrics import Metrics
 from service.planning import Planned
-from service.pool import Pool
 from service.store import CorruptStore, Store
 
 KNOWN_BODIES = 10_000
+USE_SECONDS = 60.0  # How often the store is told that a checkpoint is in use.
+MAX_CANDIDATES = 1000  # Names among which the nearest is looked for.
 
 
 @dataclass(frozen=True)
@@ -49,12 +56,26 @@ class Checkpoint:
         """Reads any byte range of `file`."""
         return partial(self.evaluator.read, file)
 
+    def cuts(self, file: File) -> Cuts:
+        """Cuts any byte range of `file` where its tensors' blocks end."""
+        return partial(cuts, file, self.plan.tensors)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files together."""
+        return sum(file.size_bytes for file in self.layout.files.values())
+
     def tensor(self, name: str) -> int:
         """The index of the tensor that has this name. Raises NotFound."""
         if (index := self._indices.get(name)) is None:
-            near = ", ".join(map(repr, difflib.get_close_matches(name, self._indices, 3)))
+            names = list(islice(self._indices, MAX_CANDIDATES))
+            near = ", ".join(map(repr, difflib.get_close_matches(name, names, 3)))
             raise NotFound(f"no tensor {name!r}" + (f"; there is {near}" if near else ""))
         return index
+
+    def file_etag(self, name: str) -> str:
+        """The strong entity tag of a file."""
+        return self.etag(f"files/{name}")
 
     def etag(self, what: str) -> str:
         """The strong entity tag, with its quotes, of a representation of this checkpoint.
@@ -79,85 +100,130 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """Plans specs in the pool, keeps the plans in the store and the latest ones in memory.
+    """Has specs planned, keeps the plans in the store and the latest ones in memory.
 
     Belongs to one event loop.
     """
 
     def __init__(
         self,
-        pool: Pool[Planned],
+        builders: Builders,
         store: Store,
         metrics: Metrics,
         *,
         device: str,
         cached_tensors: int,
     ) -> None:
-        self._pool = pool
+        self._builders = builders
         self._store = store
         self._metrics = metrics
         self.device = device
         self._loaded: LRU[str, Checkpoint] = LRU(cached_tensors, _weight)
+        # Whoever serves a checkpoint's bytes holds its evaluator for as long as it does.
+        self._served: WeakValueDictionary[str, Evaluator] = WeakValueDictionary()
+        self._used: LRU[str, float] = LRU(KNOWN_BODIES)  # When the store was told, by id.
         self._known: LRU[bytes, str] = LRU(KNOWN_BODIES)  # SHA-256 of a body -> id
         self._planning: Flights[bytes, tuple[Checkpoint, bool]] = Flights()
         self._loading: Flights[str, Checkpoint] = Flights()
+        self._making: Flights[str, None] = Flights()
 
     async def issue(self, body: bytes) -> tuple[Checkpoint, bool]:
         """The checkpoint of the spec in `body`, and whether it is new.
 
-        Raises what planning raises (`planning.plan`) and what the pool raises.
+        Raises what planning raises (`planning.PlanBody`) and what the pools raise.
         """
         digest = hashlib.sha256(body).digest()
-        if (id_ := self._known.get(digest)) and self._store.has_plan(id_):
-            return await self.get(id_), False
+        if (id_ := self._known.get(digest)) is not None:
+            with suppress(NotFound):  # It was, and has been removed from the store since.
+                return await self.get(id_), False
         return await self._planning.join(digest, lambda: self._plan(body, digest))
 
     async def get(self, id_: str) -> Checkpoint:
-        """Raises NotFound, and CorruptStore."""
-        if (checkpoint := self._loaded.get(id_)) is not None:
+        """Raises NotFound, CorruptStore, and what making its tensors again raises."""
+        if (checkpoint := self._loaded.get(id_)) is not None and await self._is_kept(id_):
             return checkpoint
         return await self._loading.join(id_, lambda: self._load(id_))
+
+    def retire(self, id_: str) -> bool:
+        """Forgets a checkpoint that is to be removed from the store, unless it is being served."""
+        self._loaded.drop(id_)
+        return not (id_ in self._served or id_ in self._loading or id_ in self._making)
 
     async def _plan(self, body: bytes, digest: bytes) -> tuple[Checkpoint, bool]:
         started = time.perf_counter()
         try:
-            planned = await self._pool.call(body)
+            planned = await self._builders.plan(body)
+            checkpoint = await self._register(planned)
         except Exception as error:
             self._metrics.plans.labels(type(error).__name__).inc()
             raise
-        is_new = await asyncio.to_thread(
-            self._store.put_plan, planned.id, planned.plan, planned.blobs
-        )
         self._metrics.plan_seconds.observe(time.perf_counter() - started)
-        self._metrics.plans.labels("new" if is_new else "known").inc()
+        self._metrics.plans.labels("new" if checkpoint else "known").inc()
         self._known.put(digest, planned.id)
-        return await self.get(planned.id), is_new
+        if checkpoint is None:
+            return await self.get(planned.id), False
+        return self._keep(checkpoint), True
+
+    async def _register(self, planned: Planned) -> Checkpoint | None:
+        """The checkpoint of a plan that is new, and stored now with all that it needs."""
+        if planned.is_bound:
+            await self._make(await asyncio.to_thread(Plan.from_record, planned.plan))
+        return await asyncio.to_thread(self._put, planned)
+
+    def _put(self, planned: Planned) -> Checkpoint | None:
+        if not self._store.put_plan(planned.id, planned.plan, planned.blobs):
+            return None
+        return self._open(Plan.from_record(planned.plan), planned.blobs.__getitem__)
 
     async def _load(self, id_: str) -> Checkpoint:
-        checkpoint = await asyncio.to_thread(self._read, id_)
-        self._loaded.put(id_, checkpoint)
-        return checkpoint
+        plan = await asyncio.to_thread(self._recorded, id_)
+        if plan.platform is not None:
+            await self._make(plan)
+        return self._keep(await asyncio.to_thread(self._open, plan, self._store.blob))
 
-    def _read(self, id_: str) -> Checkpoint:
-        plan = Plan.from_record(self._store.plan(id_))
-        evaluator = _Counted(plan, self._blobs(plan), self._materialized(plan), device=self.device)
-        evaluator.count = self._metrics.elements.inc
-        return Checkpoint(id_, plan, layout(plan), evaluator)
+    def _recorded(self, id_: str) -> Plan:
+        self._store.use(id_)  # First, so that from here on it is not removed.
+        return Plan.from_record(self._store.plan(id_))
 
-    def _blobs(self, plan: Plan) -> dict[str, bytes]:
-        digests = {digest for tensor in plan.tensors for digest in _literals(tensor.program)}
-        return {digest: self._store.blob(digest) for digest in digests}
-
-    def _materialized(self, plan: Plan) -> dict[str, memoryview]:
-        """The tensors of a platform-bound plan, mapped from the store.
+    async def _make(self, plan: Plan) -> None:
+        """Has the tensors of a platform-bound plan made, if they are not in the store.
 
         They are kept as they were drawn, so any host may serve them; a host where they are
         not can make them only if its bits are the plan's. Raises PlatformMismatch.
         """
+        path = self._store.materialized_path(plan.id)
+        if not await asyncio.to_thread(path.exists):
+            await self._making.join(plan.id, lambda: self._builders.materialize(plan))
+
+    def _keep(self, checkpoint: Checkpoint) -> Checkpoint:
+        self._loaded.put(checkpoint.id, checkpoint)
+        self._served[checkpoint.id] = checkpoint.evaluator
+        self._used.put(checkpoint.id, time.monotonic())
+        return checkpoint
+
+    async def _is_kept(self, id_: str) -> bool:
+        """Whether the store still has it. Now and again it is asked, and told of the use."""
+        if time.monotonic() - (self._used.get(id_) or 0.0) < USE_SECONDS:
+            return True
+        self._used.put(id_, time.monotonic())
+        if await asyncio.to_thread(self._store.use, id_):
+            return True
+        self._loaded.drop(id_)
+        return False
+
+    def _open(self, plan: Plan, blob: Callable[[str], bytes]) -> Checkpoint:
+        """What serves `plan`, whose literals are by their SHA-256 what `blob` gives."""
+        literals = {digest for tensor in plan.tensors for digest in _literals(tensor.program)}
+        blobs = {digest: blob(digest) for digest in literals}
+        evaluator = _Counted(plan, blobs, self._materialized(plan), draws=draws_on(self.device))
+        evaluator.count = self._metrics.elements.inc
+        return Checkpoint(plan.id, plan, layout(plan), evaluator)
+
+    def _materialized(self, plan: Plan) -> dict[str, memoryview]:
+        """The tensors of a platform-bound plan, mapped from the store."""
         if plan.platform is None:
             return {}
         if (data := self._store.materialized(plan.id)) is None:
-            check_platform(plan)
             raise CorruptStore(f"the tensors of checkpoint {plan.id} are gone")
         if len(data) != sum(tensor.nbytes for tensor in plan.tensors):
             raise CorruptStore(f"the tensors of checkpoint {plan.id} have {len(data)} bytes")

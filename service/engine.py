@@ -18,29 +18,43 @@ R = TypeVar("R")
 
 # Fills `out` (uint8) with bytes [start, stop) of something; thread-safe, without the GIL.
 Read = Callable[[int, int, NDArray[np.uint8]], None]
+# Cuts [start, stop) into consecutive ranges of about so many bytes.
+Cuts = Callable[[int, int, int], Iterator[tuple[int, int]]]
+
+
+def evenly(start: int, stop: int, nbytes: int) -> Iterator[tuple[int, int]]:
+    """[start, stop) cut at the multiples of `nbytes`."""
+    while start < stop:
+        last = min(stop, (start // nbytes + 1) * nbytes)
+        yield start, last
+        start = last
 
 
 class Engine:
-    """`threads` threads that fill chunks of `chunk_bytes`.
+    """`threads` threads that fill chunks of about `chunk_bytes`, of `longest_bytes` at most.
 
     Work is queued chunk by chunk, so many bodies share the threads evenly, and one that
     is given up costs no more than the chunks already begun.
     """
 
-    def __init__(self, *, threads: int, chunk_bytes: int, look_ahead: int) -> None:
+    def __init__(
+        self, *, threads: int, chunk_bytes: int, look_ahead: int, longest_bytes: int = 0
+    ) -> None:
         self.threads = threads
         self.chunk_bytes = chunk_bytes
         self._look_ahead = look_ahead
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="engine")
-        self._buffers = Buffers(chunk_bytes, keep=4 * threads * (look_ahead + 1))
+        longest_bytes = max(longest_bytes, chunk_bytes)
+        self._buffers = Buffers(longest_bytes, keep=4 * threads * (look_ahead + 1))
 
-    def body(self, read: Read, start: int, stop: int) -> AsyncGenerator[memoryview, None]:
+    def body(
+        self, read: Read, start: int, stop: int, cuts: Cuts = evenly
+    ) -> AsyncGenerator[memoryview, None]:
         """Bytes [start, stop) in chunks, made at most `look_ahead` at a time.
 
-        Closing the generator cancels every chunk that is not begun. Chunks are cut at
-        multiples of their size, so that all but the first begin at whole elements.
+        Closing the generator cancels every chunk that is not begun.
         """
-        chunks = _chunks(start, stop, self.chunk_bytes)
+        chunks = cuts(start, stop, self.chunk_bytes)
         jobs = (partial(self._fill, read, first, last) for first, last in chunks)
         return self.ordered(jobs, ahead=self._look_ahead)
 
@@ -73,11 +87,3 @@ class Engine:
         chunk = self._buffers.take(stop - start)
         read(start, stop, chunk)
         return chunk.data
-
-
-def _chunks(start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:
-    """[start, stop) cut at the multiples of `size`."""
-    while start < stop:
-        last = min(stop, (start // size + 1) * size)
-        yield start, last
-        start = last

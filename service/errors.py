@@ -72,6 +72,10 @@ class BuildTimeout(Refusal):
     """The spec took longer to plan than `build_timeout_seconds`."""
 
 
+class BuildMemory(Refusal):
+    """The spec took more memory to plan than `build_memory_bytes`."""
+
+
 class WorkerLost(Refusal):
     """The worker process that planned this spec died."""
 
@@ -113,6 +117,7 @@ KINDS: dict[type[Exception], Kind] = {
     InvalidParameter: Kind(422, "invalid-parameter", "A parameter is invalid"),
     RequestValidationError: Kind(422, "invalid-parameter", "A parameter is invalid"),
     BuildTimeout: Kind(422, "build-timeout", "The spec takes too long to plan"),
+    BuildMemory: Kind(422, "build-memory", "The spec takes too much memory to plan"),
     WorkerLost: Kind(503, "worker-lost", "The worker died while it planned the spec", RETRY),
     Busy: Kind(503, "busy", "Every worker is busy", RETRY),
     ShuttingDown: Kind(503, "shutting-down", "The service is shutting down", RETRY),

@@ -44,6 +44,23 @@ class Flights(Generic[K, V]):
             flight.waiters -= 1
             self._release(flight)
 
+    async def within(
+        self, seconds: float, key: K, start: Callable[[], Coroutine[Any, Any, V]]
+    ) -> V | None:
+        """As `join`; None when it takes longer than `seconds`, and then the work goes on.
+
+        When the call is cancelled before, and nobody else waits, it does not.
+        """
+        waiting = asyncio.create_task(self.join(key, start))
+        try:
+            await asyncio.wait((waiting,), timeout=seconds)
+            if waiting.done():
+                return waiting.result()
+            self.keep(key)
+            return None
+        finally:
+            waiting.cancel()
+
     def keep(self, key: K) -> None:
         """Lets the work for `key`, if it is in progress, go on without waiters."""
         if (flight := self._flights.get(key)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections import deque
@@ -94,7 +95,14 @@ class Writer:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[int]:
-    """A descriptor of a new file that takes the place of `path` when the block ends well."""
+    """A descriptor of a new file that takes the place of `path` when the block ends well.
+
+    A link stays, and what it points to is replaced. Raises OSError for a device or a pipe,
+    which are nobody's to replace: /dev/null would be gone for the whole machine.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
     try:

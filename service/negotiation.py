@@ -1,15 +1,23 @@
-"""What the client accepts and prefers: `Accept` (RFC 9110, 12.5.1) and `Prefer` (RFC 7240)."""
+"""What the client accepts, prefers and wants.
+
+`Accept` (RFC 9110, 12.5.1), `Prefer` (RFC 7240), `Want-Repr-Digest` (RFC 9530).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from service.errors import NotAcceptable, UnsupportedMediaType
 
 JSON = "application/json"
 OCTETS = "application/octet-stream"
+MIXED = "multipart/mixed"
+
+_ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')  # Of a list; may quote commas.
+_WANTED = re.compile(r"sha-256=([0-9]|10)")
 
 
 class _Range(NamedTuple):
@@ -92,8 +100,27 @@ def require_json(content_type: str | None) -> None:
 def preferences(prefer: Sequence[str]) -> dict[str, str]:
     """The `Prefer` header's preferences, lower-case name to value; the first of a name counts."""
     found: dict[str, str] = {}
-    for element in ",".join(prefer).split(","):
+    for element in _ELEMENT.findall(",".join(prefer)):
         name, _, value = element.split(";")[0].partition("=")
         if name.strip():
             found.setdefault(name.strip().lower(), value.strip().strip('"').lower())
     return found
+
+
+def patience(prefer: Mapping[str, str], default_seconds: float) -> tuple[float, list[str]]:
+    """How long an answer may wait for what takes long, and what of `prefer` says so.
+
+    `wait` counts before `respond-async`, which alone is not to wait at all (RFC 7240, 4.3).
+    """
+    said = ["respond-async"] if "respond-async" in prefer else []
+    wait = prefer.get("wait", "")
+    if re.fullmatch("[0-9]{1,9}", wait):
+        return float(wait), [*said, f"wait={int(wait)}"]
+    return (0.0 if said else default_seconds), said
+
+
+def wants_sha256(fields: Sequence[str]) -> bool:
+    """Whether a `Want-Repr-Digest` header asks for a SHA-256 (RFC 9530, 4); the last counts."""
+    members = (member.strip(" \t") for member in ",".join(fields).split(","))
+    weights = [match[1] for member in members if (match := _WANTED.fullmatch(member))]
+    return bool(weights) and weights[-1] != "0"

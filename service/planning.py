@@ -2,73 +2,158 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from models import compile, materialize
-from models.errors import PlatformMismatch, SpecError
-from models.spec import Spec, parse_spec
+from models.errors import LimitExceeded, PlatformMismatch, SpecError
+from models.limits import DEFAULT, Limits
+from models.plan import Plan
+from models.spec import parse_spec
+from models.structure import check_size
 from service.documents import parse_json
+from service.durable import write_atomically
 from service.errors import MalformedBody
-from service.store import Store, write_atomically
+from service.recordings import Recordings
+from service.store import Store
 from service.workers import Task
 
-PRELOAD = (__name__,)
+
+@dataclass(frozen=True, slots=True)
+class PlanBody:
+    """Asks for the plan of the spec in a request's body."""
+
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Materialize:
+    """Asks that the tensors of a platform-bound plan be made and put into the store."""
+
+    record: bytes
+
+
+Order = PlanBody | Materialize
+_NONE = Limits(*4 * (sys.maxsize,))  # What has been issued was within the limits of its day.
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan: its id, its record, and the literals it names by SHA-256 (hex)."""
+    """A plan: its id, its record, and the literals it names by SHA-256 (hex).
+
+    `is_bound`: to a platform, so that its tensors must be made and kept.
+    """
 
     id: str
     plan: bytes
     blobs: Mapping[str, bytes]
+    is_bound: bool
 
 
-def task(store: Path, *, max_materialized_bytes: int) -> Task[Planned]:
-    """What the workers of a pool run."""
-    return Task(
-        run=partial(plan, store=store, max_materialized_bytes=max_materialized_bytes),
-        warm_up=warm_up,
-        expected=(MalformedBody, SpecError, PlatformMismatch),
-    )
+class TooLargeHere(Exception):
+    """A spec that is larger than some workers take, and not larger than is allowed."""
 
 
-def plan(body: bytes, *, store: Path, max_materialized_bytes: int) -> Planned:
-    """The plan of the spec in `body`; a platform-bound one's tensors are put into `store`.
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """What workers are made for: the store they fill, and how much they may do and keep.
 
-    Raises MalformedBody, SpecError, PlatformMismatch.
+    `limits` are what is allowed; `own` are those of workers that take no more than so much.
     """
-    try:
-        spec = parse_spec(parse_json(body))
-        planned = compile.make_plan(spec, platform=materialize.platform())
-        if planned.plan.platform is not None:
-            _materialize(spec, planned, Store(store), max_materialized_bytes)
-    except RecursionError:
-        raise SpecError.at("", "nested too deeply to be built") from None
-    except MemoryError:
-        raise SpecError.at("", "takes more memory to build than a worker has") from None
-    return Planned(planned.plan.id, planned.plan.record, planned.blobs)
+
+    store: Path
+    max_materialized_bytes: int
+    limits: Limits = DEFAULT
+    own: Limits | None = None
+    recorded_tensors: int = 20_000
+
+    def task(self) -> Task[Order, Planned]:
+        """What the workers of a pool run."""
+        desk = _Desk(self)
+        expected = (MalformedBody, SpecError, PlatformMismatch, TooLargeHere)
+        return Task(desk.run, desk.warm_up, expected)
 
 
-def _materialize(spec: Spec, planned: compile.Planned, store: Store, max_bytes: int) -> None:
-    path = store.materialized_path(planned.plan.id)
-    if path.exists():
-        return
-    total = sum(tensor.nbytes for tensor in planned.plan.tensors)
-    if total > max_bytes:
-        raise SpecError.at(
-            "init.generator",
-            f"{planned.plan.generator} makes a checkpoint as a whole, at most {max_bytes} bytes, "
-            f"and this one has {total}; philox-v1 has no such limit",
-        )
-    tensors = materialize.materialize(spec, planned)
-    write_atomically(path, materialize.raw(planned.plan, tensors))
+class _Desk:
+    """A worker's own: what it was made for, and the architectures it has recorded."""
+
+    def __init__(self, planner: Planner) -> None:
+        self.planner = planner
+        self.recordings = Recordings(planner.recorded_tensors)
+
+    def warm_up(self) -> None:
+        """Imports and runs what the first request would wait for."""
+        layer = {"type": "Linear", "in_features": 1, "out_features": 1}
+        compile.make_plan(parse_spec({"architecture": {"type": "Sequential", "layers": [layer]}}))
+
+    def run(self, order: Order) -> Planned:
+        """Raises MalformedBody, SpecError, PlatformMismatch, TooLargeHere, MemoryError."""
+        try:
+            return self._plan(order.body) if isinstance(order, PlanBody) else self._make(order)
+        except RecursionError:
+            raise SpecError.at("", "nested too deeply to be built") from None
+        except RuntimeError as error:
+            if "can't allocate memory" in str(error):  # As torch says it.
+                raise MemoryError from None
+            raise
+
+    def _plan(self, body: bytes) -> Planned:
+        document, allowed = parse_json(body), self.planner.limits
+        limits = allowed if self.planner.own is None else allowed.within(self.planner.own)
+        try:
+            _, planned = self.recordings.plan(
+                document, platform=materialize.platform(), limits=limits
+            )
+        except LimitExceeded:
+            check_size(parse_spec(document).architecture, allowed)
+            if limits == allowed:
+                raise
+            raise TooLargeHere from None
+        allowed.check_plan(len(planned.plan.record))
+        self._check_size(planned.plan)
+        return _planned(planned)
+
+    def _make(self, order: Materialize) -> Planned:
+        """Plans the recorded spec again, and makes its tensors if that gives the same plan."""
+        recorded = Plan.from_record(order.record)
+        materialize.check_platform(recorded)
+        document, platform = dict(recorded.spec), materialize.platform()
+        spec, planned = self.recordings.plan(document, platform=platform, limits=_NONE)
+        if planned.plan.id != recorded.id:
+            raise PlatformMismatch(
+                f"checkpoint {recorded.id} was planned by another version of Seedpoint, and its "
+                "bits can be reproduced only there"
+            )
+        tensors = materialize.materialize(spec, planned)
+        path = Store(self.planner.store).materialized_path(recorded.id)
+        write_atomically(path, materialize.raw(recorded, tensors))
+        return _planned(planned)
+
+    def _check_size(self, plan: Plan) -> None:
+        """Raises SpecError for tensors that must be kept and are too large together."""
+        total = sum(tensor.nbytes for tensor in plan.tensors)
+        if plan.platform is not None and total > self.planner.max_materialized_bytes:
+            raise SpecError.at(
+                "init.generator",
+                f"{plan.generator} makes a checkpoint as a whole, at most "
+                f"{self.planner.max_materialized_bytes} bytes, and this one has {total}; "
+                "philox-v1 has no such limit",
+            )
 
 
-def warm_up() -> None:
-    """Imports and runs what the first request would wait for."""
-    layer = {"type": "Linear", "in_features": 1, "out_features": 1}
-    compile.make_plan(parse_spec({"architecture": {"type": "Sequential", "layers": [layer]}}))
+def _planned(planned: compile.Planned) -> Planned:
+    plan = planned.plan
+    return Planned(plan.id, plan.record, planned.blobs, plan.platform is not None)
+
+
+def work_bytes(plan: Plan) -> int:
+    """The memory that making the tensors of a platform-bound plan takes at most.
+
+    Each stands there as float32, as a script builds it, and converted. Besides, one at a time
+    is drawn as float64 by NumPy and copied (16 bytes an element), or factored by QR, which
+    takes five copies.
+    """
+    each = sum(tensor.numel * (4 + tensor.dtype.itemsize) for tensor in plan.tensors)
+    return each + 24 * max((tensor.numel for tensor in plan.tensors), default=0)

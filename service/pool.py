@@ -1,4 +1,4 @@
-"""A pool of worker processes, each replaced when it dies or must.
+"""A pool of worker processes, each replaced when it dies, must, or has done enough.
 
 Of the standard library's pools, `ProcessPoolExecutor` breaks every future when one
 worker dies, and neither can stop the one task that overruns. Here each worker has a
@@ -8,44 +8,47 @@ thread and a pipe of its own, so that what befalls it concerns one caller.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import queue
 import threading
-from collections.abc import Sequence
 from concurrent.futures import Future
 from multiprocessing.context import BaseContext
 from typing import Generic, TypeVar
 
 import structlog
 
+from service import forkserver
 from service.errors import Busy, ShuttingDown
-from service.workers import Task, Worker
+from service.workers import Budget, Task, Worker
 
 log = structlog.get_logger("seedpoint.pool")
 
+Q = TypeVar("Q")
 R = TypeVar("R")
 
 LOOK_SECONDS = 0.5  # How often an idle worker is looked after.
 RETRY_SECONDS = 1.0  # Between attempts to start a worker that does not come up.
+CALLS = 5_000  # After so many a worker is replaced, so that nothing can leak for ever.
+WORN_SHARE = 0.5  # As when it keeps more than this share of what one call may take.
 
 
-class _Job(Generic[R]):
-    """A body on its way through a worker, and the future of its result."""
+class _Job(Generic[Q, R]):
+    """A request on its way through a worker, and the future of its result."""
 
-    def __init__(self, body: bytes) -> None:
-        self.body = body
+    def __init__(self, request: Q, budget: Budget) -> None:
+        self.request = request
+        self.budget = budget
         self.future: Future[R] = Future()
-        self._worker: Worker[R] | None = None
+        self._worker: Worker[Q, R] | None = None
         self._lock = threading.Lock()
 
-    def run(self, worker: Worker[R], timeout_seconds: float) -> None:
+    def run(self, worker: Worker[Q, R]) -> None:
         """Settles the future, unless nobody waits for it any more."""
         with self._lock:
             if not self.future.set_running_or_notify_cancel():
                 return
             self._worker = worker
         try:
-            result = worker.call(self.body, timeout_seconds)
+            result = worker.call(self.request, self.budget)
         except Exception as error:  # noqa: BLE001 - the caller's to handle
             self.future.set_exception(error)
         else:
@@ -65,27 +68,30 @@ class _Job(Generic[R]):
             self.future.set_exception(error)
 
 
-class Pool(Generic[R]):
+class Pool(Generic[Q, R]):
     """`size` workers for `task`; up to `waiting` more calls may wait for one.
 
-    Made and called in an event loop; `start` returns at once, and calls wait until a
-    worker is warm.
+    They wait `wait_seconds` at most, and then may take what is in `budget`. Made and called
+    in an event loop; `start` returns at once, and calls wait until a worker is warm.
     """
 
-    def __init__(self, task: Task[R], *, size: int, waiting: int, timeout_seconds: float) -> None:
+    def __init__(
+        self, task: Task[Q, R], *, size: int, waiting: int, wait_seconds: float, budget: Budget
+    ) -> None:
         self._task = task
         self._admissible = size + waiting
-        self._timeout_seconds = timeout_seconds
-        self._jobs: queue.Queue[_Job[R]] = queue.Queue()
+        self.budget = budget
+        self._wait_seconds = wait_seconds
+        self._jobs: queue.Queue[_Job[Q, R]] = queue.Queue()
         self._admitted = 0
         self._closing = threading.Event()
         self._starting = threading.Lock()  # multiprocessing starts one process at a time.
-        self._workers: list[Worker[R] | None] = [None] * size
+        self._workers: list[Worker[Q, R] | None] = [None] * size
         self._threads: list[threading.Thread] = []
 
-    def start(self, preload: Sequence[str] = ()) -> None:
-        """Starts the workers; `preload` are modules that all of them share."""
-        context = _context(preload)
+    def start(self) -> None:
+        """Starts the workers."""
+        context = forkserver.context()
         for slot in range(len(self._workers)):
             thread = threading.Thread(
                 target=self._keep, args=(slot, context), name=f"pool-{slot}", daemon=True
@@ -103,20 +109,25 @@ class Pool(Generic[R]):
         """The process ids of the workers that are up."""
         return [worker.pid for worker in self._workers if worker is not None]
 
-    async def call(self, body: bytes) -> R:
-        """What the task returns for `body`. Cancelling it ends the worker that is at it.
+    async def call(self, request: Q, budget: Budget | None = None) -> R:
+        """What the task returns for `request`. Cancelling it ends the worker that is at it.
 
-        Raises what the task raises, and Busy, BuildTimeout, WorkerLost, ShuttingDown.
+        Raises what the task raises, and Busy, BuildTimeout, BuildMemory, WorkerLost,
+        ShuttingDown.
         """
         if self._closing.is_set():
             raise ShuttingDown("the service is shutting down")
         if self._admitted >= self._admissible:
             raise Busy(f"{self._admitted} specs are being planned or wait for it already")
-        job: _Job[R] = _Job(body)
+        job: _Job[Q, R] = _Job(request, budget or self.budget)
         self._admitted += 1
         self._jobs.put(job)
+        outcome = asyncio.wrap_future(job.future)
         try:
-            return await asyncio.wrap_future(job.future)
+            await asyncio.wait((outcome,), timeout=self._wait_seconds)
+            if job.future.cancel():  # Which it can be only as long as it waits.
+                raise Busy(f"no worker was free within {self._wait_seconds:g} seconds")
+            return await outcome
         except asyncio.CancelledError:
             job.abandon()
             raise
@@ -137,24 +148,25 @@ class Pool(Generic[R]):
     def _keep(self, slot: int, context: BaseContext) -> None:
         """A slot's thread: a worker after another, each until it ends."""
         while not self._closing.is_set():
-            with self._starting:
-                worker = self._workers[slot] = Worker(context, self._task)
             try:
-                self._attend(worker)
-                log.info("a worker ended", pid=worker.pid)
+                with self._starting:
+                    worker = self._workers[slot] = Worker(context, self._task)
+                try:
+                    self._attend(worker)
+                    log.info("a worker ended", pid=worker.pid, calls=worker.calls)
+                finally:
+                    self._workers[slot] = None
+                    worker.close()
             except Exception as error:  # noqa: BLE001 - a slot must go on
                 log.error("a worker did not come up", reason=str(error))
                 self._closing.wait(RETRY_SECONDS)
-            finally:
-                self._workers[slot] = None
-                worker.close()
 
-    def _attend(self, worker: Worker[R]) -> None:
-        """Gives `worker` jobs for as long as it lives."""
+    def _attend(self, worker: Worker[Q, R]) -> None:
+        """Gives `worker` jobs for as long as it lives and is not worn."""
         if self._closing.is_set():
             return
         worker.wait_until_warm()
-        while not self._closing.is_set() and worker.is_alive():
+        while not self._closing.is_set() and worker.is_alive() and not self._is_worn(worker):
             try:
                 job = self._jobs.get(timeout=LOOK_SECONDS)
             except queue.Empty:
@@ -162,13 +174,8 @@ class Pool(Generic[R]):
             if not worker.is_alive():  # Ended while idle: the job is for its successor.
                 self._jobs.put(job)
                 return
-            job.run(worker, self._timeout_seconds)
+            job.run(worker)
 
-
-def _context(preload: Sequence[str]) -> BaseContext:
-    """Workers fork from a server that has imported `preload`: they start in milliseconds."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
-    return context
+    def _is_worn(self, worker: Worker[Q, R]) -> bool:
+        kept = WORN_SHARE * self.budget.memory_bytes
+        return worker.calls >= CALLS or worker.grown_bytes > kept

@@ -5,6 +5,7 @@ A stranger wrote that spec: whatever building it does, takes or breaks is the pr
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -13,8 +14,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import rfc8785
 
 from models.errors import LimitExceeded, PlatformMismatch, SpecError
 from models.materialize import views
@@ -67,7 +66,7 @@ def _replan(
 ) -> Replanned:
     try:
         worker.wait_until_warm()
-        planned = worker.call(planning.PlanBody(rfc8785.dumps(dict(plan.spec))), PLAN)
+        planned = worker.call(planning.PlanBody(json.dumps(plan.spec).encode()), PLAN)
     except SpecError as error:
         limited = isinstance(error, LimitExceeded)
         return Replanned(failure=_faults(error)) if limited else Replanned(refusal=_faults(error))

@@ -32,6 +32,24 @@ class Settings(BaseSettings):
         Path(".seedpoint"),
         description="Directory of the plan store. Several processes may share it.",
     )
+    store_max_age_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="What nobody has used for so long is removed from the store, and an id with "
+        "its plan; by default an issued id is kept for ever.",
+    )
+    store_max_bytes: int | None = Field(
+        None,
+        ge=1,
+        description="When the store is larger than this, what was longest unused is removed: "
+        "tensors of generators `torch` and `numpy` and statistics first, then plans with their "
+        "ids. Such tensors can be made again only on the platform that made them.",
+    )
+    cache_max_bytes: int = Field(
+        GIB,
+        ge=0,
+        description="Statistics and digests are kept in the store up to this size in all.",
+    )
     cached_tensors: int = Field(
         50_000,
         ge=1,
@@ -45,14 +63,47 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         16 * MIB, ge=1, description="A longer request body is refused with 413."
     )
+    max_modules: int = Field(
+        100_000, ge=1, description="An architecture of more modules is refused with 422."
+    )
+    max_tensors: int = Field(
+        100_000, ge=1, description="An architecture of more tensors is refused with 422."
+    )
+    max_plan_bytes: int = Field(
+        24 * MIB,
+        ge=1,
+        le=32 * MIB,  # What always fits into the header of a safetensors file.
+        description="A spec whose plan takes more is refused with 422.",
+    )
     build_workers: int = Field(2, ge=1, description="Worker processes that turn specs into plans.")
     build_queue: int = Field(
-        64,
+        256,
         ge=0,
         description="Requests that may wait for a free worker; one more is refused with 503.",
     )
+    large_build_workers: int = Field(
+        1,
+        ge=1,
+        description="Worker processes besides, for specs that prove to be large or slow.",
+    )
+    large_build_queue: int = Field(
+        8,
+        ge=0,
+        description="Requests that may wait for one of those; one more is refused with 503.",
+    )
     build_timeout_seconds: float = Field(
         60.0, gt=0, description="A spec that takes longer to plan is refused with 422."
+    )
+    build_memory_bytes: int = Field(
+        2 * GIB,
+        ge=64 * MIB,
+        description="A spec that takes more memory to plan is refused with 422.",
+    )
+    recorded_tensors: int = Field(
+        20_000,
+        ge=0,
+        description="Each worker keeps the latest architectures it has built, up to this many "
+        "tensors and modules in all, so that only their seeds and rules are new.",
     )
     max_materialized_bytes: int = Field(
         4 * GIB,
@@ -79,6 +130,16 @@ class Settings(BaseSettings):
         5.0,
         ge=0,
         description="POST waits this long for statistics before it answers 202 without them.",
+    )
+    digest_wait_seconds: float = Field(
+        5.0,
+        ge=0,
+        description="A request that asks for a digest waits this long before it goes without.",
+    )
+    unasked_digest_bytes: int = Field(
+        64 * MIB,
+        ge=0,
+        description="Checkpoints up to this size have SHA-256 digests in their statistics.",
     )
     max_json_elements: int = Field(
         100_000, ge=0, description="Most elements of a tensor slice that are given as JSON."

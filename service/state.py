@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from models.chunks import BLOCK_BYTES
 from models.stream import cpu
-from service import planning
+from service.building import Builders
 from service.checkpoints import Checkpoints
 from service.devices import resolve_device
+from service.digests import Digests
 from service.engine import Engine
 from service.metrics import Metrics
-from service.pool import Pool
+from service.retention import Policy, Retention
 from service.settings import Settings
 from service.statistics import Statistics, warm_up
 from service.store import Store
@@ -30,9 +32,11 @@ class State:
     settings: Settings
     metrics: Metrics
     store: Store
-    pool: Pool[planning.Planned]
+    retention: Retention
+    builders: Builders
     engine: Engine
     checkpoints: Checkpoints
+    digests: Digests
     statistics: Statistics
     kernels_ready: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -40,44 +44,52 @@ class State:
     def of(cls, settings: Settings) -> State:
         metrics = Metrics()
         store = Store(settings.store)
-        pool = Pool(
-            planning.task(settings.store, max_materialized_bytes=settings.max_materialized_bytes),
-            size=settings.build_workers,
-            waiting=settings.build_queue,
-            timeout_seconds=settings.build_timeout_seconds,
-        )
+        builders = Builders.of(settings)
         engine = Engine(
             threads=settings.threads,
             chunk_bytes=settings.chunk_bytes,
             look_ahead=settings.look_ahead_chunks,
+            longest_bytes=BLOCK_BYTES,
         )
         checkpoints = Checkpoints(
-            pool,
+            builders,
             store,
             metrics,
             device=resolve_device(settings.device),
             cached_tensors=settings.cached_tensors,
         )
-        statistics = Statistics(engine, store, metrics)
-        return cls(settings, metrics, store, pool, engine, checkpoints, statistics)
+        digests = Digests(engine, store)
+        statistics = Statistics(
+            engine, store, digests, metrics, digested_bytes=settings.unasked_digest_bytes
+        )
+        retention = Retention(store, _policy(settings), checkpoints.retire)
+        return cls(
+            *(settings, metrics, store, retention, builders),
+            *(engine, checkpoints, digests, statistics),
+        )
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Starts everything, which warms up in the background; ends everything."""
         self.store.check_writable()
-        self.pool.start(planning.PRELOAD)
-        warming = asyncio.create_task(self._warm_up())
+        self.builders.start()
+        background = [
+            asyncio.create_task(self._warm_up()),
+            asyncio.create_task(self.retention.run()),
+        ]
         try:
             yield
         finally:
-            warming.cancel()
+            for task in background:
+                task.cancel()
             self.statistics.close()
-            await asyncio.to_thread(self.pool.close)
+            self.digests.close()
+            await asyncio.to_thread(self.builders.close)
             await asyncio.to_thread(self.engine.close)
 
     async def not_ready(self) -> list[str]:
         """What is still missing before requests are answered at once; empty when nothing is."""
-        missing = [] if self.pool.warm else ["worker processes are starting"]
+        missing = [] if self.builders.warm else ["worker processes are starting"]
         if not self.kernels_ready.is_set():
             missing.append("kernels are being compiled")
         try:
@@ -94,3 +106,9 @@ class State:
             log.exception("the kernels did not compile")
             raise
         self.kernels_ready.set()
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        settings.store_max_age_seconds, settings.store_max_bytes, settings.cache_max_bytes
+    )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 from pydantic_core import to_json
@@ -18,9 +17,12 @@ from models.generate import ByteArray
 from models.plan import Plan
 from models.statistics import CheckpointStatistics, TensorAccumulator, widened
 from service.checkpoints import Checkpoint
+from service.digests import Digests
 from service.engine import Engine
 from service.flights import Flights
 from service.metrics import Metrics
+from service.passes import Pass, document
+from service.progress import Board, Document
 from service.store import Store
 
 JOB_BLOCKS = 16  # What one job of a thread covers at most: about a millisecond on a CPU.
@@ -29,114 +31,124 @@ WIDEST_BYTES = 8  # Of a floating element.
 Piece = tuple[int, int, int]  # A tensor's index, and elements [start, stop) of it.
 
 
-@dataclass
-class Progress:
-    """How far a computation is, in elements."""
-
-    elements_total: int
-    elements_done: int = 0
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def document(self) -> dict[str, int | float]:
-        fraction = self.elements_done / self.elements_total if self.elements_total else 1.0
-        return {
-            "elements_done": self.elements_done,
-            "elements_total": self.elements_total,
-            "fraction": round(fraction, 4),
-            "seconds": round(time.monotonic() - self.started, 3),
-        }
-
-
 class Statistics:
-    """Computes and keeps the statistics of checkpoints. Belongs to one event loop."""
+    """Computes and keeps the statistics of checkpoints. Belongs to one event loop.
 
-    def __init__(self, engine: Engine, store: Store, metrics: Metrics) -> None:
+    Those of checkpoints up to `digested_bytes` have digests.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        digests: Digests,
+        metrics: Metrics,
+        *,
+        digested_bytes: int,
+    ) -> None:
         self._engine = engine
         self._store = store
+        self._digests = digests
         self._metrics = metrics
+        self._digested_bytes = digested_bytes
         self._running: Flights[str, bytes] = Flights()
-        self._progress: dict[str, Progress] = {}
+        self._board = Board()
         self._scratch = threading.local()
 
-    def known(self, id_: str) -> bytes | None:
+    async def known(self, id_: str) -> bytes | None:
         """The statistics, JSON, if they have been computed."""
-        return self._store.statistics(id_)
+        return await asyncio.to_thread(self._store.statistics, id_)
 
     async def get(self, checkpoint: Checkpoint, wait_seconds: float) -> bytes | None:
         """The statistics, JSON; None when they take longer, and then they go on.
 
         When the call is cancelled, and nobody else waits, they do not.
         """
-        if (found := await asyncio.to_thread(self.known, checkpoint.id)) is not None:
+        if (found := await self.known(checkpoint.id)) is not None:
             return found
+        return await self._running.within(
+            wait_seconds, checkpoint.id, partial(self._compute, checkpoint)
+        )
 
-        async def compute() -> bytes:
-            return await self._compute(checkpoint)
-
-        waiting = asyncio.create_task(self._running.join(checkpoint.id, compute))
-        try:
-            await asyncio.wait((waiting,), timeout=wait_seconds)
-            if waiting.done():
-                return waiting.result()
-            self._running.keep(checkpoint.id)
-            return None
-        finally:
-            waiting.cancel()
-
-    def progress(self, id_: str) -> dict[str, int | float]:
+    def progress(self, id_: str) -> Document:
         """How far the computation is; all of it when there is none."""
-        return self._progress.get(id_, Progress(0)).document
+        return self._board.document(id_)
+
+    def begin(self, checkpoint: Checkpoint) -> Pass:
+        """A pass over the files, for who sends them at the same time; `finish` it."""
+        return Pass(self._engine, checkpoint, digested=self._is_digested(checkpoint))
+
+    async def finish(self, whole: Pass) -> bytes:
+        """The statistics, JSON, of a pass that is complete."""
+        if digests := whole.digests():
+            await self._digests.add(whole.checkpoint.id, digests)
+        return await asyncio.to_thread(self._keep, whole.checkpoint.id, whole.document)
 
     def close(self) -> None:
         """Cancels what is being computed."""
         self._running.cancel()
 
     async def _compute(self, checkpoint: Checkpoint) -> bytes:
+        with self._metrics.statistics_running.track_inprogress():
+            if self._is_digested(checkpoint):
+                return await self._read_files(checkpoint)
+            return await self._generate(checkpoint)
+
+    async def _read_files(self, checkpoint: Checkpoint) -> bytes:
+        whole = self.begin(checkpoint)
+        with self._board.showing(checkpoint.id, checkpoint.size_bytes) as progress:
+            for file in checkpoint.layout.files.values():
+                async with aclosing(whole.body(file)) as chunks:
+                    async for chunk in chunks:
+                        progress.bytes_done += len(chunk)
+            return await self.finish(whole)
+
+    async def _generate(self, checkpoint: Checkpoint) -> bytes:
+        """Without the files: into memory that stays in cache."""
         gathered = CheckpointStatistics(checkpoint.plan)
-        floating = [tensor.numel for tensor in checkpoint.plan.tensors if tensor.dtype.is_floating]
-        progress = self._progress[checkpoint.id] = Progress(sum(floating))
-        block = checkpoint.evaluator.block_elements
         jobs = (
             partial(self._gather, checkpoint, gathered, pieces)
-            for pieces in _jobs(checkpoint.plan, JOB_BLOCKS * block)
+            for pieces in _jobs(checkpoint.plan, JOB_BLOCKS * checkpoint.evaluator.block_elements)
         )
-        try:
-            with self._metrics.statistics_running.track_inprogress():
-                ahead = self._engine.threads + 1
-                async with aclosing(self._engine.ordered(jobs, ahead=ahead)) as counts:
-                    async for count in counts:
-                        progress.elements_done += count
-                return await asyncio.to_thread(self._keep, checkpoint.id, gathered)
-        finally:
-            del self._progress[checkpoint.id]
+        total = sum(t.nbytes for t in checkpoint.plan.tensors if t.dtype.is_floating)
+        ahead = self._engine.threads + 1
+        with self._board.showing(checkpoint.id, total) as progress:
+            async with aclosing(self._engine.ordered(jobs, ahead=ahead)) as sizes:
+                async for size_bytes in sizes:
+                    progress.bytes_done += size_bytes
+            made = partial(document, gathered, checkpoint, {})
+            return await asyncio.to_thread(self._keep, checkpoint.id, made)
 
     def _gather(
         self, checkpoint: Checkpoint, gathered: CheckpointStatistics, pieces: list[Piece]
     ) -> int:
-        """Generates `pieces` block by block, into memory that stays in cache."""
-        evaluator = checkpoint.evaluator
+        """Generates `pieces` block by block; the number of bytes."""
+        evaluator, size_bytes = checkpoint.evaluator, 0
         scratch = self._buffer(evaluator.block_elements * WIDEST_BYTES)
         for index, start, stop in pieces:
             tensor = checkpoint.plan.tensors[index]
             observer = gathered.accumulators[tensor.name]
+            size_bytes += (stop - start) * tensor.dtype.itemsize
             for first in range(start, stop, evaluator.block_elements):
                 last = min(first + evaluator.block_elements, stop)
                 out = scratch[: (last - first) * tensor.dtype.itemsize]
                 evaluator.fill(index, first, last, out, observer)
-        return sum(stop - start for _, start, stop in pieces)
+        return size_bytes
 
     def _buffer(self, nbytes: int) -> ByteArray:
         """This thread's own."""
         buffer: ByteArray | None = getattr(self._scratch, "buffer", None)
         if buffer is None or len(buffer) < nbytes:
             buffer = self._scratch.buffer = np.empty(nbytes, np.uint8)
-        return buffer
+        return buffer[:nbytes]
 
-    def _keep(self, id_: str, gathered: CheckpointStatistics) -> bytes:
-        document = to_json(gathered.document())
-        self._store.put_statistics(id_, document)
-        return document
+    def _is_digested(self, checkpoint: Checkpoint) -> bool:
+        return checkpoint.size_bytes <= self._digested_bytes
+
+    def _keep(self, id_: str, made: Callable[[], Any]) -> bytes:
+        content = to_json(made())
+        self._store.put_statistics(id_, content)
+        return content
 
 
 def _jobs(plan: Plan, elements: int) -> Iterator[list[Piece]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 
 def plan_table(resource: Mapping[str, Any]) -> Table:
@@ -18,7 +19,7 @@ def plan_table(resource: Mapping[str, Any]) -> Table:
         table.add_row(
             *_identity(tensor),
             "own init" if tensor["rule"] is None else str(tensor["rule"]),
-            program(tensor["program"]),
+            plain(program(tensor["program"])),
             number(tensor["fan_in"]),
             number(tensor["fan_out"]),
             number(expected["mean"]),
@@ -55,6 +56,11 @@ def program(described: Mapping[str, Any]) -> str:
     return ", ".join(_call(step) for step in (first, *described.get("transforms", ())))
 
 
+def plain(text: str) -> Text:
+    """`text` as it is: no markup in it, and what a terminal would obey is escaped."""
+    return Text("".join(char if char.isprintable() else repr(char)[1:-1] for char in text))
+
+
 def number(value: float | None) -> str:
     """Four significant digits; empty where there is none."""
     return "" if value is None else f"{value:.4g}"
@@ -71,9 +77,9 @@ def _table(resource: Mapping[str, Any], columns: tuple[str, ...]) -> Table:
     return table
 
 
-def _identity(tensor: Mapping[str, Any]) -> tuple[str, str, str]:
+def _identity(tensor: Mapping[str, Any]) -> tuple[Text, str, str]:
     shape = "x".join(map(str, tensor["shape"])) or "scalar"
-    return tensor["name"], shape, tensor["dtype"]
+    return plain(tensor["name"]), shape, tensor["dtype"]
 
 
 def _call(step: Mapping[str, Any]) -> str:

@@ -1,8 +1,12 @@
-"""A worker process: it runs one function on one body at a time, and can be ended at any time."""
+"""A worker process: it runs one function on one request at a time, and can be ended at any time."""
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import signal
+import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,23 +14,40 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
-from service.errors import BuildTimeout, WorkerLost
+from service.errors import BuildMemory, BuildTimeout, WorkerLost
+from service.memory import at_most, resident_bytes
 
+Q = TypeVar("Q")
 R = TypeVar("R")
 
 START_TIMEOUT_SECONDS = 120.0
+LOOK_SECONDS = 0.05  # How often the memory of a worker that is at work is looked at.
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_SIGNALS = {int(number) for number in signal.Signals}
+_DEATHS = {
+    signal.SIGKILL: "was killed (SIGKILL), as it is when the machine has no memory left",
+    signal.SIGSEGV: "crashed (SIGSEGV)",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Task(Generic[R]):
+class Budget:
+    """What one call may take: time, and memory besides what an idle worker has."""
+
+    seconds: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Task(Generic[Q, R]):
     """What a worker runs, picklable.
 
-    `warm_up()` is called once in each worker, then `run(body)` for each request. Of what
-    `run` raises, the classes in `expected` reach the caller as they are; anything else is
-    a failure of the service (WorkerFailed).
+    `warm_up()` is called once in each worker, then `run(request)` for each request. Of what
+    `run` raises, the classes in `expected` reach the caller as they are, and MemoryError as
+    BuildMemory; anything else is a failure of the service (WorkerFailed).
     """
 
-    run: Callable[[bytes], R]
+    run: Callable[[Q], R]
     warm_up: Callable[[], object]
     expected: tuple[type[Exception], ...]
 
@@ -35,10 +56,10 @@ class WorkerFailed(RuntimeError):
     """An exception in a worker that nobody expected, with the worker's traceback."""
 
 
-class Worker(Generic[R]):
+class Worker(Generic[Q, R]):
     """One process and the pipe to it. One call at a time, from any thread; `kill` from any."""
 
-    def __init__(self, context: BaseContext, task: Task[R]) -> None:
+    def __init__(self, context: BaseContext, task: Task[Q, R]) -> None:
         self._pipe, theirs = context.Pipe()
         # A daemon, so that it does not outlive an interpreter that ends without `close`.
         self._process: Any = context.Process(  # type: ignore[attr-defined]
@@ -48,28 +69,44 @@ class Worker(Generic[R]):
         theirs.close()
         self.pid: int = self._process.pid
         self.warm = False
+        self.calls = 0
+        self._idle_bytes = 0
         self._ended = False
 
     def is_alive(self) -> bool:
         """False from the moment that it is told to end."""
         return not self._ended and bool(self._process.is_alive())
 
+    @property
+    def grown_bytes(self) -> int:
+        """How much more memory it has than when it was warm; 0 when nothing tells."""
+        return (resident_bytes(self.pid) or 0) - self._idle_bytes
+
     def wait_until_warm(self) -> None:
         """Raises WorkerLost when it does not come up, WorkerFailed when its warm-up raises."""
-        self._receive(START_TIMEOUT_SECONDS)
+        if not wait([self._pipe, self._process.sentinel], START_TIMEOUT_SECONDS):
+            self.kill()
+        self._receive()
+        self._idle_bytes = resident_bytes(self.pid) or 0
         self.warm = True
 
-    def call(self, body: bytes, timeout_seconds: float) -> R:
-        """What the task returns for `body`.
+    def call(self, request: Q, budget: Budget) -> R:
+        """What the task returns for `request`.
 
-        Raises what the task raises; BuildTimeout and WorkerLost, after which the worker
-        has ended and must be closed.
+        Raises what the task raises; BuildTimeout, BuildMemory and WorkerLost, after which
+        the worker has ended and must be closed.
         """
+        self.calls += 1
         try:
-            self._pipe.send_bytes(body)
+            self._pipe.send((request, budget.memory_bytes))
         except OSError:
             raise self._lost() from None
-        result: R = self._receive(timeout_seconds)
+        self._watch(budget)
+        try:
+            result: R = self._receive()
+        except BuildMemory:
+            self.kill()  # Whatever failed to be allocated may have left something half done.
+            raise
         return result
 
     def kill(self) -> None:
@@ -84,10 +121,22 @@ class Worker(Generic[R]):
         self._process.close()
         self._pipe.close()
 
-    def _receive(self, timeout_seconds: float) -> Any:
-        if not wait([self._pipe, self._process.sentinel], timeout_seconds):
-            self.kill()
-            raise BuildTimeout(f"the spec took longer than {timeout_seconds:g} seconds to plan")
+    def _watch(self, budget: Budget) -> None:
+        """Returns when there is an answer, or none will come."""
+        deadline = time.monotonic() + budget.seconds
+        while True:
+            left = deadline - time.monotonic()
+            if wait([self._pipe, self._process.sentinel], max(0, min(left, LOOK_SECONDS))):
+                return
+            if left <= 0:
+                self.kill()
+                raise BuildTimeout(f"the spec took longer than {budget.seconds:g} seconds to plan")
+            # RLIMIT_DATA comes first, but does not count memory that is shared.
+            if self.grown_bytes > budget.memory_bytes:
+                self.kill()
+                raise _out_of_memory(budget.memory_bytes)
+
+    def _receive(self) -> Any:
         try:
             # Pickled by `_serve`, never by a caller.
             result, error = self._pipe.recv()
@@ -98,34 +147,61 @@ class Worker(Generic[R]):
         return result
 
     def _lost(self) -> WorkerLost:
+        if self._ended:
+            return WorkerLost("the worker that planned this spec was told to end")
         self._ended = True
         self._process.join(timeout=5)
         code = self._process.exitcode
-        how = signal.Signals(-code).name if code and -code in _SIGNALS else f"exit code {code}"
-        return WorkerLost(f"the worker that planned this spec ended ({how})")
+        return WorkerLost(f"the worker that planned this spec {_death(code)}; nothing was issued")
 
 
-_SIGNALS = {int(number) for number in signal.Signals}
+def _death(code: int | None) -> str:
+    """How a process ended, by its exit code as multiprocessing gives it."""
+    if code and -code in _SIGNALS:
+        return _DEATHS.get(signal.Signals(-code), f"ended ({signal.Signals(-code).name})")
+    return f"ended (exit code {code})"
 
 
-def _serve(pipe: Connection, task: Task[Any]) -> None:
+def _out_of_memory(limit_bytes: int) -> BuildMemory:
+    return BuildMemory(f"the spec took more than {limit_bytes} bytes of memory to plan")
+
+
+def _serve(pipe: Connection, task: Task[Any, Any]) -> None:
     """The life of a worker process: until the other end of the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes us.
-    pipe.send(_outcome(task, lambda _: task.warm_up(), b""))
+    _end_with_parent()
+    pipe.send(_outcome(task, lambda _: task.warm_up(), None))
+    gc.freeze()  # What all workers share stays shared, and is not looked at any more.
     while True:
         try:
-            body = pipe.recv_bytes()
+            request, memory_bytes = pipe.recv()
         except EOFError:
             return
-        pipe.send(_outcome(task, task.run, body))
+        try:
+            with at_most(memory_bytes):
+                outcome = _outcome(task, task.run, request)
+        except MemoryError:
+            outcome = None, _out_of_memory(memory_bytes)
+        pipe.send(outcome)
 
 
 def _outcome(
-    task: Task[Any], run: Callable[[bytes], Any], body: bytes
+    task: Task[Any, Any], run: Callable[[Any], Any], request: Any
 ) -> tuple[Any, Exception | None]:
     try:
-        return run(body), None
+        return run(request), None
     except task.expected as error:
         return None, error.with_traceback(None)
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001 - told to the caller, with its traceback
         return None, WorkerFailed(traceback.format_exc())
+
+
+def _end_with_parent() -> None:
+    """A worker that is at work does not read its pipe, and would outlive a parent that is killed.
+
+    The parent is the server that workers fork from, which ends with the service.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -6,9 +6,9 @@ import multiprocessing
 import os
 import signal
 import tempfile
-import time
 from dataclasses import replace
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,11 @@ from service import replan
 from service.replan import Replanned, replanning
 from service.workers import Budget
 from tests.verifying import LINEAR, rule, spec_of, tensors
+
+
+def workers() -> set[BaseProcess]:
+    """Processes that this one has started and not ended; other tests' services among them."""
+    return set(multiprocessing.active_children())
 
 
 def plan_of(spec: dict[str, Any]) -> Plan:
@@ -39,6 +44,7 @@ def result(plan: Plan) -> Replanned:
 def test_a_plan_comes_back_with_its_literals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = workers()
     there = partial(tempfile.TemporaryDirectory, dir=tmp_path)
     monkeypatch.setattr(tempfile, "TemporaryDirectory", there)
     with replanning(PLAN) as future:
@@ -47,7 +53,7 @@ def test_a_plan_comes_back_with_its_literals(
     assert found.plan is not None and found.plan.id == PLAN.id
     assert [len(blob) for blob in found.blobs.values()] == [12]
     assert not list(tmp_path.iterdir())
-    assert not multiprocessing.active_children()
+    assert workers() <= before
 
 
 def test_a_platform_bound_plan_comes_back_with_its_tensors() -> None:
@@ -92,16 +98,16 @@ def test_a_spec_beyond_the_limits_of_planning_is_a_failure() -> None:
 
 
 def test_a_worker_that_dies_is_a_failure() -> None:
+    before = workers()
     with replanning(PLAN) as future:
-        (child,) = multiprocessing.active_children()
+        (child,) = workers() - before
         assert child.pid is not None
         os.kill(child.pid, signal.SIGKILL)
         assert future.result().failure is not None
 
 
 def test_nobody_need_wait_for_a_result() -> None:
-    before = time.monotonic()
+    before = workers()
     with replanning(PLAN):
         pass
-    assert not multiprocessing.active_children()
-    assert time.monotonic() - before < 30
+    assert workers() <= before

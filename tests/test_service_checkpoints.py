@@ -57,7 +57,7 @@ def test_statistics_come_with_the_resource_by_default(service: Running) -> None:
     answer = service.http.post("/v1/checkpoints", json=mlp(3))
     assert answer.status_code == 201
     statistics = answer.json()["statistics"]
-    assert set(statistics) == {"tensors", "layers", "totals"}
+    assert set(statistics) == {"tensors", "layers", "totals", "files"}
     assert statistics["tensors"]["hidden.weight"]["numel"] == 5120
     links = answer.json()["links"]
     assert service.http.get(links["statistics"]).json() == statistics
@@ -103,8 +103,8 @@ def test_statistics_that_take_too_long_follow_at_their_link_with_progress(
     assert running.status_code == 202
     assert running.headers["retry-after"] == "1"
     progress = running.json()["progress"]
-    assert progress["elements_total"] == answer.json()["totals"]["parameters"]
-    assert 0 <= progress["elements_done"] <= progress["elements_total"]
+    assert progress["bytes_total"] == answer.json()["totals"]["bytes"]
+    assert 0 <= progress["bytes_done"] <= progress["bytes_total"]
     statistics = _statistics(service, answer)
     assert service.http.get(answer.headers["location"]).json()["statistics"] == statistics
 

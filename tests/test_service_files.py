@@ -68,7 +68,7 @@ def test_get_and_head_say_the_same_and_head_computes_nothing(
 def test_a_file_says_what_it_is(service: Running, file: str) -> None:
     headers = service.http.head(file).headers
     assert headers["content-type"] == "application/octet-stream"
-    assert headers["content-disposition"] == "attachment; filename*=UTF-8''model.safetensors"
+    assert headers["content-disposition"] == 'attachment; filename="model.safetensors"'
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["accept-ranges"] == "bytes"
     assert "content-encoding" not in headers

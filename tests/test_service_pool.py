@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from multiprocessing import forkserver
 
 import pytest
 
-from service.errors import BuildTimeout, Busy, ShuttingDown, WorkerLost
+from service import pool as pool_module
+from service.errors import BuildMemory, BuildTimeout, Busy, ShuttingDown, WorkerLost
 from service.pool import Pool
-from service.workers import WorkerFailed
+from service.workers import Budget, WorkerFailed
 from tests.pool_tasks import TASK
+
+MIB = 1 << 20
+BUDGET = Budget(seconds=20, memory_bytes=256 * MIB)
 
 
 @asynccontextmanager
 async def pool(
-    *, size: int = 1, waiting: int = 8, timeout_seconds: float = 20
-) -> AsyncIterator[Pool[bytes]]:
-    made = Pool(TASK, size=size, waiting=waiting, timeout_seconds=timeout_seconds)
+    *, size: int = 1, waiting: int = 8, wait_seconds: float = 60, budget: Budget = BUDGET
+) -> AsyncIterator[Pool[bytes, bytes]]:
+    made = Pool(TASK, size=size, waiting=waiting, wait_seconds=wait_seconds, budget=budget)
     made.start()
     try:
         yield made
@@ -58,7 +64,14 @@ def test_one_worker_serves_one_call_after_another() -> None:
     run(test)
 
 
-@pytest.mark.parametrize(("command", "how"), [(b"die", "SIGKILL"), (b"exit", "exit code 3")])
+@pytest.mark.parametrize(
+    ("command", "how"),
+    [
+        (b"die", r"was killed \(SIGKILL\), as it is when the machine has no memory left"),
+        (b"crash", r"crashed \(SIGSEGV\)"),
+        (b"leave", "exit code 3"),
+    ],
+)
 def test_a_worker_that_ends_is_told_to_its_caller_and_replaced(command: bytes, how: str) -> None:
     async def test() -> None:
         async with pool() as workers:
@@ -105,17 +118,120 @@ def test_a_worker_killed_just_before_a_call_costs_no_one_an_answer() -> None:
     run(test)
 
 
-def test_a_call_beyond_the_time_limit_ends_its_worker() -> None:
+@pytest.mark.parametrize("command", [b"sleep 60", b"hang", b"spin"])
+def test_a_call_beyond_the_time_limit_ends_its_worker(command: bytes) -> None:
     async def test() -> None:
-        async with pool(timeout_seconds=0.3) as workers:
+        async with pool(budget=Budget(0.3, 256 * MIB)) as workers:
             await eventually(lambda: workers.warm)
             (pid,) = workers.pids
             started = time.monotonic()
             with pytest.raises(BuildTimeout, match=r"longer than 0\.3 seconds"):
-                await workers.call(b"sleep 60")
+                await workers.call(command)
             assert time.monotonic() - started < 5
             assert (await workers.call(b"echo y")).startswith(b"y ")
             assert workers.pids != [pid]
+
+    run(test)
+
+
+@pytest.mark.parametrize("command", [b"eat 300", b"eat_shared 300"])
+def test_a_call_that_takes_too_much_memory_ends_its_worker(command: bytes) -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            await eventually(lambda: workers.warm)
+            (pid,) = workers.pids
+            with pytest.raises(BuildMemory, match=f"more than {256 * MIB} bytes of memory"):
+                await workers.call(command)
+            assert (await workers.call(b"echo y")).startswith(b"y ")
+            assert workers.pids != [pid]
+
+    run(test)
+
+
+def test_a_call_may_be_given_more_memory_than_others() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            await workers.call(b"eat 300", Budget(20, 512 * MIB))
+            with pytest.raises(BuildMemory):
+                await workers.call(b"eat 300")
+
+    run(test)
+
+
+def test_the_addresses_of_phantom_tensors_are_no_memory() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            assert (await workers.call(b"reserve 16")).startswith(b"16 ")
+
+    run(test)
+
+
+def test_a_worker_that_has_served_long_enough_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "CALLS", 3)
+
+    async def test() -> None:
+        async with pool() as workers:
+            answers = [await workers.call(b"echo x") for _ in range(7)]
+            assert [answers.count(answer) for answer in dict.fromkeys(answers)] == [3, 3, 1]
+
+    run(test)
+
+
+def test_a_worker_that_has_grown_is_replaced() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            answers = [await workers.call(b"keep 50") for _ in range(5)]
+            assert [answers.count(answer) for answer in dict.fromkeys(answers)] == [3, 2]
+
+    run(test)
+
+
+def test_a_call_that_waits_too_long_is_refused_and_never_run() -> None:
+    async def test() -> None:
+        async with pool(wait_seconds=0.3) as workers:
+            await eventually(lambda: workers.warm)
+            first = asyncio.create_task(workers.call(b"sleep 1"))
+            await asyncio.sleep(0.05)
+            with pytest.raises(Busy, match=r"within 0\.3 seconds"):
+                await workers.call(b"die")
+            (pid,) = workers.pids
+            await first
+            assert workers.pids == [pid]
+
+    run(test)
+
+
+def test_the_pool_outlives_the_server_that_its_workers_fork_from() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            before = await workers.call(b"echo x")
+            server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+            os.kill(server, signal.SIGKILL)
+            await eventually(lambda: workers.warm and workers.pids != [int(before.split()[1])])
+            assert (await workers.call(b"echo y")).startswith(b"y ")
+
+    run(test)
+
+
+def test_whatever_befalls_many_calls_at_once_concerns_each_alone() -> None:
+    outcomes: dict[bytes, object] = {
+        b"echo x": bytes,
+        b"die": WorkerLost,
+        b"crash": WorkerLost,
+        b"leave": WorkerLost,
+        b"hang": BuildTimeout,
+        b"eat 300": BuildMemory,
+        b"refuse x": ValueError,
+        b"fail x": WorkerFailed,
+    }
+
+    async def test() -> None:
+        async with pool(size=2, waiting=100, budget=Budget(1, 256 * MIB)) as workers:
+            await eventually(lambda: workers.warm)
+            commands = [*outcomes] * 3
+            calls = [workers.call(command) for command in commands]
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            assert [type(answer) for answer in answers] == [outcomes[c] for c in commands]
 
     run(test)
 

@@ -217,7 +217,7 @@ def test_a_worker_that_is_killed_is_a_problem_and_the_next_spec_is_issued(
     start: Callable[..., Running],
 ) -> None:
     service = start()
-    (pid,) = service.state.pool.pids
+    (pid,) = service.state.builders.small.pids
     os.kill(pid, 19)  # SIGSTOP: it will not answer until it is dead.
     killing = threading.Timer(0.5, os.kill, (pid, 9))
     killing.start()
@@ -232,15 +232,22 @@ def test_a_spec_that_takes_too_long_is_a_problem_and_the_next_is_issued(
     start: Callable[..., Running],
 ) -> None:
     service = start(build_timeout_seconds=2)
-    (pid,) = service.state.pool.pids
-    os.kill(pid, 19)
+    for pid in service.state.builders.pids:
+        os.kill(pid, 19)
     assert_problem(service.issue(mlp()), 422, "build-timeout")
+    assert service.issue(mlp()).status_code == 201
+
+
+def test_a_small_spec_that_hangs_a_worker_goes_on_to_another(start: Callable[..., Running]) -> None:
+    service = start(build_timeout_seconds=2)
+    (pid,) = service.state.builders.small.pids
+    os.kill(pid, 19)
     assert service.issue(mlp()).status_code == 201
 
 
 def test_a_full_pool_is_503_and_says_when_to_come_back(start: Callable[..., Running]) -> None:
     service = start(build_queue=0)
-    (pid,) = service.state.pool.pids
+    (pid,) = service.state.builders.small.pids
     os.kill(pid, 19)
     first = threading.Thread(target=service.issue, args=(mlp(1),))
     first.start()
@@ -255,7 +262,7 @@ def test_a_full_pool_is_503_and_says_when_to_come_back(start: Callable[..., Runn
 
 def test_a_client_that_leaves_frees_its_worker(start: Callable[..., Running]) -> None:
     service = start()
-    (pid,) = service.state.pool.pids
+    (pid,) = service.state.builders.small.pids
     os.kill(pid, 19)
     with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.5, trust_env=False) as client:
         client.post(service.url + "/v1/checkpoints", json=mlp(1))

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from service.durable import write_atomically
 from service.errors import InvalidParameter, NotFound
-from service.store import CorruptStore, Issued, Store, write_atomically
+from service.store import CorruptStore, Issued, Store
 
 
 def put(store: Store, content: bytes, created_ns: int | None = None) -> str:

@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from service import negotiation
 from service.api import files, representations, schemas
 from service.api.json_response import json_bytes, json_response
+from service.api.mixed import Mixed
 from service.api.requests import Found, Service, read_body, while_connected
 from service.checkpoints import Checkpoint
 from service.errors import NotAcceptable
-from service.negotiation import JSON, OCTETS
+from service.negotiation import JSON, MIXED, OCTETS
 
 router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"])
-
-VARY = {"Vary": "Accept, Prefer"}
 
 
 @router.post("", responses=schemas.POST_CHECKPOINT, openapi_extra=schemas.SPEC_BODY)
 async def issue(request: Request, service: Service) -> Response:
     """Issues the checkpoint of a spec. The same spec gives the same checkpoint, always.
 
-    As JSON (the default) with statistics, unless they take longer than a few seconds: then
-    202, and they follow at their link. `Prefer: respond-async` answers 202 at once,
-    `Prefer: return=minimal` computes none. As `application/octet-stream`, the file.
+    As JSON (the default) with statistics, unless they take longer than a few seconds
+    (`Prefer: wait=N`): then 202 with progress, and they follow at their link.
+    `Prefer: respond-async` answers 202 at once, `Prefer: return=minimal` computes none.
+    As `application/octet-stream`, the file. As `multipart/mixed`, everything in one pass:
+    the resource, each file, and at last their statistics; each part says what and how
+    long it is (`Content-Location`, `Content-Length`).
     """
     negotiation.require_json(request.headers.get("content-type"))
-    offer = negotiation.choose(request.headers.get("accept"), (JSON, OCTETS))
+    offer = negotiation.choose(request.headers.get("accept"), (JSON, OCTETS, MIXED))
     body = await read_body(request, service.settings.max_body_bytes)
     checkpoint, is_new = await while_connected(request, service.checkpoints.issue(body))
     if offer == OCTETS:
-        return _as_file(service, checkpoint)
-    return await _as_resource(request, service, checkpoint, is_new=is_new)
+        return await _as_file(request, service, checkpoint)
+    answer = _as_parts if offer == MIXED else _as_resource
+    return await answer(request, service, checkpoint, 201 if is_new else 200)
 
 
 @router.get("", responses=schemas.PAGE)
@@ -64,43 +69,65 @@ async def page(
 @router.get("/{id}", responses=schemas.CHECKPOINT)
 async def get(service: Service, checkpoint: Found) -> Response:
     """The checkpoint resource, with its statistics if they are known already."""
-    statistics = await run_in_threadpool(service.statistics.known, checkpoint.id)
+    statistics = await service.statistics.known(checkpoint.id)
     return json_bytes(await _document(checkpoint, statistics))
 
 
 async def _as_resource(
-    request: Request, service: Service, checkpoint: Checkpoint, *, is_new: bool
+    request: Request, service: Service, checkpoint: Checkpoint, status: int
 ) -> Response:
     prefer = negotiation.preferences(request.headers.getlist("prefer"))
-    headers = VARY | {"Location": f"/v1/checkpoints/{checkpoint.id}"}
-    status = 201 if is_new else 200
     if prefer.get("return") == "minimal":
-        document = await _document(checkpoint, None)
-        return json_bytes(document, status, headers | {"Preference-Applied": "return=minimal"})
-    wait_seconds = service.settings.statistics_wait_seconds
-    if "respond-async" in prefer:
-        wait_seconds = 0
-        headers["Preference-Applied"] = "respond-async"
-    statistics = await while_connected(request, service.statistics.get(checkpoint, wait_seconds))
-    status = 202 if statistics is None else status
-    return json_bytes(await _document(checkpoint, statistics), status, headers)
+        headers = _headers(checkpoint, ["return=minimal"])
+        return json_bytes(await _document(checkpoint), status, headers)
+    seconds, applied = negotiation.patience(prefer, service.settings.statistics_wait_seconds)
+    headers = _headers(checkpoint, applied)
+    statistics = await while_connected(request, service.statistics.get(checkpoint, seconds))
+    if statistics is not None:
+        return json_bytes(await _document(checkpoint, statistics), status, headers)
+    progress = to_json(service.statistics.progress(checkpoint.id))
+    document = await _document(checkpoint, progress=progress)
+    return json_bytes(document, 202, headers | {"Retry-After": "1"})
 
 
-def _as_file(service: Service, checkpoint: Checkpoint) -> Response:
+async def _as_file(request: Request, service: Service, checkpoint: Checkpoint) -> Response:
     names = list(checkpoint.layout.files)
     if len(names) > 1 and any(name.endswith(".index.json") for name in names):
         raise NotAcceptable(
-            f"the checkpoint is in {len(names)} files and cannot be one body; "
-            f"issue it as JSON and get {', '.join(names[:3])}, ..."
+            f"the checkpoint is in {len(names)} files and cannot be one body of one file; "
+            f"issue it as {MIXED}, or as JSON and get {', '.join(names[:3])}, ..."
         )
     item = files.representation(checkpoint, names[0])
-    location = f"/v1/checkpoints/{checkpoint.id}"
-    headers = {"Location": location, "Content-Location": f"{location}/files/{names[0]}"}
-    return representations.whole(service.engine, item, VARY | headers)
+    headers = _headers(checkpoint, [])
+    headers["Content-Location"] = f"{headers['Location']}/files/{names[0]}"
+    return await representations.whole(request, service, item, headers)
 
 
-async def _document(checkpoint: Checkpoint, statistics: bytes | None) -> bytes:
-    resource = await run_in_threadpool(lambda: checkpoint.resource)
-    if statistics is None:
-        return resource
-    return resource[:-1] + b',"statistics":' + statistics + b"}"
+async def _as_parts(
+    request: Request, service: Service, checkpoint: Checkpoint, status: int
+) -> Response:
+    prefer = negotiation.preferences(request.headers.getlist("prefer"))
+    resource = await _document(checkpoint)
+    if prefer.get("return") == "minimal":
+        headers = _headers(checkpoint, ["return=minimal"])
+        return Mixed(service, checkpoint, resource, None).response(status, headers)
+    known = await service.statistics.known(checkpoint.id)
+    statistics = known or service.statistics.begin(checkpoint)
+    headers = _headers(checkpoint, [])
+    return Mixed(service, checkpoint, resource, statistics).response(status, headers)
+
+
+def _headers(checkpoint: Checkpoint, applied: Sequence[str]) -> dict[str, str]:
+    headers = {"Vary": "Accept, Prefer", "Location": f"/v1/checkpoints/{checkpoint.id}"}
+    return headers | ({"Preference-Applied": ", ".join(applied)} if applied else {})
+
+
+async def _document(
+    checkpoint: Checkpoint, statistics: bytes | None = None, progress: bytes | None = None
+) -> bytes:
+    """The resource, and what members of it are given, JSON."""
+    document = await run_in_threadpool(lambda: checkpoint.resource)
+    for name, member in (("statistics", statistics), ("progress", progress)):
+        if member is not None:
+            document = document[:-1] + b',"%s":%s}' % (name.encode(), member)
+    return document

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from service.api import representations, schemas
 from service.api.representations import Representation
-from service.api.requests import Found, Service
+from service.api.requests import DigestQuery, Found, Service
 from service.checkpoints import Checkpoint
 from service.negotiation import JSON, OCTETS
 
@@ -23,18 +23,22 @@ async def get(
     service: Service,
     checkpoint: Found,
     file: Annotated[str, Path(description="`model.safetensors`, or another of `links.files`.")],
+    digest: DigestQuery = None,
 ) -> Response:
     """A file, whole or a range of it. Its bytes are computed as they are sent."""
-    return representations.respond(request, service.engine, representation(checkpoint, file))
+    item = representation(checkpoint, file)
+    return await representations.respond(request, service, item, digest=digest is not None)
 
 
 def representation(checkpoint: Checkpoint, name: str) -> Representation:
     """Raises NotFound."""
     file = checkpoint.file(name)
     return Representation(
-        filename=name,
+        checkpoint=checkpoint.id,
+        name=name,
         size_bytes=file.size_bytes,
-        etag=checkpoint.etag(f"files/{name}"),
+        etag=checkpoint.file_etag(name),
         read=checkpoint.reader(file),
+        cuts=checkpoint.cuts(file),
         media_type=JSON if name.endswith(".json") else OCTETS,
     )

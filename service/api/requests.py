@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 
 from service.checkpoints import Checkpoint
 from service.errors import BodyTooLarge, ClientGone
@@ -31,6 +31,14 @@ async def _checkpoint(
 
 
 Found = Annotated[Checkpoint, Depends(_checkpoint)]
+
+DigestQuery = Annotated[
+    Literal["sha-256"] | None,
+    Query(
+        description="Asks for a `Repr-Digest`; 202 with progress when it takes longer than "
+        "`Prefer: wait`, or a few seconds. HEAD gives it without the bytes."
+    ),
+]
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:

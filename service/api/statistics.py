@@ -17,9 +17,10 @@ router = APIRouter(prefix="/v1/checkpoints/{id}", tags=["statistics"])
 async def get(request: Request, service: Service, checkpoint: Found) -> Response:
     """Observed beside expected, by tensor and layer; 202 with progress while it is computed."""
     prefer = negotiation.preferences(request.headers.getlist("prefer"))
-    wait_seconds = 0 if "respond-async" in prefer else service.settings.statistics_wait_seconds
-    found = await while_connected(request, service.statistics.get(checkpoint, wait_seconds))
+    seconds, applied = negotiation.patience(prefer, service.settings.statistics_wait_seconds)
+    headers = {"Preference-Applied": ", ".join(applied)} if applied else {}
+    found = await while_connected(request, service.statistics.get(checkpoint, seconds))
     if found is not None:
-        return json_bytes(found)
-    progress = service.statistics.progress(checkpoint.id)
-    return json_response({"progress": progress}, 202, {"Retry-After": "1"})
+        return json_bytes(found, 200, headers)
+    progress = {"progress": service.statistics.progress(checkpoint.id)}
+    return json_response(progress, 202, headers | {"Retry-After": "1", "Cache-Control": "no-store"})

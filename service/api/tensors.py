@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
@@ -10,11 +11,11 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
 from models.slices import parse_slice
-from service import negotiation
+from service import digests, negotiation
 from service.api import representations, schemas
 from service.api.json_response import json_response
 from service.api.representations import Representation
-from service.api.requests import Found, Service
+from service.api.requests import DigestQuery, Found, Service
 from service.errors import InvalidParameter, TooManyElements
 from service.negotiation import JSON, OCTETS
 from service.slices import SliceFile, numbers
@@ -47,6 +48,7 @@ async def get(
     checkpoint: Found,
     name: Annotated[str, Path(description="A tensor's name, percent-encoded.")],
     slice: Annotated[str, Query(description="By NumPy's rules: `0:128,:`, `-1`, `::2`.")] = "",
+    digest: DigestQuery = None,
 ) -> Response:
     """A small safetensors file with the tensor or slice under its name, or JSON numbers."""
     offer = negotiation.choose(request.headers.get("accept"), (OCTETS, JSON))
@@ -57,17 +59,23 @@ async def get(
         raise InvalidParameter(str(error)) from None
     file = SliceFile.of(checkpoint.evaluator, tensor, name, picked)
     if offer == JSON:
-        return await _as_numbers(service, file, name)
+        return await _as_numbers(request, service, file, name, digest=digest is not None)
     item = Representation(
-        filename=f"{name}.safetensors",
+        checkpoint=checkpoint.id,
+        name=name,
+        suffix=".safetensors",
         size_bytes=file.size_bytes,
         etag=checkpoint.etag(f"tensors/{name}?{picked}"),
         read=file.read,
     )
-    return representations.respond(request, service.engine, item, VARY)
+    return await representations.respond(
+        request, service, item, digest=digest is not None, headers=VARY
+    )
 
 
-async def _as_numbers(service: Service, file: SliceFile, name: str) -> Response:
+async def _as_numbers(
+    request: Request, service: Service, file: SliceFile, name: str, *, digest: bool
+) -> Response:
     most = service.settings.max_json_elements
     if file.slice.numel > most:
         raise TooManyElements(
@@ -80,4 +88,8 @@ async def _as_numbers(service: Service, file: SliceFile, name: str) -> Response:
         "shape": list(file.slice.shape),
         "values": await service.engine.run(lambda: numbers(file)),
     }
-    return await run_in_threadpool(json_response, document, 200, VARY)
+    response = await run_in_threadpool(json_response, document, 200, VARY)
+    if digest or negotiation.wants_sha256(request.headers.getlist("want-repr-digest")):
+        found = await run_in_threadpool(hashlib.sha256, response.body)
+        response.headers["Repr-Digest"] = digests.field(found.hexdigest())
+    return response

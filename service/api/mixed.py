@@ -1,0 +1,121 @@
+"""A checkpoint as one `multipart/mixed` body: resource, files, statistics, in one pass.
+
+Values are generated once: what is sent has been looked at in cache. Every part says its
+length, and so does the whole: where the statistics are not known before, room is kept for
+the longest that they can be, and what they leave of it is the epilogue, blanks after the
+last part that RFC 2046 (5.1.1) tells readers to ignore. Chunked transfer coding would copy
+every byte once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from models.layout import File
+from service.api import files
+from service.api.disposition import content_disposition
+from service.checkpoints import Checkpoint
+from service.multipart import Multipart
+from service.negotiation import JSON
+from service.passes import Pass
+from service.state import State
+from service.streaming import Body, GeneratedResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """The parts of an answer: `resource` is JSON, `statistics` too unless a pass gathers them.
+
+    Without statistics there is no such part.
+    """
+
+    service: State
+    checkpoint: Checkpoint
+    resource: bytes
+    statistics: bytes | Pass | None
+
+    def response(self, status: int, headers: Mapping[str, str]) -> Response:
+        size_bytes = self._size_bytes()
+        said = {**headers, "Content-Type": self._frame.media_type}
+        return GeneratedResponse(self._body(size_bytes), size_bytes, status=status, headers=said)
+
+    def _size_bytes(self) -> int:
+        """Of the whole body."""
+        if isinstance(self.statistics, Pass):
+            last = len(self._statistics_part(b"")) + self.statistics.room_bytes + _LENGTH_DIGITS
+        else:
+            last = len(self._statistics_part(self.statistics))
+        content = sum(len(self._opening(file)) + file.size_bytes for file in self._files)
+        return len(self._resource_part()) + content + last + len(self._frame.end())
+
+    async def _body(self, size_bytes: int) -> Body:
+        """Each part's opening goes out with the first bytes after it."""
+        before, sent = self._resource_part(), 0
+        for file in self._files:
+            before += self._opening(file)
+            async with aclosing(self._content(file)) as chunks:
+                async for chunk in chunks:
+                    if before:
+                        yield memoryview(before)
+                        before, sent = b"", sent + len(before)
+                    yield chunk
+                    sent += len(chunk)
+                    del chunk  # Its buffer is free once the transport has sent it.
+        before += self._statistics_part(await self._found())
+        left_bytes = size_bytes - sent - len(before) - len(self._frame.end())
+        yield memoryview(before + self._frame.end(left_bytes))
+
+    def _content(self, file: File) -> Body:
+        if isinstance(self.statistics, Pass):
+            return self.statistics.body(file)
+        return files.representation(self.checkpoint, file.name).body(self.service)
+
+    async def _found(self) -> bytes | None:
+        if isinstance(self.statistics, Pass):
+            return await self.service.statistics.finish(self.statistics)
+        return self.statistics
+
+    @property
+    def _frame(self) -> Multipart:
+        return Multipart.of(self.checkpoint.id)
+
+    @property
+    def _files(self) -> list[File]:
+        return list(self.checkpoint.layout.files.values())
+
+    def _resource_part(self) -> bytes:
+        headers = _json(f"/v1/checkpoints/{self.checkpoint.id}", "checkpoint", self.resource)
+        return self._frame.opening(headers, first=True) + self.resource
+
+    def _opening(self, file: File) -> bytes:
+        item = files.representation(self.checkpoint, file.name)
+        return self._frame.opening(
+            {
+                "Content-Type": item.media_type,
+                "Content-Length": str(item.size_bytes),
+                "Content-Disposition": item.disposition,
+                "Content-Location": f"/v1/checkpoints/{self.checkpoint.id}/files/{file.name}",
+            }
+        )
+
+    def _statistics_part(self, statistics: bytes | None) -> bytes:
+        if statistics is None:
+            return b""
+        location = f"/v1/checkpoints/{self.checkpoint.id}/statistics"
+        return self._frame.opening(_json(location, "statistics", statistics)) + statistics
+
+
+_LENGTH_DIGITS = 20  # Of the statistics, in the opening of their part.
+
+
+def _json(location: str, name: str, content: bytes) -> dict[str, str]:
+    return {
+        "Content-Type": JSON,
+        "Content-Length": str(len(content)),
+        "Content-Disposition": content_disposition("inline", name, ".json"),
+        "Content-Location": location,
+    }

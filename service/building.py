@@ -1,0 +1,120 @@
+"""Specs planned by worker processes: small ones by workers that large ones never keep waiting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from models.limits import Limits
+from models.plan import Plan
+from service.errors import BuildTimeout
+from service.planning import (
+    Materialize,
+    Order,
+    PlanBody,
+    Planned,
+    Planner,
+    TooLargeHere,
+    work_bytes,
+)
+from service.pool import Pool
+from service.settings import Settings
+from service.workers import Budget
+
+# What is small takes about a second at most on one core, and mostly milliseconds.
+SMALL = Limits(modules=2_000, tensors=4_000, matches=400_000)
+SMALL_BODY_BYTES = 256 << 10
+SMALL_WORK_BYTES = 256 << 20
+SMALL_SECONDS = 5.0
+
+
+class Builders:
+    """The pool for what is small, and the pool for the rest.
+
+    A spec goes to the first pool unless its body is large, and on to the second when it
+    proves to be large or slow.
+    """
+
+    def __init__(self, small: Pool[Order, Planned], large: Pool[Order, Planned]) -> None:
+        self.small = small
+        self.large = large
+
+    @classmethod
+    def of(cls, settings: Settings) -> Builders:
+        seconds, memory_bytes = settings.build_timeout_seconds, settings.build_memory_bytes
+        small = Pool(
+            _planner(settings, SMALL).task(),
+            size=settings.build_workers,
+            waiting=settings.build_queue,
+            wait_seconds=seconds,
+            budget=Budget(min(SMALL_SECONDS, seconds), memory_bytes),
+        )
+        large = Pool(
+            _planner(settings).task(),
+            size=settings.large_build_workers,
+            waiting=settings.large_build_queue,
+            wait_seconds=seconds,
+            budget=Budget(seconds, memory_bytes),
+        )
+        return cls(small, large)
+
+    def start(self) -> None:
+        """Starts the workers, which warm up in the background."""
+        self.small.start()
+        self.large.start()
+
+    def close(self) -> None:
+        """Ends the workers."""
+        self.small.close()
+        self.large.close()
+
+    @property
+    def warm(self) -> bool:
+        """Whether every worker is up and warm."""
+        return self.small.warm and self.large.warm
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the workers that are up."""
+        return self.small.pids + self.large.pids
+
+    async def plan(self, body: bytes) -> Planned:
+        """The plan of the spec in `body`. Raises what workers and their pools raise."""
+        if len(body) <= SMALL_BODY_BYTES:
+            try:
+                return await self.small.call(PlanBody(body))
+            except (TooLargeHere, BuildTimeout):
+                pass
+        return await self.large.call(PlanBody(body))
+
+    async def materialize(self, plan: Plan) -> None:
+        """Has the tensors of a platform-bound plan made and put into the store.
+
+        Raises PlatformMismatch where that cannot be, and what workers and pools raise.
+        """
+        order, work = Materialize(plan.record), work_bytes(plan)
+        if work <= SMALL_WORK_BYTES and len(plan.tensors) <= SMALL.tensors:
+            try:
+                await self.small.call(order, _with_memory(self.small.budget, work))
+            except BuildTimeout:
+                pass
+            else:
+                return
+        await self.large.call(order, _with_memory(self.large.budget, work))
+
+
+def _with_memory(budget: Budget, more_bytes: int) -> Budget:
+    return replace(budget, memory_bytes=budget.memory_bytes + more_bytes)
+
+
+def _planner(settings: Settings, own: Limits | None = None) -> Planner:
+    return Planner(
+        store=settings.store,
+        max_materialized_bytes=settings.max_materialized_bytes,
+        limits=Limits(
+            modules=settings.max_modules,
+            tensors=settings.max_tensors,
+            plan_bytes=settings.max_plan_bytes,
+        ),
+        own=own,
+        recorded_tensors=settings.recorded_tensors,
+    )

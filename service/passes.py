@@ -1,0 +1,108 @@
+"""One pass over the files of a checkpoint: bytes, statistics and digests of the same values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import aclosing
+from functools import cache, partial
+from typing import Any
+
+from pydantic_core import to_json
+
+from models.accumulator import MEASURED
+from models.chunks import Observed
+from models.digests import FileDigests
+from models.histogram import BINS
+from models.layout import File
+from models.statistics import CheckpointStatistics, layers
+from service.checkpoints import Checkpoint
+from service.engine import Engine
+from service.streaming import Body
+
+Document = dict[str, Any]
+
+
+class Pass:
+    """Every file is to be read once and whole; then the statistics are complete.
+
+    `digested`: with the SHA-256 of the files and tensors, which takes several times as long.
+    """
+
+    def __init__(self, engine: Engine, checkpoint: Checkpoint, *, digested: bool) -> None:
+        self.checkpoint = checkpoint
+        self._engine = engine
+        self._gathered = CheckpointStatistics(checkpoint.plan)
+        self._observed = Observed(checkpoint.evaluator, self._gathered)
+        self._digests = {
+            file.name: FileDigests(file) for file in checkpoint.layout.files.values() if digested
+        }
+
+    async def body(self, file: File) -> Body:
+        """The bytes of `file`, in order."""
+        read, digests = partial(self._observed.read, file), self._digests.get(file.name)
+        cuts = self.checkpoint.cuts(file)
+        async with aclosing(self._engine.body(read, 0, file.size_bytes, cuts)) as chunks:
+            async for chunk in chunks:
+                if digests is not None:
+                    await self._engine.run(partial(digests.update, chunk))
+                yield chunk
+
+    @property
+    def room_bytes(self) -> int:
+        """No less than the length of the statistics as JSON."""
+        return room_bytes(self.checkpoint)
+
+    def document(self) -> Document:
+        """The statistics. Raises ValueError when some of the files has not been read."""
+        return document(self._gathered, self.checkpoint, self._digests)
+
+    def digests(self) -> Mapping[str, str]:
+        """SHA-256 of the files by entity tag, hexadecimal."""
+        etag = self.checkpoint.file_etag
+        return {etag(name): digests.whole for name, digests in self._digests.items()}
+
+
+def document(
+    gathered: CheckpointStatistics, checkpoint: Checkpoint, digests: Mapping[str, FileDigests]
+) -> Document:
+    """The statistics with the files and the digests there are; null for others."""
+    found = gathered.document()
+    tensors = {n: sha for each in digests.values() for n, sha in each.tensors.items()}
+    for name, tensor in found["tensors"].items():
+        tensor["sha256"] = tensors.get(name)
+    found["files"] = {
+        name: {
+            "bytes": file.size_bytes,
+            "sha256": digests[name].whole if name in digests else None,
+        }
+        for name, file in checkpoint.layout.files.items()
+    }
+    return found
+
+
+def room_bytes(checkpoint: Checkpoint) -> int:
+    """No less than the length of any `document` of `checkpoint` as JSON; not much more.
+
+    What is known of a tensor, and its name as a key, are in the resource too.
+    """
+    tensors = sum(_widest_bytes(len(str(tensor.numel))) for tensor in checkpoint.plan.tensors)
+    members = layers(checkpoint.plan)
+    merged = sum(
+        _widest_bytes(len(str(sum(tensor.numel for tensor in member))))
+        for member in members.values()
+    )
+    named = {name: [tensor.name for tensor in member] for name, member in members.items()}
+    files = {name: [file.size_bytes, "f" * 64] for name, file in checkpoint.layout.files.items()}
+    rest = len(to_json([named, files])) + 30 * len(files) + 500
+    return 2 * len(checkpoint.resource) + tensors + merged + rest
+
+
+@cache
+def _widest_bytes(digits: int) -> int:
+    """The length of what is found of one tensor or layer, whose `numel` has so many digits."""
+    count, number = 10**digits - 1, -2.2250738585072014e-308  # None has more characters.
+    histogram = {"min": number, "max": number, "bins": [count] * BINS, "sampled": count}
+    found: Document = dict.fromkeys(MEASURED, number) | {"numel": count}
+    found["histogram"] = histogram | {"of": count, "estimated": False}
+    found |= {"z": {"mean": number, "std": number}, "pass": False, "sha256": "f" * 64}
+    return len(to_json(found))

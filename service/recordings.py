@@ -1,0 +1,87 @@
+"""Architectures that a worker has built and recorded: a sweep over seeds builds one once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from models.architectures import Architecture
+from models.compile import Planned, plan_structure
+from models.limits import DEFAULT, Limits
+from models.spec import Spec, parse_spec
+from models.structure import Structure, survey
+from service.lru import LRU
+
+BLOB_BYTES = 4096  # Of literals: what counts as much as a tensor.
+
+
+@dataclass(slots=True)
+class Recording:
+    """An architecture as it was parsed, what its constructors did, and the latest plan on it.
+
+    `rest` is the digest of what else but the seed that plan was made of.
+    """
+
+    architecture: Architecture
+    structure: Structure
+    rest: bytes | None = None
+    planned: Planned | None = None
+
+    @property
+    def weight(self) -> int:
+        """About the tensors whose memory it takes: five kilobytes each."""
+        blobs = sum(map(len, self.structure.blobs.values()))
+        return 1 + len(self.structure.tensors) + len(self.structure.modules) + blobs // BLOB_BYTES
+
+
+class Recordings:
+    """The architectures used latest, up to `tensors` tensors and modules in all.
+
+    By their text, not their canonical form: a fault names a place in the caller's own
+    document, where children may be a list or an object.
+    """
+
+    def __init__(self, tensors: int) -> None:
+        self._known: LRU[bytes, Recording] = LRU(tensors, attrgetter("weight"))
+
+    def plan(
+        self, document: Any, *, platform: Mapping[str, object], limits: Limits = DEFAULT
+    ) -> tuple[Spec, Planned]:
+        """The spec of a JSON document, and its plan (`compile.make_plan`).
+
+        Raises SpecError, and LimitExceeded.
+        """
+        spec, recording = self._recorded(document, limits)
+        rest = _digest({**document, "architecture": None, "init": _seedless(document)})
+        if recording.planned is not None and recording.rest == rest:
+            return spec, recording.planned.reseeded(spec, recording.structure)
+        planned = plan_structure(spec, recording.structure, platform=platform, limits=limits)
+        recording.planned, recording.rest = planned, rest
+        return spec, planned
+
+    def _recorded(self, document: Any, limits: Limits) -> tuple[Spec, Recording]:
+        key = _digest(document.get("architecture")) if isinstance(document, dict) else b""
+        recording = self._known.get(key)
+        if recording is not None:
+            return parse_spec(document, architecture=recording.architecture), recording
+        spec = parse_spec(document)
+        recording = Recording(spec.architecture, survey(spec.architecture, limits))
+        self._known.put(key, recording)
+        return spec, recording
+
+
+def _seedless(document: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.get("init", {}).items() if key != "seed"}
+
+
+def _digest(value: Any) -> bytes:
+    """Of the value's text, in which members keep their order; empty for one too deep to write."""
+    try:
+        text = json.dumps(value, separators=(",", ":"))
+    except RecursionError:  # `parse_spec` says where.
+        return b""
+    return hashlib.sha256(text.encode()).digest()

@@ -1,0 +1,55 @@
+"""The OpenAPI document against the service: no 5xx, and every answer as documented."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import Case
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+if TYPE_CHECKING:
+    from tests.running import Running
+
+CHECKS = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+)
+
+
+@pytest.fixture(scope="session")
+def api(service: Running) -> schemathesis.BaseSchema:
+    service.issue({"architecture": {"type": "Linear", "in_features": 2, "out_features": 2}})
+    return schemathesis.openapi.from_url(f"{service.url}/openapi.json")
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[requests.Session]:
+    with requests.Session() as open_session:
+        yield open_session
+
+
+@pytest.mark.timeout(900)
+def test_every_answer_is_as_documented(
+    api: schemathesis.BaseSchema, session: requests.Session
+) -> None:
+    for result in api.get_all_operations():
+        operation = result.ok()
+
+        @given(case=operation.as_strategy())
+        @settings(max_examples=10, suppress_health_check=list(HealthCheck))
+        def check(case: Case) -> None:
+            case.call_and_validate(checks=CHECKS, session=session, timeout=60)
+
+        check()

@@ -108,7 +108,9 @@ class Splits(Schema):
     """A fused tensor's parts along an axis."""
 
     axis: int = Field(default=0, strict=True, description="Along which the parts lie.")
-    parts: tuple[SplitPart, ...] = Field(min_length=1, description="Their sizes sum to the axis.")
+    parts: tuple[SplitPart, ...] = Field(
+        min_length=1, max_length=256, description="Their sizes sum to the axis."
+    )
 
 
 InitializerList = Annotated[

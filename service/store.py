@@ -109,6 +109,8 @@ class Store:
 
     def use(self, id_: str) -> bool:
         """Notes that the plan and its tensors are in use; False when it is not there."""
+        if not _ID.fullmatch(id_):
+            return False
         with self._kept():
             self._use("materialized", id_)
             return self._use("plans", id_)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
@@ -227,3 +228,11 @@ def test_the_command_verifies_what_it_builds(tmp_path: Path) -> None:
         done = subprocess.run([command, *arguments], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_exit_code_4(tmp_path: Path) -> None:
+    for command in (["build", EXAMPLES / "mlp.json", "-o", tmp_path / "x"], ["serve"]):
+        done = seedpoint(*command, "--device", "cuda")
+        assert done.exit_code == 4
+        assert "there is no CUDA device here" in done.stderr

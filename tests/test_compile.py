@@ -6,11 +6,14 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import rfc8785
 
 from models.compile import make_plan
+from models.describe import layout, resource
 from models.errors import SpecError
+from models.generate import Evaluator
 from models.plan import Plan, PlanTensor, metadata
 from models.program import (
     Add,
@@ -27,6 +30,7 @@ from models.program import (
     to_json,
 )
 from models.spec import parse_spec
+from models.statistics import CheckpointStatistics
 
 LINEAR = {"type": "Linear", "in_features": 4, "out_features": 6}
 
@@ -603,3 +607,33 @@ def test_a_capture_may_not_take_a_name_that_has_a_meaning() -> None:
 def test_an_alias_without_a_rule_is_no_reason_to_warn() -> None:
     shared = sequential(LINEAR, {"type": "Ref", "ref": "0"})
     assert plan(shared, rule({"name": "0.weight"}, normal())).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "initializer",
+    [
+        {"type": "trunc_normal", "std": 1e-320},
+        {"type": "trunc_normal", "a": 0, "b": 1e-45},
+        {"type": "trunc_normal", "std": 3.4e38, "a": -3e38, "b": 3e38},
+        {"type": "variance_scaling", "scale": 1e-320},
+        {"type": "orthogonal", "gain": -1e308},
+        {"type": "xavier_uniform", "gain": 1e38},
+    ],
+)
+def test_numbers_at_the_ends_of_their_range_are_described_or_refused(
+    initializer: dict[str, Any],
+) -> None:
+    clamp = {"type": "clamp", "min": -1, "max": 1}
+    for transforms in ([], [clamp]):
+        try:
+            found = plan(LINEAR, rule({"ndim": 2}, initializer, transforms=transforms))
+        except SpecError:
+            continue
+        document = resource(found, layout(found))
+        json.dumps(document, allow_nan=False)
+        gathered = CheckpointStatistics(found)
+        for index, tensor in enumerate(found.tensors):
+            out = np.empty(tensor.nbytes, np.uint8)
+            observer = gathered.accumulators[tensor.name]
+            Evaluator(found).fill(index, 0, tensor.numel, out, observer)
+        json.dumps(gathered.document(), allow_nan=False)

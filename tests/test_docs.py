@@ -72,7 +72,7 @@ def test_the_readmes_curl_lines_work(service: Running, tmp_path: Path) -> None:
     assert len(commands) == 3
     for command in commands:
         words: list[Any] = shlex.split(command.replace("@examples", f"@{ROOT / 'examples'}"))
-        words[0] = {"python": sys.executable}.get(words[0], words[0])
+        words[0] = {".venv/bin/python": sys.executable}.get(words[0], words[0])
         quiet = ["--silent", "--show-error", "--fail"] if words[0] == "curl" else []
         done = subprocess.run(
             [words[0], *quiet, *words[1:]],

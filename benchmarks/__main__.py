@@ -7,7 +7,7 @@ import platform
 
 import torch
 
-from benchmarks import issue, kernels
+from benchmarks import issue, kernels, linears, sweep
 from benchmarks import statistics as statistics_
 
 
@@ -17,6 +17,8 @@ def main() -> None:
         "The stream against PyTorch": kernels.main,
         "Statistics fused with generation": statistics_.main,
         "Checkpoints over HTTP": issue.main,
+        "Checkpoints with statistics in one answer": linears.main,
+        "Sweeps over one architecture": sweep.main,
     }.items():
         print(f"\n{title}")
         benchmark()

@@ -23,6 +23,12 @@ CUDA_BLOCK_ELEMENTS = 1 << 22
 """Elements generated at a time on a GPU; on a CPU it is a block of statistics, 256 KiB of
 float32, which stays in L2 cache."""
 
+DIRECT_BLOCKS = 64
+"""Blocks that one call of a kernel makes where it writes the final bytes: a few milliseconds."""
+
+OBSERVED_BLOCKS = 4
+"""The same where the values are looked at, so that they are still in L2 cache then."""
+
 ByteArray = npt.NDArray[np.uint8]
 
 
@@ -75,7 +81,10 @@ class Evaluator:
         """
         planned = self.plan.tensors[tensor]
         itemsize = planned.dtype.itemsize
-        for first, last in _blocks(start, stop, self.block_elements):
+        step = self.block_elements
+        if self._is_direct(planned):  # Nothing between, so few calls: each takes the GIL.
+            step *= OBSERVED_BLOCKS if observer is not None else DIRECT_BLOCKS
+        for first, last in _blocks(start, stop, step):
             piece = out[(first - start) * itemsize : (last - start) * itemsize]
             self._block(planned, first, last, piece)
             if observer is not None:
@@ -114,12 +123,19 @@ class Evaluator:
         if isinstance(program.source, Materialized):
             raw = memoryview(self.materialized[tensor.name])
             out[:] = np.frombuffer(raw[start * dtype.itemsize : stop * dtype.itemsize], np.uint8)
-        elif isinstance(self.sources.draws, CpuDraws) and _direct(program, dtype):
+        elif self._is_direct(tensor):
             self._draw_into(program, tensor.name, start, out, dtype)
         else:
             values = self._values_buffer(stop - start, _compute_dtype(program, dtype))
             self.sources.values(program, tensor.name, tensor.shape, start, stop, values)
             _view(out, dtype).copy_(values)
+
+    def _is_direct(self, tensor: PlanTensor) -> bool:
+        """Whether a kernel can write the tensor's final bytes itself."""
+        program = tensor.program
+        drawn = isinstance(program.source, Uniform | Normal | TruncNormal)
+        plain = drawn and not program.transforms and tensor.dtype.name in ("float32", "bfloat16")
+        return plain and isinstance(self.sources.draws, CpuDraws)
 
     def _draw_into(
         self, program: Program, name: str, start: int, out: ByteArray, dtype: DType
@@ -141,12 +157,6 @@ class Evaluator:
             buffer = torch.empty(self.block_elements, dtype=dtype)
             setattr(self._scratch, name, buffer)
         return buffer[:size]
-
-
-def _direct(program: Program, dtype: DType) -> bool:
-    """Whether a kernel can write the tensor's final bytes itself."""
-    drawn = isinstance(program.source, Uniform | Normal | TruncNormal)
-    return drawn and not program.transforms and dtype.name in ("float32", "bfloat16")
 
 
 def _compute_dtype(program: Program, dtype: DType) -> torch.dtype:

@@ -135,6 +135,23 @@ class Law:
         """The law, or (given a floating dtype) that of its values converted to it."""
         return _points(self, dtype)
 
+    def shares(self, edges: Floats) -> Floats:
+        """How much of the law lies between ascending edges; the last bin holds its end too."""
+        found, total = np.zeros(len(edges) - 1), 0.0
+        for segment in self.segments:
+            whole = float(self._mass(np.array([segment.start, segment.stop]))[0])
+            total += whole
+            if segment.slope == 0:
+                place = np.searchsorted(edges[:-1], segment.intercept, side="right") - 1
+                if place >= 0 and segment.intercept <= edges[-1]:
+                    found[place] += whole
+                continue
+            with np.errstate(over="ignore"):
+                x = (edges - segment.intercept) / segment.slope
+            x = np.clip(x, segment.start, segment.stop)
+            found += self._mass(x) if segment.slope > 0 else self._mass(x[::-1])[::-1]
+        return found / total if total else found
+
     def _affine(self, scale: float, shift: float) -> Law:
         factor, term = self.machine(scale), self.machine(shift)
 

@@ -8,7 +8,7 @@ from typing import Any
 from models.accumulator import BLOCK_ELEMENTS, MEASURED, TensorAccumulator, summary, widened
 from models.describe import describe_program, totals
 from models.plan import Plan, PlanTensor
-from models.program import Materialized
+from models.program import Materialized, Program
 from models.verdict import judge
 
 __all__ = [
@@ -34,6 +34,7 @@ class CheckpointStatistics:
             for tensor in plan.tensors
             if tensor.dtype.is_floating
         }
+        self._described: dict[int, dict[str, Any]] = {}
 
     def document(self) -> dict[str, Any]:
         """Tensors, layers and totals, ready for JSON.
@@ -62,13 +63,19 @@ class CheckpointStatistics:
             "shape": list(tensor.shape),
             "dtype": tensor.dtype.code,
             "rule": tensor.rule,
-            "program": describe_program(program),
+            "program": self._describe(program),
             "fan_in": tensor.fan_in,
             "fan_out": tensor.fan_out,
             **observed,
             "numel": tensor.numel,
             **judge(program, tensor.shape, tensor.dtype, observed),
         }
+
+    def _describe(self, program: Program) -> dict[str, Any]:
+        """The program as JSON, made once for all tensors that share it."""
+        if (found := self._described.get(id(program))) is None:
+            found = self._described[id(program)] = describe_program(program)
+        return found
 
     def container(self, name: str) -> dict[str, Any]:
         """All tensors of a module and of every module below it, merged."""

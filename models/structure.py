@@ -10,6 +10,7 @@ from torch import nn
 
 from models import canonical
 from models.architectures import (
+    Blueprint,
     Built,
     Layer,
     NamedTensor,
@@ -19,8 +20,6 @@ from models.architectures import (
     construct,
     normalized,
 )
-from models.architectures.census import count_modules
-from models.architectures.tree import plant
 from models.canonical import Known
 from models.dtypes import DType
 from models.errors import SpecError
@@ -86,11 +85,11 @@ class Structure:
 
 
 def check_size(architecture: Layer | Tensors, limits: Limits) -> None:
-    """Raises LimitExceeded for what can be counted without building anything."""
+    """Raises LimitExceeded for what can be counted without building anything, and SpecError."""
     if isinstance(architecture, Tensors):
         limits.check_tensors(len(build(architecture).tensors))
     else:
-        count_modules(plant(architecture, "architecture"), limits.modules)
+        _checked(architecture, limits)
 
 
 def survey(architecture: Layer | Tensors, limits: Limits = DEFAULT) -> Structure:
@@ -103,7 +102,7 @@ def survey(architecture: Layer | Tensors, limits: Limits = DEFAULT) -> Structure
         listed = build(architecture).tensors
         limits.check_tensors(len(listed))
         return Structure(tuple(map(_listed, listed)), document)
-    blueprint = check(architecture, max_modules=limits.modules)
+    blueprint = _checked(architecture, limits)
     built: list[Built] = []
 
     def make() -> nn.Module:
@@ -117,6 +116,12 @@ def survey(architecture: Layer | Tensors, limits: Limits = DEFAULT) -> Structure
     limits.check_tensors(len(tape.tensors))
     _check_names(tape.tensors, built[-1])
     return _structure(tape, built[-1], document)
+
+
+def _checked(architecture: Layer, limits: Limits) -> Blueprint:
+    blueprint = check(architecture, max_modules=limits.modules)
+    limits.check_tensors(blueprint.least_tensors())
+    return blueprint
 
 
 def _structure(tape: Tape, built: Built, document: Known) -> Structure:

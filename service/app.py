@@ -11,12 +11,13 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service import errors, logs, openapi
-from service.api import catalogue, checkpoints, files, operations, statistics, tensors
+from service.api import catalogue, checkpoints, files, operations, report, statistics, tensors
+from service.connections import Connection
 from service.observe import Observed
 from service.settings import Settings
 from service.state import State
 
-ROUTERS = (checkpoints, files, tensors, statistics, catalogue, operations)
+ROUTERS = (checkpoints, files, tensors, statistics, report, catalogue, operations)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -54,7 +55,7 @@ def serve(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         access_log=False,  # `observe` writes it.
         log_config=None,
         timeout_graceful_shutdown=settings.shutdown_seconds,

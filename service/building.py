@@ -7,6 +7,7 @@ from dataclasses import replace
 from models.limits import Limits
 from models.plan import Plan
 from service.errors import BuildTimeout
+from service.metrics import Metrics
 from service.planning import (
     Materialize,
     Order,
@@ -56,6 +57,12 @@ class Builders:
             budget=Budget(seconds, memory_bytes),
         )
         return cls(small, large)
+
+    def measure(self, metrics: Metrics) -> None:
+        """Has `metrics` tell of the pools."""
+        for name, pool in (("small", self.small), ("large", self.large)):
+            metrics.workers.labels(name).set_function(pool.warm_workers)
+            metrics.specs_waiting.labels(name).set_function(pool.admitted)
 
     def start(self) -> None:
         """Starts the workers, which warm up in the background."""

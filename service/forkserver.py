@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
+import os
+import signal
+import sys
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
+from typing import Any
 
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 PRELOAD = ("service.planning",)
 
 
@@ -22,3 +28,17 @@ def start() -> None:
     """Starts the server, which goes on importing while this process does."""
     if context().get_start_method() == "forkserver":
         forkserver.ensure_running()
+
+
+def end_with_service() -> None:
+    """Called in a worker, has it killed when the service ends: at work, it does not notice.
+
+    The server that it was forked from ends when nobody holds the writing end of a pipe any
+    more, which it has given to its children too, so that they could start some of their own.
+    """
+    server: Any = forkserver._forkserver
+    if (held := getattr(server, "_forkserver_alive_fd", None)) is not None:
+        os.close(held)
+        server._forkserver_alive_fd = None
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

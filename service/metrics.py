@@ -42,8 +42,18 @@ class Metrics:
         self.elements = Counter(
             "seedpoint_generated_elements", "Elements of tensors generated.", registry=registry
         )
+        pool = ("pool",)
         self.workers = Gauge(
-            "seedpoint_workers_warm", "Worker processes that are up and warm.", registry=registry
+            "seedpoint_workers_warm",
+            "Worker processes that are up and warm, by pool: for small specs, for large ones.",
+            pool,
+            registry=registry,
+        )
+        self.specs_waiting = Gauge(
+            "seedpoint_specs_waiting",
+            "Specs that a worker is at or that wait for one, by pool.",
+            pool,
+            registry=registry,
         )
         self.statistics_running = Gauge(
             "seedpoint_statistics_running", "Statistics being computed.", registry=registry

@@ -102,7 +102,15 @@ class Pool(Generic[Q, R]):
     @property
     def warm(self) -> bool:
         """Whether every worker is up and warm."""
-        return all(worker is not None and worker.warm for worker in self._workers)
+        return self.warm_workers() == len(self._workers)
+
+    def warm_workers(self) -> int:
+        """How many workers are up and warm."""
+        return sum(worker is not None and worker.warm for worker in self._workers)
+
+    def admitted(self) -> int:
+        """How many calls a worker is at or wait for one."""
+        return self._admitted
 
     @property
     def pids(self) -> list[int]:

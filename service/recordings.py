@@ -16,7 +16,7 @@ from models.spec import Spec, parse_spec
 from models.structure import Structure, survey
 from service.lru import LRU
 
-BLOB_BYTES = 4096  # Of literals: what counts as much as a tensor.
+BLOB_BYTES = 1024  # Of literals: what counts as much as a tensor or a module.
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Recording:
 
     @property
     def weight(self) -> int:
-        """About the tensors whose memory it takes: five kilobytes each."""
+        """About the kilobytes that it takes."""
         blobs = sum(map(len, self.structure.blobs.values()))
         return 1 + len(self.structure.tensors) + len(self.structure.modules) + blobs // BLOB_BYTES
 

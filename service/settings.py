@@ -120,11 +120,22 @@ class Settings(BaseSettings):
         ge=1,
         description="Threads that generate elements; the number of CPUs by default.",
     )
+    pin_threads: bool = Field(
+        True,
+        description="Each of these threads keeps to one CPU (Linux): faster when idle CPUs "
+        "are few.",
+    )
     chunk_bytes: int = Field(
-        MIB, ge=4096, description="Bytes generated at a time for the body of a response."
+        8 * MIB, ge=4096, description="Most bytes generated at a time for the body of a response."
     )
     look_ahead_chunks: int = Field(
-        3, ge=1, description="Chunks that one response may have generated ahead of its socket."
+        4, ge=2, description="Chunks that one response may have generated ahead of its socket."
+    )
+    shared_ahead_bytes: int = Field(
+        64 * MIB,
+        ge=0,
+        description="Bytes that all responses together may have generated ahead: the more of "
+        "them there are, the smaller are their chunks (256 KiB at least).",
     )
     statistics_wait_seconds: float = Field(
         5.0,

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from models.chunks import BLOCK_BYTES
 from models.stream import cpu
 from service.building import Builders
 from service.checkpoints import Checkpoints
@@ -45,11 +44,13 @@ class State:
         metrics = Metrics()
         store = Store(settings.store)
         builders = Builders.of(settings)
+        builders.measure(metrics)
         engine = Engine(
             threads=settings.threads,
             chunk_bytes=settings.chunk_bytes,
             look_ahead=settings.look_ahead_chunks,
-            longest_bytes=BLOCK_BYTES,
+            ahead_bytes=settings.shared_ahead_bytes,
+            pinned=settings.pin_threads,
         )
         checkpoints = Checkpoints(
             builders,

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic_core import to_json
 
 from models.dtypes import BY_NAME
-from models.generate import ByteArray
+from models.generate import OBSERVED_BLOCKS, ByteArray
 from models.plan import Plan
 from models.statistics import CheckpointStatistics, TensorAccumulator, widened
 from service.checkpoints import Checkpoint
@@ -111,7 +111,7 @@ class Statistics:
             for pieces in _jobs(checkpoint.plan, JOB_BLOCKS * checkpoint.evaluator.block_elements)
         )
         total = sum(t.nbytes for t in checkpoint.plan.tensors if t.dtype.is_floating)
-        ahead = self._engine.threads + 1
+        ahead = 2 * self._engine.threads + 2
         with self._board.showing(checkpoint.id, total) as progress:
             async with aclosing(self._engine.ordered(jobs, ahead=ahead)) as sizes:
                 async for size_bytes in sizes:
@@ -122,15 +122,16 @@ class Statistics:
     def _gather(
         self, checkpoint: Checkpoint, gathered: CheckpointStatistics, pieces: list[Piece]
     ) -> int:
-        """Generates `pieces` block by block; the number of bytes."""
+        """Generates `pieces` a few blocks at a time; the number of bytes."""
         evaluator, size_bytes = checkpoint.evaluator, 0
-        scratch = self._buffer(evaluator.block_elements * WIDEST_BYTES)
+        step = OBSERVED_BLOCKS * evaluator.block_elements
+        scratch = self._buffer(step * WIDEST_BYTES)
         for index, start, stop in pieces:
             tensor = checkpoint.plan.tensors[index]
             observer = gathered.accumulators[tensor.name]
             size_bytes += (stop - start) * tensor.dtype.itemsize
-            for first in range(start, stop, evaluator.block_elements):
-                last = min(first + evaluator.block_elements, stop)
+            for first in range(start, stop, step):
+                last = min(first + step, stop)
                 out = scratch[: (last - first) * tensor.dtype.itemsize]
                 evaluator.fill(index, first, last, out, observer)
         return size_bytes

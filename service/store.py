@@ -244,6 +244,8 @@ class Store:
             os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
         except FileNotFoundError:
             return False
+        except PermissionError:  # Another user's, whose service shares the store.
+            pass
         return True
 
     def _cached(self, kind: str, id_: str) -> bytes | None:

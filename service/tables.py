@@ -8,6 +8,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from service.shown import number, printable, program, shape
+
 
 def plan_table(resource: Mapping[str, Any]) -> Table:
     """One row a tensor: its rule, its resolved program, its fans, what is expected of it."""
@@ -50,20 +52,9 @@ def statistics_table(resource: Mapping[str, Any], statistics: Mapping[str, Any])
     return table
 
 
-def program(described: Mapping[str, Any]) -> str:
-    """A program in one line: `normal(mean=0, std=0.02), scale(value=2)`."""
-    first = {key: value for key, value in described.items() if key != "transforms"}
-    return ", ".join(_call(step) for step in (first, *described.get("transforms", ())))
-
-
 def plain(text: str) -> Text:
     """`text` as it is: no markup in it, and what a terminal would obey is escaped."""
-    return Text("".join(char if char.isprintable() else repr(char)[1:-1] for char in text))
-
-
-def number(value: float | None) -> str:
-    """Four significant digits; empty where there is none."""
-    return "" if value is None else f"{value:.4g}"
+    return Text(printable(text))
 
 
 def _table(resource: Mapping[str, Any], columns: tuple[str, ...]) -> Table:
@@ -78,17 +69,4 @@ def _table(resource: Mapping[str, Any], columns: tuple[str, ...]) -> Table:
 
 
 def _identity(tensor: Mapping[str, Any]) -> tuple[Text, str, str]:
-    shape = "x".join(map(str, tensor["shape"])) or "scalar"
-    return plain(tensor["name"]), shape, tensor["dtype"]
-
-
-def _call(step: Mapping[str, Any]) -> str:
-    arguments = ", ".join(f"{key}={_shown(value)}" for key, value in step.items() if key != "type")
-    return f"{step['type']}({arguments})"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    return plain(tensor["name"]), shape(tensor["shape"]), tensor["dtype"]

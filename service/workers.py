@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import signal
-import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -14,6 +12,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
+from service import forkserver
 from service.errors import BuildMemory, BuildTimeout, WorkerLost
 from service.memory import at_most, resident_bytes
 
@@ -22,7 +21,6 @@ R = TypeVar("R")
 
 START_TIMEOUT_SECONDS = 120.0
 LOOK_SECONDS = 0.05  # How often the memory of a worker that is at work is looked at.
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 _SIGNALS = {int(number) for number in signal.Signals}
 _DEATHS = {
     signal.SIGKILL: "was killed (SIGKILL), as it is when the machine has no memory left",
@@ -169,7 +167,7 @@ def _out_of_memory(limit_bytes: int) -> BuildMemory:
 def _serve(pipe: Connection, task: Task[Any, Any]) -> None:
     """The life of a worker process: until the other end of the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes us.
-    _end_with_parent()
+    forkserver.end_with_service()
     pipe.send(_outcome(task, lambda _: task.warm_up(), None))
     gc.freeze()  # What all workers share stays shared, and is not looked at any more.
     while True:
@@ -196,12 +194,3 @@ def _outcome(
         raise
     except Exception:  # noqa: BLE001 - told to the caller, with its traceback
         return None, WorkerFailed(traceback.format_exc())
-
-
-def _end_with_parent() -> None:
-    """A worker that is at work does not read its pipe, and would outlive a parent that is killed.
-
-    The parent is the server that workers fork from, which ends with the service.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -768,3 +771,13 @@ def test_a_thousand_layers_cost_little_beside_torch_s_own_constructors() -> None
         return time.process_time() - start
 
     assert min(seconds() for _ in range(5)) < 0.075
+
+
+def test_a_large_embedding_is_checked_without_torchs_compiler() -> None:
+    script = (
+        "import sys; from models.architectures import check, parse;"
+        "check(parse({'type': 'Embedding', 'num_embeddings': 50257, 'embedding_dim': 768}));"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    root = Path(__file__).parent.parent
+    subprocess.run([sys.executable, "-c", script], cwd=root, check=True)

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from models.architectures import Tensors, catalogue, check, parse
 from models.compile import make_plan
 from models.errors import LimitExceeded
 from models.limits import Limits
 from models.spec import parse_spec
+from models.structure import survey
 from tests.running import mlp
 
 ZEROS = {"initializer": {"type": "zeros"}}
@@ -34,6 +36,34 @@ def test_tensors_are_limited_whether_built_or_listed() -> None:
     assert told == "architecture: has 4 tensors; at most 3 are allowed"
     listed = {"type": "tensors", "tensors": {name: {"shape": [1]} for name in "abcd"}}
     assert exceeded({"architecture": listed}, Limits(tensors=3)) == told
+
+
+def test_tensors_are_counted_before_most_are_made() -> None:
+    linear = {"type": "Linear", "in_features": 8, "out_features": 8}
+    document = {"architecture": {"type": "Repeat", "count": 99_000, "layer": linear}}
+    told = exceeded(document, Limits())
+    assert told == "architecture: has 198000 tensors; at most 100000 are allowed"
+
+
+EXAMPLES = [entry["example"] for entry in catalogue() if entry["type"] not in {"Ref", "tensors"}]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["type"])
+def test_no_more_tensors_are_counted_than_are_made(example: dict[str, Any]) -> None:
+    repeated = {"type": "Repeat", "count": 3, "layer": example}
+    for layer in (example,) if "input_shape" in example else (example, repeated):
+        architecture = parse(layer)
+        assert not isinstance(architecture, Tensors)
+        assert check(architecture).least_tensors() <= len(survey(architecture).tensors)
+
+
+def test_tied_tensors_are_not_counted() -> None:
+    tied = {"type": "Linear", "in_features": 8, "out_features": 8, "tie": {"weight": "a.weight"}}
+    linear = {"type": "Linear", "in_features": 8, "out_features": 8, "name": "a"}
+    copies = {"type": "Repeat", "count": 5, "layer": tied, "name": "b"}
+    architecture = parse({"type": "Sequential", "layers": [linear, copies]})
+    assert not isinstance(architecture, Tensors)
+    assert check(architecture).least_tensors() == len(survey(architecture).tensors) == 7
 
 
 @pytest.mark.parametrize("at", ["init.rules", "dtype.rules"])

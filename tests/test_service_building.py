@@ -68,6 +68,13 @@ def test_a_large_spec_is_planned_by_workers_of_its_own(
         assert large.result().status_code == 201
 
 
+def test_metrics_tell_of_both_pools(start: Callable[..., Running]) -> None:
+    text = start(build_workers=2).http.get("/metrics").text
+    assert 'seedpoint_workers_warm{pool="small"} 2.0' in text
+    assert 'seedpoint_workers_warm{pool="large"} 1.0' in text
+    assert 'seedpoint_specs_waiting{pool="small"} 0.0' in text
+
+
 def test_more_large_specs_than_may_wait_are_told_to_come_back(
     start: Callable[..., Running], small: None, stopped: Callable[[list[int]], None]
 ) -> None:
@@ -183,5 +190,5 @@ def test_a_hundred_hostile_specs_at_once_are_problems_and_harm_nobody(
         *((n, s) for n in (2, 4) for s in (422, 503)),
     }
     assert len(seconds) > 5
-    assert max(seconds) < 4
+    assert max(seconds) < 15  # Behind the hostile ones it would be minutes.
     assert service.http.get("/readyz").status_code in {200, 503}

@@ -109,6 +109,36 @@ def test_statistics_that_take_too_long_follow_at_their_link_with_progress(
     assert service.http.get(answer.headers["location"]).json()["statistics"] == statistics
 
 
+def test_202_says_how_far_it_is(start: Callable[..., Running]) -> None:
+    service = start(threads=1)
+    answer = service.issue(SLOW, Prefer="respond-async")
+    assert answer.status_code == 202
+    assert answer.headers["retry-after"] == "1"
+    progress = answer.json()["progress"]
+    assert progress["percent"] < 100
+    assert progress["bytes_total"] == answer.json()["totals"]["bytes"]
+    time.sleep(0.1)
+    later = service.http.get(
+        answer.json()["links"]["statistics"], headers={"Prefer": "respond-async"}
+    )
+    assert later.headers["preference-applied"] == "respond-async"
+    further = later.json()["progress"]
+    assert further["bytes_done"] > progress["bytes_done"]
+    assert further["bytes_per_second"] > 0
+    assert further["remaining_seconds"] > 0
+
+
+@pytest.mark.parametrize("preferred", ["wait=60", "respond-async, wait=60"])
+def test_an_answer_waits_as_long_as_the_client_prefers(
+    start: Callable[..., Running], preferred: str
+) -> None:
+    service = start(statistics_wait_seconds=0)
+    answer = service.issue(mlp(hidden=300_000), Prefer=preferred)
+    assert answer.status_code == 201
+    assert answer.headers["preference-applied"] == preferred
+    assert answer.json()["statistics"]
+
+
 def _statistics(service: Running, issued: httpx.Response) -> Any:
     deadline = time.monotonic() + 60
     while True:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
@@ -24,25 +23,10 @@ from service import forkserver
 from service.durable import is_left
 from service.store import Store
 from tests.running import mlp
+from tests.store_tasks import digest, put_for_ever
 from tests.test_service_process import Process
 
 ROUNDS = 30
-
-
-def digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def put_for_ever(root: Path, first: int, pipe: Connection) -> None:
-    """Stores plans, each with a literal of its own and one of all, and tells when it has."""
-    store = Store(root)
-    for number in itertools.count(first):
-        literal = b"%d" % number * 1000
-        blobs = {digest(literal): literal, digest(b"shared"): b"shared"}
-        plan = json.dumps({"number": number, "blobs": list(blobs)}).encode()
-        store.put_plan(digest(plan), plan, blobs)
-        store.put_statistics(digest(plan), b"{}")
-        pipe.send_bytes(plan)
 
 
 def told(pipe: Connection) -> Iterator[bytes]:

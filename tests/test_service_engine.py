@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.buffers import Buffers
+from service.buffers import SMALLEST_BYTES, Buffers
 from service.engine import Engine
 
 CHUNK = 4096
@@ -28,7 +28,7 @@ def pattern(start: int, stop: int, out: Any) -> None:
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    made = Engine(threads=2, chunk_bytes=CHUNK, look_ahead=3)
+    made = Engine(threads=2, chunk_bytes=CHUNK, look_ahead=3, ahead_bytes=1 << 20)
     yield made
     made.close()
 
@@ -40,7 +40,7 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 @given(start=st.integers(0, 5 * CHUNK), length=st.integers(0, 5 * CHUNK))
 def test_any_range_is_the_whole_files_slice(start: int, length: int) -> None:
     async def test() -> None:
-        engine = Engine(threads=2, chunk_bytes=CHUNK, look_ahead=2)
+        engine = Engine(threads=2, chunk_bytes=CHUNK, look_ahead=2, ahead_bytes=1 << 20)
         got = b"".join([bytes(c) async for c in engine.body(pattern, start, start + length)])
         whole = np.empty(start + length, np.uint8)
         pattern(0, start + length, whole)
@@ -128,7 +128,7 @@ def test_two_bodies_share_the_threads_chunk_by_chunk() -> None:
             pass
 
     async def test() -> None:
-        engine = Engine(threads=1, chunk_bytes=CHUNK, look_ahead=3)
+        engine = Engine(threads=1, chunk_bytes=CHUNK, look_ahead=3, ahead_bytes=1 << 20)
         large = asyncio.create_task(consume(engine, "large", 40))
         await asyncio.sleep(0.02)
         await consume(engine, "small", 1)
@@ -139,46 +139,82 @@ def test_two_bodies_share_the_threads_chunk_by_chunk() -> None:
     run(test)
 
 
+def test_many_bodies_have_small_chunks_and_one_has_large_ones() -> None:
+    sizes: dict[str, list[int]] = {"alone": [], "crowd": []}
+
+    def reader(name: str) -> Any:
+        def read(start: int, stop: int, out: Any) -> None:
+            sizes[name].append(stop - start)
+
+        return read
+
+    async def consume(engine: Engine, name: str) -> None:
+        async for _ in engine.body(reader(name), 0, 1 << 24):
+            await asyncio.sleep(0)
+
+    async def test() -> None:
+        engine = Engine(threads=2, chunk_bytes=1 << 21, look_ahead=4, ahead_bytes=1 << 24)
+        await consume(engine, "alone")
+        await asyncio.gather(*(consume(engine, "crowd") for _ in range(16)))
+        engine.close()
+
+    run(test)
+    assert sizes["alone"][0] == 1 << 18
+    assert max(sizes["alone"]) == 1 << 21
+    assert sorted(sizes["crowd"])[len(sizes["crowd"]) // 2] == 1 << 18
+
+
 # --- buffers -------------------------------------------------------------------
 
 
 def test_a_buffer_comes_back_when_its_chunk_is_let_go() -> None:
-    buffers = Buffers(CHUNK, keep=4)
+    buffers = Buffers(keep_bytes=4 * SMALLEST_BYTES)
     chunk = buffers.take(10)
-    assert len(buffers) == 0
+    assert buffers.waiting_bytes == 0
     del chunk
-    assert len(buffers) == 1
+    assert buffers.waiting_bytes == SMALLEST_BYTES
 
 
 def test_a_buffer_is_not_reused_while_anyone_can_still_read_it() -> None:
-    buffers = Buffers(CHUNK, keep=4)
+    buffers = Buffers(keep_bytes=4 * SMALLEST_BYTES)
     first = buffers.take(4)
     first[:] = 1
     held = memoryview(memoryview(first))[1:3].cast("b")  # As a transport holds what is unsent.
     del first
-    assert len(buffers) == 0
+    assert buffers.waiting_bytes == 0
     second = buffers.take(4)
     second[:] = 2
     assert bytes(held) == b"\1\1"
     held.release()
-    assert len(buffers) == 1
+    assert buffers.waiting_bytes == SMALLEST_BYTES
 
 
 def test_a_buffer_that_is_free_is_the_next_one_taken() -> None:
-    buffers = Buffers(CHUNK, keep=4)
+    buffers = Buffers(keep_bytes=4 * SMALLEST_BYTES)
     address = buffers.take(8).ctypes.data
     assert buffers.take(100).ctypes.data == address
 
 
 def test_no_more_buffers_are_kept_than_asked() -> None:
-    buffers = Buffers(CHUNK, keep=2)
+    buffers = Buffers(keep_bytes=2 * SMALLEST_BYTES)
     chunks = [buffers.take(1) for _ in range(5)]
     del chunks
-    assert len(buffers) == 2
+    assert buffers.waiting_bytes == 2 * SMALLEST_BYTES
+
+
+def test_buffers_of_a_size_that_is_no_longer_taken_make_room_for_others() -> None:
+    buffers = Buffers(keep_bytes=4 * SMALLEST_BYTES)
+    chunks = [buffers.take(SMALLEST_BYTES) for _ in range(4)]
+    del chunks
+    large = buffers.take(3 * SMALLEST_BYTES)
+    address = large.ctypes.data
+    del large
+    assert buffers.waiting_bytes <= 4 * SMALLEST_BYTES
+    assert buffers.take(4 * SMALLEST_BYTES).ctypes.data == address
 
 
 def test_buffers_come_back_from_other_threads() -> None:
-    buffers = Buffers(CHUNK, keep=8)
+    buffers = Buffers(keep_bytes=8 * SMALLEST_BYTES)
 
     def use() -> None:
         for _ in range(1000):
@@ -191,7 +227,8 @@ def test_buffers_come_back_from_other_threads() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert 1 <= len(buffers) <= 8  # Each thread takes the next before it drops the last.
+    # Each thread takes the next before it drops the last.
+    assert 0 < buffers.waiting_bytes <= 8 * SMALLEST_BYTES
 
 
 def test_a_whole_body_takes_few_buffers(engine: Engine) -> None:

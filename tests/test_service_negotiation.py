@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import NotAcceptable, UnsupportedMediaType
-from service.negotiation import JSON, OCTETS, choose, preferences, require_json
+from service.negotiation import (
+    JSON,
+    OCTETS,
+    choose,
+    patience,
+    preferences,
+    require_json,
+    wants_sha256,
+)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +95,50 @@ def test_anything_else_is_refused_with_what_would_be_right(content_type: str | N
         (['Return="Minimal"; x=y, respond-async'], {"return": "minimal", "respond-async": ""}),
         (["return=minimal", "return=representation"], {"return": "minimal"}),
         ([", ,wait = 10"], {"wait": "10"}),
+        (['a="x, respond-async; y", wait=1'], {"a": "x, respond-async", "wait": "1"}),
     ],
 )
 def test_preferences_are_read_by_name(headers: list[str], found: dict[str, str]) -> None:
     assert preferences(headers) == found
+
+
+@pytest.mark.parametrize(
+    ("prefer", "seconds", "applied"),
+    [
+        ({}, 5.0, []),
+        ({"respond-async": ""}, 0.0, ["respond-async"]),
+        ({"wait": "10"}, 10.0, ["wait=10"]),
+        ({"wait": "0"}, 0.0, ["wait=0"]),
+        ({"respond-async": "", "wait": "07"}, 7.0, ["respond-async", "wait=7"]),
+        ({"wait": "-1"}, 5.0, []),
+        ({"wait": "1e3"}, 5.0, []),
+        ({"wait": "9999999999"}, 5.0, []),
+    ],
+)
+def test_an_answer_waits_as_long_as_is_preferred(
+    prefer: dict[str, str], seconds: float, applied: list[str]
+) -> None:
+    assert patience(prefer, 5.0) == (seconds, applied)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ([], False),
+        (["sha-256=1"], True),
+        (["sha-512=9 , sha-256=10"], True),
+        (["sha-512=9", "sha-256=3"], True),
+        (["sha-256=5, sha-256=0"], False),
+        (["sha-256"], False),
+        (["sha-256=11"], False),
+        (["SHA-256=1"], False),
+    ],
+)
+def test_a_digest_is_wanted_with_a_weight_above_zero(fields: list[str], wanted: bool) -> None:
+    assert wants_sha256(fields) is wanted
+
+
+@given(st.lists(st.text()))
+def test_no_header_of_preferences_is_an_error_of_ours(fields: list[str]) -> None:
+    patience(preferences(fields), 1.0)
+    wants_sha256(fields)

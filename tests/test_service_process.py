@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,3 +120,24 @@ def test_workers_do_not_outlive_a_service_that_is_killed(process: Process) -> No
     process.popen.kill()
     process.popen.communicate(timeout=20)
     eventually(lambda: gone(workers))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="by prctl")
+def test_nor_do_workers_that_are_at_work(process: Process) -> None:
+    process.get_ready()
+    workers = process.descendants()
+    layer = {"type": "Linear", "in_features": 8, "out_features": 8}
+    spec = {"architecture": {"type": "Repeat", "count": 99_000, "layer": layer}}
+
+    def issue() -> None:
+        with contextlib.suppress(httpx.TransportError):
+            httpx.post(f"{process.url}/v1/checkpoints", json=spec, trust_env=False, timeout=60)
+
+    client = threading.Thread(target=issue)
+    client.start()
+    time.sleep(2)
+    process.popen.kill()
+    client.join()
+    started = time.monotonic()
+    eventually(lambda: gone(workers))
+    assert time.monotonic() - started < 10  # It would have been at it for longer.

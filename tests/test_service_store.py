@@ -53,6 +53,7 @@ def test_an_id_that_was_never_issued_is_not_found(store: Store, id_: str) -> Non
     with pytest.raises(NotFound):
         store.plan(id_)
     assert not store.has_plan(id_)
+    assert not store.use(id_)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{} "])

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils._python_dispatch import _disable_current_modes
 
 from models.architectures.base import Layer
-from models.architectures.census import count_modules
+from models.architectures.census import count_modules, least_tensors
 from models.architectures.construct import Construction
 from models.architectures.layers import TorchLayer
 from models.architectures.lazy import LazyInput, lazy_inputs, materialize
@@ -30,6 +30,11 @@ class Blueprint:
 
     tree: Node
     lazy: tuple[LazyInput, ...]
+
+    def least_tensors(self) -> int:
+        """At least the number of tensors that it makes."""
+        with _quiet(), _disable_current_modes():
+            return least_tensors(self.tree)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How many modules an architecture would make, counted without making any."""
+"""How many modules and tensors an architecture would make, counted without making them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.architectures.containers import Ref, Repeat
+from models.architectures.custom import Custom
 from models.architectures.layers import TorchLayer
+from models.architectures.sizes import tensors_of
 from models.architectures.tree import Node, find
 from models.errors import LimitExceeded
 
@@ -90,3 +92,31 @@ class _Census:
             case _:  # recurrent
                 total = sizes["num_layers"] * (1 + sizes["bidirectional"])
         return total
+
+
+def least_tensors(tree: Node) -> int:
+    """At least the number of tensors of the finished architecture.
+
+    Each layer of the spec is looked at once, however often a Repeat copies it. Layers that
+    make modules of their own are left out.
+    """
+    known: dict[object, int] = {}
+
+    def tensors(layer: TorchLayer) -> int:
+        key = (layer.type, *layer.arguments().items())
+        if key not in known:
+            known[key] = tensors_of(layer)
+        return known[key]
+
+    def least(node: Node) -> int:
+        layer = node.layer
+        if isinstance(layer, Custom):
+            own = len(layer.parameters) + len(layer.buffers)
+        elif isinstance(layer, TorchLayer):
+            own = 0 if layer.type in _MANY else tensors(layer)
+        else:
+            inner = sum(map(least, node.inner()))
+            own = layer.count * inner if isinstance(layer, Repeat) else inner
+        return max(0, own - len(layer.tie))
+
+    return least(tree)

@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.architectures.base import COMMON
 from models.architectures.layers import TorchLayer
 from models.architectures.limits import MAX_ELEMENTS
 from models.architectures.torch_errors import TORCH_ERRORS, message_of
+
+
+class _Unfilled(TorchDispatchMode):
+    """Leaves random fills out: on the meta device they import torch's compiler, for a second."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else every operation goes through a wrapper that imports it, too
+
+    def __torch_dispatch__(
+        self,
+        func: OpOverload,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if torch.Tag.nondeterministic_seeded in func.tags and func._schema.is_mutable:
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def oversize(layer: TorchLayer) -> str | None:
@@ -23,11 +48,25 @@ def oversize(layer: TorchLayer) -> str | None:
     if layer.type.startswith("Lazy") or layer.layers() or _bound(layer) <= MAX_ELEMENTS:
         return None
     try:
-        with torch.device("meta"):
-            module = layer.torch_class(**layer.arguments())
+        return oversize_of(_on_meta(layer))
     except TORCH_ERRORS as error:
         return message_of(error)
-    return oversize_of(module)
+
+
+def tensors_of(layer: TorchLayer) -> int:
+    """How many tensors a layer has that makes no modules; 0 where only building it would tell."""
+    if layer.type.startswith("Lazy"):
+        return 0
+    try:
+        module = _on_meta(layer)
+    except TORCH_ERRORS:
+        return 0
+    return len(module.state_dict())
+
+
+def _on_meta(layer: TorchLayer) -> nn.Module:
+    with torch.device("meta"), _Unfilled():
+        return layer.torch_class(**layer.arguments())
 
 
 def oversize_of(module: nn.Module) -> str | None:

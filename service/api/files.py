@@ -16,8 +16,8 @@ from service.negotiation import JSON, OCTETS
 router = APIRouter(prefix="/v1/checkpoints/{id}/files", tags=["files"])
 
 
-@router.head("/{file}", responses=schemas.FILE)
-@router.get("/{file}", responses=schemas.FILE)
+@router.head("/{file}", responses=schemas.FILE, openapi_extra=schemas.BYTES)
+@router.get("/{file}", responses=schemas.FILE, openapi_extra=schemas.BYTES)
 async def get(
     request: Request,
     service: Service,

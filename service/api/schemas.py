@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from service.errors import PROBLEM_JSON
-from service.negotiation import JSON, OCTETS
+from service.negotiation import JSON, MIXED, OCTETS
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -37,6 +37,7 @@ class Links(BaseModel):
 
     self: str
     statistics: str
+    report: str
     files: dict[str, str]
 
 
@@ -91,25 +92,45 @@ class Checkpoint(BaseModel):
     statistics: Statistics | None = None
 
 
+class Digested(BaseModel):
+    """The length and digest of a file."""
+
+    bytes: int
+    sha256: str | None = Field(description="Hexadecimal; null where it was not computed.")
+
+
 class Statistics(BaseModel):
-    """Observed beside expected."""
+    """Observed beside expected.
+
+    A tensor's `sha256` is of its bytes alone: little-endian elements, row-major. Digests are
+    null for large checkpoints; ask the file for one (`?digest=sha-256`).
+    """
 
     tensors: dict[str, dict[str, Any]]
     layers: dict[str, dict[str, Any]]
     totals: dict[str, Any]
+    files: dict[str, Digested]
 
 
 class Progress(BaseModel):
     """How far a computation is."""
 
-    elements_done: int
-    elements_total: int
-    fraction: float
-    seconds: float
+    percent: float
+    bytes_done: int
+    bytes_total: int
+    bytes_per_second: int
+    elapsed_seconds: float
+    remaining_seconds: float | None
 
 
 class Running(BaseModel):
-    """Statistics that are being computed."""
+    """What is being computed."""
+
+    progress: Progress
+
+
+class Begun(Checkpoint):
+    """An issued checkpoint whose statistics are being computed."""
 
     progress: Progress
 
@@ -143,9 +164,22 @@ class Numbers(BaseModel):
     values: Any
 
 
-MODELS: tuple[type[BaseModel], ...] = (Problem, Checkpoint, Statistics, Running, Page, Numbers)
+MODELS: tuple[type[BaseModel], ...] = (
+    *(Problem, Checkpoint, Begun, Statistics, Running, Page, Numbers),
+)
 
 _BINARY = {OCTETS: {"schema": {"type": "string", "format": "binary"}}}
+_PARTS = {
+    MIXED: {
+        "schema": {
+            "type": "string",
+            "format": "binary",
+            "description": "The resource without statistics, each file, and the statistics, told "
+            "apart by Content-Location and Content-Disposition. Each part has its Content-Length; "
+            "blanks after the last part (its epilogue) fill the whole to its own.",
+        }
+    }
+}
 _ANY_JSON = {JSON: {"schema": {"type": "object"}}}
 
 
@@ -171,22 +205,53 @@ def _problems(*statuses: int) -> Responses:
 
 
 _LOCATION = "The checkpoint's resource."
+_APPLIED = "What of `Prefer` was heeded: respond-async, wait=N, return=minimal (RFC 7240)."
+_DIGEST = "sha-256, once it is known: asked for, or of a small checkpoint (RFC 9530)."
+_SAVED = "The name to save it under (RFC 6266)."
 _RANGED: Responses = {
     200: _answer(
-        "The bytes, computed as they are sent.", _BINARY, ETag="Strong; fixes every byte."
+        "The bytes, computed as they are sent.",
+        _BINARY,
+        ETag="Strong; fixes every byte.",
+        Content_Disposition=_SAVED,
+        Repr_Digest=_DIGEST,
     ),
-    206: _answer("The range asked.", _BINARY, Content_Range="Which bytes these are.", ETag="Same."),
+    202: _answer(
+        "The digest that the query asks for is being computed.",
+        _json(Running),
+        Retry_After="Seconds.",
+    ),
+    206: _answer(
+        "The range asked.",
+        _BINARY,
+        Content_Range="Which bytes these are.",
+        ETag="Same.",
+        Repr_Digest="Of the whole.",
+    ),
     304: {"description": "The client has these bytes."},
 }
 
 POST_CHECKPOINT: Responses = {
     200: _answer(
         "Known already; or the file, when that is what the client accepts.",
-        {**_json(Checkpoint), **_BINARY},
+        {**_json(Checkpoint), **_BINARY, **_PARTS},
         Location=_LOCATION,
+        Preference_Applied=_APPLIED,
+        Repr_Digest=_DIGEST,
     ),
-    201: _answer("Issued.", _json(Checkpoint), Location=_LOCATION),
-    202: _answer("Issued; statistics follow at their link.", _json(Checkpoint), Location=_LOCATION),
+    201: _answer(
+        "Issued.",
+        {**_json(Checkpoint), **_PARTS},
+        Location=_LOCATION,
+        Preference_Applied=_APPLIED,
+    ),
+    202: _answer(
+        "Issued; statistics follow at their link.",
+        _json(Begun),
+        Location=_LOCATION,
+        Preference_Applied=_APPLIED,
+        Retry_After="Seconds.",
+    ),
     **_problems(400, 406, 409, 413, 415, 422, 503),
 }
 CHECKPOINT: Responses = {
@@ -194,15 +259,28 @@ CHECKPOINT: Responses = {
     **_problems(404, 409),
 }
 PAGE: Responses = {200: _answer("A page.", _json(Page)), **_problems(422)}
-FILE: Responses = {**_RANGED, **_problems(404, 409, 412, 416)}
+FILE: Responses = {**_RANGED, **_problems(404, 409, 412, 416, 422)}
 TENSOR: Responses = {
     **_RANGED,
-    200: _answer("The tensor or slice.", {**_BINARY, **_json(Numbers)}),
+    200: {**_RANGED[200], "content": {**_BINARY, **_json(Numbers)}},
     **_problems(404, 406, 409, 412, 416, 422),
 }
 STATISTICS: Responses = {
-    200: _answer("The statistics.", _json(Statistics)),
-    202: _answer("They are being computed.", _json(Running), Retry_After="Seconds."),
+    200: _answer("The statistics.", _json(Statistics), Preference_Applied=_APPLIED),
+    202: _answer(
+        "They are being computed.",
+        _json(Running),
+        Preference_Applied=_APPLIED,
+        Retry_After="Seconds.",
+    ),
+    **_problems(404, 409),
+}
+_HTML = {"text/html": {"schema": {"type": "string"}}}
+REPORT: Responses = {
+    200: _answer("The page.", _HTML, Content_Security_Policy="Nothing runs, nothing is loaded."),
+    202: _answer(
+        "A page that looks again: they are being computed.", _HTML, Retry_After="Seconds."
+    ),
     **_problems(404, 409),
 }
 CATALOGUE: Responses = {200: _answer("The catalogue.", _ANY_JSON), **_problems()}
@@ -214,7 +292,34 @@ READINESS: Responses = {
 METRICS: Responses = {200: _answer("Prometheus's text format.", {"text/plain": {}})}
 VERSION: Responses = {200: _answer("What is running.", _ANY_JSON)}
 
+_HEADERS = {
+    "Prefer": "`respond-async`, `wait=N` seconds, `return=minimal` (RFC 7240).",
+    "Want-Repr-Digest": "`sha-256=N`: asks for a `Repr-Digest`, without one if that takes long.",
+    "Range": "One range of bytes; several are answered with the whole.",
+    "If-Range": "The entity tag that a range is meant for.",
+    "If-Match": "Entity tags, one of which must be the current one.",
+    "If-None-Match": "Entity tags that the client has.",
+}
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {
+        "parameters": [
+            {
+                "name": name,
+                "in": "header",
+                "required": False,
+                "description": _HEADERS[name],
+                "schema": {"type": "string"},
+            }
+            for name in names
+        ]
+    }
+
+
+PREFER = _headers("Prefer")
+BYTES = _headers(*_HEADERS)
 # The body is read raw and parsed in a worker, so FastAPI is told of its schema only.
-SPEC_BODY: dict[str, Any] = {
+SPEC_BODY: dict[str, Any] = _headers("Prefer", "Want-Repr-Digest") | {
     "requestBody": {"required": True, "content": {JSON: {"schema": {"$ref": REF + "Spec"}}}}
 }

@@ -13,7 +13,7 @@ from service.api.requests import Found, Service, while_connected
 router = APIRouter(prefix="/v1/checkpoints/{id}", tags=["statistics"])
 
 
-@router.get("/statistics", responses=schemas.STATISTICS)
+@router.get("/statistics", responses=schemas.STATISTICS, openapi_extra=schemas.PREFER)
 async def get(request: Request, service: Service, checkpoint: Found) -> Response:
     """Observed beside expected, by tensor and layer; 202 with progress while it is computed."""
     prefer = negotiation.preferences(request.headers.getlist("prefer"))

@@ -40,8 +40,8 @@ router = APIRouter(prefix="/v1/checkpoints/{id}/tensors", tags=["tensors"])
 VARY = {"Vary": "Accept"}
 
 
-@router.head("/{name:tensor}", responses=schemas.TENSOR)
-@router.get("/{name:tensor}", responses=schemas.TENSOR)
+@router.head("/{name:tensor}", responses=schemas.TENSOR, openapi_extra=schemas.BYTES)
+@router.get("/{name:tensor}", responses=schemas.TENSOR, openapi_extra=schemas.BYTES)
 async def get(
     request: Request,
     service: Service,

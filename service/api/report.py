@@ -1,0 +1,43 @@
+"""GET of a checkpoint's report: a page for people."""
+
+from __future__ import annotations
+
+import json
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from service import negotiation, report
+from service.api import schemas
+from service.api.requests import Found, Service, while_connected
+from service.checkpoints import Checkpoint
+
+router = APIRouter(prefix="/v1/checkpoints/{id}", tags=["statistics"])
+
+
+@router.get("/report", responses=schemas.REPORT, openapi_extra=schemas.PREFER)
+async def get(request: Request, service: Service, checkpoint: Found) -> Response:
+    """The statistics as a page with plots; 202 and a page that looks again while computed."""
+    prefer = negotiation.preferences(request.headers.getlist("prefer"))
+    seconds, _ = negotiation.patience(prefer, service.settings.statistics_wait_seconds)
+    found = await while_connected(request, service.statistics.get(checkpoint, seconds))
+    if found is None:
+        progress = service.statistics.progress(checkpoint.id)
+        page = report.waiting_page(json.loads(checkpoint.resource), progress)
+        return _html(page, 202, {"Retry-After": "1"})
+    return _html(await run_in_threadpool(_page, checkpoint, found))
+
+
+def _page(checkpoint: Checkpoint, statistics: bytes) -> str:
+    return report.page(checkpoint.plan, json.loads(checkpoint.resource), json.loads(statistics))
+
+
+def _html(page: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    said = {
+        "Content-Security-Policy": report.policy(),
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-cache",
+    }
+    return Response(page.encode(), status, said | (headers or {}), "text/html; charset=utf-8")

@@ -1,0 +1,136 @@
+"""A checkpoint as a page: each tensor's values beside what its program promises.
+
+Names are whatever a stranger wrote into a spec: the templates escape everything, and the
+page's policy lets nothing run or load.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from models.bins import expected_shares
+from models.plan import Plan, PlanTensor
+from models.verdict import LIMIT
+from service import plots, shown
+
+FOLDER = Path(__file__).parent / "templates"
+FOLD_ROWS = 50
+MOST_TENSORS = 2000  # On one page, besides those that failed.
+REFRESH_SECONDS = 2
+
+VERDICTS = {True: "pass", False: "fail", None: "open"}
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One tensor: what the resource and the statistics say of it, and its plot."""
+
+    place: int
+    tensor: Json
+    found: Json
+    bars: str
+    curve: str
+
+    @property
+    def verdict(self) -> str:
+        return VERDICTS[self.found["pass"]]
+
+    @property
+    def path(self) -> str:
+        return f"tensors/{quote(self.tensor['name'], safe='')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Rows that open and close together."""
+
+    rows: Sequence[Row]
+    is_open: bool
+
+    def count(self, verdict: str) -> int:
+        return sum(row.verdict == verdict for row in self.rows)
+
+
+def page(plan: Plan, resource: Json, statistics: Json) -> str:
+    """The page, HTML. `resource` and `statistics` are as the API gives them."""
+    found = statistics["tensors"].values()
+    failed = [place for place, tensor in enumerate(found) if tensor["pass"] is False]
+    places = dict.fromkeys([*range(min(MOST_TENSORS, len(plan.tensors))), *failed])
+    rows = {place: _row(place, plan.tensors[place], resource, statistics) for place in places}
+    return _render(
+        "report.html",
+        resource=resource,
+        statistics=statistics,
+        failed=[rows[place] for place in failed],
+        folds=list(_folds([rows[place] for place in sorted(places)])),
+        left_out=len(plan.tensors) - len(places),
+        verdicts=[VERDICTS[tensor["pass"]] for tensor in found],
+        scores=[plots.dots((t["z"][of] for t in found), LIMIT) for of in ("mean", "std")],
+        classes={module["name"]: module["class"] for module in resource["modules"]["modules"]},
+        limit=LIMIT,
+    )
+
+
+def waiting_page(resource: Json, progress: Json) -> str:
+    """The page while the statistics are computed; it asks for itself again."""
+    return _render(
+        "waiting.html", resource=resource, progress=progress, refresh_seconds=REFRESH_SECONDS
+    )
+
+
+@cache
+def policy() -> str:
+    """The Content-Security-Policy of the pages: their own style, and nothing else."""
+    style = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
+    closed = ("default-src", "base-uri", "form-action", "frame-ancestors")
+    return "; ".join([*(f"{name} 'none'" for name in closed), f"style-src 'sha256-{style}'"])
+
+
+def _row(place: int, planned: PlanTensor, resource: Json, statistics: Json) -> Row:
+    found = statistics["tensors"][planned.name]
+    bars, curve = "", ""
+    if (counted := found["histogram"]) is not None and counted["min"] < counted["max"]:
+        ends = (counted["min"], counted["max"], len(counted["bins"]))
+        shares = expected_shares(planned.program, planned.shape, planned.dtype, *ends)
+        bars, curve = plots.histogram(counted["bins"], None if shares is None else shares.tolist())
+    return Row(place, resource["tensors"][place], found, bars, curve)
+
+
+def _folds(rows: Sequence[Row]) -> Iterator[Fold]:
+    for start in range(0, len(rows), FOLD_ROWS):
+        yield Fold(rows[start : start + FOLD_ROWS], is_open=start == 0)
+
+
+def _render(template: str, **values: Any) -> str:
+    return _environment().get_template(template).render(style=_style(), **values)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("number", "printable", "program", "shape", "size"):
+        environment.filters[name] = getattr(shown, name)
+    environment.filters["count"] = "{:,}".format
+    return environment
+
+
+@cache
+def _style() -> str:
+    return (FOLDER / "report.css").read_text("utf-8")

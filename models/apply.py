@@ -12,15 +12,22 @@ import torch
 from models.program import (
     Add,
     Clamp,
+    Divide,
+    Exp,
+    Expm1,
     FillRegion,
     HardThreshold,
+    Log,
+    Plus,
     Scale,
     SetElement,
     Transform,
     ZeroRows,
 )
+from models.stream import pointwise
 
 Shape = tuple[int, ...]
+_FUNCTIONS = {Exp: pointwise.exp, Expm1: pointwise.expm1, Log: pointwise.log}
 
 
 def apply(transforms: Sequence[Transform], values: torch.Tensor, start: int, shape: Shape) -> None:
@@ -35,6 +42,14 @@ def apply(transforms: Sequence[Transform], values: torch.Tensor, start: int, sha
                 values.mul_(_rounded(value, values))
             case Add(value=value):
                 values.add_(_rounded(value, values))
+            case Divide(value=value):
+                values.div_(_rounded(value, values))
+            case Exp() | Expm1() | Log():
+                values.copy_(_FUNCTIONS[type(transform)](values))
+            case Plus(transforms=inner):
+                other = values.clone()
+                apply(inner, other, start, shape)
+                values.add_(other)
             case Clamp(min=low, max=high):
                 values.clamp_(
                     None if low is None else _rounded(low, values).item(),

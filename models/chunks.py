@@ -14,7 +14,7 @@ import numpy as np
 from models.generate import ByteArray, Evaluator, Observer
 from models.layout import Entry, File
 from models.plan import PlanTensor
-from models.statistics import BLOCK_ELEMENTS, CheckpointStatistics
+from models.statistics.checkpoint import BLOCK_ELEMENTS, CheckpointStatistics
 
 ALIGNMENT_BYTES = 64
 BLOCK_BYTES = BLOCK_ELEMENTS * 8

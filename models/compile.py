@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from models.cost import too_costly, whole_sources
 from models.dtypes import BY_NAME, DType
 from models.errors import Fault, SpecError
-from models.fans import default_fans
 from models.faults import MAX_FAULTS
 from models.layout import METADATA_KEY
 from models.limits import DEFAULT, Limits
@@ -23,8 +23,11 @@ from models.program import (
     Split,
     TruncNormal,
 )
-from models.resolve import Resolved, Subject, resolve
-from models.rules import Candidate, Match, Won, first_match
+from models.rules.fans import default_fans
+from models.rules.matcher import Matcher
+from models.rules.resolve import Resolved, Subject, resolve
+from models.rules.rule import Candidate, Match, Won
+from models.rules.sharing import shared_streams
 from models.spec import Spec, normalized
 from models.structure import Declared, Structure, survey
 
@@ -61,7 +64,7 @@ def make_plan(
     `platform` is what the bits of a sequential generator depend on
     (`materialize.platform()`): part of the plan under those generators alone.
     """
-    structure = survey(spec.architecture, limits)
+    structure = survey(spec.architecture, limits, dtype=spec.model_dtype)
     return plan_structure(spec, structure, platform=platform, limits=limits)
 
 
@@ -88,6 +91,7 @@ def plan_structure(
         tensors=tensors,
         root=structure.root,
         modules=structure.modules,
+        files=structure.files,
         max_shard_size=spec.max_shard_size,
         ties=spec.ties,
         warnings=tuple(compiler.warnings),
@@ -105,8 +109,11 @@ class _Compiler:
         self.sequential = spec.init.generator != "philox-v1"
         self.matches = [rule.match for rule in spec.init.rules]
         self.dtype_matches = [rule.match for rule in spec.dtype_policy.rules]
+        self._matcher = Matcher(self.matches)
+        self._dtype_matcher = Matcher(self.dtype_matches)
         self.won: set[int] = set()
         self.dtype_won: set[int] = set()
+        self.dtype_touched: set[int] = set()
         self.unmatched: list[str] = []
         self.faults: list[Fault] = []
         self.warnings: list[str] = []
@@ -129,6 +136,13 @@ class _Compiler:
         """Raises SpecError for everything that was found wrong."""
         self._check_used("init.rules", self.matches, self.won, optional=self._optional())
         self._check_used("dtype.rules", self.dtype_matches, self.dtype_won, optional=set())
+        for index in sorted(self.dtype_won - self.dtype_touched):
+            self.warnings.append(
+                f"dtype.rules.{index} has no effect: a dtype is for floating tensors, and it wins "
+                "none"
+            )
+        if not self.sequential:
+            self._warn_of_streams(tensors)
         if self.unmatched:
             self.faults.append(Fault("init.unmatched", self._no_rule()))
         total = sum(tensor.nbytes for tensor in tensors)
@@ -143,7 +157,7 @@ class _Compiler:
                 declared.path, f"{METADATA_KEY} is reserved by the safetensors format"
             )
         dtype = self._dtype(declared, candidates)
-        won = first_match(self.matches, candidates)
+        won = self._matcher.first(candidates)
         self._warn_of_aliases(candidates)
         resolved = None
         if won is not None:
@@ -201,19 +215,24 @@ class _Compiler:
                 raise SpecError.at(path, f"'{declared.name}': {problem}")
 
     def _dtype(self, declared: Declared, candidates: Sequence[Candidate]) -> DType:
-        won = first_match(self.dtype_matches, candidates)
+        won = self._dtype_matcher.first(candidates)
         if won is not None:
             self.dtype_won.add(won.index)
         if not declared.dtype.is_floating:
             return declared.dtype
+        if won is not None:
+            self.dtype_touched.add(won.index)
         policy = self.spec.dtype_policy
+        made_in = self.structure.dtype
+        if won is None and made_in is not None and declared.dtype != made_in:
+            return declared.dtype  # The model's code gave it a dtype of its own.
         name = policy.default if won is None else policy.rules[won.index].dtype
         return declared.dtype if name == "declared" else BY_NAME[name]
 
     def _warn_of_aliases(self, candidates: Sequence[Candidate]) -> None:
         if len(candidates) == 1:
             return
-        wins = [first_match(self.matches, [candidate]) for candidate in candidates]
+        wins = [self._matcher.first([candidate]) for candidate in candidates]
         if len({won.index for won in wins if won is not None}) > 1:
             each = ", ".join(
                 f"'{candidate.name}' {'no rule' if won is None else f'rule {won.index}'}"
@@ -221,14 +240,27 @@ class _Compiler:
             )
             self.warnings.append(f"names of one tensor win different rules: {each}")
 
+    def _warn_of_streams(self, tensors: Sequence[PlanTensor]) -> None:
+        split = {i for i, rule in enumerate(self.spec.init.rules) if rule.splits is not None}
+        shared = shared_streams(tensors, split)
+        self.warnings.extend(
+            f"{_listed(users)} draw from one stream, '{stream}', and so the same words: give each "
+            "part its own name with `as`"
+            for stream, users in shared[:SHOWN]
+        )
+        if (more := len(shared) - SHOWN) > 0:
+            self.warnings.append(f"and {more} streams more are shared by parts of splits")
+
     def _optional(self) -> set[int]:
         return {index for index, rule in enumerate(self.spec.init.rules) if rule.optional}
 
     def _check_used(
         self, path: str, matches: Sequence[Match], won: set[int], *, optional: set[int]
     ) -> None:
-        for index in sorted(set(range(len(matches))) - won):
-            if self._matches_any(matches[index]):
+        unused = sorted(set(range(len(matches))) - won)
+        matched = self._matched([matches[index] for index in unused])
+        for number, index in enumerate(unused):
+            if number in matched:
                 self.warnings.append(f"{path}.{index} has no effect: earlier rules win its tensors")
             elif index not in optional:
                 names = [tensor.name for tensor in self.structure.tensors]
@@ -236,8 +268,11 @@ class _Compiler:
                     Fault(f"{path}.{index}.match", f"matches no tensor; tensors: {_listed(names)}")
                 )
 
-    def _matches_any(self, match: Match) -> bool:
-        return any(first_match([match], names) for names in self.structure.candidates)
+    def _matched(self, matches: Sequence[Match]) -> set[int]:
+        """Which of `matches` any tensor matches, whatever wins it."""
+        if not matches:
+            return set()
+        return Matcher(matches).matching(chain.from_iterable(self.structure.candidates))
 
     def _no_rule(self) -> str:
         return f"no rule for {_listed(self.unmatched)}; {self._rules()}"

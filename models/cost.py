@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from models.program import Orthogonal, Program, Split, Whole
+from models.program import Norms, Orthogonal, Program, Split, Whole
 from models.stream.whole import orthogonal_cost
 
 Shape = tuple[int, ...]
@@ -13,6 +13,7 @@ MAX_ORTHOGONAL_BYTES = 4 << 30  # while it is computed: a matrix of about 16,000
 MAX_ORTHOGONAL_OPERATIONS = 10**13  # about two minutes on two cores
 MAX_SPARSE_ELEMENTS = 10**11
 MAX_SPARSE_COLUMNS = 10**7
+MAX_NORMED_ELEMENTS = 1 << 28  # which are made again for every stretch of norms: a second or two
 
 
 def whole_sources(program: Program, shape: Shape) -> Iterator[tuple[Whole, Shape]]:
@@ -20,6 +21,8 @@ def whole_sources(program: Program, shape: Shape) -> Iterator[tuple[Whole, Shape
     source = program.source
     if isinstance(source, Whole):
         yield source, shape
+    if isinstance(source, Norms):
+        yield from whole_sources(source.of, source.shape)
     if isinstance(source, Split):
         for part in source.parts:
             inner = (*shape[: source.axis], part.size, *shape[source.axis + 1 :])

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from models.expected import expected
 from models.layout import Layout
 from models.plan import Plan, metadata
 from models.program import Materialized, Program, to_json
+from models.statistics.expected import expected
 
 STREAM_DETAILS = frozenset({"f32"})
 
@@ -23,6 +23,7 @@ def layout(plan: Plan) -> Layout:
         first_metadata=first,
         max_shard_size=plan.max_shard_size,
         ties=plan.ties,
+        texts=plan.files,
     )
 
 

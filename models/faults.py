@@ -25,7 +25,7 @@ _MAX_COMPARED = 100  # characters; difflib takes quadratic time
 
 _PLAIN = re.compile(r'[^.\[\]"\\\x00-\x1f\x7f\ud800-\udfff]+')
 _PYDANTIC_TYPES = frozenset(get_args(core_schema.ErrorType)) - {"value_error", "assertion_error"}
-# Tags of unions not chosen by `type`: of models.architectures.kinds, of models.numbers.
+# Tags of unions not chosen by `type`: of models.architectures.kinds, of models.rules.numbers.
 _KIND_TAG = re.compile(r"\((null|scalar|string|list|object)\)|<[a-z_ ]+>")
 
 

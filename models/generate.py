@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.accumulator import BLOCK_ELEMENTS, widened
+from models.cost import whole_sources
 from models.dtypes import DType
 from models.layout import Bytes, File
 from models.plan import Plan, PlanTensor
 from models.program import Materialized, Normal, Program, TruncNormal, Uniform
 from models.sources import CpuDraws, Draws, Sources, kernel
+from models.statistics.accumulator import BLOCK_ELEMENTS, widened
 from models.stream.key import derive_key
-from models.wholes import Wholes
+from models.wholes import Needed, Wholes
 
 CUDA_BLOCK_ELEMENTS = 1 << 22
 """Elements generated at a time on a GPU; on a CPU it is a block of statistics, 256 KiB of
@@ -31,6 +33,9 @@ OBSERVED_BLOCKS = 4
 
 ByteArray = npt.NDArray[np.uint8]
 
+ReadBytes = Callable[[int, int], "bytes | memoryview"]
+"""Gives bytes [start, stop) of a tensor that was made once, little-endian; from any thread."""
+
 
 class Observer(Protocol):
     """Something that looks at a tensor's final values while they are in cache."""
@@ -42,9 +47,9 @@ class Observer(Protocol):
 class Evaluator:
     """Computes a plan's tensors, element range by element range.
 
-    `blobs` holds literals by SHA-256, `materialized` the bytes of platform-bound tensors
-    by name; `draws` is the implementation of the stream, Numba's on the CPU unless given
-    (`models.sources.draws_on`); `wholes` computes what is not element by element. The
+    `blobs` holds literals by SHA-256, `materialized` what reads platform-bound tensors, by
+    name, and may raise; `draws` is the implementation of the stream, Numba's on the CPU unless
+    given (`models.sources.draws_on`); `wholes` computes what is not element by element. The
     result depends on none of them, nor on how a tensor is cut into ranges. Instances may be
     used from many threads at once; on a CPU the work is done without the GIL.
     """
@@ -53,7 +58,7 @@ class Evaluator:
         self,
         plan: Plan,
         blobs: Mapping[str, Any] | None = None,
-        materialized: Mapping[str, Any] | None = None,
+        materialized: Mapping[str, ReadBytes] | None = None,
         *,
         draws: Draws | None = None,
         wholes: Wholes | None = None,
@@ -103,6 +108,31 @@ class Evaluator:
                 self._bytes(segment.tensor, segment.start_byte, segment.stop_byte, piece)
             at += size
 
+    def needs(self, tensor: int, start: int, stop: int) -> list[Needed]:
+        """What is computed whole for elements [start, stop) of a tensor, and perhaps more."""
+        if tensor not in self._with_wholes:
+            return []
+        found = self.plan.tensors[tensor]
+        return list(self.sources.needs(found.program, found.name, found.shape, start, stop))
+
+    def needs_of(self, file: File, start: int, stop: int) -> list[Needed]:
+        """What is computed whole for bytes [start, stop) of `file`, each once."""
+        found: dict[Needed, None] = {}
+        for entry, first, last in file.within(start, stop) if self._with_wholes else ():
+            size = self.plan.tensors[entry.tensor].dtype.itemsize
+            low, high = (first - entry.start_byte) // size, -(-(last - entry.start_byte) // size)
+            found |= dict.fromkeys(self.needs(entry.tensor, low, high))
+        return list(found)
+
+    @cached_property
+    def _with_wholes(self) -> frozenset[int]:
+        """The tensors that have elements which are not computed one by one."""
+        return frozenset(
+            index
+            for index, tensor in enumerate(self.plan.tensors)
+            if any(True for _ in whole_sources(tensor.program, tensor.shape))
+        )
+
     def _bytes(self, tensor: int, start_byte: int, stop_byte: int, out: ByteArray) -> None:
         """Bytes [start_byte, stop_byte) of a tensor, which may begin inside an element."""
         itemsize = self.plan.tensors[tensor].dtype.itemsize
@@ -121,8 +151,8 @@ class Evaluator:
     def _block(self, tensor: PlanTensor, start: int, stop: int, out: ByteArray) -> None:
         program, dtype = tensor.program, tensor.dtype
         if isinstance(program.source, Materialized):
-            raw = memoryview(self.materialized[tensor.name])
-            out[:] = np.frombuffer(raw[start * dtype.itemsize : stop * dtype.itemsize], np.uint8)
+            read = self.materialized[tensor.name]
+            out[:] = np.frombuffer(read(start * dtype.itemsize, stop * dtype.itemsize), np.uint8)
         elif self._is_direct(tensor):
             self._draw_into(program, tensor.name, start, out, dtype)
         else:

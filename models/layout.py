@@ -26,6 +26,7 @@ Ties = Literal["once", "each"]
 MAX_HEADER_BYTES = 100_000_000  # MAX_HEADER_SIZE of the library: its readers refuse more
 MAX_FILE_BYTES = 2**63 - 1  # a signed 64-bit file offset
 METADATA_KEY = "__metadata__"
+SUFFIX = ".safetensors"
 
 
 class Tensor(Protocol):
@@ -87,7 +88,7 @@ class Entry:
 class File:
     """One file: `head`, then the bytes of `entries` side by side, in that order.
 
-    `head` is a safetensors header with its length, or the whole of a JSON document.
+    `head` is a safetensors header with its length, or the whole of a text.
     """
 
     name: str
@@ -129,9 +130,14 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Every file of a checkpoint by name: its shards in order, then their index if any."""
+    """Every file of a checkpoint by name: its shards, their index if any, and small texts."""
 
     files: Mapping[str, File]
+
+    @property
+    def shards(self) -> tuple[File, ...]:
+        """The files that hold the tensors, in order."""
+        return tuple(file for file in self.files.values() if file.name.endswith(SUFFIX))
 
     @classmethod
     def of(
@@ -142,6 +148,7 @@ class Layout:
         first_metadata: Mapping[str, str] | None = None,
         max_shard_size: int | None = None,
         ties: Ties = "once",
+        texts: Mapping[str, str] | None = None,
     ) -> Layout:
         """The layout of `tensors`, which are in state-dict order.
 
@@ -158,6 +165,8 @@ class Layout:
         `max_shard_size`, in bytes of tensors, decides one file or several as
         `huggingface_hub.split_torch_state_dict_into_shards` does; None is one file.
 
+        `texts` are small files, by name, that follow those of the tensors.
+
         Raises ValueError for names that a file cannot hold or that are there twice, a
         limit below one byte, a header beyond 100 MB, and sizes beyond 64 bits.
         """
@@ -173,6 +182,10 @@ class Layout:
             files[name] = _safetensors(name, shard, {**dropped, **metadata, **first})
         if len(shards) > 1:
             files[INDEX_FILE] = _index(tuple(files.values()))
+        for name, text in (texts or {}).items():
+            if name in files:
+                raise ValueError(f"two files would be named {name!r}")
+            files[name] = File(name, text.encode())
         return cls(files)
 
 

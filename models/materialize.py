@@ -11,6 +11,7 @@ capability of torch, so such tensors are made once and kept.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,11 @@ import torch
 from torch import nn
 
 from models.apply import apply
-from models.architectures import Tensors, build
+from models.architectures import MAX_MODULES, Foreign, Layer, Tensors, build
 from models.compile import Planned
 from models.dtypes import BY_NAME
 from models.errors import PlatformMismatch
+from models.generate import ReadBytes
 from models.plan import Plan, PlanTensor
 from models.program import (
     Constant,
@@ -38,8 +40,8 @@ from models.program import (
     TruncNormal,
     Uniform,
 )
-from models.resolve import Resolved
-from models.rules import Candidate
+from models.rules.resolve import Resolved
+from models.rules.rule import Candidate
 from models.spec import Spec
 
 
@@ -75,7 +77,7 @@ def materialize(spec: Spec, planned: Planned) -> dict[str, torch.Tensor]:
     torch.manual_seed(plan.seed)
     if isinstance(spec.architecture, Tensors):
         return {tensor.name: run.fill_new(tensor) for tensor in plan.tensors}
-    module = build(spec.architecture).module
+    module = _built(spec)
     run.visit(module)
     state = module.state_dict(keep_vars=False)
     return {
@@ -86,24 +88,45 @@ def materialize(spec: Spec, planned: Planned) -> dict[str, torch.Tensor]:
     }
 
 
-def materialized(spec: Spec, planned: Planned) -> dict[str, memoryview]:
-    """The bytes of every stored tensor, by canonical name, as an evaluator takes them."""
+def _built(spec: Spec) -> nn.Module:
+    if isinstance(spec.architecture, Foreign):
+        recipe = spec.architecture.recipe(
+            "architecture", dtype=spec.model_dtype, max_modules=MAX_MODULES
+        )
+        return recipe.make(recipe.dtype)
+    assert isinstance(spec.architecture, Layer)
+    return build(spec.architecture).module
+
+
+def materialized(spec: Spec, planned: Planned) -> dict[str, ReadBytes]:
+    """What reads every stored tensor from memory, by canonical name, as an evaluator takes it."""
     tensors = materialize(spec, planned)
-    names = (tensor.name for tensor in planned.plan.tensors)
-    return dict(zip(names, raw(planned.plan, tensors), strict=True))
+    found: dict[str, ReadBytes] = {}
+    for tensor, data in zip(planned.plan.tensors, raw(planned.plan, tensors), strict=True):
+        found[tensor.name] = partial(_part, data)
+    return found
 
 
-def views(plan: Plan, data: memoryview) -> dict[str, memoryview]:
-    """Each tensor's bytes within `data`, which holds them all in the plan's order."""
-    found, at = {}, 0
+def readers(plan: Plan, read: ReadBytes) -> dict[str, ReadBytes]:
+    """What reads each tensor of `plan`, where `read` reads them all in the plan's order."""
+    found: dict[str, ReadBytes] = {}
+    at = 0
     for tensor in plan.tensors:
-        found[tensor.name] = data[at : at + tensor.nbytes]
+        found[tensor.name] = partial(_shifted, read, at)
         at += tensor.nbytes
     return found
 
 
+def _part(data: memoryview, start: int, stop: int) -> memoryview:
+    return data[start:stop]
+
+
+def _shifted(read: ReadBytes, by: int, start: int, stop: int) -> bytes | memoryview:
+    return read(by + start, by + stop)
+
+
 def raw(plan: Plan, tensors: Mapping[str, torch.Tensor]) -> Iterator[memoryview]:
-    """The bytes of `tensors` in the plan's order: what `views` takes apart."""
+    """The bytes of `tensors` in the plan's order: what `readers` takes apart."""
     for tensor in plan.tensors:
         flat = tensors[tensor.name].detach().contiguous().reshape(-1)
         yield flat.view(torch.uint8).numpy().data if len(flat) else memoryview(b"")

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -55,7 +55,8 @@ class PlanTensor:
 class Plan:
     """A checkpoint as a pure function of what is written here.
 
-    The canonical plan has what fixes the bytes, and its SHA-256 is the id. What only
+    The canonical plan has what fixes the bytes, and its SHA-256 is the id; `files` are the
+    small text files (`config.json`) that are part of the checkpoint. What only
     describes them is recorded beside it: a tensor's `kind`, `module`, `rule` and fans;
     the class of the root module; `modules`, (dotted name, class name) of every module
     below it in `named_modules()` order, a shared one under each of its names; warnings.
@@ -68,6 +69,7 @@ class Plan:
     tensors: tuple[PlanTensor, ...]
     root: str = ""
     modules: tuple[tuple[str, str], ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
     max_shard_size: int = 50_000_000_000
     ties: Literal["once", "each"] = "once"
     warnings: tuple[str, ...] = ()
@@ -93,6 +95,7 @@ class Plan:
             "tensors": tensors,
             "layout": {"max_shard_size": str(self.max_shard_size), "ties": self.ties},
             **({} if self.platform is None else {"platform": self.platform}),
+            **({"files": self.files} if self.files else {}),
         }
 
     @cached_property
@@ -165,6 +168,7 @@ class Plan:
             ),
             root=description.get("root", ""),
             modules=tuple((name, kind) for name, kind in description.get("modules", ())),
+            files=document.get("files", {}),
             max_shard_size=int(document["layout"]["max_shard_size"]),
             ties=document["layout"]["ties"],
             warnings=tuple(description.get("warnings", ())),

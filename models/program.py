@@ -14,6 +14,62 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from models.steps import (
+    Add,
+    Clamp,
+    Divide,
+    Exp,
+    Expm1,
+    FillRegion,
+    HardThreshold,
+    Log,
+    Plus,
+    Pointwise,
+    Scale,
+    SetElement,
+    Transform,
+    ZeroRows,
+)
+
+__all__ = [
+    "Add",
+    "Clamp",
+    "Constant",
+    "Dirac",
+    "Divide",
+    "Draw",
+    "Exp",
+    "Expm1",
+    "Eye",
+    "FillRegion",
+    "HardThreshold",
+    "Literal",
+    "Log",
+    "Materialized",
+    "Normal",
+    "Norms",
+    "Orthogonal",
+    "Part",
+    "Plus",
+    "Pointwise",
+    "Program",
+    "Scalar",
+    "Scale",
+    "SetElement",
+    "Source",
+    "Sparse",
+    "Split",
+    "Transform",
+    "TruncNormal",
+    "Uniform",
+    "Whole",
+    "ZeroRows",
+    "f32",
+    "keyed",
+    "program_from_json",
+    "to_json",
+]
+
 Scalar = bool | int | float | complex
 
 
@@ -216,10 +272,24 @@ class Split:
     parts: tuple[Part, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Norms:
+    """The Euclidean norm of each row (`axis` 0) or column (1) of a matrix of `shape`.
+
+    The matrix is what `of` makes, whose draws name their streams: weight normalization's
+    magnitude is the norms of its direction.
+    """
+
+    type: ClassVar[str] = "norms"
+    of: Program
+    shape: tuple[int, ...]
+    axis: int
+
+
 Draw = Uniform | Normal | TruncNormal
 Whole = Orthogonal | Sparse
 """Sources that are not element by element: the tensor is computed whole."""
-Source = Constant | Literal | Draw | Whole | Eye | Dirac | Materialized | Split
+Source = Constant | Literal | Draw | Whole | Eye | Dirac | Materialized | Split | Norms
 
 
 def keyed(source: Source, stream: str | None) -> Source:
@@ -229,69 +299,7 @@ def keyed(source: Source, stream: str | None) -> Source:
     return replace(source, stream=stream)
 
 
-# --- transforms ----------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """x * value."""
-
-    type: ClassVar[str] = "scale"
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Add:
-    """x + value."""
-
-    type: ClassVar[str] = "add"
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Clamp:
-    """min(max(x, min), max); a bound that is None does not bind."""
-
-    type: ClassVar[str] = "clamp"
-    min: float | None = None
-    max: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HardThreshold:
-    """x where |x| >= value, else x * 0 (the sign of zero is kept)."""
-
-    type: ClassVar[str] = "hard_threshold"
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class ZeroRows:
-    """Rows (index along axis 0) set to zero; rows are sorted, non-negative, distinct."""
-
-    type: ClassVar[str] = "zero_rows"
-    rows: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SetElement:
-    """One element, by its non-negative index along each axis, set to `value`."""
-
-    type: ClassVar[str] = "set"
-    index: tuple[int, ...]
-    value: int | float
-
-
-@dataclass(frozen=True, slots=True)
-class FillRegion:
-    """A box set to `value`: one (start, stop, step) for each axis."""
-
-    type: ClassVar[str] = "fill_region"
-    region: tuple[tuple[int, int, int], ...]
-    value: float
-
-
-Transform = Scale | Add | Clamp | HardThreshold | ZeroRows | SetElement | FillRegion
+# --- programs ------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,15 +317,16 @@ class Program:
         """Whether any of its values is random."""
         if isinstance(self.source, Split):
             return any(part.program.draws for part in self.source.parts)
-        return isinstance(self.source, Draw | Whole)
+        return isinstance(self.source, Draw | Whole | Norms)
 
 
 _TYPES: Mapping[str, Any] = {
     cls.type: cls
     for cls in (
         *(Constant, Literal, Uniform, Normal, TruncNormal, Eye, Dirac),
-        *(Orthogonal, Sparse, Materialized, Split),
+        *(Orthogonal, Sparse, Materialized, Split, Norms),
         *(Scale, Add, Clamp, HardThreshold, ZeroRows, SetElement, FillRegion),
+        *(Divide, Exp, Expm1, Log, Plus),
     )
 }
 
@@ -365,6 +374,10 @@ def _from_json(document: Mapping[str, Any]) -> Any:
         return Split(body["axis"], parts)
     if cls is Materialized:
         return Materialized(program_from_json(body["shown"]))
+    if cls is Norms:
+        return Norms(program_from_json(body["of"]), tuple(body["shape"]), body["axis"])
+    if cls is Plus:
+        return Plus(tuple(_from_json(transform) for transform in body["transforms"]))
     strings = {"stream", "sha256", "dtype"}
     return cls(**{k: v if k in strings else _value(v) for k, v in body.items()})
 

@@ -6,11 +6,12 @@ Every function gives elements [start, stop), row-major, as a one-dimensional ten
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from models.apply import apply
@@ -22,6 +23,7 @@ from models.program import (
     Eye,
     Literal,
     Normal,
+    Norms,
     Orthogonal,
     Program,
     Source,
@@ -29,11 +31,14 @@ from models.program import (
     Split,
     TruncNormal,
     Uniform,
+    Whole,
 )
 from models.stream import cpu, reference
+from models.stream.cuts import zeros_per_column
 from models.stream.key import derive_key
+from models.stream.norms import column_norms, row_norms
 from models.stream.whole import sparse_range
-from models.wholes import Wholes
+from models.wholes import Needed, WholeCuts, WholeMatrix, Wholes
 
 Shape = tuple[int, ...]
 
@@ -108,6 +113,32 @@ class Sources:
         self._source(program.source, name, shape, start, stop, out)
         apply(program.transforms, out, start, shape)
 
+    def needs(
+        self, program: Program, name: str, shape: Shape, start: int, stop: int
+    ) -> Iterator[Needed]:
+        """What is computed whole for elements [start, stop) of `program`, and perhaps more."""
+        source = program.source
+        if start >= stop:
+            return
+        if isinstance(source, Whole):
+            yield self._needed(source, name, shape)
+        if isinstance(source, Norms):
+            yield from self.needs(source.of, name, source.shape, 0, math.prod(source.shape))
+        if isinstance(source, Split):
+            for number in _touched(source, shape, start, stop):
+                part = source.parts[number]
+                inner = (*shape[: source.axis], part.size, *shape[source.axis + 1 :])
+                default = f"{name}#{number}"
+                yield from self.needs(part.program, default, inner, 0, math.prod(inner))
+
+    def _needed(self, source: Whole, name: str, shape: Shape) -> Needed:
+        key = derive_key(self.seed, source.stream or name)
+        if isinstance(source, Orthogonal):
+            return WholeMatrix(key, source.draw, shape, float(source.gain).hex())
+        rows, columns = shape
+        zeros = zeros_per_column(rows, source.sparsity)
+        return WholeCuts(key, source.draw, (rows, columns), zeros)
+
     def _source(
         self, source: Source, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
     ) -> None:
@@ -122,31 +153,48 @@ class Sources:
                 _ones(out, start, range(0, shape[0] * shape[1], shape[1] + 1)[: shape[1]])
             case Dirac(groups=groups):
                 _dirac(out, start, shape, groups)
-            case Orthogonal(gain=gain):
-                key = derive_key(self.seed, source.stream or name)
-                whole = self.wholes.orthogonal(key, source.draw, shape, gain)
+            case Orthogonal():
+                needed = self._needed(source, name, shape)
+                assert isinstance(needed, WholeMatrix)
+                whole = self.wholes.matrix(needed)
                 out.copy_(torch.from_numpy(whole[start:stop]))
             case Sparse():
                 self._sparse(source, name, shape, start, out)
             case Split():
                 self._split(source, name, shape, start, stop, out)
+            case Norms():
+                self._norms(source, name, start, stop, out)
             case _:
                 raise AssertionError(f"{source.type} cannot be evaluated element by element")
 
     def _sparse(
         self, source: Sparse, name: str, shape: Shape, start: int, out: torch.Tensor
     ) -> None:
-        key = derive_key(self.seed, source.stream or name)
-        rows, columns = shape
-        cuts = self.wholes.cuts(key, source.draw, (rows, columns), source.sparsity)
+        needed = self._needed(source, name, shape)
+        assert isinstance(needed, WholeCuts)
+        cuts, columns = self.wholes.cuts(needed), shape[1]
         values = np.empty(len(out), np.float32)
-        sparse_range(values, key, source.draw, start, columns, source.f32[0], cuts)
+        sparse_range(values, needed.key, source.draw, start, columns, source.f32[0], cuts)
         out.copy_(torch.from_numpy(values))
 
     def _literal(self, source: Literal, start: int, stop: int) -> torch.Tensor:
         dtype = BY_NAME[source.dtype]
         raw = memoryview(self.blobs[source.sha256])[start * dtype.itemsize : stop * dtype.itemsize]
         return torch.frombuffer(bytearray(raw), dtype=dtype.torch) if raw else torch.empty(0)
+
+    def _norms(self, source: Norms, name: str, start: int, stop: int, out: torch.Tensor) -> None:
+        def values(first: int, last: int) -> npt.NDArray[np.float32]:
+            made = torch.empty(last - first, dtype=torch.float32, device=self.draws.device)
+            self.values(source.of, name, source.shape, first, last, made)
+            found: npt.NDArray[np.float32] = made.cpu().numpy()
+            return found
+
+        rows, columns = source.shape
+        if source.axis == 0:
+            found = row_norms(values, columns, start, stop)
+        else:
+            found = column_norms(values, rows, columns)[start:stop]
+        out.copy_(torch.from_numpy(found))
 
     def _split(
         self, split: Split, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
@@ -183,6 +231,23 @@ class Sources:
             offset += width
         if whole is not None:
             out.copy_(whole[start - first * row : stop - first * row])
+
+
+def _touched(split: Split, shape: Shape, start: int, stop: int) -> list[int]:
+    """The numbers of the parts that have some of elements [start, stop), which is not empty."""
+    inner = math.prod(shape[split.axis + 1 :])
+    row = shape[split.axis] * inner
+    if stop - start >= row:
+        return list(range(len(split.parts)))
+    low, high = start % row, (stop - 1) % row + 1
+    found, offset = [], 0
+    for number, part in enumerate(split.parts):
+        end = offset + part.size * inner
+        touched = offset < high and low < end if low < high else offset < high or low < end
+        if touched and offset < end:
+            found.append(number)
+        offset = end
+    return found
 
 
 def _ones(out: torch.Tensor, start: int, places: range) -> None:

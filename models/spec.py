@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import keyword
 import math
+import unicodedata
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -18,15 +20,18 @@ from pydantic import (
     ValidationError,
     WithJsonSchema,
 )
+from pydantic_core import PydanticCustomError
 
-from models import globs, shards
+from models import shards
 from models.architectures import Architecture, check_depth
 from models.architectures import normalized as normalized_architecture
 from models.canonical import representable
+from models.dtypes import BY_NAME, DType
 from models.errors import SpecError
 from models.faults import faults_from
-from models.numbers import Schema, tagged
-from models.rules import Match, Rule
+from models.rules import globs
+from models.rules.numbers import Schema, tagged
+from models.rules.rule import Match, Rule
 
 MAX_SEED = 2**64 - 1
 RESERVED = frozenset({"fan_in", "fan_out", "numel", "ndim"})
@@ -56,11 +61,24 @@ def _size(value: Any) -> int:
 
 def _constants(constants: dict[str, int | float]) -> dict[str, int | float]:
     for name, value in constants.items():
-        if not name.isidentifier() or name in RESERVED:
-            raise ValueError(f"{name!r} cannot name a constant; use another identifier")
+        if problem := _no_name(name):
+            raise PydanticCustomError(
+                "constant_name", "{problem}", {"problem": problem, "at": [name]}
+            )
         if not (abs(value) < 2**1023 if isinstance(value, int) else math.isfinite(value)):
             raise ValueError(f"constant {name!r} must be finite")
     return {name: float(v) if abs(v) >= 2**53 else v for name, v in constants.items()}
+
+
+def _no_name(name: str) -> str | None:
+    """Why an expression could not read `name` as this constant, or None."""
+    if not name.isidentifier() or name in RESERVED:
+        return f"{name!r} cannot name a constant; use another identifier"
+    if keyword.iskeyword(name):
+        return f"{name!r} is a keyword of expressions; use another identifier"
+    if (read := unicodedata.normalize("NFKC", name)) != name:
+        return f"expressions read {name!r} as {read!r} (NFKC); use that, or another identifier"
+    return None
 
 
 Seed = Annotated[
@@ -159,6 +177,12 @@ class Spec(Schema):
             self.dtype if isinstance(self.dtype, DTypePolicy) else DTypePolicy(default=self.dtype)
         )
 
+    @property
+    def model_dtype(self) -> DType | None:
+        """The default dtype that it says, if it says any."""
+        default = self.dtype_policy.default
+        return None if default == "declared" else BY_NAME[default]
+
 
 @cache
 def json_schema() -> dict[str, Any]:
@@ -225,5 +249,6 @@ def _normalized_dtype(spec: Spec, architecture: Any) -> Any:
 def _declares_dtypes(architecture: Any) -> bool:
     """Whether a normalized architecture names a dtype, as lists and Custom layers may."""
     if isinstance(architecture, dict):
-        return "dtype" in architecture or any(map(_declares_dtypes, architecture.values()))
+        declares = "dtype" in architecture or "torch_dtype" in architecture
+        return declares or any(map(_declares_dtypes, architecture.values()))
     return isinstance(architecture, list) and any(map(_declares_dtypes, architecture))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 
 from torch import nn
 
 from models import canonical
 from models.architectures import (
+    Architecture,
     Blueprint,
     Built,
+    Foreign,
     Layer,
     NamedTensor,
+    Recipe,
     Tensors,
     build,
     check,
@@ -21,13 +24,13 @@ from models.architectures import (
     normalized,
 )
 from models.canonical import Known
-from models.dtypes import DType
-from models.errors import SpecError
+from models.dtypes import BY_TORCH, DType
+from models.errors import LimitExceeded, SpecError
 from models.layout import METADATA_KEY
 from models.limits import DEFAULT, Limits
 from models.program import Program, to_json
-from models.rules import Candidate
-from models.tape import RecordingError, Tape, TapeTensor, record
+from models.rules.rule import Candidate
+from models.tape import RecordingError, Tape, TapeTensor, imagined, record
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ class Structure:
 
     `document` is its canonical form. `modules` are (dotted name, class name) of all but the
     root, in `named_modules()` order; `classes` the names of a module's class and its bases,
-    by dotted name.
+    by dotted name. `files` are the small text files that go with the tensors. `dtype` is that
+    of the library's model; its tensors of another dtype keep theirs.
     """
 
     tensors: tuple[Declared, ...]
@@ -63,6 +67,8 @@ class Structure:
     modules: tuple[tuple[str, str], ...] = ()
     classes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     blobs: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    dtype: DType | None = None
 
     @cached_property
     def candidates(self) -> tuple[tuple[Candidate, ...], ...]:
@@ -84,17 +90,20 @@ class Structure:
         return dict(self.modules)
 
 
-def check_size(architecture: Layer | Tensors, limits: Limits) -> None:
+def check_size(architecture: Architecture, limits: Limits) -> None:
     """Raises LimitExceeded for what can be counted without building anything, and SpecError."""
     if isinstance(architecture, Tensors):
         limits.check_tensors(len(build(architecture).tensors))
-    else:
+    elif isinstance(architecture, Layer):
         _checked(architecture, limits)
 
 
-def survey(architecture: Layer | Tensors, limits: Limits = DEFAULT) -> Structure:
+def survey(
+    architecture: Architecture, limits: Limits = DEFAULT, *, dtype: DType | None = None
+) -> Structure:
     """`architecture` built on phantom tensors, its own init recorded and not run.
 
+    `dtype` is what another library's model is to be made in, if not in its own.
     Raises SpecError when it cannot be built or recorded, and LimitExceeded.
     """
     document = Known(canonical.representable(normalized(architecture)))
@@ -102,6 +111,9 @@ def survey(architecture: Layer | Tensors, limits: Limits = DEFAULT) -> Structure
         listed = build(architecture).tensors
         limits.check_tensors(len(listed))
         return Structure(tuple(map(_listed, listed)), document)
+    if isinstance(architecture, Foreign):
+        recipe = architecture.recipe("architecture", dtype=dtype, max_modules=limits.modules)
+        return _foreign(recipe, limits, document)
     blueprint = _checked(architecture, limits)
     built: list[Built] = []
 
@@ -109,13 +121,46 @@ def survey(architecture: Layer | Tensors, limits: Limits = DEFAULT) -> Structure
         built.append(construct(blueprint))
         return built[-1].module
 
+    tape = _recorded(make, "architecture", limits)
+    return _structure(tape, built[-1].path_of, document)
+
+
+def _foreign(recipe: Recipe, limits: Limits, document: Known) -> Structure:
+    tape = _recorded(partial(recipe.make, recipe.wide), recipe.path, limits)
+    if not tape.tensors:
+        raise SpecError.at(recipe.path, f"{type(tape.module).__name__} has no tensors")
+    count = sum(1 for _ in tape.module.modules())
+    if count > limits.modules:
+        message = f"has {count} modules; at most {limits.modules} are allowed"
+        raise LimitExceeded.at(recipe.path, message)
+    structure = _structure(tape, lambda _: recipe.path, document)
+    made = _narrow(recipe, {tensor.name: tensor.dtype for tensor in structure.tensors})
+    stored = {**made, **recipe.dtypes(tape.module, made)}
+    tensors = tuple(replace(tensor, dtype=stored[tensor.name]) for tensor in structure.tensors)
+    files = recipe.files(tape.module)
+    return replace(structure, tensors=tensors, files=files, dtype=recipe.dtype)
+
+
+def _narrow(recipe: Recipe, wide: dict[str, DType]) -> dict[str, DType]:
+    """The dtypes of tensors as the library makes them, where `wide` are those recorded."""
+    if recipe.dtype == recipe.wide:
+        return wide
+    try:
+        module = imagined(partial(recipe.make, recipe.dtype))
+    except RecordingError as error:
+        raise SpecError.at(recipe.path, str(error)) from None
+    state = module.state_dict()
+    return {name: BY_TORCH[state[name].dtype] for name in wide}
+
+
+def _recorded(make: Callable[[], nn.Module], path: str, limits: Limits) -> Tape:
+    """Raises SpecError, at `path`, for what cannot be recorded, and LimitExceeded."""
     try:
         tape = record(make)
     except RecordingError as error:
-        raise SpecError.at("architecture", str(error)) from None
+        raise SpecError.at(path, str(error)) from None
     limits.check_tensors(len(tape.tensors))
-    _check_names(tape.tensors, built[-1])
-    return _structure(tape, built[-1], document)
+    return tape
 
 
 def _checked(architecture: Layer, limits: Limits) -> Blueprint:
@@ -124,7 +169,8 @@ def _checked(architecture: Layer, limits: Limits) -> Blueprint:
     return blueprint
 
 
-def _structure(tape: Tape, built: Built, document: Known) -> Structure:
+def _structure(tape: Tape, path_of: Callable[[str], str], document: Known) -> Structure:
+    _check_names(tape.tensors, path_of)
     modules = dict(tape.module.named_modules(remove_duplicate=False))
     kinds = set(map(type, modules.values()))
     classes = {cls: frozenset(base.__name__ for base in cls.__mro__) for cls in kinds}
@@ -134,7 +180,7 @@ def _structure(tape: Tape, built: Built, document: Known) -> Structure:
             Declared(
                 *(tensor.name, tensor.aliases, tensor.shape, tensor.dtype, tensor.kind),
                 own=tensor.program and _one(tensor.program, programs),
-                path=built.path_of(tensor.name),
+                path=path_of(tensor.name),
                 reason=tensor.reason,
             )
             for tensor in tape.tensors
@@ -147,11 +193,11 @@ def _structure(tape: Tape, built: Built, document: Known) -> Structure:
     )
 
 
-def _check_names(tensors: Sequence[TapeTensor], built: Built) -> None:
+def _check_names(tensors: Sequence[TapeTensor], path_of: Callable[[str], str]) -> None:
     for tensor in tensors:
         if METADATA_KEY in {tensor.name, *tensor.aliases}:
             message = f"{METADATA_KEY!r} is reserved by the safetensors format"
-            raise SpecError.at(built.path_of(METADATA_KEY), message)
+            raise SpecError.at(path_of(METADATA_KEY), message)
 
 
 def _one(program: Program, programs: dict[str, Program]) -> Program:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictInt, model_validator
 
 from models import program
-from models.numbers import Number, Schema
 from models.program import Transform
+from models.rules.numbers import Number, Schema
 
 Resolve = Callable[[str, int | float | str], int | float]
 
@@ -81,7 +82,11 @@ class ZeroRows(Schema):
 
 
 class SetElement(Schema):
-    """One element, by its index along each axis, set to `value`."""
+    """One element, by its index along each axis, set to `value`.
+
+    Where the tensor is drawn, the value is rounded to float32 first, for float64 too, as every
+    drawn value is; else it is as exact as the dtype.
+    """
 
     type: Literal["set"]
     index: tuple[StrictInt, ...] = Field(examples=[[0, 0]])
@@ -114,7 +119,7 @@ def catalogue() -> list[dict[str, Any]]:
     return [
         {
             "type": example["type"],
-            "summary": (cls.__doc__ or "").strip(),
+            "summary": inspect.cleandoc(cls.__doc__ or ""),
             "schema": cls.model_json_schema(),
             "example": example,
         }

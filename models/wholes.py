@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,20 +16,95 @@ import numpy.typing as npt
 from models.stream import cuts, whole
 from models.stream.cpu import Key
 from models.stream.each import Each, serial
+from models.stream.whole import Cost
 
 Floats = npt.NDArray[np.float32]
+Raw = npt.NDArray[np.uint8]
+"""A whole as bytes, little-endian, which begin where a number of 8 bytes may."""
 Shape = tuple[int, ...]
 T = TypeVar("T")
 
 MAX_BYTES = 1 << 30
-CUTS_MAX_BYTES = 1 << 26
+WORD_OPERATIONS = 40  # A word of Philox costs about as much time as so many operations of a QR.
+
+
+# --- what can be needed ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WholeMatrix:
+    """All elements of `orthogonal(gain)`: float32, row-major.
+
+    `gain` is as `float.hex` writes it: 0.0 and -0.0 are equal and give other bits.
+    """
+
+    kind: ClassVar[str] = "orthogonal"
+    key: Key
+    draw: int
+    shape: Shape
+    gain: str
+
+    @property
+    def nbytes(self) -> int:
+        return 4 * math.prod(self.shape)
+
+    def cost(self, threads: int = 1) -> Cost:
+        """What it takes to make, on any number of threads."""
+        return whole.orthogonal_cost(self.shape)
+
+    def make(self, each: Each = serial) -> Raw:
+        gain = float.fromhex(self.gain)
+        made = whole.orthogonal(self.key, self.draw, self.shape, gain, each=each)
+        return made.reshape(-1).view(np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeCuts:
+    """The cuts of every column of `sparse`, with `zeros` in each; `draw` is that of its values.
+
+    As bytes: the rows (int64) of all cuts, then their words (uint32).
+    """
+
+    kind: ClassVar[str] = "sparse"
+    key: Key
+    draw: int
+    shape: tuple[int, int]
+    zeros: int
+
+    @property
+    def nbytes(self) -> int:
+        return 12 * self.shape[1]
+
+    def cost(self, threads: int = 1) -> Cost:
+        """What it takes to make on so many threads, each of which keeps ranks (`find_cuts`)."""
+        rows, columns = self.shape
+        room = 9 * math.isqrt(rows) + 200
+        kept = 8 * min(max(cuts.KEPT_RANKS, cuts.NARROWEST * room), columns * room)
+        return Cost(2 * self.nbytes + threads * kept, WORD_OPERATIONS * rows * columns)
+
+    def make(self, each: Each = serial) -> Raw:
+        found = cuts.find_cuts(self.key, self.draw + 1, self.shape, self.zeros, each=each)
+        raw = np.empty(self.nbytes, np.uint8)
+        there = _unpacked(raw, self.shape[1])
+        there.rows[:], there.words[:] = found.rows, found.words
+        return raw
+
+
+Needed = WholeMatrix | WholeCuts
+
+
+def _unpacked(raw: Raw, columns: int) -> cuts.Cuts:
+    return cuts.Cuts(0, raw[8 * columns :].view(np.uint32), raw[: 8 * columns].view(np.int64))
+
+
+# --- what keeps them -----------------------------------------------------------------
 
 
 class Cache(Protocol):
-    """Keeps arrays that cost much to make, each under what it was made from."""
+    """Keeps what costs much to make, each under what it is."""
 
-    def get(self, key: tuple[Hashable, ...], make: Callable[[], Floats]) -> Floats:
-        """The array under `key`, made when it is not there; others who want it wait."""
+    def get(self, key: Needed, make: Callable[[], Raw]) -> Raw:
+        """What is kept under `key`, made when it is not there; others who want it wait."""
 
 
 class Memory:
@@ -43,10 +120,11 @@ class Memory:
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """What is kept under `key`, made (once, however many ask) when it is not."""
-        found: T | None = self._find(key)
+        found: T | None = self.find(key)
         return self._flights.join(key, lambda: self._made(key, make)) if found is None else found
 
-    def _find(self, key: Hashable) -> Any:
+    def find(self, key: Hashable) -> Any:
+        """What is kept under `key`; None when nothing is."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -54,7 +132,7 @@ class Memory:
 
     def _made(self, key: Hashable, make: Callable[[], T]) -> T:
         # Another flight may have landed since we looked.
-        found: T | None = self._find(key)
+        found: T | None = self.find(key)
         if found is not None:
             return found
         value = make()
@@ -95,29 +173,20 @@ class Flights:
 class Wholes:
     """Whole tensors of the stream, each computed once. Thread-safe.
 
-    `cache` keeps orthogonal matrices, in memory unless given; `each` spreads the work of
-    one over threads.
+    `cache` keeps them, in memory unless given; `each` spreads the work of one over threads.
     """
 
     def __init__(self, cache: Cache | None = None, *, each: Each = serial) -> None:
-        self._cache = cache or Memory(MAX_BYTES, lambda array: int(array.nbytes))
-        self._cuts = Memory(CUTS_MAX_BYTES, lambda found: 12 * len(found.words))
+        self._cache = cache or Memory(MAX_BYTES, len)
         self._each = each
 
-    def orthogonal(self, key: Key, draw: int, shape: Shape, gain: float) -> Floats:
-        """All elements of `orthogonal(gain)`, float32, one-dimensional and row-major."""
-        made_from = ("orthogonal", key, draw, shape, float(gain).hex())
+    def matrix(self, needed: WholeMatrix) -> Floats:
+        """All elements, one-dimensional and row-major."""
+        return self._get(needed).view(np.float32)
 
-        def make() -> Floats:
-            return whole.orthogonal(key, draw, shape, gain, each=self._each).reshape(-1)
+    def cuts(self, needed: WholeCuts) -> cuts.Cuts:
+        """The cuts of every column."""
+        return _unpacked(self._get(needed), needed.shape[1])
 
-        return self._cache.get(made_from, make)
-
-    def cuts(self, key: Key, draw: int, shape: tuple[int, int], sparsity: float) -> cuts.Cuts:
-        """The cuts of every column of `sparse(sparsity)`, whose values are draw `draw`."""
-        zeros = cuts.zeros_per_column(shape[0], sparsity)
-
-        def make() -> cuts.Cuts:
-            return cuts.find_cuts(key, draw + 1, shape, zeros, each=self._each)
-
-        return self._cuts.get((key, draw, shape, zeros), make)
+    def _get(self, needed: Needed) -> Raw:
+        return self._cache.get(needed, lambda: needed.make(self._each))

@@ -14,6 +14,7 @@ from torch import nn
 
 from models.architectures.base import Flag, Number, integer, list_of
 from models.architectures.kinds import Kind, either
+from models.architectures.limits import MAX_TENSOR_DIMS
 
 # Not part of a spec: where and in which dtype tensors are made, and what JSON cannot hold.
 LEFT_OUT = frozenset({"device", "dtype", "process_group"})
@@ -57,6 +58,9 @@ MINIMUM: dict[str, int | None] = {
     **dict.fromkeys(("dim", "start_dim", "end_dim", "unflattened_size"), None),
     **dict.fromkeys(("padding_idx", "divisor_override", "ignore_index"), None),
 }
+
+# Lists that are a tensor's shape.
+_SHAPES = frozenset({"normalized_shape"})
 
 # Strings that torch documents but does not annotate.
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -153,7 +157,7 @@ def _convert(annotation: Any, place: str) -> dict[Kind, Any]:
         return {"null": None}
     if annotation is int or annotation is torch.Size:
         size = integer(_by_place(MINIMUM, place))
-        return {"scalar": size} if annotation is int else {"list": list_of(size)}
+        return {"scalar": size} if annotation is int else {"list": _sizes(size, place)}
     if annotation in _SCALARS:
         return {"scalar": _SCALARS[annotation]}
     if annotation is str:
@@ -165,10 +169,16 @@ def _convert(annotation: Any, place: str) -> dict[Kind, Any]:
     if origin in (tuple, list, Sequence):
         fixed = origin is tuple and Ellipsis not in items
         item = either(_union(items[0], place))
-        return {"list": list_of(item, len(items) if fixed else None)}
+        return {"list": list_of(item, len(items)) if fixed else _sizes(item, place)}
     if origin is Callable:
         return {}  # no JSON value; such arguments take a string as well
     raise TypeError(f"no JSON type for {annotation} of torch.nn.{place}")
+
+
+def _sizes(item: Any, place: str) -> Any:
+    """A list of any length, or as long as a shape may be where it is one."""
+    shape = place.partition(".")[2] in _SHAPES
+    return list_of(item, at_most=MAX_TENSOR_DIMS if shape else None)
 
 
 def _by_place(table: dict[str, Any], place: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
 from pydantic_core import PydanticCustomError
 
 from models.architectures.limits import MAX_INTEGER
@@ -20,21 +20,27 @@ def _encodable(name: str) -> str:
     return name
 
 
+def _negative_zero(value: Any) -> Any:
+    """`-0.0` where a canonical spec has it as a string, since RFC 8785 would write 0."""
+    return -0.0 if isinstance(value, str) and value == "-0.0" else value
+
+
 def integer(minimum: int | None = None) -> Any:
     """A JSON integer of at least `minimum`; never a string, a boolean or 2.0."""
     least = -MAX_INTEGER if minimum is None else minimum
     return Annotated[int, Strict(), Field(ge=least, le=MAX_INTEGER)]
 
 
-def list_of(item: Any, length: int | None = None) -> Any:
-    """A JSON list of `item`, of any length or of exactly `length`."""
+def list_of(item: Any, length: int | None = None, *, at_most: int | None = None) -> Any:
+    """A JSON list of `item`: of any length, of exactly `length`, or of no more than `at_most`."""
     if length is None:
-        return tuple[item, ...]
+        any_length = tuple[item, ...]
+        return any_length if at_most is None else Annotated[any_length, Field(max_length=at_most)]
     return Annotated[tuple[item, ...], Field(min_length=length, max_length=length)]
 
 
 Size = Annotated[int, Strict(), Field(ge=0, le=MAX_INTEGER)]
-Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Number = Annotated[float, BeforeValidator(_negative_zero), Strict(), Field(allow_inf_nan=False)]
 Flag = Annotated[bool, Strict()]
 Name = Annotated[str, Strict(), AfterValidator(_encodable)]
 

@@ -7,17 +7,20 @@ from typing import Any
 from models.architectures.base import Layer, Part
 from models.architectures.containers import Named, Sequential
 from models.architectures.custom import Custom
+from models.architectures.foreign import Foreign
 from models.architectures.shapes import Shaped, Shapes, entries
 from models.architectures.tensors import Tensors
 
 
-def normalized(architecture: Layer | Tensors) -> dict[str, Any]:
+def normalized(architecture: Layer | Tensors | Foreign) -> dict[str, Any]:
     """A JSON document that parses to the same architecture.
 
     Defaults are left out, as are names that a Sequential gives by itself; children, parameters,
     buffers and tensors are lists of named entries in document order; a safetensors header
     becomes such a list; dtypes have PyTorch's names.
     """
+    if isinstance(architecture, Foreign):
+        architecture = architecture.expanded()
     document = _object(architecture)
     if isinstance(architecture, Named):
         document["children"] = [
@@ -41,7 +44,7 @@ def _object(part: Part) -> dict[str, Any]:
     for name, field in type(part).model_fields.items():
         value = getattr(part, name)
         if field.is_required() or value != field.get_default(call_default_factory=True):
-            document[name] = _plain(value)
+            document[field.alias or name] = _plain(value)
     return document
 
 
@@ -50,7 +53,7 @@ def _plain(value: Any) -> Any:
         return normalized(value)
     if isinstance(value, Part):
         return _object(value)
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}

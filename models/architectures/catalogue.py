@@ -8,8 +8,10 @@ from typing import Any
 from torch import nn
 
 from models.architectures.examples import example_of
+from models.architectures.huggingface.library import is_installed as transformers_is_installed
 from models.architectures.layers import LAYERS
 from models.architectures.union import STRUCTURE, WHOLE, json_schema
+from models.architectures.vision.library import is_installed
 
 _LINEAR = {"type": "Linear", "in_features": 4, "out_features": 4}
 _NAMED = [{"name": "hidden", **_LINEAR}, {"name": "activation", "type": "ReLU"}]
@@ -33,6 +35,23 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "type": "tensors",
         "tensors": [{"name": "embed.weight", "shape": [10, 4], "dtype": "bfloat16"}],
     },
+    "transformers": {
+        "type": "transformers",
+        "config": {
+            "model_type": "gpt2",
+            "architectures": ["GPT2LMHeadModel"],
+            "n_layer": 2,
+            "n_embd": 32,
+            "n_head": 2,
+            "n_positions": 64,
+            "vocab_size": 100,
+            "bos_token_id": 99,
+            "eos_token_id": 99,
+        },
+    },
+    "timm": {"type": "timm", "model": "resnet18", "args": {"num_classes": 10}},
+    "torchvision": {"type": "torchvision", "model": "resnet18", "args": {"num_classes": 10}},
+    "preset": {"type": "preset", "name": "llama-tiny", "overrides": {"num_hidden_layers": 4}},
 }
 
 # What an entry's schema says in place of the union of all layers.
@@ -47,7 +66,8 @@ _ANY_LAYER = {
 def catalogue() -> list[dict[str, Any]]:
     """Every type: `{"type", "summary", "schema": JSON Schema, "example"}`.
 
-    Each schema stands alone; the example is an architecture (`Ref` needs one around it).
+    Each schema stands alone; the example is an architecture (`Ref` needs one around it). Where
+    a type needs another library, `extra` is what installs it and `installed` whether it is there.
     """
     return [
         {
@@ -55,9 +75,18 @@ def catalogue() -> list[dict[str, Any]]:
             "summary": definition.get("description", ""),
             "schema": _alone(definition),
             "example": _EXAMPLES.get(name) or example_of(name, getattr(nn, name)),
+            **_needs(name),
         }
         for name, definition in _definitions()
     ]
+
+
+def _needs(name: str) -> dict[str, Any]:
+    if name in ("transformers", "preset"):
+        return {"extra": "transformers", "installed": transformers_is_installed()}
+    if name in ("timm", "torchvision"):
+        return {"extra": "timm", "installed": is_installed(name)}
+    return {}
 
 
 def _definitions() -> Iterator[tuple[str, dict[str, Any]]]:

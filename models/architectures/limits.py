@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from models.errors import SpecError
@@ -24,22 +24,32 @@ def check_depth(document: Any, root: str = "") -> None:
     at most 256 lists and objects. `root` is the path of `document`. Raises SpecError, at the
     first object too deep.
     """
-    stack: list[tuple[Any, str, int, int]] = [(document, root, 0, 0)]
-    while stack:
-        value, path, layers, depth = stack.pop()
-        if isinstance(value, Mapping):
-            layers += "type" in value
-            items: Any = value.items()
-        elif isinstance(value, list | tuple):
-            items = enumerate(value)
+    levels: list[tuple[Iterator[tuple[Any, Any]], int]] = [(iter(((None, document),)), 0)]
+    keys: list[Any] = [None]  # On the way to what is looked at, one a level.
+    while levels:
+        items, layers = levels[-1]
+        for key, value in items:
+            if not isinstance(value, dict | list | tuple):
+                continue
+            keys[-1] = key
+            inner = value.items() if isinstance(value, dict) else enumerate(value)
+            around = layers + (isinstance(value, dict) and "type" in value)
+            if problem := _too_deep(around, len(levels) - 1):
+                raise SpecError.at(join(root, *keys[1:]), problem)
+            levels.append((iter(inner), around))
+            keys.append(None)
+            break
         else:
-            continue
-        if layers > MAX_LAYER_DEPTH:
-            raise SpecError.at(path, f"nested too deep; at most {MAX_LAYER_DEPTH} layers")
-        if depth >= MAX_DOCUMENT_DEPTH:
-            raise SpecError.at(path, f"nested too deep; at most {MAX_DOCUMENT_DEPTH} levels")
-        inner = [(item, key) for key, item in items if isinstance(item, Mapping | list | tuple)]
-        stack.extend((item, join(path, key), layers, depth + 1) for item, key in reversed(inner))
+            levels.pop()
+            keys.pop()
+
+
+def _too_deep(layers: int, depth: int) -> str | None:
+    if layers > MAX_LAYER_DEPTH:
+        return f"nested too deep; at most {MAX_LAYER_DEPTH} layers"
+    if depth >= MAX_DOCUMENT_DEPTH:
+        return f"nested too deep; at most {MAX_DOCUMENT_DEPTH} levels"
+    return None
 
 
 def numel(shape: tuple[int, ...]) -> int:

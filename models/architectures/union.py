@@ -19,9 +19,13 @@ from models.architectures.containers import (
     Sequential,
 )
 from models.architectures.custom import Custom
+from models.architectures.foreign import Foreign
+from models.architectures.huggingface import Transformers
 from models.architectures.layers import LAYERS
 from models.architectures.limits import check_depth
+from models.architectures.preset import Preset
 from models.architectures.tensors import Tensors
+from models.architectures.vision import Timm, Torchvision
 from models.errors import SpecError
 from models.faults import faults_from
 
@@ -31,13 +35,13 @@ STRUCTURE: tuple[type[Layer], ...] = (
 )
 LAYER_MODELS: tuple[type[Layer], ...] = (*STRUCTURE, *LAYERS.values())
 
-# What is an architecture but cannot be a layer inside one. `family`, `transformers`, `timm` and
-# `preset` join this tuple, each a model with its own `type`.
-WHOLE: tuple[type[BaseModel], ...] = (Tensors,)
+# What is an architecture but cannot be a layer inside one, each a model with its own `type`.
+FOREIGN: tuple[type[Foreign], ...] = (Transformers, Timm, Torchvision, Preset)
+WHOLE: tuple[type[BaseModel], ...] = (Tensors, *FOREIGN)
 
 if TYPE_CHECKING:
     AnyLayer: TypeAlias = Layer
-    Architecture: TypeAlias = Layer | Tensors
+    Architecture: TypeAlias = Layer | Tensors | Foreign
 else:
     # Named aliases, so that JSON Schema has each union once, under $defs.
     AnyLayer = TypeAliasType(
@@ -50,7 +54,7 @@ else:
     # build the whole union once more for each model: 0.6 s instead of 0.1 s.)
     containers.AnyLayer = layers.AnyLayer = AnyLayer
 
-ADAPTER: TypeAdapter[Layer | Tensors] = TypeAdapter(Architecture)
+ADAPTER: TypeAdapter[Layer | Tensors | Foreign] = TypeAdapter(Architecture)
 
 
 @cache
@@ -59,7 +63,7 @@ def json_schema() -> dict[str, Any]:
     return ADAPTER.json_schema()
 
 
-def parse(document: Any, *, root: str = "architecture") -> Layer | Tensors:
+def parse(document: Any, *, root: str = "architecture") -> Layer | Tensors | Foreign:
     """The architecture that `document`, parsed JSON, describes; `root` is its path.
 
     Raises SpecError with the path of every fault of form; names, references and what only a

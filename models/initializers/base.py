@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from pydantic import StrictFloat, StrictInt, Tag
 
-from models import expressions, program
+from models import program
 from models.dtypes import DType
-from models.fans import Fans
-from models.numbers import Number, Schema, tagged
 from models.program import Source
+from models.rules import expressions
+from models.rules.fans import Fans
+from models.rules.numbers import Number, Schema, tagged
 
 _INTEGER = re.compile("-?[0-9]{1,20}")
 

@@ -8,8 +8,8 @@ from pydantic import AliasChoices, Field
 
 from models import program
 from models.initializers.base import ArgumentError, GainSpec, Initializer, Target, resolve_gain
-from models.numbers import Number
 from models.program import Source
+from models.rules.numbers import Number
 
 
 class Uniform(Initializer):

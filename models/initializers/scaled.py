@@ -17,8 +17,8 @@ from models.initializers.base import (
     Target,
     resolve_gain,
 )
-from models.numbers import Number
 from models.program import Source
+from models.rules.numbers import Number
 
 TRUNCATED_STD = 0.87962566103423978
 """Standard deviation of a standard normal truncated to [-2, 2], as JAX writes it."""

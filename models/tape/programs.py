@@ -8,22 +8,36 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from models.cost import MAX_NORMED_ELEMENTS
 from models.dtypes import BY_TORCH
-from models.program import Constant, Literal, Part, Program, Source, Split, Whole
+from models.program import (
+    Constant,
+    Literal,
+    Norms,
+    Part,
+    Program,
+    Source,
+    Split,
+    Uniform,
+    Whole,
+)
 from models.tape.distributions import draws_of, source_of
 from models.tape.errors import shown
 from models.tape.geometry import Box, View, identity, whole
 from models.tape.journal import Journal, Operation, Ref
 from models.tape.replay import Evaluator, UnknownValueError, row_bytes
 from models.tape.resolver import Resolver
-from models.tape.steps import InexpressibleError, Patches, patched, tiling, transform_of
+from models.tape.steps import InexpressibleError, Patches, joined, patched, tiling, transforms_of
+from models.tape.truncated import truncated_normal
 from models.tape.values import (
     Cast,
     Filled,
     Given,
+    Joined,
     Made,
     Mapped,
     Mixed,
+    Normed,
     Patched,
     Unwritten,
     Value,
@@ -138,11 +152,13 @@ class _Drawn:
                 if source not in _WIDE or not target.is_floating_point:
                     raise InexpressibleError(f"random values are cast from {source} to {target}")
                 return self.program(operand, ref._replace(dtype=source), part=part)
-            case Mapped(operand=operand):
-                if ref.dtype not in _WIDE:
-                    raise InexpressibleError(f"random values are transformed in {ref.dtype}")
-                program = self.program(operand, ref, part=part)
-                return replace(program, transforms=(*program.transforms, transform_of(value)))
+            case Mapped():
+                return self._mapped(value, ref, part=part)
+            case Joined(operation, _, left, right):
+                sides = (self.program(side, ref, part=part) for side in (left, right))
+                return joined(*sides, place=_place(operation))
+            case Normed():
+                return Program(self._norms(value, ref))
             case Patched(base, patches):
                 return self._patched(base, patches, ref, part=part)
             case Mixed(operation, _, reason):
@@ -151,6 +167,25 @@ class _Drawn:
                 raise InexpressibleError("a part of it was never written")
             case Given():
                 raise InexpressibleError("it mixes random and given values")
+
+    def _norms(self, value: Normed, ref: Ref) -> Source:
+        kept = value.ref.size[value.axis]
+        if _order(value.view) is not None or ref.numel != kept:
+            raise InexpressibleError("it holds a part of norms, or in another order")
+        if value.ref.numel > MAX_NORMED_ELEMENTS:
+            raise InexpressibleError(f"it is made of {value.ref.numel} numbers, too many")
+        return Norms(self.program(value.operand, value.ref, part=True), value.ref.size, value.axis)
+
+    def _mapped(self, value: Mapped, ref: Ref, *, part: bool) -> Program:
+        if (known := truncated_normal(value)) is not None:
+            made, truncated = known
+            drawn = self._draw(made.operation, made.view, part=part)
+            assert isinstance(drawn, Uniform)
+            return Program(replace(truncated, draw=drawn.draw, stream=drawn.stream))
+        if ref.dtype not in _WIDE:
+            raise InexpressibleError(f"random values are transformed in {ref.dtype}")
+        program = self.program(value.operand, ref, part=part)
+        return replace(program, transforms=(*program.transforms, *transforms_of(value)))
 
     def _draw(self, operation: Operation, view: View, *, part: bool) -> Source:
         if not operation.random or operation.number not in self._holdings:

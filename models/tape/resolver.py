@@ -33,9 +33,11 @@ from models.tape.values import (
     Cast,
     Filled,
     Given,
+    Joined,
     Made,
     Mapped,
     Mixed,
+    Normed,
     Patched,
     Unwritten,
     Value,
@@ -57,11 +59,12 @@ _COPIES = {
 _MAPS = frozenset(
     {
         *("neg", "add", "sub", "mul", "div", "exp", "expm1", "log", "clamp", "clamp_min"),
-        *("clamp_max", "erfinv"),
+        *("clamp_max", "erfinv", "rsub"),
     }
 )
 # The longest history seen in any library is 27 operations.
 _DEPTH = 100
+_JOINS = frozenset({"add"})
 _COMMUTATIVE = frozenset({"add", "mul"})
 
 
@@ -153,6 +156,8 @@ class Resolver:
         function = name.partition(".")[0].removesuffix("_")
         if function in _MAPS:
             return self._mapped(operation, function, written, view)
+        if name == "norm.ScalarOpt_dim" and (axis := _normed_axis(args)) is not None:
+            return Normed(operation, self.value(args[0], operation.number), args[0], axis, view)
         if not operation.reads and len(operation.writes) == 1:
             return Made(operation, view)
         return self._mixed(operation, "it is not made element by element")
@@ -178,10 +183,27 @@ class Resolver:
         subject = given.pop("self")
         if isinstance(subject, Scalar):
             subject = operation.args[0]
-        if not isinstance(subject, Ref) or any(isinstance(v, Ref) for v in given.values()):
+        if not isinstance(subject, Ref):
             return self._mixed(operation, "it mixes tensors")
+        if any(isinstance(v, Ref) for v in given.values()):
+            return self._joined(operation, function, subject, given, written, view)
         operand = self._operand(operation, subject, written, view)
         return Mapped(function, tuple(given.items()), operand, written.dtype)
+
+    def _joined(
+        self,
+        operation: Operation,
+        function: str,
+        subject: Ref,
+        given: dict[str, Any],
+        written: Ref,
+        view: View,
+    ) -> Value:
+        other = given.get("other")
+        if function not in _JOINS or not isinstance(other, Ref) or given.get("alpha", 1) != 1:
+            return self._mixed(operation, "it mixes tensors")
+        left, right = (self._operand(operation, r, written, view) for r in (subject, other))
+        return Joined(operation, function, left, right)
 
     def _scalar(self, operation: Operation, argument: Any) -> Any:
         """A tensor argument that is one number everywhere, as that number; others as they are."""
@@ -250,6 +272,13 @@ def _named(operation: Operation) -> dict[str, Any]:
     parameters = operation.function._schema.arguments  # type: ignore[attr-defined]
     names = [parameter.name for parameter in parameters]
     return dict(zip(names, operation.args, strict=False)) | operation.kwargs
+
+
+def _normed_axis(args: tuple[Any, ...]) -> int | None:
+    """The axis that a Euclidean norm of a matrix keeps; None for other norms."""
+    matrix, power, dims = args[:3]
+    plain = isinstance(matrix, Ref) and len(matrix.size) == 2 and power == 2 and len(dims) == 1
+    return 1 - dims[0] % 2 if plain else None
 
 
 def _is_bytes(ref: Ref) -> bool:

@@ -7,9 +7,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from models.program import Add, Clamp, FillRegion, Program, Scale, Transform, ZeroRows
+from models.program import (
+    Add,
+    Clamp,
+    Divide,
+    Draw,
+    Exp,
+    Expm1,
+    FillRegion,
+    Log,
+    Plus,
+    Pointwise,
+    Program,
+    Scale,
+    Transform,
+    ZeroRows,
+)
 from models.tape.geometry import Box, count, meet
 from models.tape.values import Filled, Mapped, Value
+
+_FUNCTIONS: dict[str, Transform] = {"exp": Exp(), "expm1": Expm1(), "log": Log()}
 
 Patches = Sequence[tuple[Box, Value]]
 
@@ -18,8 +35,8 @@ class InexpressibleError(Exception):
     """A value that no program says; the message says which part of it and why."""
 
 
-def transform_of(mapped: Mapped) -> Transform:
-    """The transform that is the outermost function of `mapped`, bit for bit.
+def transforms_of(mapped: Mapped) -> tuple[Transform, ...]:
+    """The transforms that are the outermost function of `mapped`.
 
     Raises InexpressibleError.
     """
@@ -28,19 +45,40 @@ def transform_of(mapped: Mapped) -> Transform:
     if all(value is None or name in numbers for name, value in given.items()):
         match mapped.function, numbers:
             case "mul", {"other": value, **rest} if not rest:
-                return Scale(float(value))
+                return (Scale(float(value)),)
             case "div", {"other": value, **rest} if not rest and _is_power_of_two(value):
-                return Scale(1 / value)
+                return (Scale(1 / value),)
+            case "div", {"other": value, **rest} if not rest and value != 0:
+                return (Divide(float(value)),)
             case "neg", _:
-                return Scale(-1.0)
-            case "add", {"other": value, **rest} if not rest:
-                return Add(float(value))
-            case "sub", {"other": value, **rest} if not rest:
-                return Add(-float(value))
+                return (Scale(-1.0),)
+            case "add", {"other": value, **rest} if rest.keys() <= {"alpha"}:
+                return (Add(float(value) * rest.get("alpha", 1)),)
+            case "sub", {"other": value, **rest} if rest.keys() <= {"alpha"}:
+                return (Add(-float(value) * rest.get("alpha", 1)),)
+            case "rsub", {"other": value, **rest} if rest.keys() <= {"alpha"}:
+                return (Scale(-float(rest.get("alpha", 1))), Add(float(value)))
             case "clamp" | "clamp_min" | "clamp_max", {**bounds}:
-                return Clamp(**{name: float(bound) for name, bound in bounds.items()})
+                return (Clamp(**{name: float(bound) for name, bound in bounds.items()}),)
+            case "exp" | "expm1" | "log", _ if not given:
+                return (_FUNCTIONS[mapped.function],)
     shown = ", ".join(f"{name}={value}" for name, value in given.items())
     raise InexpressibleError(f"there is no transform for {mapped.function}({shown})")
+
+
+def joined(left: Program, right: Program, *, place: str) -> Program:
+    """The sum of two programs of the same draw, one of which goes on from the other.
+
+    Raises InexpressibleError.
+    """
+    shorter, longer = sorted((left, right), key=lambda program: len(program.transforms))
+    done = len(shorter.transforms)
+    rest = longer.transforms[done:]
+    follows = shorter == Program(longer.source, longer.transforms[:done])
+    pointwise = [step for step in rest if isinstance(step, Pointwise)]
+    if not follows or not isinstance(shorter.source, Draw) or len(pointwise) < len(rest):
+        raise InexpressibleError(f"{place} has no program: it mixes tensors")
+    return replace(shorter, transforms=(*shorter.transforms, Plus(tuple(pointwise))))
 
 
 def patched(program: Program, patches: Patches, size: tuple[int, ...]) -> Program:

@@ -86,6 +86,11 @@ def record(build: Callable[[], nn.Module]) -> Tape:
     is patched meanwhile: one thread of a process may record at a time.
     Raises RecordingError for what cannot be recorded, and whatever `build` raises.
     """
+    module, recorder, entries = _built(build)
+    return _tape(module, recorder.journal, entries)
+
+
+def _built(build: Callable[[], nn.Module]) -> tuple[nn.Module, Recorder, list[_Entry]]:
     recorder = Recorder()
     with watched(recorder), recorded_units(recorder):
         try:
@@ -97,7 +102,15 @@ def record(build: Callable[[], nn.Module]) -> Tape:
                 raise recorder.error from error
             raise
         recorder.finish()
-    return _tape(module, recorder.journal, entries)
+    return module, recorder, entries
+
+
+def imagined(build: Callable[[], nn.Module]) -> nn.Module:
+    """`build()` on phantom tensors, of which only shapes and dtypes are of use.
+
+    Raises what `record` raises.
+    """
+    return _built(build)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,27 @@ class Mapped:
 
 
 @dataclass(frozen=True, slots=True)
+class Joined:
+    """A pointwise function of two tensors, `left` and `right`, of one size."""
+
+    operation: Operation
+    function: str
+    left: Value
+    right: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Normed:
+    """The elements `view` of the norms of each index along `axis` of `operand`, a matrix `ref`."""
+
+    operation: Operation
+    operand: Value
+    ref: Ref
+    axis: int
+    view: View
+
+
+@dataclass(frozen=True, slots=True)
 class Patched:
     """`base`, with values put into boxes of its indices one after the other."""
 
@@ -78,7 +99,7 @@ class Mixed:
     reason: str
 
 
-Value = Filled | Made | Given | Unwritten | Cast | Mapped | Patched | Mixed
+Value = Filled | Made | Given | Unwritten | Cast | Mapped | Joined | Normed | Patched | Mixed
 
 
 def draws(value: Value) -> Iterator[tuple[Operation, View | None]]:
@@ -100,6 +121,10 @@ def draws(value: Value) -> Iterator[tuple[Operation, View | None]]:
                 yield operation, view if direct else None
             case Cast(operand=operand) | Mapped(operand=operand):
                 pending.append((operand, direct))
+            case Normed(operand=operand):
+                pending.append((operand, False))
+            case Joined(left=left, right=right):
+                pending += ((left, direct), (right, direct))
             case Patched(base, patches):
                 pending.append((base, direct))
                 pending += ((inner, direct) for _, inner in patches)

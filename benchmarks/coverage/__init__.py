@@ -1,0 +1,1 @@
+"""How many models of other libraries are recorded right: `python -m benchmarks.coverage`."""

@@ -1,0 +1,67 @@
+"""What became of every model, as counts to print and as a section of docs/models.md."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.coverage.check import Outcome
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "models.md"
+HEAD = """# Which models are recorded right
+
+Written by `make coverage-models`; not to be edited. Each model is made small, its construction is
+recorded, and the recording is run by PyTorch's own generator: *right* means that every tensor is,
+bit for bit, what the model's own code makes under the same seed, and that every one has a program,
+so that it can be issued under `philox-v1`.
+"""
+MEANINGS = {
+    "right": "bit for bit, and every tensor has a program",
+    "partly": "bit for bit, but some tensors need a rule: nothing in the stream says their values",
+    "refused": "a problem says which line cannot be recorded, and why",
+    "wrong": "differs from the model's own construction",
+    "not tried": "the model's own code fails on a small config here, or wants another library",
+    "no model": "a config that is only a part of others: the library makes no model of it alone",
+}
+SHOWN = 160
+
+
+def counts(outcomes: Sequence[Outcome]) -> Counter[str]:
+    """How many there are of each verdict."""
+    return Counter(outcome.verdict for outcome in outcomes)
+
+
+def write(name: str, library: str, outcomes: Sequence[Outcome]) -> None:
+    """Puts the section `name` into the document, in place of the one that is there."""
+    text = DOCUMENT.read_text() if DOCUMENT.exists() else HEAD
+    body = "\n".join(_section(library, sorted(outcomes, key=lambda each: each.model_type)))
+    start, stop = f"<!-- {name}: start -->", f"<!-- {name}: end -->"
+    section = f"{start}\n{body}\n{stop}"
+    found = re.compile(f"{re.escape(start)}.*{re.escape(stop)}", re.DOTALL)
+    replaced = found.sub(lambda _: section, text) if found.search(text) else f"{text}\n{section}\n"
+    DOCUMENT.write_text(replaced)
+
+
+def _section(library: str, outcomes: Sequence[Outcome]) -> Iterator[str]:
+    yield f"## {library}\n"
+    yield "| verdict | models | meaning |\n|---|---|---|"
+    found = counts(outcomes)
+    for verdict, meaning in MEANINGS.items():
+        yield f"| {verdict} | {found[verdict]} | {meaning} |"
+    for verdict in ("partly", "refused", "wrong", "not tried"):
+        if found[verdict]:
+            yield f"\n### {verdict.capitalize()}\n\n| model | why |\n|---|---|"
+            for outcome in outcomes:
+                if outcome.verdict == verdict:
+                    yield f"| `{outcome.model_type}` | {_cell(outcome.detail)} |"
+    for verdict in ("right", "no model"):
+        if found[verdict]:
+            names = (f"`{o.model_type}`" for o in outcomes if o.verdict == verdict)
+            yield f"\n### {verdict.capitalize()}\n\n{', '.join(names)}"
+
+
+def _cell(detail: str) -> str:
+    words = re.sub(r"\s+", " ", detail.replace("|", "/").replace("architecture.config: ", ""))
+    return words if len(words) <= SHOWN else words[: SHOWN - 3] + "..."

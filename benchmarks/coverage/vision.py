@@ -1,0 +1,90 @@
+"""Models of timm and torchvision: `python -m benchmarks.coverage.vision [timm | torchvision]`.
+
+Of timm, a model of every family (a module of its sources); of torchvision, every model. Each
+writes its section of docs/models.md. Ends with 1 when a recording is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from importlib.metadata import version
+
+import torch
+
+from benchmarks.coverage.check import Outcome, compared
+from benchmarks.coverage.report import counts, write
+from models.architectures.vision import Timm, Torchvision
+from models.architectures.vision.library import require
+from models.errors import SpecError
+from models.tape import RecordingError, record
+
+MAX_ELEMENTS = 700_000_000  # Twice 2.8 GB: what was made, and what was replayed.
+
+
+def check(architecture: Timm | Torchvision, label: str) -> Outcome:
+    """The recording of one model, run against its real construction."""
+    model = architecture.model
+    try:
+        recipe = architecture.recipe("architecture", dtype=None, max_modules=100_000)
+        tape = record(partial(recipe.make, recipe.wide))
+    except RecordingError as error:
+        return Outcome(label, "refused", str(error), model)
+    except SpecError as error:
+        return Outcome(label, "not tried", str(error), model)
+    elements = sum(torch.Size(tensor.shape).numel() for tensor in tape.tensors)
+    if elements > MAX_ELEMENTS:
+        return Outcome(label, "not tried", f"{elements:,} elements", model, len(tape.tensors))
+    return compared(label, model, tape, recipe)
+
+
+def families() -> Iterator[tuple[str, list[str]]]:
+    """Each family of timm and its models, the shortest name first: mostly the plainest model."""
+    import timm
+
+    for module in timm.list_modules():
+        yield module, sorted(timm.list_models(module=module), key=lambda name: (len(name), name))
+
+
+def check_family(module: str, models: list[str]) -> Outcome:
+    """The outcome for the first model of a family that is small enough to be made."""
+    outcome = Outcome(module, "not tried", "it has no models")
+    for model in models:
+        outcome = check(Timm(type="timm", model=model), f"{module} ({model})")
+        if outcome.verdict != "not tried":
+            break
+    return outcome
+
+
+def outcomes(library: str) -> Iterator[Outcome]:
+    """What became of every family of timm, or every model of torchvision."""
+    require(library, "architecture")
+    if library == "timm":
+        yield from (check_family(*family) for family in families())
+        return
+    from torchvision.models import list_models
+
+    for model in list_models():
+        yield check(Torchvision(type="torchvision", model=model), model)
+
+
+def main(libraries: list[str]) -> int:
+    warnings.simplefilter("ignore")
+    wrong = 0
+    for library in libraries or ["timm", "torchvision"]:
+        found = []
+        for outcome in outcomes(library):
+            found.append(outcome)
+            if outcome.verdict != "right":
+                print(f"{outcome.model_type}: {outcome.verdict} {outcome.detail}", flush=True)
+        tally = counts(found)
+        print(library, ", ".join(f"{count} {verdict}" for verdict, count in tally.most_common()))
+        write(library, f"{library} {version(library)}", found)
+        wrong += tally["wrong"]
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,5 @@
+"""Models of Hugging Face transformers, by their config: never remote code, never a download."""
+
+from models.architectures.huggingface.schema import Transformers
+
+__all__ = ["Transformers"]

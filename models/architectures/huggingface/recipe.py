@@ -1,0 +1,100 @@
+"""A transformers model made as `from_config` makes it, and the files that load it again."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from models.architectures.huggingface.classes import class_of
+from models.architectures.huggingface.configs import config_of
+from models.architectures.huggingface.library import OnlineError, offline
+from models.architectures.huggingface.schema import Transformers
+from models.architectures.torch_errors import message_of
+from models.dtypes import BY_NAME, BY_TORCH, DType
+from models.errors import SpecError
+from models.faults import join
+
+
+@dataclass(frozen=True, slots=True)
+class TransformersRecipe:
+    """A config object and the class that takes it; see `foreign.Recipe`."""
+
+    config: Any
+    model: Any
+    dtype: DType
+    path: str
+    stored: DType | None = None
+
+    @property
+    def wide(self) -> DType:
+        return BY_NAME["float64" if self.dtype.name == "float64" else "float32"]
+
+    def make(self, dtype: DType) -> nn.Module:
+        """`model._from_config(config)`, which is what `AutoModel.from_config` calls."""
+        config = copy.deepcopy(self.config)
+        try:
+            with offline():
+                made: nn.Module = self.model._from_config(config, dtype=dtype.torch)
+        except (RecursionError, SpecError):
+            raise
+        except OnlineError as error:
+            raise SpecError.at(self.path, f"{self.model.__name__}: {error}") from None
+        except Exception as error:  # whatever a constructor raises
+            if type(error).__module__.startswith("models.") or not str(error):
+                raise  # the recorder's own, and memory that is really gone
+            message = message_of(error).removeprefix("torch: ")
+            raise SpecError.at(self.path, f"{self.model.__name__}: {message}") from error
+        return made
+
+    def dtypes(self, module: Any, names: Mapping[str, DType]) -> Mapping[str, DType]:
+        """What `from_pretrained` holds in float32 whatever the model's dtype is."""
+        stored = self.stored or self.dtype
+        plan = module._get_dtype_plan(stored.torch) if hasattr(module, "_get_dtype_plan") else {}
+        # As the loader looks for them: anywhere in a name, `*` for any characters.
+        kept = {re.compile(name.replace("*", ".*")): BY_TORCH[plan[name]] for name in plan}
+        return {
+            name: dtype
+            for name, made in names.items()
+            if made.is_floating
+            for pattern, dtype in kept.items()
+            if pattern.search(name)
+        }
+
+    def files(self, module: Any) -> Mapping[str, str]:
+        """`config.json`, and `generation_config.json` where the model can generate."""
+        with offline():
+            config = copy.deepcopy(module.config)
+            config.dtype = (self.stored or self.dtype).name
+            config.architectures = [type(module).__name__]
+            found = {"config.json": config.to_json_string(use_diff=True)}
+            if module.can_generate() and getattr(module, "generation_config", None) is not None:
+                text = module.generation_config.to_json_string(use_diff=True)
+                found["generation_config.json"] = _plain(text)
+        return {name: _plain(text) for name, text in found.items()}
+
+
+def recipe_of(
+    architecture: Transformers, root: str, *, dtype: DType | None, max_modules: int
+) -> TransformersRecipe:
+    """The recipe of `architecture`. Raises SpecError and LimitExceeded."""
+    path = join(root, "config")
+    with offline():
+        config = config_of(architecture.config, path, max_modules)
+        model = class_of(config, root, name=architecture.class_, task=architecture.task)
+    own = BY_TORCH[config.dtype] if isinstance(config.dtype, torch.dtype) else BY_NAME["float32"]
+    # PyTorch makes nothing in 8 bits; narrow, it shows which tensors have a dtype of their own.
+    made = dtype if dtype is None or dtype.itemsize > 1 else BY_NAME["bfloat16"]
+    return TransformersRecipe(config, model, made or own, path, stored=dtype)
+
+
+def _plain(text: str) -> str:
+    """JSON text, checked: what a reader of the file takes apart again."""
+    json.loads(text)
+    return text

@@ -1,0 +1,44 @@
+"""What a spec says of a transformers model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from models.architectures.base import Name
+from models.architectures.foreign import Foreign, Recipe
+from models.architectures.given import exact
+from models.architectures.huggingface.tasks import TASKS
+from models.dtypes import DType
+
+
+class Transformers(Foreign):
+    """A model of Hugging Face transformers, by its config."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, populate_by_name=True)
+
+    type: Literal["transformers"]
+    config: Annotated[dict[Name, Any], AfterValidator(exact)] = Field(
+        description="`model_type` and the fields of its config class, as in a `config.json`.",
+        examples=[{"model_type": "gpt2", "n_layer": 2, "n_embd": 32, "n_head": 2}],
+    )
+    class_: Name | None = Field(
+        default=None,
+        alias="class",
+        description="The model's class. By default the one that the config's `architectures` "
+        "names, else the one for `task`, else the base model.",
+        examples=["GPT2LMHeadModel"],
+    )
+    task: Literal[*TASKS] | None = Field(  # type: ignore[valid-type]
+        default=None, description="What the model is for, where nothing names its class."
+    )
+
+    def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:
+        """The checked config and class. Raises SpecError and LimitExceeded."""
+        from models.architectures.huggingface.library import require
+
+        require(root)
+        from models.architectures.huggingface.recipe import recipe_of
+
+        return recipe_of(self, root, dtype=dtype, max_modules=max_modules)

@@ -1,0 +1,123 @@
+"""A preset as an architecture: its name, and what is laid over its config."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+from torch import nn
+
+from models import presets
+from models.architectures.base import Name
+from models.architectures.foreign import Foreign, Recipe
+from models.architectures.given import exact
+from models.architectures.huggingface import Transformers
+from models.architectures.vision import Timm, Torchvision
+from models.dtypes import DType
+from models.errors import Fault, SpecError
+from models.faults import join
+
+_TYPES: Mapping[str, type[Foreign]] = {
+    "transformers": Transformers,
+    "timm": Timm,
+    "torchvision": Torchvision,
+}
+
+
+def _known(name: str) -> str:
+    try:
+        presets.get(name)
+    except presets.UnknownPreset as error:
+        raise PydanticCustomError("unknown_preset", "{why}", {"why": str(error)}) from None
+    return name
+
+
+class Preset(Foreign):
+    """A model by the name of its preset (`GET /v1/presets`)."""
+
+    type: Literal["preset"]
+    name: Annotated[Name, AfterValidator(_known)] = Field(
+        description="One of `GET /v1/presets`.", examples=["llama-tiny"]
+    )
+    overrides: Annotated[dict[Name, Any], AfterValidator(exact)] = Field(
+        default={},
+        description="Fields of the preset's config, or arguments, that are to be otherwise; an "
+        "object is merged into an object.",
+        examples=[{"num_hidden_layers": 4}],
+    )
+
+    def expanded(self) -> Foreign:
+        """The architecture that the preset and its overrides stand for."""
+        document = presets.overridden(presets.get(self.name).architecture, self.overrides)
+        return _TYPES[document["type"]].model_validate(document)
+
+    def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:
+        """The recipe of what the preset stands for. Raises SpecError and LimitExceeded."""
+        places = _Places(root, self)
+        try:
+            inner = self.expanded().recipe(root, dtype=dtype, max_modules=max_modules)
+        except SpecError as error:
+            raise places.translated(error) from None
+        return _PresetRecipe(inner, places)
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """From places in the architecture that a preset stands for to places in the spec."""
+
+    root: str
+    preset: Preset
+
+    def of(self, path: str) -> str:
+        """Where the caller said what is at `path`: in an override, else by the preset's name."""
+        within = path.removeprefix(self.root)
+        for place in presets.PLACES.values():
+            inner = within.removeprefix(f".{place}")
+            if inner == within:
+                continue
+            first = re.match(r"\.([^.\[]+)", inner)
+            if first is not None and first[1] in self.preset.overrides:
+                return f"{join(self.root, 'overrides')}{inner}"
+            if not inner and self.preset.overrides:
+                return join(self.root, "overrides")
+        return join(self.root, "name") if within else self.root
+
+    def translated(self, error: SpecError) -> SpecError:
+        """The same faults where the caller finds them."""
+        return type(error)(Fault(self.of(fault.path), fault.message) for fault in error.faults)
+
+
+@dataclass(frozen=True, slots=True)
+class _PresetRecipe:
+    """The recipe of what a preset stands for, its faults at the preset; see `foreign.Recipe`."""
+
+    inner: Recipe
+    places: _Places
+
+    @property
+    def path(self) -> str:
+        return self.places.of(self.inner.path)
+
+    @property
+    def dtype(self) -> DType:
+        return self.inner.dtype
+
+    @property
+    def wide(self) -> DType:
+        return self.inner.wide
+
+    def make(self, dtype: DType) -> nn.Module:
+        try:
+            return self.inner.make(dtype)
+        except SpecError as error:
+            raise self.places.translated(error) from error
+
+    def dtypes(self, module: nn.Module, names: Mapping[str, DType]) -> Mapping[str, DType]:
+        return self.inner.dtypes(module, names)
+
+    def files(self, module: nn.Module) -> Mapping[str, str]:
+        return self.inner.files(module)

@@ -1,0 +1,76 @@
+"""What building a model of timm and of torchvision has in common: arguments and errors."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NoReturn
+from unittest import mock
+
+import torch.hub
+from torch import nn
+
+from models.architectures.torch_errors import TORCH_ERRORS, message_of
+from models.errors import Fault, LimitExceeded, SpecError
+from models.faults import join
+
+WEIGHTS = "it is for trained weights, which are never loaded; leave it out"
+PLACEMENT = "the spec itself says what tensors are like; leave it out"
+
+_COUNT = re.compile(r".*(depth|layer|block|stage)s?")
+_UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
+
+
+def check_arguments(
+    args: Mapping[str, Any], path: str, *, refused: Mapping[str, str], max_modules: int
+) -> None:
+    """Raises SpecError for arguments that a spec may not give, whatever they are.
+
+    Raises LimitExceeded for counts of layers that no module could have.
+    """
+    faults = [Fault(join(path, name), refused[name]) for name in args if name in refused]
+    if faults:
+        raise SpecError(faults)
+    for name, value in args.items():
+        for count in value if isinstance(value, list) else [value]:
+            if _COUNT.fullmatch(name) and isinstance(count, int) and count > max_modules:
+                message = f"{count} are more modules than are allowed; at most {max_modules}"
+                raise LimitExceeded.at(join(path, name), message)
+
+
+def constructed(make: Callable[[], nn.Module], root: str, args: Mapping[str, Any]) -> nn.Module:
+    """What `make` makes of `args`; nothing is downloaded meanwhile.
+
+    Raises SpecError with the constructor's own message, at the argument that it names.
+    """
+    try:
+        with _offline():
+            return make()
+    except (RecursionError, SpecError):
+        raise
+    except TORCH_ERRORS as error:
+        if type(error).__module__.startswith("models.") or not str(error):
+            raise  # the recorder's own, and memory that is really gone
+        message = message_of(error).removeprefix("torch: ")
+        raise SpecError.at(_place(message, root, args), message) from error
+
+
+def _place(message: str, root: str, args: Mapping[str, Any]) -> str:
+    named = _UNEXPECTED.search(message)
+    if named is not None and named[1] in args:
+        return join(root, "args", named[1])
+    return join(root, "args" if args else "model")
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """While it lasts, no weights are asked for, and nobody is warned."""
+    with warnings.catch_warnings(), mock.patch.object(torch.hub, "load_state_dict_from_url", _no):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _no(*_: Any, **__: Any) -> NoReturn:
+    raise ValueError("it would load trained weights: nothing is downloaded")

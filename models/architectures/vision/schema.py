@@ -1,0 +1,62 @@
+"""What a spec says of a model of timm or torchvision."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from models.architectures.base import Name
+from models.architectures.foreign import Foreign, Recipe
+from models.architectures.given import exact
+from models.dtypes import DType
+
+Arguments = Annotated[dict[Name, Any], AfterValidator(exact)]
+
+
+class Timm(Foreign):
+    """A model of timm, by name."""
+
+    type: Literal["timm"]
+    model: Name = Field(
+        description="As `timm.create_model` takes it, a tag included if need be; never a place on "
+        "a hub or a disk.",
+        examples=["resnet18"],
+    )
+    args: Arguments = Field(
+        default={},
+        description="Further arguments of `timm.create_model`, none that would load weights.",
+        examples=[{"num_classes": 10, "in_chans": 1}],
+    )
+
+    def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:
+        """The checked name and arguments. Raises SpecError."""
+        from models.architectures.vision.library import require
+
+        require("timm", root)
+        from models.architectures.vision.timm_models import TimmRecipe
+
+        return TimmRecipe.of(self, root, max_modules)
+
+
+class Torchvision(Foreign):
+    """A model of torchvision, by name."""
+
+    type: Literal["torchvision"]
+    model: Name = Field(
+        description="As `torchvision.models.get_model` takes it.", examples=["resnet18"]
+    )
+    args: Arguments = Field(
+        default={},
+        description="Further arguments of the model's builder, none that would load weights.",
+        examples=[{"num_classes": 10}],
+    )
+
+    def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:
+        """The checked name and arguments. Raises SpecError."""
+        from models.architectures.vision.library import require
+
+        require("torchvision", root)
+        from models.architectures.vision.torchvision_models import TorchvisionRecipe
+
+        return TorchvisionRecipe.of(self, root, max_modules)

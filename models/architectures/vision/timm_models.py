@@ -1,0 +1,111 @@
+"""A model of timm as `create_model` makes it, and the config that `create_model` reads again."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+from torch import nn
+
+from models.architectures.vision.building import (
+    PLACEMENT,
+    WEIGHTS,
+    check_arguments,
+    constructed,
+)
+from models.architectures.vision.schema import Timm
+from models.dtypes import BY_NAME, DType
+from models.errors import SpecError
+from models.faults import join, one_of
+
+_REFUSED = {
+    **dict.fromkeys(("pretrained", "pretrained_cfg", "pretrained_cfg_overlay"), WEIGHTS),
+    **dict.fromkeys(("pretrained_model_args", "pretrained_strict", "checkpoint_path"), WEIGHTS),
+    **dict.fromkeys(("pretrained_filter_fn", "cache_dir"), WEIGHTS),
+    **dict.fromkeys(("device", "dtype"), PLACEMENT),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TimmRecipe:
+    """A name and arguments that were checked; see `foreign.Recipe`."""
+
+    model: str
+    args: Mapping[str, Any]
+    root: str
+    dtype: DType = BY_NAME["float32"]
+    wide: DType = BY_NAME["float32"]
+
+    @classmethod
+    def of(cls, architecture: Timm, root: str, max_modules: int) -> TimmRecipe:
+        """The recipe of `architecture`, whose path is `root`. Raises SpecError, LimitExceeded."""
+        _check_name(architecture.model, join(root, "model"))
+        path = join(root, "args")
+        check_arguments(architecture.args, path, refused=_REFUSED, max_modules=max_modules)
+        return cls(architecture.model, architecture.args, root)
+
+    @property
+    def path(self) -> str:
+        """The place of the model's name in the spec."""
+        return join(self.root, "model")
+
+    def make(self, dtype: DType) -> nn.Module:
+        """`timm.create_model(model, **args)`."""
+        from timm import create_model
+
+        def make() -> nn.Module:
+            made: nn.Module = create_model(self.model, **copy.deepcopy(dict(self.args)))
+            return made
+
+        return constructed(make, self.root, self.args)
+
+    def dtypes(self, module: nn.Module, names: Mapping[str, DType]) -> Mapping[str, DType]:
+        """None: timm loads everything in the dtype it is stored in."""
+        return {}
+
+    def files(self, module: nn.Module) -> Mapping[str, str]:
+        """`config.json` as timm writes it for a hub; without one for models it cannot describe."""
+        from timm.data import config as data_config
+        from timm.models import _hub
+
+        sink = _Sink()
+        on_disk = mock.patch.object(_hub, "Path", lambda path: path)
+        with on_disk, mock.patch.object(data_config, "_logger"):
+            try:
+                _hub.save_config_for_hf(module, sink, model_args=dict(self.args))
+            except (AttributeError, KeyError):  # such as what `features_only` wraps
+                return {}
+        return {"config.json": sink.text}
+
+
+class _Sink:
+    """Stands for the path of the file that timm writes, which thus needs no disk."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def open(self, _: str) -> io.StringIO:
+        """A file whose text is kept when it is closed."""
+        sink = self
+
+        class Text(io.StringIO):
+            def close(self) -> None:
+                sink.text = self.getvalue()
+                super().close()
+
+        return Text()
+
+
+def _check_name(name: str, path: str) -> None:
+    from timm import is_model, list_models
+
+    if ":" in name or "/" in name:
+        message = f"{name!r} is a place on a hub or a disk; expected the name of a model of timm"
+        raise SpecError.at(path, message)
+    if not is_model(name):
+        near = one_of(name.partition(".")[0], list_models())
+        raise SpecError.at(path, f"timm has no model {name!r}; {near}")

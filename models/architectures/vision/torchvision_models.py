@@ -1,0 +1,74 @@
+"""A model of torchvision as `get_model` makes it."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from models.architectures.vision.building import WEIGHTS, check_arguments, constructed
+from models.architectures.vision.schema import Torchvision
+from models.dtypes import BY_NAME, DType
+from models.errors import SpecError
+from models.faults import join, one_of
+
+_BACKBONE = "weights_backbone"
+_REFUSED = {
+    **dict.fromkeys(("weights", _BACKBONE, "pretrained", "pretrained_backbone"), WEIGHTS),
+    "progress": WEIGHTS,
+    "quantize": "quantized weights are made from trained ones, not initialized; leave it out",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TorchvisionRecipe:
+    """A name and arguments that were checked; see `foreign.Recipe`."""
+
+    model: str
+    args: Mapping[str, Any]
+    root: str
+    dtype: DType = BY_NAME["float32"]
+    wide: DType = BY_NAME["float32"]
+
+    @classmethod
+    def of(cls, architecture: Torchvision, root: str, max_modules: int) -> TorchvisionRecipe:
+        """The recipe of `architecture`, whose path is `root`. Raises SpecError, LimitExceeded."""
+        from torchvision.models import list_models
+
+        if architecture.model not in list_models():
+            near = one_of(architecture.model, list_models())
+            message = f"torchvision has no model {architecture.model!r}; {near}"
+            raise SpecError.at(join(root, "model"), message)
+        path = join(root, "args")
+        check_arguments(architecture.args, path, refused=_REFUSED, max_modules=max_modules)
+        return cls(architecture.model, architecture.args, root)
+
+    @property
+    def path(self) -> str:
+        """The place of the model's name in the spec."""
+        return join(self.root, "model")
+
+    def make(self, dtype: DType) -> nn.Module:
+        """`torchvision.models.get_model(model, weights=None, **args)`, its backbone likewise."""
+        from torchvision.models import get_model, get_model_builder
+
+        taken = inspect.signature(get_model_builder(self.model)).parameters
+        no_weights = {name: None for name in ("weights", _BACKBONE) if name in taken}
+
+        def make() -> nn.Module:
+            made: nn.Module = get_model(self.model, **no_weights, **copy.deepcopy(dict(self.args)))
+            return made
+
+        return constructed(make, self.root, self.args)
+
+    def dtypes(self, module: nn.Module, names: Mapping[str, DType]) -> Mapping[str, DType]:
+        """None: torchvision has no policy of its own."""
+        return {}
+
+    def files(self, module: nn.Module) -> Mapping[str, str]:
+        """None: torchvision reads weights alone."""
+        return {}

@@ -1,0 +1,8 @@
+"""Presets: architectures by name, as data: published models and tiny ones shaped like them."""
+
+from __future__ import annotations
+
+from models.presets.overrides import PLACES, overridden
+from models.presets.preset import Preset, UnknownPreset, get, names, spec
+
+__all__ = ["PLACES", "Preset", "UnknownPreset", "get", "names", "overridden", "spec"]

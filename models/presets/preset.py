@@ -1,0 +1,101 @@
+"""A preset: an architecture by name, read from a JSON file of this package when it is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+from models.faults import near
+
+_FOLDER = files("models.presets") / "data"
+_SUFFIX = ".json"
+_SHOWN = 8
+
+Kind = Literal["published", "tiny"]
+
+
+class UnknownPreset(LookupError):
+    """A name that no preset has; the message lists those most like it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A named architecture.
+
+    `architecture` is one that a spec may give (`{"type": "transformers", "config": ...}`).
+    `source` is the repository on the Hub whose config it has, or is shaped like; `parameters`
+    the number of its parameters, tied ones counted once. `kind`: `published` presets have a real
+    model's sizes; `tiny` ones make files far below 1 MB.
+    """
+
+    name: str
+    description: str
+    source: str
+    kind: Kind
+    architecture: Mapping[str, Any]
+    parameters: int
+
+    @property
+    def dtype(self) -> str:
+        """The dtype that the config names: what most floating tensors have."""
+        config = self.architecture.get("config", {})
+        return str(config.get("dtype") or config.get("torch_dtype") or "float32")
+
+    def summary(self) -> dict[str, Any]:
+        """The preset as an entry of a list."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "source": self.source,
+            "kind": self.kind,
+            "parameters": self.parameters,
+            "dtype": self.dtype,
+        }
+
+    def document(self) -> dict[str, Any]:
+        """The preset as clients read it: `example` is a spec that issues it."""
+        example = spec(self.name)
+        return {**self.summary(), "architecture": self.architecture, "example": example}
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """The names of all presets, sorted."""
+    found = (entry.name for entry in _FOLDER.iterdir() if entry.name.endswith(_SUFFIX))
+    return tuple(sorted(name.removesuffix(_SUFFIX) for name in found))
+
+
+@cache
+def get(name: str) -> Preset:
+    """The preset of that name; do not change its architecture. Raises UnknownPreset."""
+    if name not in names():
+        raise UnknownPreset(_unknown(name))
+    return Preset(name=name, **json.loads((_FOLDER / f"{name}{_SUFFIX}").read_bytes()))
+
+
+def spec(
+    name: str, overrides: Mapping[str, Any] | None = None, seed: int | None = None
+) -> dict[str, Any]:
+    """The spec that issues a preset: its own init, in its own dtypes. Raises UnknownPreset."""
+    get(name)
+    architecture = {"type": "preset", "name": name}
+    given = {} if not overrides else {"overrides": dict(overrides)}
+    init = {} if seed is None else {"init": {"seed": seed}}
+    return {"architecture": architecture | given, **init}
+
+
+def _unknown(name: str) -> str:
+    like = near(name, names()) or _sharing(name)[:_SHOWN]
+    all_of_them = f"GET /v1/presets lists all {len(names())}"
+    hint = f"did you mean {', '.join(like)}?" if like else all_of_them
+    return f"no preset {name!r}; {hint}"
+
+
+def _sharing(name: str) -> list[str]:
+    """Presets of the same family: those that begin as `name` does, up to its first mark."""
+    family = name.lower().replace("_", "-").partition("-")[0]
+    return [known for known in names() if family and known.startswith(family)]

@@ -1,0 +1,1 @@
+"""Rules: which initializer for which tensor, and what it resolves to there."""

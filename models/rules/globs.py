@@ -1,0 +1,140 @@
+"""Globs over dotted tensor names.
+
+`*` and `?` stay inside a segment, `**` crosses segments, `[abc]` and `[!abc]` are one
+character of a segment, `{layer}` captures an integer segment. `**.` also matches no
+segment at all, so `**.bias` matches `bias`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+MAX_LENGTH = 1000
+_TOKEN = re.compile(
+    r"(?P<many>\*\*)|(?P<some>\*)|(?P<one>\?)|\[(?P<not>!?)(?P<set>\]?[^\]]*)\]|\{(?P<name>[^{}]*)\}"
+    r"|(?P<text>[^*?\[\]{}]+)|(?P<bad>.)",
+    re.DOTALL,
+)
+
+
+class GlobError(ValueError):
+    """A glob that does not parse."""
+
+
+def match(pattern: str, name: str) -> dict[str, int] | None:
+    """The captured integers when `pattern` matches the whole of `name`, else None.
+
+    Takes time in O(len(name)^2) at worst. Raises GlobError when it does not parse.
+    """
+    found = compile_glob(pattern).fullmatch(name)
+    return None if found is None else captured(found)
+
+
+def captured(found: re.Match[str]) -> dict[str, int]:
+    """The captured integers of a match."""
+    return {key: int(text) for key, text in found.groupdict().items()}
+
+
+@lru_cache(maxsize=1 << 16)
+def compile_glob(pattern: str) -> re.Pattern[str]:
+    """The regular expression of `pattern`; raises GlobError when it does not parse.
+
+    A wildcard that another follows is matched atomically at its earliest end: since
+    whatever comes later only wants the rest to begin as early as possible, this loses
+    no match, and it keeps hostile patterns such as `*a*a*a*a*` from backtracking.
+    """
+    if len(pattern) > MAX_LENGTH:
+        raise GlobError(f"glob is longer than {MAX_LENGTH} characters")
+    tokens = list(_tokens(pattern))
+    chunks = _split(tokens, "many")
+    parts = [_chunk(chunk, anchored=len(chunks) == 1) for chunk in chunks[:1]]
+    for number, chunk in enumerate(chunks[1:], start=2):
+        last = number == len(chunks)
+        body = _chunk(_optional_dot(chunk, chunks[number - 2]), anchored=last)
+        parts.append(f".*?{body}" if last else f"(?>.*?{body})")
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def captures(pattern: str) -> frozenset[str]:
+    """The names that `pattern` captures."""
+    return frozenset(compile_glob(pattern).groupindex)
+
+
+def texts(pattern: str) -> list[str]:
+    """What stands between the wildcards of `pattern`: every name that it matches holds each.
+
+    It is the whole pattern, and the only name that matches, where there are no wildcards.
+    """
+    found = [token["text"] for token in _TOKEN.finditer(pattern) if token["text"]]
+    # The first dot after `**` may be missing in a name.
+    return found if found == [pattern] else [text.removeprefix(".") for text in found]
+
+
+Token = tuple[str, str]
+
+
+def _tokens(pattern: str) -> Iterator[Token]:
+    seen: set[str] = set()
+    previous = ""
+    for found in _TOKEN.finditer(pattern):
+        kind = found.lastgroup or ""
+        if found["bad"] or (previous == "many" and kind in ("many", "some")):
+            raise GlobError(f"glob {pattern!r} does not parse at '{pattern[found.start() :][:20]}'")
+        previous = kind
+        if kind == "name":
+            yield "text", _capture(found["name"], pattern, seen)
+        elif kind == "set":
+            yield "text", _character_set(found["set"], bool(found["not"]), pattern)
+        elif kind == "text":
+            yield kind, re.escape(found["text"])
+        else:
+            yield ("text", r"[^.]") if kind == "one" else (kind, "")
+
+
+def _capture(name: str, pattern: str, seen: set[str]) -> str:
+    if not name.isidentifier() or not name.isascii() or name in seen:
+        raise GlobError(f"glob {pattern!r}: '{{{name}}}' must name one new capture, as '{{layer}}'")
+    seen.add(name)
+    return rf"(?<![^.])(?P<{name}>[0-9]{{1,15}}+)(?![^.])"
+
+
+def _character_set(body: str, negated: bool, pattern: str) -> str:
+    if not body:
+        raise GlobError(f"glob {pattern!r} has an empty set '[]'")
+    escaped = re.sub(r"([\\\[\]^&~|])", r"\\\1", body)
+    expression = rf"(?!\.)[{'^' if negated else ''}{escaped}]"
+    try:
+        re.compile(expression)
+    except re.error:
+        raise GlobError(f"glob {pattern!r}: '[{body}]' is not a set of characters") from None
+    return expression
+
+
+def _split(tokens: list[Token], kind: str) -> list[list[Token]]:
+    chunks: list[list[Token]] = [[]]
+    for token in tokens:
+        if token[0] == kind:
+            chunks.append([])
+        else:
+            chunks[-1].append(token)
+    return chunks
+
+
+def _chunk(tokens: list[Token], *, anchored: bool) -> str:
+    """Text and `*` between two `**`; the last `*` of an anchored chunk reaches its end."""
+    texts = ["".join(text for _, text in piece) for piece in _split(tokens, "some")]
+    out = [texts[0]]
+    for number, text in enumerate(texts[1:], start=2):
+        final = anchored and number == len(texts)
+        out.append(f"[^.]*{text}" if final else f"(?>[^.]*?{text})")
+    return "".join(out)
+
+
+def _optional_dot(chunk: list[Token], before: list[Token]) -> list[Token]:
+    """`**.` at the start of a segment: the dot may be missing with the segments."""
+    at_start = not before or before[-1][1].endswith(r"\.")
+    if at_start and chunk and chunk[0][0] == "text" and chunk[0][1].startswith(r"\."):
+        return [("text", rf"(?:(?<![^.])|\.){chunk[0][1][2:]}"), *chunk[1:]]
+    return chunk

@@ -1,0 +1,155 @@
+"""Which initializer for which tensor: rules and what they match."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    StrictStr,
+    Tag,
+    WithJsonSchema,
+)
+
+from models.initializers import InitializerSpec
+from models.rules import globs
+from models.rules.fans import FanSpec
+from models.rules.numbers import Schema, tagged
+from models.transforms import TransformSpec
+
+Kind = Literal["parameter", "buffer"]
+
+
+def _glob(pattern: str) -> str:
+    globs.compile_glob(pattern)
+    return pattern
+
+
+def _class_names(value: Any) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ValueError("must be a class name or a list of class names")
+    return tuple(names)
+
+
+Glob = Annotated[
+    StrictStr,
+    AfterValidator(_glob),
+    Field(
+        description="Glob on the dotted name: `*` stays inside a segment, `**` crosses "
+        "segments, `{layer}` captures an integer segment.",
+        examples=["transformer.h.{layer}.**.weight"],
+    ),
+]
+ClassNames = Annotated[
+    tuple[str, ...],
+    PlainValidator(_class_names),
+    PlainSerializer(list),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One name that a tensor goes by, with the classes of the module it names it in."""
+
+    name: str
+    classes: frozenset[str]
+    ndim: int
+    kind: str
+
+
+class Match(Schema):
+    """Criteria that must all hold; one left out always does."""
+
+    name: Glob | None = Field(
+        default=None,
+        description="Glob on the dotted name: `*` stays inside a segment, `**` crosses segments, "
+        "`{layer}` captures an integer segment.",
+    )
+    module: ClassNames | None = Field(
+        default=None, description="Class of the tensor's module, or one of a list; subclasses too."
+    )
+    parameter: StrictStr | None = Field(
+        default=None, description="Last segment of the name.", examples=["weight"]
+    )
+    ndim: int | None = Field(default=None, ge=0, strict=True, description="Number of dimensions.")
+    kind: Kind | None = Field(default=None, description="What the module holds it as.")
+
+    def captures(self, candidate: Candidate) -> Mapping[str, int] | None:
+        """What the name captures when every criterion holds, else None."""
+        if self.kind not in (None, candidate.kind) or self.ndim not in (None, candidate.ndim):
+            return None
+        if self.parameter not in (None, candidate.name.rpartition(".")[2]):
+            return None
+        if self.module is not None and candidate.classes.isdisjoint(self.module):
+            return None
+        return {} if self.name is None else globs.match(self.name, candidate.name)
+
+
+class SplitPart(Schema):
+    """`size` slots along the axis, initialized as a tensor of their own."""
+
+    size: int = Field(ge=1, strict=True, description="Slots along the axis.")
+    as_: StrictStr | None = Field(
+        default=None,
+        alias="as",
+        description="Name of the part's random stream: a part named as the unfused tensor "
+        "equals it. Captures are filled in: `h.{layer}.q_proj.weight`.",
+    )
+
+
+class Splits(Schema):
+    """A fused tensor's parts along an axis."""
+
+    axis: int = Field(default=0, strict=True, description="Along which the parts lie.")
+    parts: tuple[SplitPart, ...] = Field(
+        min_length=1, max_length=256, description="Their sizes sum to the axis."
+    )
+
+
+InitializerList = Annotated[
+    Annotated[InitializerSpec, Tag("<one>")]
+    | Annotated[tuple[InitializerSpec, ...], Field(min_length=1, max_length=64), Tag("<list>")],
+    tagged("<one>", "<list>", (list, tuple)),
+]
+
+
+class Rule(Schema):
+    """What to do with the tensors that match."""
+
+    match: Match = Field(default=Match(), description="Criteria; without any, every tensor.")
+    initializer: InitializerList = Field(
+        description="One, or a list applied in sequence, of which the last draw wins."
+    )
+    transforms: tuple[TransformSpec, ...] = Field(
+        default=(), max_length=64, description="Applied to the values, in order."
+    )
+    fan: FanSpec | None = Field(
+        default=None, description="Other fans than PyTorch's for these tensors."
+    )
+    splits: Splits | None = Field(
+        default=None, description="Parts of a fused tensor, each initialized by itself."
+    )
+    optional: bool = Field(
+        default=False, strict=True, description="Whether the rule may match nothing."
+    )
+
+    @property
+    def initializers(self) -> tuple[InitializerSpec, ...]:
+        """The initializers in the order they are applied."""
+        given = self.initializer
+        return given if isinstance(given, tuple) else (given,)
+
+
+@dataclass(frozen=True, slots=True)
+class Won:
+    """The rule that a tensor goes by, and what its name captured."""
+
+    index: int
+    captures: Mapping[str, int]

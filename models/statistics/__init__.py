@@ -1,0 +1,1 @@
+"""Statistics: what a checkpoint's values are, beside what its programs promise."""

@@ -1,0 +1,76 @@
+"""The mean and std that a program's values have in closed form."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+from models.program import Materialized, Orthogonal, Program, Scale
+from models.statistics.population import Group, Shape, mixed, population
+
+_NOISE = 1e-14  # of a mean by quadrature, relative to the std
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Mean, population std and excess kurtosis of a program, before conversion to a dtype.
+
+    None where there is no closed form, or no finite one; `kurtosis` also where the std is
+    0. `exact` when nothing is drawn, so that the values themselves are known.
+    """
+
+    mean: float | None = None
+    std: float | None = None
+    kurtosis: float | None = None
+    exact: bool = False
+
+
+@lru_cache(maxsize=4096)
+def expected(program: Program, shape: Shape) -> Expected:
+    """What the elements of a tensor of `shape` are expected to show.
+
+    Parts and filled regions are mixed by their exact sizes. Literals have no closed form.
+    """
+    if isinstance(program.source, Materialized):
+        return expected(program.source.shown, shape)
+    try:
+        if isinstance(program.source, Orthogonal):
+            found = _orthogonal(program, shape)
+        else:
+            groups = population(program, shape, double=True)
+            found = _of_groups(groups) if groups else Expected()
+    except (ArithmeticError, ValueError):
+        # At the very ends of binary64 a closed form divides by zero or overflows.
+        return Expected()
+    known = found.mean is not None and found.std is not None
+    finite = known and math.isfinite(found.mean or 0.0) and math.isfinite(found.std or 0.0)
+    return found if finite else Expected()
+
+
+def _of_groups(groups: tuple[Group, ...]) -> Expected:
+    """The arguments themselves for a draw only scaled and shifted, else moments."""
+    exact = all(group.law.atom is not None for group in groups)
+    line = groups[0].law.line if len(groups) == 1 else None
+    if line is not None and not groups[0].law.normal:
+        return Expected(line.intercept, abs(line.slope) / math.sqrt(3), -1.2)
+    if line is not None and math.isinf(line.start) and math.isinf(line.stop):
+        return Expected(line.intercept, abs(line.slope), 0.0)
+    if len(groups) == 1 and (value := groups[0].law.atom) is not None:
+        return Expected(value, 0.0, None, exact=True)
+    mean, variance, fourth = mixed(groups).moments()
+    std = math.sqrt(variance)
+    mean = mean if abs(mean) > _NOISE * std else 0.0
+    kurtosis = fourth / variance**2 - 3 if variance else None
+    return Expected(mean, std, kurtosis, exact)
+
+
+def _orthogonal(program: Program, shape: Shape) -> Expected:
+    """Entries of a semi-orthogonal matrix, whose squares add up to its smaller side."""
+    total = math.prod(shape)
+    source = program.source
+    scales = [transform.value for transform in program.transforms if isinstance(transform, Scale)]
+    if not isinstance(source, Orthogonal) or not total or len(scales) < len(program.transforms):
+        return Expected()
+    gain = abs(source.gain * math.prod(scales))
+    return Expected(0.0, gain / math.sqrt(max(shape[0], total // shape[0])))

@@ -1,0 +1,107 @@
+"""Steps: what is done to values after their source, each in float32 with one rounding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """x * value."""
+
+    type: ClassVar[str] = "scale"
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """x + value."""
+
+    type: ClassVar[str] = "add"
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Clamp:
+    """min(max(x, min), max); a bound that is None does not bind."""
+
+    type: ClassVar[str] = "clamp"
+    min: float | None = None
+    max: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HardThreshold:
+    """x where |x| >= value, else x * 0 (the sign of zero is kept)."""
+
+    type: ClassVar[str] = "hard_threshold"
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Divide:
+    """x / value."""
+
+    type: ClassVar[str] = "divide"
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Exp:
+    """e^x (`stream.pointwise`)."""
+
+    type: ClassVar[str] = "exp"
+
+
+@dataclass(frozen=True, slots=True)
+class Expm1:
+    """e^x - 1 (`stream.pointwise`)."""
+
+    type: ClassVar[str] = "expm1"
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """ln(x) (`stream.pointwise`)."""
+
+    type: ClassVar[str] = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Plus:
+    """x + y, where y is x after `transforms`: the inverse of softplus is x + ln(-(e^-x - 1))."""
+
+    type: ClassVar[str] = "plus"
+    transforms: tuple[Pointwise, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroRows:
+    """Rows (index along axis 0) set to zero; rows are sorted, non-negative, distinct."""
+
+    type: ClassVar[str] = "zero_rows"
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetElement:
+    """One element, by its non-negative index along each axis, set to `value`."""
+
+    type: ClassVar[str] = "set"
+    index: tuple[int, ...]
+    value: int | float
+
+
+@dataclass(frozen=True, slots=True)
+class FillRegion:
+    """A box set to `value`: one (start, stop, step) for each axis."""
+
+    type: ClassVar[str] = "fill_region"
+    region: tuple[tuple[int, int, int], ...]
+    value: float
+
+
+Pointwise = Scale | Add | Divide | Exp | Expm1 | Log | Clamp | HardThreshold | Plus
+"""Transforms of one element, wherever it is."""
+Transform = Pointwise | ZeroRows | SetElement | FillRegion

@@ -1,0 +1,84 @@
+"""exp, expm1 and log of drawn values, from binary64 sums and products alone.
+
+Each takes float32 (or float64) values, computes in binary64 with one rounding for each written
+operation, no platform's libm, and rounds once to the type it was given. Plain torch operations,
+which neither fuse nor reassociate: the same bits on every CPU and on CUDA. What they give is
+within 2^-45 of the true value, so in float32 it is the nearest number, but for a tie's breadth.
+
+Normative beside STREAM: a changed digit changes issued checkpoints.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# ln(2) as a sum whose first term has 32 bits, so that its product with an exponent is exact.
+LN2_HIGH = float.fromhex("0x1.62e42feep-1")
+LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
+INVERSE_LN2 = float.fromhex("0x1.71547652b82fep+0")
+SQRT_HALF = float.fromhex("0x1.6a09e667f3bcdp-1")
+
+# Taylor's series, highest power first: 1/13!, ..., 1/1!, 1 and 1/17!, ..., 1/2!, 1.
+EXP = tuple(1.0 / math.factorial(k) for k in range(13, -1, -1))
+EXPM1 = tuple(1.0 / math.factorial(k) for k in range(17, 0, -1))
+# ln(m) = 2 s (1 + s^2/3 + s^4/5 + ...), where s = (m - 1) / (m + 1).
+LOG = tuple(1.0 / (2 * k + 1) for k in range(12, -1, -1))
+
+LOWEST, HIGHEST = -746.0, 710.0
+"""Beyond these e^x is 0 or infinite in binary64 too."""
+
+
+def exp(x: Tensor) -> Tensor:
+    """e^x, in the dtype of `x`; NaN for NaN."""
+    return _exp(x.to(torch.float64)).to(x.dtype)
+
+
+def expm1(x: Tensor) -> Tensor:
+    """e^x - 1, in the dtype of `x`; as exact near zero as elsewhere. Keeps the sign of zero."""
+    wide = x.to(torch.float64)
+    small = _horner(torch.where(wide.abs() < 0.5, wide, torch.zeros_like(wide)), EXPM1) * wide
+    return torch.where(wide.abs() < 0.5, small, _exp(wide) - 1.0).to(x.dtype)
+
+
+def log(x: Tensor) -> Tensor:
+    """ln(x), in the dtype of `x`: -infinity of zero, NaN below it."""
+    wide = x.to(torch.float64)
+    m, e = torch.frexp(wide)
+    below = m < SQRT_HALF
+    m = torch.where(below, m + m, m)
+    e = (e - below.to(e.dtype)).to(torch.float64)
+    s = (m - 1.0) / (m + 1.0)
+    y = _horner(s * s, LOG) * s
+    y = e * LN2_HIGH + (e * LN2_LOW + (y + y))
+    y = torch.where(wide == 0, torch.full_like(y, -math.inf), y)
+    y = torch.where(wide < 0, torch.full_like(y, math.nan), y)
+    unbounded = torch.isinf(wide) & (wide > 0)
+    return torch.where(unbounded | torch.isnan(wide), wide, y).to(x.dtype)
+
+
+def _exp(wide: Tensor) -> Tensor:
+    x = torch.where(wide > LOWEST, wide, torch.full_like(wide, LOWEST))
+    x = torch.where(x < HIGHEST, x, torch.full_like(x, HIGHEST))
+    n = torch.round(x * INVERSE_LN2)
+    r = (x - n * LN2_HIGH) - n * LN2_LOW
+    # Two powers of two, for 2^1024 and 2^-1076 are no binary64 numbers; both products are exact
+    # where the result is one.
+    half = torch.floor(n * 0.5)
+    y = _horner(r, EXP) * _power_of_two(half) * _power_of_two(n - half)
+    return torch.where(torch.isnan(wide), wide, y)
+
+
+def _power_of_two(n: Tensor) -> Tensor:
+    """2^n, exact, for whole n from -1022 to 1023."""
+    return ((n.to(torch.int64) + 1023) << 52).view(torch.float64)
+
+
+def _horner(x: Tensor, coefficients: Sequence[float]) -> Tensor:
+    y = torch.full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        y = y * x + coefficient
+    return y

@@ -1,0 +1,1 @@
+"""Verification: a stranger's file read with suspicion, and compared with its own plan."""

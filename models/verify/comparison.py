@@ -1,0 +1,257 @@
+"""A file against its plan: what to compare, what can be made here, and how they differ."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+
+from models.cost import too_costly, whole_sources
+from models.dtypes import BY_NAME
+from models.generate import ByteArray
+from models.layout import Entry, File
+from models.plan import Plan, PlanTensor
+from models.program import Literal, Materialized, Program, Split, to_json
+from models.verify.findings import Sample
+from models.verify.header import FileFault, Header, shown
+
+SAMPLED_ELEMENTS = 1 << 16  # in a block of a sample; another size would choose other blocks
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Elements [start, stop) of an entry of file number `file`, to be generated."""
+
+    file: int
+    entry: Entry
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An entry of file number `file` whose bytes have the digest `sha256`."""
+
+    file: int
+    entry: Entry
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the tensors of a plan, by number, are compared with when not with generated elements.
+
+    `digests` are SHA-256 of literals whose bytes are not at hand. `hindered` are tensors
+    that cannot be compared, and why.
+    """
+
+    digests: Mapping[int, str]
+    hindered: Mapping[int, str]
+
+    @classmethod
+    def of(
+        cls,
+        plan: Plan,
+        blobs: Mapping[str, bytes],
+        materialized: Container[str],
+        *,
+        unbound: str = "",
+        max_digested_bytes: int | None = None,
+    ) -> Means:
+        """Chosen by what there is: literals by SHA-256, platform-bound tensors by name.
+
+        `unbound` is why platform-bound tensors are not there. Raises FileFault for a literal
+        that is not as long as the plan says.
+        """
+        digests: dict[int, str] = {}
+        hindered: dict[int, str] = {}
+        for number, tensor in enumerate(plan.tensors):
+            if isinstance(tensor.program.source, Materialized):
+                reason = None if tensor.name in materialized else unbound
+            else:
+                reason = _hindrance(tensor, blobs)
+            if reason is None or not tensor.numel:
+                continue
+            sha256 = _digest(tensor)
+            if sha256 is None:
+                hindered[number] = reason
+            elif max_digested_bytes is not None and tensor.nbytes > max_digested_bytes:
+                hindered[number] = f"{reason}, and its {tensor.nbytes} bytes were not read"
+            else:
+                digests[number] = sha256
+        return cls(digests, hindered)
+
+
+# --- what to compare -------------------------------------------------------------
+
+
+def work(
+    files: Sequence[File], plan: Plan, means: Means, sample: Sample | None, size_elements: int
+) -> Iterator[Block | Whole]:
+    """What there is to do, in the order of the bytes: all, in blocks of `size_elements`, or some.
+
+    A tensor that goes by its digest is done whole, or not at all.
+    """
+    entries = [(number, entry) for number, file in enumerate(files) for entry in file.entries]
+    if sample is None:
+        chosen = _every(entries, plan, means, size_elements)
+    else:
+        chosen = _some(entries, plan, means, sample)
+    whole = None
+    for block in chosen:
+        tensor = block.entry.tensor
+        if tensor not in means.digests:
+            yield block
+        elif whole is not block.entry:
+            whole = block.entry
+            yield Whole(block.file, block.entry, means.digests[tensor])
+
+
+def needs_bytes(plan: Plan) -> bool:
+    """Whether evaluating `plan` takes bytes that are not in it."""
+    return plan.platform is not None or any(
+        True for tensor in plan.tensors for _ in _literals(tensor.program, tensor.numel)
+    )
+
+
+def _every(
+    entries: Sequence[tuple[int, Entry]], plan: Plan, means: Means, size_elements: int
+) -> Iterator[Block]:
+    for number, entry in entries:
+        numel = 0 if entry.tensor in means.hindered else plan.tensors[entry.tensor].numel
+        size = numel if entry.tensor in means.digests else size_elements
+        for start in range(0, numel, size or 1):
+            yield Block(number, entry, start, min(start + size, numel))
+
+
+def _some(
+    entries: Sequence[tuple[int, Entry]], plan: Plan, means: Means, sample: Sample
+) -> Iterator[Block]:
+    """As many blocks of SAMPLED_ELEMENTS as the sample has (or all, if there are no more).
+
+    The bytes of all tensors are cut into `count` equal stretches, and in each a byte is
+    chosen by SHA-256 of the seed, the id and the stretch's number: its block is checked.
+    Two bytes of one block count once. One seed chooses the same on any machine.
+    """
+    stops = list(accumulate(entry.stop_byte - entry.start_byte for _, entry in entries))
+    total = stops[-1] if stops else 0
+    blocks = sum(-(-plan.tensors[entry.tensor].numel // SAMPLED_ELEMENTS) for _, entry in entries)
+    if sample.count >= blocks:
+        yield from _every(entries, plan, means, SAMPLED_ELEMENTS)
+        return
+    before = None
+    for stretch in range(sample.count):
+        low, high = stretch * total // sample.count, (stretch + 1) * total // sample.count
+        if low == high:
+            continue
+        at = low + _choice(f"{sample.seed} {plan.id} {stretch}", high - low)
+        place = bisect_right(stops, at)
+        number, entry = entries[place]
+        tensor = plan.tensors[entry.tensor]
+        element = (at - stops[place] + tensor.nbytes) // tensor.dtype.itemsize
+        start = element // SAMPLED_ELEMENTS * SAMPLED_ELEMENTS
+        block = Block(number, entry, start, min(start + SAMPLED_ELEMENTS, tensor.numel))
+        if block != before and entry.tensor not in means.hindered:
+            yield block
+        before = block
+
+
+def _choice(text: str, size: int) -> int:
+    """A number in [0, size) that `text` fixes; its bias is below 2^-128."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big") % size
+
+
+# --- what can be made --------------------------------------------------------------
+
+
+def _hindrance(tensor: PlanTensor, blobs: Mapping[str, bytes]) -> str | None:
+    """Why the tensor's elements cannot be generated here; None when they can."""
+    for literal, numel in _literals(tensor.program, tensor.numel):
+        if literal.sha256 not in blobs:
+            return f"its literal {literal.sha256} is not what today's libraries make of its spec"
+        nbytes = numel * BY_NAME[literal.dtype].itemsize
+        if len(blobs[literal.sha256]) != nbytes:
+            raise FileFault(
+                f"{shown(tensor.name)}: its literal has not the {nbytes} bytes it takes"
+            )
+    for source, shape in whole_sources(tensor.program, tensor.shape):
+        if reason := too_costly(source, shape):
+            return reason
+    return None
+
+
+def _literals(program: Program, numel: int) -> Iterator[tuple[Literal, int]]:
+    """Each literal that `program` takes, and how many elements of it, of `numel` in all."""
+    source = program.source
+    if isinstance(source, Literal):
+        yield source, numel
+    if isinstance(source, Split):
+        width = sum(part.size for part in source.parts)
+        for part in source.parts:
+            yield from _literals(part.program, numel // width * part.size)
+
+
+def _digest(tensor: PlanTensor) -> str | None:
+    """The SHA-256 of the tensor's bytes, where it is a literal as given: the plan has it."""
+    source = tensor.program.source
+    if not isinstance(source, Literal) or tensor.program.transforms:
+        return None
+    return source.sha256 if source.dtype == tensor.dtype.name else None
+
+
+# --- differences -----------------------------------------------------------------
+
+
+def first_difference(found: ByteArray, expected: ByteArray, itemsize: int) -> int | None:
+    """The first element in which two stretches of bytes differ; None when they are equal."""
+    if np.array_equal(found, expected):
+        return None
+    return int(np.argmax(found != expected)) // itemsize
+
+
+def header_difference(expected: Header, found: Header) -> str:
+    """How a file's header differs from the one its plan gives, in the file's own terms."""
+    for name, value in found.metadata.items():
+        if name not in expected.metadata:
+            return f"its metadata has {shown(name)}, which Seedpoint does not write there"
+        if value != expected.metadata[name]:
+            return f"{shown(name)} in its metadata is not what Seedpoint writes"
+    if missing := [name for name in expected.metadata if name not in found.metadata]:
+        return f"its metadata lacks {shown(missing[0])}"
+    for name, planned in expected.tensors.items():
+        if name not in found.tensors:
+            return f"its plan has a tensor {shown(name)}, which its header lacks"
+        stored = found.tensors[name]
+        for what in ("dtype", "shape", "start_byte", "stop_byte"):
+            says, would = getattr(stored, what), getattr(planned, what)
+            if says != would:
+                return f"{shown(name)}: {what} is {says} in its header, {would} by its plan"
+    if more := [name for name in found.tensors if name not in expected.tensors]:
+        return f"its header has a tensor {shown(more[0])}, which its plan lacks"
+    return "its header says what Seedpoint's would, in other bytes: another program wrote it"
+
+
+def plan_difference(ours: Plan, theirs: Plan) -> str | None:
+    """How a plan made now differs from the one in a file; None when it does not."""
+    if ours.id == theirs.id:
+        return None
+    before = {tensor.name: tensor for tensor in theirs.tensors}
+    for tensor in ours.tensors:
+        name = shown(tensor.name)
+        if (old := before.pop(tensor.name, None)) is None:
+            return f"there would be a tensor {name}"
+        if (tensor.shape, tensor.dtype) != (old.shape, old.dtype):
+            return f"{name} would be {tensor.dtype} {list(tensor.shape)}"
+        if tensor.aliases != old.aliases:
+            return f"{name} would have other aliases"
+        if tensor.program != old.program:
+            return f"{name} would be {shown(to_json(tensor.program))}"
+    if before:
+        return f"there would be no tensor {shown(next(iter(before)))}"
+    if ours.platform != theirs.platform:
+        return f"its platform would be {shown(ours.platform)}"
+    return "its tensors would be in another order, or laid out otherwise"

@@ -1,0 +1,114 @@
+"""What a verification found: differences, what was not checked, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from models.dtypes import DType
+from models.verify.header import shown
+
+Verdict = Literal["verified", "sample agrees", "incomplete", "differs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first element of a tensor that is not what its plan says.
+
+    `offset` is its place in the file, in bytes; `expected` and `found` are its bytes. All
+    but the offset (the tensor's own) are None where only a digest of the whole is known.
+    """
+
+    file: str
+    tensor: str
+    dtype: DType
+    offset: int
+    element: int | None = None
+    index: tuple[int, ...] | None = None
+    expected: bytes | None = None
+    found: bytes | None = None
+
+    def __str__(self) -> str:
+        place = f"{shown(self.tensor)} in {self.file}"
+        if self.expected is None or self.found is None:
+            return f"{place}: its bytes, from {self.offset} on, are not the literal of its plan"
+        return (
+            f"{place}: element {self.element} {list(self.index or ())}, at byte {self.offset}, is "
+            f"{number(self.found, self.dtype)} (0x{self.found.hex()}), not "
+            f"{number(self.expected, self.dtype)} (0x{self.expected.hex()})"
+        )
+
+    def document(self) -> dict[str, Any]:
+        """As JSON; an element is its bytes in the order of the file, and a number as text."""
+        return {
+            "file": self.file,
+            "tensor": self.tensor,
+            "offset": self.offset,
+            "element": self.element,
+            "index": None if self.index is None else list(self.index),
+            "expected": self._element(self.expected),
+            "found": self._element(self.found),
+        }
+
+    def _element(self, raw: bytes | None) -> dict[str, str] | None:
+        return None if raw is None else {"bytes": raw.hex(), "value": number(raw, self.dtype)}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """`count` blocks to check, of all; `seed` chooses which."""
+
+    count: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """One checkpoint's files against the plan in their own header, which they agree with.
+
+    `files` are their sizes in bytes by path; `total_bytes` those of all tensors, and
+    `checked_bytes` those that were compared. `unchecked` are tensors whose bytes cannot
+    be made here, with the reason. `same_plan` is whether today's libraries would plan the
+    same, None where that was not found out; `remark` says more.
+    """
+
+    id: str
+    files: Mapping[str, int]
+    total_bytes: int
+    checked_bytes: int
+    sample: Sample | None
+    differences: tuple[Difference, ...]
+    unchecked: Mapping[str, str]
+    same_plan: bool | None
+    remark: str | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """`verified` says that every byte was compared, and is what the plan says."""
+        if self.differences:
+            return "differs"
+        if self.unchecked:
+            return "incomplete"
+        return "verified" if self.checked_bytes == self.total_bytes else "sample agrees"
+
+    def document(self) -> dict[str, Any]:
+        """The report as JSON."""
+        return {
+            "id": self.id,
+            "verdict": self.verdict,
+            "files": dict(self.files),
+            "bytes": self.total_bytes,
+            "checked_bytes": self.checked_bytes,
+            "sample": self.sample and {"count": self.sample.count, "seed": self.sample.seed},
+            "differences": [difference.document() for difference in self.differences],
+            "unchecked": dict(self.unchecked),
+            "today": {"same_plan": self.same_plan, "remark": self.remark},
+        }
+
+
+def number(raw: bytes, dtype: DType) -> str:
+    """One element, little-endian, as a number."""
+    return str(torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(dtype.torch).item())

@@ -1,0 +1,329 @@
+"""What must hold of a plan before it is evaluated, where a stranger may have written it.
+
+A plan that was made here holds all of it. One that does not could make an evaluator fail
+half-way, or take memory without bound; here it is refused with what is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from models.cost import MAX_NORMED_ELEMENTS
+from models.dtypes import BY_NAME, DType
+from models.layout import MAX_FILE_BYTES
+from models.plan import STREAM, Plan, PlanTensor
+from models.program import (
+    Add,
+    Clamp,
+    Constant,
+    Dirac,
+    Divide,
+    Exp,
+    Expm1,
+    Eye,
+    FillRegion,
+    HardThreshold,
+    Literal,
+    Log,
+    Materialized,
+    Normal,
+    Norms,
+    Orthogonal,
+    Plus,
+    Pointwise,
+    Program,
+    Scale,
+    SetElement,
+    Sparse,
+    Split,
+    TruncNormal,
+    Uniform,
+    ZeroRows,
+)
+from models.verify.header import MAX_DIMENSIONS, shown
+
+Shape = tuple[int, ...]
+
+MAX_SEED = 2**64 - 1
+MAX_NESTED_SPLITS = 16
+MAX_STEP = 2**53
+MAX_CHECKS = 20_000_000  # about ten seconds
+_FILE = re.compile(r"[a-z0-9_][a-z0-9_.]{0,99}\.json")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_CONSTANTS = {Uniform: 2, Normal: 2, TruncNormal: 6, Sparse: 2}
+
+
+def check_plan(plan: Plan) -> None:
+    """Raises ValueError for a plan that cannot be evaluated, or not without bounds."""
+    _require(plan.stream == STREAM, f"stream {shown(plan.stream)} is not {STREAM}")
+    _require(0 <= plan.seed <= MAX_SEED, "its seed is beyond 64 bits")
+    _require(plan.ties in ("once", "each"), f"ties {shown(plan.ties)} are not once or each")
+    _require(plan.max_shard_size >= 1, "its max_shard_size is below one byte")
+    sequential = plan.generator in ("torch", "numpy")
+    _require(
+        sequential or plan.generator == "philox-v1",
+        f"generator {shown(plan.generator)} is not philox-v1, torch or numpy",
+    )
+    _require(
+        isinstance(plan.platform, dict) if sequential else plan.platform is None,
+        f"a plan of generator {plan.generator} {'needs a' if sequential else 'has no'} platform",
+    )
+    _require(isinstance(plan.spec, dict), "its spec is not an object")
+    _require(
+        isinstance(plan.files, dict)
+        and all(map(_is_file_name, plan.files))
+        and all(isinstance(text, str) for text in plan.files.values()),
+        "its files are not texts by name",
+    )
+    _require(_checks(plan) <= MAX_CHECKS, "its programs are too long for so many tensors")
+    for tensor in plan.tensors:
+        try:
+            _check_tensor(tensor, sequential)
+        except ValueError as error:
+            raise ValueError(f"{shown(tensor.name)}: {error}") from None
+
+
+def _checks(plan: Plan) -> int:
+    """About how many things there are to check: programs are shared, and may be long."""
+    programs = {id(tensor.program): tensor.program for tensor in plan.tensors}
+    sizes = {key: _size(program) for key, program in programs.items()}
+    return sum(sizes[id(tensor.program)] for tensor in plan.tensors)
+
+
+def _size(program: Program) -> int:
+    size = 1 + _steps(program.transforms)
+    if isinstance(program.source, Norms) and isinstance(program.source.of, Program):
+        size += _size(program.source.of)
+    if isinstance(program.source, Split):
+        size += sum(_size(part.program) for part in program.source.parts)
+    return size
+
+
+def _steps(transforms: Sequence[Any], depth: int = 0) -> int:
+    """How many steps there are, with the rows of some and the steps inside others."""
+    steps = len(transforms)
+    for transform in transforms:
+        if isinstance(transform, ZeroRows) and isinstance(transform.rows, tuple):
+            steps += len(transform.rows)
+        if isinstance(transform, Plus) and depth < MAX_NESTED_SPLITS:
+            steps += _steps(transform.transforms, depth + 1)
+    return steps
+
+
+def _check_tensor(tensor: PlanTensor, sequential: bool) -> None:
+    names = (tensor.name, *tensor.aliases)
+    _require(all(isinstance(name, str) for name in names), "its names are not all strings")
+    _require(
+        all(_is_index(size, MAX_FILE_BYTES + 1) for size in tensor.shape)
+        and len(tensor.shape) <= MAX_DIMENSIONS,
+        f"{shown(tensor.shape)} is no shape",
+    )
+    source = tensor.program.source
+    _require(
+        isinstance(source, Materialized) == sequential,
+        f"{shown(source)} is no program of its generator",
+    )
+    if not sequential:
+        check_program(tensor.program, tensor.shape, tensor.dtype)
+
+
+def check_program(program: Program, shape: Shape, dtype: DType) -> None:
+    """Raises ValueError unless `program` can fill a tensor of `shape` and `dtype`."""
+    exact = dtype.name == "float64" and not program.draws
+    floating = torch.float64 if exact else torch.float32
+    _Check(floating if dtype.is_floating else dtype.torch).program(program, shape, 0)
+
+
+class _Check:
+    """Checks programs whose values are computed in `dtype`."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+
+    def program(self, program: Program, shape: Shape, depth: int) -> None:
+        self._source(program.source, shape, depth)
+        for transform in program.transforms:
+            self._transform(transform, shape)
+
+    def _source(self, source: Any, shape: Shape, depth: int) -> None:
+        match source:
+            case Constant(value=value):
+                self._takes(value, lambda probe: probe.fill_(value))
+            case Literal(sha256=sha256, dtype=name):
+                _require(
+                    isinstance(sha256, str) and _SHA256.fullmatch(sha256) is not None,
+                    f"{shown(sha256)} is no SHA-256",
+                )
+                _require(isinstance(name, str) and name in BY_NAME, f"{shown(name)} is no dtype")
+                _require(
+                    self.dtype.is_complex or not BY_NAME[name].torch.is_complex,
+                    "a complex literal cannot fill it",
+                )
+            case Uniform() | Normal() | TruncNormal():
+                self._draw(source)
+            case Orthogonal(gain=gain):
+                self._draw(source)
+                _require(_is_number(gain), f"{shown(gain)} is no gain")
+                _require(len(shape) >= 2, "orthogonal needs two dimensions")
+            case Sparse(sparsity=sparsity):
+                self._draw(source)
+                _require(_is_number(sparsity) and 0 <= sparsity <= 1, "its sparsity is not in 0..1")
+                _require(len(shape) == 2, "sparse needs two dimensions")
+            case Eye():
+                _require(len(shape) == 2, "eye needs two dimensions")
+            case Dirac(groups=groups):
+                _require(len(shape) in (3, 4, 5), "dirac needs three, four or five dimensions")
+                _require(
+                    type(groups) is int and groups > 0 and shape[0] % groups == 0,
+                    f"{shown(groups)} groups do not divide {shape[0]}",
+                )
+            case Split():
+                self._split(source, shape, depth)
+            case Norms():
+                self._norms(source, shape, depth)
+            case _:
+                raise ValueError(f"{shown(source)} is no source")
+
+    def _norms(self, norms: Norms, shape: Shape, depth: int) -> None:
+        of = norms.shape
+        _require(self.dtype.is_floating_point, "norms need a floating tensor")
+        _require(depth < MAX_NESTED_SPLITS, "programs nest too deep")
+        _require(
+            isinstance(of, tuple)
+            and len(of) == 2
+            and all(_is_index(size, MAX_FILE_BYTES + 1) for size in of)
+            and math.prod(of) <= MAX_NORMED_ELEMENTS,
+            f"{shown(of)} is no shape of a matrix to take norms of",
+        )
+        _require(
+            type(norms.axis) is int and norms.axis in (0, 1) and of[norms.axis] == math.prod(shape),
+            f"{shown(norms.axis)} is no axis with as many norms as elements",
+        )
+        _require(isinstance(norms.of, Program), "norms are taken of no program")
+        self.program(norms.of, of, depth + 1)
+
+    def _split(self, split: Split, shape: Shape, depth: int) -> None:
+        sizes = [part.size for part in split.parts]
+        _require(depth < MAX_NESTED_SPLITS, "splits nest too deep")
+        _require(_is_index(split.axis, len(shape)), f"{shown(split.axis)} is no axis to split")
+        width = shape[split.axis]
+        _require(
+            all(_is_index(size, width + 1) and size > 0 for size in sizes) and sum(sizes) == width,
+            f"parts of {shown(sizes)} are not {width}",
+        )
+        for part in split.parts:
+            inner = (*shape[: split.axis], part.size, *shape[split.axis + 1 :])
+            self.program(part.program, inner, depth + 1)
+
+    def _draw(self, source: Uniform | Normal | TruncNormal | Orthogonal | Sparse) -> None:
+        _require(self.dtype.is_floating_point, f"{source.type} needs a floating tensor")
+        _require(_is_index(source.draw, 2**32 - 1), f"{shown(source.draw)} is no draw")
+        _require(source.stream is None or isinstance(source.stream, str), "its stream is no name")
+        if not isinstance(source, Orthogonal):
+            _require(
+                isinstance(source.f32, tuple)
+                and len(source.f32) == _CONSTANTS[type(source)]
+                and all(map(_is_number, source.f32)),
+                f"{shown(source.f32)} are not the constants of {source.type}",
+            )
+
+    def _transform(self, transform: Any, shape: Shape, depth: int = 0) -> None:
+        match transform:
+            case Scale(value=value) | Add(value=value) | HardThreshold(value=value):
+                self._arithmetic(transform.type, value)
+            case Divide(value=value):
+                self._arithmetic("divide", value)
+            case Exp() | Expm1() | Log():
+                self._arithmetic(transform.type)
+            case Plus(transforms=inner):
+                _require(depth < MAX_NESTED_SPLITS, "transforms nest too deep")
+                for each in inner:
+                    _require(isinstance(each, Pointwise), f"{shown(each)} is not of one element")
+                    self._transform(each, shape, depth + 1)
+            case Clamp(min=low, max=high):
+                bounds = [bound for bound in (low, high) if bound is not None]
+                _require(bool(bounds), "clamp has no bound")
+                self._arithmetic("clamp", *bounds)
+            case ZeroRows(rows=rows):
+                _require(
+                    bool(shape) and isinstance(rows, tuple) and _are_ascending(rows, shape[0]),
+                    f"{shown(rows)} are no rows of shape {shown(shape)}",
+                )
+            case SetElement(index=index, value=value):
+                self._set(value)
+                _require(
+                    isinstance(index, tuple)
+                    and len(index) == len(shape)
+                    and all(map(_is_index, index, shape)),
+                    f"{shown(index)} is no element of shape {shown(shape)}",
+                )
+            case FillRegion(region=region, value=value):
+                self._set(value)
+                _require(
+                    isinstance(region, tuple)
+                    and len(region) == len(shape)
+                    and all(map(_is_stretch, region, shape)),
+                    f"{shown(region)} is no region of shape {shown(shape)}",
+                )
+            case _:
+                raise ValueError(f"{shown(transform)} is no transform")
+
+    def _arithmetic(self, kind: str, *values: Any) -> None:
+        _require(self.dtype.is_floating_point, f"{kind} needs a floating tensor")
+        _require(all(map(_is_number, values)), f"{shown(values)} cannot be taken by {kind}")
+
+    def _set(self, value: Any) -> None:
+        self._takes(value, lambda probe: probe.__setitem__(slice(0, 1), value))
+
+    def _takes(self, value: Any, put: Callable[[torch.Tensor], object]) -> None:
+        """Raises ValueError unless torch can put `value` into a tensor."""
+        try:
+            put(torch.empty(1, dtype=self.dtype))
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            raise ValueError(f"{shown(value)} is no value of {self.dtype}") from None
+
+
+def _require(holds: bool, fault: str) -> None:
+    if not holds:
+        raise ValueError(fault)
+
+
+def _is_index(value: Any, size: int) -> bool:
+    """Whether it is an integer in [0, size)."""
+    return type(value) is int and 0 <= value < size
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is float or (type(value) is int and abs(value) <= MAX_FILE_BYTES)
+
+
+def _is_file_name(value: Any) -> bool:
+    """Whether it names a file of JSON beside the tensors, and no index of them."""
+    plain = isinstance(value, str) and _FILE.fullmatch(value) is not None
+    return plain and not value.endswith(".index.json")
+
+
+def _are_ascending(rows: Sequence[Any], size: int) -> bool:
+    """Whether they are distinct integers in [0, size), in ascending order."""
+    if not all(_is_index(row, size) for row in rows):
+        return False
+    return all(rows[i] < rows[i + 1] for i in range(len(rows) - 1))
+
+
+def _is_stretch(stretch: Any, size: int) -> bool:
+    """Whether it is (start, stop, step) within [0, size]."""
+    if not isinstance(stretch, tuple) or len(stretch) != 3:
+        return False
+    start, stop, step = stretch
+    return (
+        _is_index(start, size + 1)
+        and _is_index(stop, size + 1)
+        and start <= stop
+        and type(step) is int
+        and 1 <= step <= MAX_STEP
+    )

@@ -1,0 +1,289 @@
+"""Presets: published sizes, tiny models that run, and names in specs, routes and commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models import architectures, presets
+from models.architectures import parse
+from models.compile import Planned, make_plan
+from models.describe import layout
+from models.errors import LimitExceeded, SpecError
+from models.generate import Evaluator
+from models.spec import parse_spec
+
+pytest.importorskip("transformers")
+
+TINY = [name for name in presets.names() if presets.get(name).kind == "tiny"]
+PUBLISHED = [name for name in presets.names() if presets.get(name).kind == "published"]
+MAX_TINY_BYTES = 750_000
+
+# Numbers of parameters as papers and model cards print them, apart from the presets' own data.
+PRINTED = {
+    "gpt2": 124_439_808,
+    "gpt2-xl": 1_557_611_200,
+    "llama-2-7b": 6_738_415_616,
+    "llama-3-8b": 8_030_261_248,
+    "llama-3-70b": 70_553_706_496,
+    "llama-3-405b": 405_853_388_800,
+    "mistral-7b": 7_241_732_096,
+    "mixtral-8x7b": 46_702_792_704,
+    "qwen2.5-7b": 7_615_616_512,
+    "qwen3-8b": 8_190_735_360,
+    "gemma-2-9b": 9_241_705_984,
+    "gemma-3-27b": 27_432_406_640,
+    # The published 671,026,419,200, where the routers' biases count: 58 layers of 256.
+    "deepseek-v3": 671_026_419_200 - 58 * 256,
+    "phi-3-mini": 3_821_079_552,
+    "bert-base": 109_514_298,
+    "roberta-large": 355_412_057,
+    "t5-small": 60_506_624,
+    "whisper-tiny": 37_760_640,
+    "vit-base": 86_567_656,
+    "resnet-50": 25_557_032,
+    "clip-vit-base-patch32": 151_277_313,
+    "mamba-130m": 129_135_360,
+    "falcon-7b": 6_921_720_704,
+    "opt-125m": 125_239_296,
+    "pythia-12b": 11_846_072_320,
+    "gpt-oss-20b": 20_914_757_184,
+}
+
+
+def planned(name: str, overrides: dict[str, Any] | None = None) -> Planned:
+    return make_plan(parse_spec(presets.spec(name, overrides)))
+
+
+def parameters(made: Planned) -> int:
+    return sum(tensor.numel for tensor in made.plan.tensors if tensor.kind == "parameter")
+
+
+def issue(made: Planned, folder: Path) -> None:
+    evaluator = Evaluator(made.plan, made.blobs)
+    for name, file in layout(made.plan).files.items():
+        out = np.empty(file.size_bytes, np.uint8)
+        evaluator.read(file, 0, file.size_bytes, out)
+        (folder / name).write_bytes(out.tobytes())
+
+
+def faults(name: str, overrides: dict[str, Any]) -> list[str]:
+    with pytest.raises(SpecError) as caught:
+        make_plan(
+            parse_spec({"architecture": {"type": "preset", "name": name, "overrides": overrides}})
+        )
+    return [str(fault) for fault in caught.value.faults]
+
+
+# --- the data ------------------------------------------------------------------------
+
+
+def test_there_are_presets_of_every_family_people_test_against() -> None:
+    models = {presets.get(name).architecture["config"]["model_type"] for name in TINY}
+    assert len(models) >= 60 and len(PUBLISHED) >= 140
+    assert set(PRINTED) <= set(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_the_data_has_the_published_number_of_parameters(name: str) -> None:
+    assert presets.get(name).parameters == PRINTED[name]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_preset_plans_as_many_parameters_as_it_says(name: str) -> None:
+    made = planned(name)
+    assert parameters(made) == presets.get(name).parameters
+    assert not made.plan.warnings
+    stored = {tensor.dtype.name for tensor in made.plan.tensors}
+    assert presets.get(name).dtype in stored
+
+
+def test_names_are_what_addresses_and_hubs_can_hold() -> None:
+    for name in presets.names():
+        assert name == name.lower() and set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
+        assert "--" not in name and not name.endswith(".")
+
+
+# --- the tiny ones -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_tiny_preset_runs_and_tells_inputs_apart(name: str, tmp_path: Path) -> None:
+    made = planned(name)
+    assert parameters(made) == presets.get(name).parameters
+    assert layout(made.plan).files["model.safetensors"].size_bytes < MAX_TINY_BYTES
+    assert len(layout(made.plan).files) <= 3
+    issue(made, tmp_path)
+    model = loaded(tmp_path)
+    assert str(model.dtype).removeprefix("torch.") == presets.get(name).dtype
+    with torch.no_grad():
+        output = first_output(model(**inputs(model)))
+    assert torch.isfinite(output).all()
+    one, other = output.reshape(2, -1)
+    assert (one - other).std() > 0.05 * output.std() > 0  # no matter what it sees, would be 0
+
+
+def loaded(folder: Path) -> Any:
+    import transformers
+
+    name = json.loads((folder / "config.json").read_text())["architectures"][0]
+    model, found = getattr(transformers, name).from_pretrained(folder, output_loading_info=True)
+    wrong = ("missing_keys", "unexpected_keys", "mismatched_keys")
+    assert not any(found[key] for key in wrong), found
+    return model.eval()
+
+
+def inputs(model: Any) -> dict[str, torch.Tensor]:
+    """Two different inputs of the kind that the model's `forward` takes first."""
+    config, draw = model.config, torch.Generator().manual_seed(1)
+    vision = getattr(config, "vision_config", config)
+    size = getattr(vision, "image_size", 64)
+
+    def reals(*shape: int) -> torch.Tensor:
+        return torch.randn(2, *shape, generator=draw).to(model.dtype)
+
+    ids = torch.randint(5, 380, (2, 9), generator=draw)
+    given: dict[str, torch.Tensor] = {"input_ids": ids}
+    match model.main_input_name:
+        case "pixel_values":
+            given = {"pixel_values": reals(3, size, size)}
+        case "input_features":
+            frames = 2 * config.max_source_positions
+            given = {"input_features": reals(config.num_mel_bins, frames)}
+        case "input_values":
+            given = {"input_values": reals(1600)}
+    if config.model_type in ("clip", "siglip", "blip"):
+        given = {"input_ids": ids, "pixel_values": reals(3, size, size)}
+    if config.is_encoder_decoder:
+        given["decoder_input_ids"] = torch.randint(5, 380, (2, 9), generator=draw)
+    return given
+
+
+def first_output(output: Any) -> torch.Tensor:
+    """What the model says of the inputs, one row each."""
+    if "image_embeds" in output:
+        return torch.as_tensor(output["image_embeds"]).float()
+    tensors = (value for value in output.values() if isinstance(value, torch.Tensor))
+    return next(tensor for tensor in tensors if tensor.ndim >= 2).float()
+
+
+# --- in a spec -----------------------------------------------------------------------
+
+
+def test_a_preset_is_the_same_checkpoint_as_its_architecture() -> None:
+    by_name = planned("llama-tiny").plan
+    written_out = {"architecture": dict(presets.get("llama-tiny").architecture)}
+    assert by_name.id == make_plan(parse_spec(written_out)).plan.id
+    assert by_name.spec["architecture"]["type"] == "transformers"
+
+
+def test_overrides_lie_over_the_config_and_merge_into_objects() -> None:
+    made = planned("clip-tiny", {"vision_config": {"num_hidden_layers": 1}, "projection_dim": 8})
+    names = [tensor.name for tensor in made.plan.tensors]
+    assert not any("vision_model.encoder.layers.1" in name for name in names)
+    assert any("text_model.encoder.layers.1" in name for name in names)
+    config = made.plan.spec["architecture"]["config"]
+    assert config["projection_dim"] == 8 and config["vision_config"]["patch_size"] == 16
+
+
+def test_an_override_of_null_takes_the_place_of_an_object() -> None:
+    spec = planned("llama-tiny", {"rope_scaling": None}).plan.spec
+    assert spec["architecture"]["config"]["rope_scaling"] is None
+
+
+def test_planning_leaves_a_preset_as_it_was() -> None:
+    before = json.dumps(presets.get("deepseek-v3-tiny").architecture)
+    architecture = parse(presets.spec("deepseek-v3-tiny")["architecture"])
+    canonical = architectures.normalized(architecture)
+    planned("deepseek-v3-tiny", {"num_hidden_layers": 4})
+    make_plan(parse_spec({"architecture": canonical}))
+    assert json.dumps(presets.get("deepseek-v3-tiny").architecture) == before
+    assert architectures.normalized(architecture) == canonical
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "fault"),
+    [
+        ("lama-tiny", {}, "name: no preset 'lama-tiny'; did you mean llama-tiny"),
+        ("gpt3", {}, "name: no preset 'gpt3'; did you mean gpt2"),
+        ("zzz", {}, "name: no preset 'zzz'; GET /v1/presets lists all "),
+        ("llama-tiny", {"hiden_size": 8}, "overrides.hiden_size: LlamaConfig has no such field; "),
+        ("llama-tiny", {"hidden_size": "x"}, "overrides.hidden_size: "),
+        ("llama-tiny", {"hidden_size": 2**60}, "overrides.hidden_size: expected a number up to"),
+        ("llama-tiny", {"auto_map": {"a": "b"}}, "overrides.auto_map: code from elsewhere"),
+        ("llama-tiny", {"num_hidden_layers": 2**40}, "overrides.num_hidden_layers: 1099511627776 "),
+        ("clip-tiny", {"vision_config": {"hiden_size": 8}}, "overrides.vision_config.hiden_size: "),
+    ],
+)
+def test_a_bad_preset_is_a_problem_at_its_place(
+    name: str, overrides: dict[str, Any], fault: str
+) -> None:
+    assert faults(name, overrides)[0].startswith(f"architecture.{fault}")
+
+
+def test_a_constructor_s_fault_is_at_the_overrides_it_comes_of() -> None:
+    assert faults("gpt2-tiny", {"n_head": 5})[0].startswith("architecture.overrides")
+
+
+def test_a_limit_is_a_limit_under_a_preset_s_name() -> None:
+    spec = presets.spec("llama-tiny", {"num_hidden_layers": 2**40})
+    with pytest.raises(LimitExceeded):
+        make_plan(parse_spec(spec))
+
+
+# --- in the service and at the command line ------------------------------------------
+
+
+def test_the_service_lists_presets_and_issues_one(service: Any) -> None:
+    listed = service.http.get("/v1/presets").json()["presets"]
+    assert [entry["name"] for entry in listed] == list(presets.names())
+    link = next(entry for entry in listed if entry["name"] == "gpt2-tiny")["links"]["self"]
+    shown = service.http.get(link).json()
+    assert shown["parameters"] == presets.get("gpt2-tiny").parameters
+    issued = service.http.post("/v1/checkpoints", json=shown["example"])
+    assert issued.status_code in (200, 201), issued.text
+    assert issued.json()["totals"]["parameters"] == shown["parameters"]
+    assert "config.json" in issued.json()["links"]["files"]
+
+
+def test_an_unknown_preset_is_a_problem_with_names_near_it(service: Any) -> None:
+    answer = service.http.get("/v1/presets/gpt2-tny")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "gpt2-tiny" in answer.json()["detail"]
+    spec = {"architecture": {"type": "preset", "name": "gpt2-tny"}}
+    refused = service.http.post("/v1/checkpoints", json=spec)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["path"] == "architecture.name"
+
+
+def test_a_command_takes_a_preset_s_name(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from service.cli import app
+
+    run = CliRunner().invoke
+    folder = tmp_path / "made"
+    built = run(app, ["build", "gpt2-tiny", "-o", str(folder), "--seed", "7", "--no-statistics"])
+    assert built.exit_code == 0, built.output
+    assert {"config.json", "model.safetensors"} <= {path.name for path in folder.iterdir()}
+    shown = run(app, ["plan", "gpt2-tiny", "--json"])
+    assert json.loads(shown.stdout)["totals"]["parameters"] == presets.get("gpt2-tiny").parameters
+    wrong = run(app, ["plan", "gpt2-tny"])
+    assert wrong.exit_code == 5 and "did you mean gpt2-tiny" in wrong.stderr
+
+
+def test_a_file_comes_before_a_preset_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from service.cli.specs import read_document
+
+    monkeypatch.chdir(tmp_path)
+    assert read_document("gpt2-tiny", None)["architecture"]["name"] == "gpt2-tiny"
+    Path("gpt2-tiny").write_text('{"architecture": {}}')
+    assert read_document("gpt2-tiny", None) == {"architecture": {}}

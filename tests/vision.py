@@ -1,0 +1,26 @@
+"""timm and torchvision for tests: installed, or apart, as `make test` has them."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from models.architectures.vision import library
+
+# Apart, because whatever imports PyPI's torchvision beside a torch without CUDA fails, unless it
+# is prepared as `library.load_torchvision` prepares it.
+APART = Path(sys.prefix) / "vision"
+
+
+def load() -> None:
+    """Imports both; skips the test where they are not installed."""
+    if find_spec("timm") is None and APART.is_dir():
+        sys.path.append(str(APART))
+        library.is_installed.cache_clear()
+        library.load_torchvision.cache_clear()
+    if not library.is_installed("timm"):
+        pytest.skip("timm and torchvision are not installed")
+    library.require("timm", "architecture")

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-MAX_RANGES = 16
+MAX_RANGES = 64  # That are served: each costs a part of the answer.
+MAX_ASKED = 1024  # That are looked at: a longer list is an attack (section 17.15).
 
 _SPEC = re.compile(r"([0-9]*)-([0-9]*)")
 # Section 8.8.3: etagc is visible ASCII but the double quote, or obs-text; "W/" is case-sensitive.
@@ -27,7 +28,8 @@ class Whole:
 class Ranges:
     """These ranges are the answer (206): half-open (start, stop), in the order asked.
 
-    At least one; none is empty, reaches past the end, or overlaps another.
+    At least one; none is empty, reaches past the end, or overlaps another. So they are
+    never more bytes together than the representation has.
     """
 
     spans: tuple[tuple[int, int], ...]
@@ -87,32 +89,44 @@ def parse_range(header: str | None, size: int, *, max_ranges: int = MAX_RANGES) 
     """What a Range field asks of a representation of `size` bytes (sections 14.1 and 14.2).
 
     Ranges whose end is past the last byte are clamped, those that begin there are
-    dropped, and Unsatisfiable is when that leaves none. Whole is for what may or must be
-    ignored: no field, another unit, a syntax error anywhere in it (an end before its
-    start is one), more than `max_ranges` ranges, overlapping ones, and any suffix of
-    nothing, for which there is no Content-Range.
+    dropped, and Unsatisfiable is when that leaves none. Those that overlap are coalesced,
+    and then all are in ascending order (section 15.3.7.2). Whole is for what may or must
+    be ignored: no field, another unit, a syntax error anywhere in it (an end before its
+    start is one), more than MAX_ASKED list members, more than `max_ranges` ranges that
+    are left to serve, and any suffix of nothing, for which there is no Content-Range.
     """
     specs = _specs(header or "")
-    if not specs or len(specs) > max_ranges:
+    if not specs:
         return Whole()
     resolved = [_resolve(first, last, size) for first, last in specs]
-    spans = tuple(span for span in resolved if span is not None)
+    spans = _apart([span for span in resolved if span is not None])
     if not spans:
         return Unsatisfiable()
+    return Whole() if size == 0 or len(spans) > max_ranges else Ranges(tuple(spans))
+
+
+def _apart(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """`spans` as they are, or in ascending order and coalesced if any two overlap."""
     ordered = sorted(spans)
-    if size == 0 or any(left[1] > right[0] for left, right in pairwise(ordered)):
-        return Whole()
-    return Ranges(spans)
+    if all(left[1] <= right[0] for left, right in pairwise(ordered)):
+        return spans
+    merged = ordered[:1]
+    for start, stop in ordered[1:]:
+        if start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], stop))
+        else:
+            merged.append((start, stop))
+    return merged
 
 
 def _specs(header: str) -> list[tuple[str, str]]:
     """The (first, last) digits of each range without leading zeros; "" where absent.
 
     Section 14.1.1 with its erratum 7306 (blanks after "="), and 5.6.1.2 (empty list
-    members). [] when any of it is no valid ranges-specifier of bytes.
+    members). [] when any of it is no valid ranges-specifier of bytes, or it is too long.
     """
     unit, _, listed = header.strip(" \t").partition("=")
-    if unit.lower() != "bytes":
+    if unit.lower() != "bytes" or listed.count(",") >= MAX_ASKED:
         return []
     specs = []
     for member in listed.split(","):

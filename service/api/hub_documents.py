@@ -1,0 +1,110 @@
+"""What the Hub's protocol says of a repository and its files, as JSON documents."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qs
+
+from models.layout import SUFFIX, File
+from service.api.files import representation
+from service.checkpoints import Checkpoint
+from service.documents import parse_json
+from service.errors import InvalidParameter, MalformedBody
+from service.negotiation import JSON
+from service.revisions import Revision
+from service.state import State
+
+# What is a function of a name has no date; clients want one.
+EPOCH = "1970-01-01T00:00:00.000Z"
+MAX_PATHS = 10_000
+
+_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
+
+
+async def information(service: State, found: Revision, *, blobs: bool) -> dict[str, Any]:
+    """A repository at a revision; with `blobs`, the size of each file."""
+    names = list(found.checkpoint.layout.files)
+    siblings: list[dict[str, Any]] = [{"rfilename": name} for name in names]
+    if blobs:
+        for sibling, entry in zip(siblings, await entries(service, found, names), strict=True):
+            sibling |= {"size": entry["size"], "blobId": entry["oid"]}
+            if (lfs := entry.get("lfs")) is not None:
+                sibling["lfs"] = lfs | {"sha256": lfs["oid"]}
+    return {
+        "_id": found.commit[:24],
+        "id": found.repo,
+        "modelId": found.repo,
+        "author": found.repo.partition("/")[0],
+        "sha": found.commit,
+        "lastModified": EPOCH,
+        "createdAt": EPOCH,
+        "private": False,
+        "gated": False,
+        "disabled": False,
+        "downloads": 0,
+        "likes": 0,
+        "tags": ["safetensors", "step0"],
+        "usedStorage": found.checkpoint.size_bytes,
+        "siblings": siblings,
+    }
+
+
+async def entries(service: State, found: Revision, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The entry of each file in the tree."""
+    return [await _entry(service, found.checkpoint, name) for name in names]
+
+
+async def _entry(service: State, checkpoint: Checkpoint, name: str) -> dict[str, Any]:
+    """`lfs` is only there when the file's true SHA-256 is known: clients check against it."""
+    file = checkpoint.file(name)
+    size = file.size_bytes
+    entry = {"type": "file", "path": name, "size": size, "oid": _oid(checkpoint, file)}
+    if (digest := await _sha256(service, checkpoint, name)) is not None:
+        pointer = _POINTER.format(digest, size)
+        entry["lfs"] = {"oid": digest, "size": size, "pointerSize": len(pointer)}
+    return entry
+
+
+async def _sha256(service: State, checkpoint: Checkpoint, name: str) -> str | None:
+    """Hexadecimal, of a file of tensors: if it is known, or soon computed as it is small."""
+    if not name.endswith(SUFFIX):
+        return None
+    item = representation(checkpoint, name)
+    small = checkpoint.size_bytes <= service.settings.unasked_digest_bytes
+    known = await service.digests.known(checkpoint.id, item.etag)
+    if known is not None or not small:
+        return known
+    return await service.digests.get(
+        checkpoint.id,
+        item.etag,
+        body=lambda: item.body(service, background=True),
+        size_bytes=item.size_bytes,
+        wait_seconds=service.settings.digest_wait_seconds,
+    )
+
+
+def _oid(checkpoint: Checkpoint, file: File) -> str:
+    """What git would call the file, if that can be said without its tensors' values."""
+    if not file.name.endswith(SUFFIX):
+        blob = b"blob %d\0" % len(file.head) + file.head
+        return hashlib.sha1(blob, usedforsecurity=False).hexdigest()
+    return hashlib.sha256(f"{checkpoint.id}/oid/{file.name}".encode()).hexdigest()[:40]
+
+
+def asked_paths(body: bytes, content_type: str) -> list[str]:
+    """`paths` in a form or a JSON document. Raises MalformedBody, InvalidParameter."""
+    if content_type.partition(";")[0].strip().lower() == JSON:
+        document = parse_json(body)
+        paths = document.get("paths", []) if isinstance(document, dict) else None
+        paths = [paths] if isinstance(paths, str) else paths
+    else:
+        try:
+            form = parse_qs(body.decode(), max_num_fields=MAX_PATHS, errors="strict")
+        except ValueError:
+            raise MalformedBody("not a form of fields `paths`, nor JSON by its type") from None
+        paths = form.get("paths", [])
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise InvalidParameter("`paths` must be a list of strings")
+    return paths

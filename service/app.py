@@ -5,19 +5,32 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import AsyncIterator
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from service import errors, logs, openapi
-from service.api import catalogue, checkpoints, files, operations, report, statistics, tensors
+from service import errors, fleet, logs, openapi
+from service.api import (
+    catalogue,
+    checkpoints,
+    files,
+    hub,
+    operations,
+    report,
+    statistics,
+    tensors,
+)
 from service.connections import Connection
 from service.observe import Observed
 from service.settings import Settings
+from service.shortcut import Shortcut
 from service.state import State
+from service.store import Store
+from service.version import seedpoint_version
 
-ROUTERS = (checkpoints, files, tensors, statistics, report, catalogue, operations)
+ROUTERS = (checkpoints, files, tensors, statistics, report, catalogue, operations, hub)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -33,30 +46,42 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPIOffline(
         title="Seedpoint",
         summary="Initialized checkpoints from a spec.",
-        version=operations.seedpoint_version(),
+        version=seedpoint_version(),
         lifespan=lifespan,
+        redirect_slashes=False,  # One address for one thing; `tensors/x/` is a tensor's name.
     )
     app.state.seedpoint = state
     for module in ROUTERS:
         app.include_router(module.router)
     errors.install(app)
-    app.add_middleware(Observed, metrics=state.metrics)
+    app.add_middleware(Shortcut, state=state)
+    app.add_middleware(Observed, metrics=state.metrics)  # The last is the outermost.
     openapi.install(app)
+    return app
+
+
+def ready_app(settings: Settings) -> FastAPI:
+    """The application in a process that does nothing else: its logs set up, its memory settled."""
+    logs.configure(settings.log_format, settings.log_level)
+    app = create_app(settings)
+    gc.freeze()  # A million objects that stay; looking at them takes milliseconds each time.
     return app
 
 
 def serve(settings: Settings) -> None:
     """Runs the service until it is told to stop (SIGINT, SIGTERM)."""
+    config: dict[str, Any] = {
+        "host": settings.host,
+        "port": settings.port,
+        "loop": "uvloop",
+        "http": Connection,
+        "access_log": False,  # `observe` writes it.
+        "log_config": None,
+        "timeout_graceful_shutdown": settings.shutdown_seconds,
+    }
+    if settings.workers == 1:
+        uvicorn.run(ready_app(settings), **config)
+        return
     logs.configure(settings.log_format, settings.log_level)
-    app = create_app(settings)
-    gc.freeze()  # A million objects that stay; looking at them takes milliseconds each time.
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http=Connection,
-        access_log=False,  # `observe` writes it.
-        log_config=None,
-        timeout_graceful_shutdown=settings.shutdown_seconds,
-    )
+    Store(settings.store).check_usable()  # Before there are processes that would all fail.
+    fleet.serve(settings, **config)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import difflib
 import hashlib
+import heapq
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from itertools import islice
 from weakref import WeakValueDictionary
 
@@ -17,24 +18,32 @@ from pydantic_core import to_json
 
 from models.chunks import cuts
 from models.describe import layout, resource
-from models.generate import ByteArray, Evaluator, Observer
+from models.generate import ByteArray, Evaluator, Observer, ReadBytes
 from models.layout import File, Layout
-from models.materialize import views
+from models.materialize import readers
 from models.plan import Plan
-from models.program import Literal, Program, Split
+from models.program import Literal, Norms, Program, Split
 from models.sources import draws_on
+from models.wholes import Wholes
+from service.bound import BoundTensors
 from service.building import Builders
-from service.engine import Cuts, Read
+from service.engine import Cuts, Needs, Read
 from service.errors import NotFound
 from service.flights import Flights
 from service.lru import LRU
 from service.metrics import Metrics
+from service.once import once
 from service.planning import Planned
-from service.store import CorruptStore, Store
+from service.store import Store
 
 KNOWN_BODIES = 10_000
 USE_SECONDS = 60.0  # How often the store is told that a checkpoint is in use.
-MAX_CANDIDATES = 1000  # Names among which the nearest is looked for.
+MAX_CANDIDATES = 1000  # Names among which the nearest is looked for,
+MAX_MATCHED = 50  # so many of them exactly,
+MAX_CHARACTERS = 100  # of so many characters at most: that takes their product.
+LISTED_FILES = 3
+LARGE_TENSORS = 5_000  # Of a resource that takes more than a moment to render,
+LARGE_AT_ONCE = 2  # and so many of them are rendered at once.
 
 
 @dataclass(frozen=True)
@@ -49,12 +58,19 @@ class Checkpoint:
     def file(self, name: str) -> File:
         """Raises NotFound."""
         if (file := self.layout.files.get(name)) is None:
-            raise NotFound(f"no file {name!r}; there is {', '.join(self.layout.files)}")
+            there = ", ".join(islice(self.layout.files, LISTED_FILES))
+            more = len(self.layout.files) - LISTED_FILES
+            rest = f" and {more} more" if more > 0 else ""
+            raise NotFound(f"no file {name[:MAX_CHARACTERS]!r}; there is {there}{rest}")
         return file
 
     def reader(self, file: File) -> Read:
         """Reads any byte range of `file`."""
         return partial(self.evaluator.read, file)
+
+    def needs(self, file: File) -> Needs:
+        """What is computed as a whole for any byte range of `file`."""
+        return partial(self.evaluator.needs_of, file)
 
     def cuts(self, file: File) -> Cuts:
         """Cuts any byte range of `file` where its tensors' blocks end."""
@@ -65,13 +81,27 @@ class Checkpoint:
         """Of all files together."""
         return sum(file.size_bytes for file in self.layout.files.values())
 
-    def tensor(self, name: str) -> int:
+    async def tensor(self, name: str) -> int:
         """The index of the tensor that has this name. Raises NotFound."""
-        if (index := self._indices.get(name)) is None:
-            names = list(islice(self._indices, MAX_CANDIDATES))
-            near = ", ".join(map(repr, difflib.get_close_matches(name, names, 3)))
-            raise NotFound(f"no tensor {name!r}" + (f"; there is {near}" if near else ""))
+        if (index := self.indices.get(name)) is None:
+            near = ", ".join(map(repr, await asyncio.to_thread(self._near, name)))
+            shown = repr(name[:MAX_CHARACTERS])
+            raise NotFound(f"no tensor {shown}" + (f"; there is {near}" if near else ""))
         return index
+
+    def _near(self, name: str) -> list[str]:
+        """The names that are most like `name`, among the first ones."""
+        if len(name) > MAX_CHARACTERS:
+            return []
+        first = islice(self.indices, MAX_CANDIDATES)
+        names = [known for known in first if len(known) <= MAX_CHARACTERS]
+        matcher = difflib.SequenceMatcher(b=name)
+
+        def likeness(known: str) -> float:
+            matcher.set_seq1(known)
+            return matcher.quick_ratio()
+
+        return difflib.get_close_matches(name, heapq.nlargest(MAX_MATCHED, names, likeness), 3)
 
     def file_etag(self, name: str) -> str:
         """The strong entity tag of a file."""
@@ -85,13 +115,19 @@ class Checkpoint:
         """
         return f'"{hashlib.sha256(f"{self.id}/{what}".encode()).hexdigest()[:40]}"'
 
-    @cached_property
+    @once
     def resource(self) -> bytes:
-        """The checkpoint resource without statistics, JSON."""
+        """The checkpoint resource without statistics, JSON; see `Checkpoints.resource`."""
         return to_json(resource(self.plan, self.layout))
 
-    @cached_property
-    def _indices(self) -> dict[str, int]:
+    @once
+    def floating_bytes(self) -> int:
+        """Of the floating tensors, each counted once."""
+        return sum(tensor.nbytes for tensor in self.plan.tensors if tensor.dtype.is_floating)
+
+    @once
+    def indices(self) -> dict[str, int]:
+        """The tensors by their names and aliases."""
         return {
             name: index
             for index, tensor in enumerate(self.plan.tensors)
@@ -110,6 +146,7 @@ class Checkpoints:
         builders: Builders,
         store: Store,
         metrics: Metrics,
+        wholes: Wholes,
         *,
         device: str,
         cached_tensors: int,
@@ -117,6 +154,7 @@ class Checkpoints:
         self._builders = builders
         self._store = store
         self._metrics = metrics
+        self._wholes = wholes
         self.device = device
         self._loaded: LRU[str, Checkpoint] = LRU(cached_tensors, _weight)
         # Whoever serves a checkpoint's bytes holds its evaluator for as long as it does.
@@ -125,7 +163,8 @@ class Checkpoints:
         self._known: LRU[bytes, str] = LRU(KNOWN_BODIES)  # SHA-256 of a body -> id
         self._planning: Flights[bytes, tuple[Checkpoint, bool]] = Flights()
         self._loading: Flights[str, Checkpoint] = Flights()
-        self._making: Flights[str, None] = Flights()
+        self._bound = BoundTensors(builders, store)
+        self._rendering = asyncio.Semaphore(LARGE_AT_ONCE)
 
     async def issue(self, body: bytes) -> tuple[Checkpoint, bool]:
         """The checkpoint of the spec in `body`, and whether it is new.
@@ -133,8 +172,10 @@ class Checkpoints:
         Raises what planning raises (`planning.PlanBody`) and what the pools raise.
         """
         digest = hashlib.sha256(body).digest()
-        if (id_ := self._known.get(digest)) is not None:
-            with suppress(NotFound):  # It was, and has been removed from the store since.
+        # What is answered must be in the store, whatever has befallen that since.
+        id_ = self._known.get(digest)
+        if id_ is not None and await asyncio.to_thread(self._store.has_intact_plan, id_):
+            with suppress(NotFound):
                 return await self.get(id_), False
         return await self._planning.join(digest, lambda: self._plan(body, digest))
 
@@ -144,10 +185,22 @@ class Checkpoints:
             return checkpoint
         return await self._loading.join(id_, lambda: self._load(id_))
 
+    async def resource(self, checkpoint: Checkpoint) -> bytes:
+        """The checkpoint resource without statistics, JSON, rendered in a thread.
+
+        A large one takes a second and 100 MB, so few of them are rendered at once.
+        """
+        if once.knows(checkpoint, "resource"):
+            return checkpoint.resource
+        if len(checkpoint.plan.tensors) <= LARGE_TENSORS:
+            return await asyncio.to_thread(lambda: checkpoint.resource)
+        async with self._rendering:
+            return await asyncio.to_thread(lambda: checkpoint.resource)
+
     def retire(self, id_: str) -> bool:
         """Forgets a checkpoint that is to be removed from the store, unless it is being served."""
         self._loaded.drop(id_)
-        return not (id_ in self._served or id_ in self._loading or id_ in self._making)
+        return not (id_ in self._served or id_ in self._loading or id_ in self._bound)
 
     async def _plan(self, body: bytes, digest: bytes) -> tuple[Checkpoint, bool]:
         started = time.perf_counter()
@@ -167,7 +220,7 @@ class Checkpoints:
     async def _register(self, planned: Planned) -> Checkpoint | None:
         """The checkpoint of a plan that is new, and stored now with all that it needs."""
         if planned.is_bound:
-            await self._make(await asyncio.to_thread(Plan.from_record, planned.plan))
+            await self._bound.ensure(await asyncio.to_thread(Plan.from_record, planned.plan))
         return await asyncio.to_thread(self._put, planned)
 
     def _put(self, planned: Planned) -> Checkpoint | None:
@@ -178,22 +231,12 @@ class Checkpoints:
     async def _load(self, id_: str) -> Checkpoint:
         plan = await asyncio.to_thread(self._recorded, id_)
         if plan.platform is not None:
-            await self._make(plan)
+            await self._bound.ensure(plan)
         return self._keep(await asyncio.to_thread(self._open, plan, self._store.blob))
 
     def _recorded(self, id_: str) -> Plan:
         self._store.use(id_)  # First, so that from here on it is not removed.
         return Plan.from_record(self._store.plan(id_))
-
-    async def _make(self, plan: Plan) -> None:
-        """Has the tensors of a platform-bound plan made, if they are not in the store.
-
-        They are kept as they were drawn, so any host may serve them; a host where they are
-        not can make them only if its bits are the plan's. Raises PlatformMismatch.
-        """
-        path = self._store.materialized_path(plan.id)
-        if not await asyncio.to_thread(path.exists):
-            await self._making.join(plan.id, lambda: self._builders.materialize(plan))
 
     def _keep(self, checkpoint: Checkpoint) -> Checkpoint:
         self._loaded.put(checkpoint.id, checkpoint)
@@ -215,19 +258,19 @@ class Checkpoints:
         """What serves `plan`, whose literals are by their SHA-256 what `blob` gives."""
         literals = {digest for tensor in plan.tensors for digest in _literals(tensor.program)}
         blobs = {digest: blob(digest) for digest in literals}
-        evaluator = _Counted(plan, blobs, self._materialized(plan), draws=draws_on(self.device))
+        evaluator = _Counted(
+            *(plan, blobs, self._materialized(plan)),
+            draws=draws_on(self.device),
+            wholes=self._wholes,
+        )
         evaluator.count = self._metrics.elements.inc
-        return Checkpoint(plan.id, plan, layout(plan), evaluator)
+        checkpoint = Checkpoint(plan.id, plan, layout(plan), evaluator)
+        _ = checkpoint.indices, checkpoint.floating_bytes  # Here, outside the event loop.
+        return checkpoint
 
-    def _materialized(self, plan: Plan) -> dict[str, memoryview]:
-        """The tensors of a platform-bound plan, mapped from the store."""
-        if plan.platform is None:
-            return {}
-        if (data := self._store.materialized(plan.id)) is None:
-            raise CorruptStore(f"the tensors of checkpoint {plan.id} are gone")
-        if len(data) != sum(tensor.nbytes for tensor in plan.tensors):
-            raise CorruptStore(f"the tensors of checkpoint {plan.id} have {len(data)} bytes")
-        return views(plan, data)
+    def _materialized(self, plan: Plan) -> dict[str, ReadBytes]:
+        """What reads the tensors of a platform-bound plan from the store."""
+        return {} if plan.platform is None else readers(plan, self._bound.reader(plan))
 
 
 class _Counted(Evaluator):
@@ -254,6 +297,8 @@ def _literals(program: Program) -> Iterator[str]:
         yield source.sha256
     for part in source.parts if isinstance(source, Split) else ():
         yield from _literals(part.program)
+    if isinstance(source, Norms):
+        yield from _literals(source.of)
 
 
 def _weight(checkpoint: Checkpoint) -> int:

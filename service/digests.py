@@ -8,28 +8,32 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 
 from service.engine import Engine
-from service.flights import Flights
+from service.flights import Flights, Full
 from service.lru import LRU
-from service.progress import Board, Document
+from service.progress import Board, Document, Progress
 from service.store import Store
 from service.streaming import Body
+from service.turns import Turns
 
 KEPT_IN_MEMORY = 20_000
 KEPT_OF_ONE = 2_000  # Every slice of a tensor is a representation of its own.
 
 
 class Digests:
-    """The digests of checkpoints' representations, by entity tag. Belongs to one event loop."""
+    """The digests of checkpoints' representations, by entity tag. Belongs to one event loop.
 
-    def __init__(self, engine: Engine, store: Store) -> None:
+    At most `most` are being computed or wait for their turn.
+    """
+
+    def __init__(self, engine: Engine, store: Store, turns: Turns, *, most: int) -> None:
         self._engine = engine
         self._store = store
-        self._running: Flights[str, str] = Flights()
-        self._board = Board()
+        self._running: Flights[str, str] = Flights(most)
+        self._board = Board(turns)
         self._known: LRU[str, Mapping[str, str]] = LRU(KEPT_IN_MEMORY, lambda kept: 1 + len(kept))
         self._writing = threading.Lock()
 
@@ -51,7 +55,8 @@ class Digests:
     ) -> str | None:
         """The SHA-256 of `body`, hexadecimal; None when it takes longer, and then it goes on.
 
-        When the call is cancelled, and nobody else waits, it does not.
+        When the call is cancelled, and nobody else waits, it does not; nor does what could
+        not be begun for want of room.
         """
         if (found := (await self._read(id_)).get(etag)) is not None:
             return found
@@ -59,11 +64,15 @@ class Digests:
         async def compute() -> str:
             return await self._compute(id_, etag, body, size_bytes)
 
-        return await self._running.within(wait_seconds, etag, compute)
+        with suppress(Full):
+            return await self._running.within(wait_seconds, etag, compute)
+        return None
 
-    def progress(self, etag: str) -> Document:
-        """How far the computation is; all of it when there is none."""
-        return self._board.document(etag)
+    def progress(self, etag: str, size_bytes: int) -> Document:
+        """How far the computation is."""
+        if etag in self._running:
+            return self._board.document(etag)
+        return Progress(size_bytes).document
 
     async def add(self, id_: str, found: Mapping[str, str]) -> None:
         """Keeps digests that are known now."""
@@ -75,11 +84,10 @@ class Digests:
 
     async def _compute(self, id_: str, etag: str, body: Callable[[], Body], size_bytes: int) -> str:
         digest = hashlib.sha256()
-        with self._board.showing(etag, size_bytes) as progress:
-            async with aclosing(body()) as chunks:
-                async for chunk in chunks:
-                    await self._engine.run(partial(digest.update, chunk))
-                    progress.bytes_done += len(chunk)
+        async with self._board.showing(etag, size_bytes) as progress, aclosing(body()) as chunks:
+            async for chunk in chunks:
+                await self._engine.run(partial(digest.update, chunk), background=True)
+                await progress.add(len(chunk))
         await self.add(id_, {etag: digest.hexdigest()})
         return digest.hexdigest()
 

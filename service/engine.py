@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import aclosing
 from functools import partial
 from itertools import islice
@@ -14,17 +14,24 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from models.wholes import Needed
 from service.buffers import Buffers
+from service.lanes import Lanes
 from service.placement import Placement
+from service.wholes import Course, Needing, Wholesale
 
 R = TypeVar("R")
 
 FIRST_BYTES = 1 << 18
+EARLY_BYTES = 1 << 22  # What needs a whole among so many is not begun before that is ready.
+LITTLE_BYTES = 1 << 16
 
 # Fills `out` (uint8) with bytes [start, stop) of something; thread-safe, without the GIL.
 Read = Callable[[int, int, NDArray[np.uint8]], None]
 # Cuts [start, stop) into consecutive ranges of about so many bytes.
 Cuts = Callable[[int, int, int], Iterator[tuple[int, int]]]
+# What is computed as a whole for [start, stop).
+Needs = Callable[[int, int], Sequence[Needed]]
 
 
 def evenly(start: int, stop: int, nbytes: int) -> Iterator[tuple[int, int]]:
@@ -35,13 +42,18 @@ def evenly(start: int, stop: int, nbytes: int) -> Iterator[tuple[int, int]]:
         start = last
 
 
+def nothing(start: int, stop: int) -> Sequence[Needed]:
+    """The needs of what is computed range by range."""
+    return ()
+
+
 class Engine:
     """`threads` threads that fill chunks of up to `chunk_bytes`.
 
     A body has up to `look_ahead` chunks made before they are sent. All bodies together have
     `ahead_bytes`: the more there are, the smaller are the chunks. Work is queued chunk by
     chunk, so bodies share the threads evenly, and one that is given up costs no more than
-    the chunks begun.
+    the chunks begun. What is done in the background gives way to everything else.
     """
 
     def __init__(
@@ -52,37 +64,59 @@ class Engine:
         look_ahead: int,
         ahead_bytes: int,
         pinned: bool = False,
+        wholesale: Wholesale | None = None,
     ) -> None:
         self.threads = threads
         self.chunk_bytes = chunk_bytes
         self._look_ahead = look_ahead
         self._ahead_bytes = ahead_bytes
         self._bodies = 0
+        self._wholesale = wholesale
         placement = Placement(pinned=pinned)
-        self._executor = ThreadPoolExecutor(
-            threads, thread_name_prefix="engine", initializer=placement
-        )
+        self._lanes = Lanes(threads, name="engine", initializer=placement)
         self._buffers = Buffers(keep_bytes=ahead_bytes + 2 * threads * chunk_bytes)
 
     async def body(
-        self, read: Read, start: int, stop: int, cuts: Cuts = evenly
+        self,
+        read: Read,
+        start: int,
+        stop: int,
+        cuts: Cuts = evenly,
+        *,
+        needs: Needs = nothing,
+        background: bool = False,
+        light: bool = False,
     ) -> AsyncGenerator[memoryview, None]:
         """Bytes [start, stop) in chunks, the first ones small, so that they are out early.
 
-        Closing the generator cancels every chunk that is not begun.
+        What `needs` says of a range is ready before the range is read. In the background
+        it waits for whatever is not. Closing the generator cancels every chunk that is not
+        begun. What is `light` is made at once where it is little: that takes less than the
+        way to a thread and back.
         """
+        if light and stop - start <= LITTLE_BYTES and not needs(start, stop):
+            yield self._fill(read, start, stop)
+            return
+        held = None
+        if self._wholesale is not None and not background:
+            held = await self._wholesale.admit(needs(start, min(stop, start + EARLY_BYTES)))
         chunks = self._chunks(cuts, start, stop)
-        jobs = (partial(self._fill, read, first, last) for first, last in chunks)
+        jobs = (
+            Needing(partial(self._fill, read, first, last), needs(first, last))
+            for first, last in chunks
+        )
         self._bodies += 1
         try:
-            async with aclosing(self.ordered(jobs, ahead=self._look_ahead)) as results:
+            made = self.ordered(jobs, ahead=self._look_ahead, background=background)
+            async with aclosing(made) as results:
                 async for chunk in results:
                     yield chunk
         finally:
+            del held
             self._bodies -= 1
 
     async def ordered(
-        self, jobs: Iterable[Callable[[], R]], *, ahead: int
+        self, jobs: Iterable[Callable[[], R]], *, ahead: int, background: bool = False
     ) -> AsyncGenerator[R, None]:
         """The results of `jobs` in their order, at most `ahead` of them under way at once.
 
@@ -90,12 +124,14 @@ class Engine:
         a thread, or the event loop, costs as much as generating 100 KB.
         """
         waiting = iter(jobs)
-        under_way: deque[Future[R]] = deque()
+        course = Course(self._wholesale, background=background)
+        submit = partial(self._lanes.submit, background=background)
+        under_way: deque[Future[R] | asyncio.Task[R]] = deque()
         try:
             while True:
                 if len(under_way) <= ahead // 2:
                     for job in islice(waiting, ahead - len(under_way)):
-                        under_way.append(self._executor.submit(job))
+                        under_way.append(course.begin(job, submit))
                 if not under_way:
                     return
                 yield await _result(under_way.popleft())  # By no name: the chunk is to go.
@@ -103,13 +139,17 @@ class Engine:
             for future in under_way:
                 future.cancel()
 
-    async def run(self, job: Callable[[], R]) -> R:
+    async def run(self, job: Callable[[], R], *, background: bool = False) -> R:
         """The result of one job."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, job)
+        course = Course(self._wholesale, background=background)
+        begun = course.begin(job, partial(self._lanes.submit, background=background))
+        return await (begun if isinstance(begun, asyncio.Task) else asyncio.wrap_future(begun))
 
     def close(self) -> None:
-        """Drops what is queued and waits for what is begun."""
-        self._executor.shutdown(cancel_futures=True)
+        """Drops what is queued and waits for what is begun; ends what is computed as a whole."""
+        if self._wholesale is not None:
+            self._wholesale.close()
+        self._lanes.close()
 
     def _chunks(self, cuts: Cuts, start: int, stop: int) -> Iterator[tuple[int, int]]:
         nbytes = FIRST_BYTES // 2
@@ -126,9 +166,9 @@ class Engine:
         return chunk.data
 
 
-async def _result(future: Future[R]) -> R:
+async def _result(future: Future[R] | asyncio.Task[R]) -> R:
     """What a job gives. The event loop turns at least once, so no body keeps it to itself."""
     if future.done():
         await asyncio.sleep(0)
         return future.result()
-    return await asyncio.wrap_future(future)
+    return await (future if isinstance(future, asyncio.Task) else asyncio.wrap_future(future))

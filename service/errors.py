@@ -52,6 +52,14 @@ class NotFound(Refusal):
     """There is no such checkpoint, file or tensor."""
 
 
+class RepositoryNotFound(NotFound):
+    """There is no such preset or checkpoint, as a Hub repository."""
+
+
+class RevisionNotFound(NotFound):
+    """The repository has no such branch or commit."""
+
+
 class PreconditionFailed(Refusal):
     """The representation is not the one that the request is meant for."""
 
@@ -65,7 +73,11 @@ class TooManyElements(Refusal):
 
 
 class InvalidParameter(Refusal):
-    """A query parameter that cannot be read."""
+    """A query parameter that cannot be read; `path` names it: `query.slice`."""
+
+    def __init__(self, detail: str, *, path: str = "query") -> None:
+        super().__init__(detail)
+        self.path = path
 
 
 class BuildTimeout(Refusal):
@@ -80,12 +92,28 @@ class WorkerLost(Refusal):
     """The worker process that planned this spec died."""
 
 
+class WholeLost(Refusal):
+    """A tensor that is computed whole was not: its worker died, or the host has no memory."""
+
+
 class Busy(Refusal):
     """Every worker is taken and the queue is full."""
 
 
 class ShuttingDown(Refusal):
     """The service is going away."""
+
+
+class StoreFull(Refusal):
+    """The disk, or the quota, of the store has no room left."""
+
+
+class StoreUnwritable(Refusal):
+    """The store cannot be written, for another reason than that it is full."""
+
+
+class CorruptStore(Refusal):
+    """A file of the store is not what was written, and cannot be made again here."""
 
 
 class ClientGone(Refusal):
@@ -111,6 +139,8 @@ KINDS: dict[type[Exception], Kind] = {
     UnsupportedMediaType: Kind(415, "unsupported-media-type", "The body's type is not read here"),
     NotAcceptable: Kind(406, "not-acceptable", "No acceptable representation"),
     NotFound: Kind(404, "not-found", "Not found"),
+    RepositoryNotFound: Kind(404, "repository-not-found", "No such repository"),
+    RevisionNotFound: Kind(404, "revision-not-found", "No such revision"),
     PreconditionFailed: Kind(412, "precondition-failed", "The precondition does not hold"),
     Unsatisfiable: Kind(416, "range-not-satisfiable", "No range asked can be served"),
     TooManyElements: Kind(422, "too-many-elements", "Too many elements for JSON"),
@@ -119,8 +149,12 @@ KINDS: dict[type[Exception], Kind] = {
     BuildTimeout: Kind(422, "build-timeout", "The spec takes too long to plan"),
     BuildMemory: Kind(422, "build-memory", "The spec takes too much memory to plan"),
     WorkerLost: Kind(503, "worker-lost", "The worker died while it planned the spec", RETRY),
+    WholeLost: Kind(503, "whole-lost", "A tensor could not be computed as a whole", RETRY),
     Busy: Kind(503, "busy", "Every worker is busy", RETRY),
     ShuttingDown: Kind(503, "shutting-down", "The service is shutting down", RETRY),
+    StoreFull: Kind(507, "store-full", "The store is full"),
+    StoreUnwritable: Kind(503, "store-unwritable", "The store cannot be written", RETRY),
+    CorruptStore: Kind(500, "corrupt-store", "A file of the store is damaged"),
     ClientGone: Kind(499, "client-gone", "The client has gone"),
     Exception: Kind(500, "internal-error", "Something failed inside the service"),
 }
@@ -153,19 +187,26 @@ def problem(
 
 def install(app: FastAPI) -> None:
     """Answers every exception in `app` with a problem."""
-    for cls in KINDS.keys() - {Exception}:  # The rest is `internal`, for `observe` to answer.
+    for cls in KINDS.keys() - {Exception}:  # The rest is for `observe` to answer.
         app.add_exception_handler(cls, _on_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
 
 
-def internal(error: Exception) -> Response:
-    """The answer to an exception that nobody expected; it tells nothing of it."""
-    return problem(kind_of(error), "the failure was logged; the request may be right")
+def is_expected(error: Exception) -> bool:
+    """Whether it is of a kind that tells a caller something."""
+    return kind_of(error) is not KINDS[Exception]
+
+
+def answer(error: Exception) -> Response:
+    """The answer to an exception; to one that nobody expected it tells nothing of it."""
+    if not is_expected(error):
+        return problem(kind_of(error), "the failure was logged; the request may be right")
+    headers = error.headers if isinstance(error, Refusal) else None
+    return problem(kind_of(error), _detail(error), _faults(error), headers)
 
 
 async def _on_error(_: Request, error: Exception) -> Response:
-    headers = error.headers if isinstance(error, Refusal) else None
-    return problem(kind_of(error), _detail(error), _faults(error), headers)
+    return answer(error)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -177,7 +218,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         headers["Allow"] = ", ".join(_allowed(request))
         return problem(kind, f"{request.method} is not allowed on {request.url.path}", (), headers)
     if error.status_code == 404:
-        return problem(kind, f"there is nothing at {request.url.path}", (), headers)
+        return problem(KINDS[NotFound], f"there is nothing at {request.url.path}", (), headers)
     return problem(kind, error.detail, (), headers)
 
 
@@ -204,6 +245,8 @@ def _detail(error: Exception) -> str:
 def _faults(error: Exception) -> tuple[Fault, ...]:
     if isinstance(error, SpecError):
         return error.faults
+    if isinstance(error, InvalidParameter):
+        return (Fault(error.path, str(error)),)
     if isinstance(error, RequestValidationError):
         return tuple(_fault(item) for item in error.errors())
     return ()

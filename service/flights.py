@@ -18,15 +18,21 @@ class _Flight(Generic[V]):
     kept: bool = False
 
 
+class Full(Exception):
+    """As much as may be in progress was, for as long as one could wait."""
+
+
 class Flights(Generic[K, V]):
-    """Work in progress by key. Belongs to one event loop.
+    """Work in progress by key, `most` at once. Belongs to one event loop.
 
     Work is cancelled when the last who waited for it has gone, unless it was asked to go
     on (`keep`).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
         self._flights: dict[K, _Flight[V]] = {}
+        self._most = most
+        self._room: asyncio.Event = asyncio.Event()  # Set and replaced when some work ends.
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -35,7 +41,12 @@ class Flights(Generic[K, V]):
         return key in self._flights
 
     async def join(self, key: K, start: Callable[[], Coroutine[Any, Any, V]]) -> V:
-        """The result of the work for `key`, which is started when none is in progress."""
+        """The result of the work for `key`, which is started when none is in progress.
+
+        It waits while there is no room for more.
+        """
+        while key not in self._flights and len(self._flights) == self._most:
+            await self._room.wait()
         flight = self._board(key, start)
         flight.waiters += 1
         try:
@@ -49,13 +60,16 @@ class Flights(Generic[K, V]):
     ) -> V | None:
         """As `join`; None when it takes longer than `seconds`, and then the work goes on.
 
-        When the call is cancelled before, and nobody else waits, it does not.
+        When the call is cancelled before, and nobody else waits, it does not. Raises Full
+        when it has not been started by then for want of room.
         """
         waiting = asyncio.create_task(self.join(key, start))
         try:
             await asyncio.wait((waiting,), timeout=seconds)
             if waiting.done():
                 return waiting.result()
+            if key not in self._flights:
+                raise Full
             self.keep(key)
             return None
         finally:
@@ -81,6 +95,7 @@ class Flights(Generic[K, V]):
     def _land(self, key: K, task: asyncio.Task[V]) -> None:
         if (flight := self._flights.get(key)) and flight.task is task:
             del self._flights[key]
+        self._make_room()
         if not task.cancelled():
             task.exception()  # Seen: a failure nobody waits for is not reported again.
 
@@ -90,3 +105,8 @@ class Flights(Generic[K, V]):
         # Out of the table at once: whoever asks from here on starts anew.
         self._flights = {k: v for k, v in self._flights.items() if v is not flight}
         flight.task.cancel()
+        self._make_room()
+
+    def _make_room(self) -> None:
+        self._room.set()
+        self._room = asyncio.Event()

@@ -12,7 +12,13 @@ from multiprocessing.context import BaseContext
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-PRELOAD = ("service.planning",)
+# Torch's compiler is what it imports, for a second or two, when a Lazy layer is first called.
+# What is not installed is passed over.
+PRELOAD = (
+    *("service.planning", "torch._dynamo", "service.preload"),
+    *("transformers.modeling_utils", "transformers.generation.utils"),
+    *("transformers.models.auto.modeling_auto", "transformers.models.llama.modeling_llama"),
+)
 
 
 def context() -> BaseContext:
@@ -40,5 +46,10 @@ def end_with_service() -> None:
     if (held := getattr(server, "_forkserver_alive_fd", None)) is not None:
         os.close(held)
         server._forkserver_alive_fd = None
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """Called in a process, has it killed when its parent ends, however that comes about."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +14,8 @@ import numpy as np
 
 from models.generate import ByteArray, Evaluator
 from models.layout import File
-from models.statistics import CheckpointStatistics
+from models.statistics.checkpoint import CheckpointStatistics
+from service.durable import replacing
 
 JOB_BLOCKS = 16  # Blocks in one job of a thread: 4 MiB of float32.
 
@@ -91,28 +90,3 @@ class Writer:
         if buffer is None or len(buffer) < size:
             buffer = self._scratch.buffer = np.empty(size, np.uint8)
         return buffer[:size]
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[int]:
-    """A descriptor of a new file that takes the place of `path` when the block ends well.
-
-    A link stays, and what it points to is replaced. Raises OSError for a device or a pipe,
-    which are nobody's to replace: /dev/null would be gone for the whole machine.
-    """
-    path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "Not a regular file", str(path))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
-    try:
-        try:
-            yield descriptor
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise

@@ -55,6 +55,17 @@ class Metrics:
             pool,
             registry=registry,
         )
+        self.wholes = Counter(
+            "seedpoint_wholes",
+            "Orthogonal and sparse tensors computed as a whole by workers, by kind.",
+            ("kind",),
+            registry=registry,
+        )
+        self.wholes_waiting = Gauge(
+            "seedpoint_wholes_waiting",
+            "Tensors that are being computed as a whole or wait for it.",
+            registry=registry,
+        )
         self.statistics_running = Gauge(
             "seedpoint_statistics_running", "Statistics being computed.", registry=registry
         )

@@ -86,14 +86,28 @@ def _weight(value: str) -> float:
 
 
 def require_json(content_type: str | None) -> None:
-    """Raises UnsupportedMediaType for a body that does not say that it is JSON in UTF-8."""
-    name, _, parameters = (content_type or "").lower().partition(";")
-    name, charset = name.strip(), parameters.replace('"', "").replace(" ", "")
+    """Raises UnsupportedMediaType for a body that does not say that it is JSON in UTF-8.
+
+    Parameters other than the charset mean nothing (RFC 8259, 11).
+    """
+    name, *parameters = (part.strip() for part in (content_type or "").lower().split(";"))
     is_json = name == JSON or (name.startswith("application/") and name.endswith("+json"))
-    if not is_json or charset not in ("", "charset=utf-8"):
+    pairs = [parameter.partition("=") for parameter in parameters]
+    charsets = [value.strip(' \t"') for key, _, value in pairs if key.strip() == "charset"]
+    if not is_json or any(charset != "utf-8" for charset in charsets):
         raise UnsupportedMediaType(
             f"a spec is sent as 'Content-Type: application/json', not {content_type!r} "
             "(curl: --json @spec.json)"
+        )
+
+
+def require_identity(content_encoding: Sequence[str]) -> None:
+    """Raises UnsupportedMediaType for a body that is compressed (RFC 9110, 15.5.16)."""
+    codings = [coding.strip() for field in content_encoding for coding in field.split(",")]
+    if any(coding.lower() not in ("", "identity") for coding in codings):
+        raise UnsupportedMediaType(
+            f"a spec is sent as it is, not with 'Content-Encoding: {', '.join(codings)[:100]}'",
+            headers={"Accept-Encoding": "identity"},
         )
 
 

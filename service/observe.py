@@ -33,7 +33,8 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
         elif message["type"] == "http.response.body":
-            self.sent_bytes += len(message.get("body", b""))
+            if self.scope["method"] != "HEAD":  # The server sends none of that.
+                self.sent_bytes += len(message.get("body", b""))
             self.whole = not message.get("more_body", False)
 
 
@@ -60,10 +61,12 @@ class Observed:
         try:
             await self._app(scope, receive, noting)
         except Exception as error:
-            log.error("request failed", method=scope["method"], path=scope["path"], exc_info=error)
+            if exchange.status or not errors.is_expected(error):
+                said = {"method": scope["method"], "path": scope["path"]}
+                log.error("request failed", **said, exc_info=error)
             if exchange.status:
                 raise  # The server breaks the connection: the body is not whole.
-            await errors.internal(error)(scope, receive, noting)
+            await errors.answer(error)(scope, receive, noting)
         finally:
             self._finish(exchange)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from models.spec import Spec
@@ -19,7 +20,7 @@ EXAMPLES = (Path(__file__).parent / "examples", Path(__file__).parent.parent / "
 
 
 def install(app: FastAPI) -> None:
-    """Makes `app` describe itself in full."""
+    """Makes `app` describe itself in full; its pages answer HEAD too."""
     plain = app.openapi
 
     @cache
@@ -27,6 +28,9 @@ def install(app: FastAPI) -> None:
         return _complete(plain())
 
     app.openapi = openapi  # type: ignore[method-assign]
+    for route in app.routes:
+        if isinstance(route, APIRoute) and not route.include_in_schema and route.methods == {"GET"}:
+            route.methods.add("HEAD")
 
 
 def examples() -> dict[str, Any]:

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from models.generate import ByteArray
-from models.header import LENGTH_BYTES, FileFault, head_bytes, parse
 from models.layout import File
 from models.plan import Plan
 from models.shards import INDEX_FILE, SINGLE_FILE
-from models.stated import NoPlan, stated
-from models.verify import header_difference
+from models.verify.comparison import header_difference
+from models.verify.header import LENGTH_BYTES, FileFault, head_bytes, parse
+from models.verify.stated import NoPlan, stated
 
 _SHARD = re.compile(r"(.*-)[0-9]{5}(-of-[0-9]{5}\.safetensors)", re.DOTALL)
 _INDEX_SUFFIX = ".safetensors.index.json"
@@ -110,7 +110,7 @@ def open_checkpoint(path: Path, stack: ExitStack) -> Opened:
             plan, layout = stated(parse(head, first.size_bytes).metadata)
         except NoPlan as error:
             raise FileFault(f"{error}: the plan is in {_first_shard(first.path)}") from None
-    files = tuple(file for file in layout.files.values() if file.name != INDEX_FILE)
+    files = layout.shards
     _check_header(files[0], first)
     sources = [first]
     for file in files[1:]:

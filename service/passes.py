@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from models.accumulator import MEASURED
 from models.chunks import Observed
 from models.digests import FileDigests
-from models.histogram import BINS
 from models.layout import File
-from models.statistics import CheckpointStatistics, layers
+from models.statistics.accumulator import MEASURED
+from models.statistics.checkpoint import CheckpointStatistics, layers
+from models.statistics.histogram import BINS
 from service.checkpoints import Checkpoint
 from service.engine import Engine
 from service.streaming import Body
@@ -37,14 +37,18 @@ class Pass:
             file.name: FileDigests(file) for file in checkpoint.layout.files.values() if digested
         }
 
-    async def body(self, file: File) -> Body:
+    async def body(self, file: File, *, background: bool = False) -> Body:
         """The bytes of `file`, in order."""
         read, digests = partial(self._observed.read, file), self._digests.get(file.name)
         cuts = self.checkpoint.cuts(file)
-        async with aclosing(self._engine.body(read, 0, file.size_bytes, cuts)) as chunks:
+        needs = self.checkpoint.needs(file)
+        made = self._engine.body(
+            *(read, 0, file.size_bytes, cuts), needs=needs, background=background
+        )
+        async with aclosing(made) as chunks:
             async for chunk in chunks:
                 if digests is not None:
-                    await self._engine.run(partial(digests.update, chunk))
+                    await self._engine.run(partial(digests.update, chunk), background=background)
                 yield chunk
 
     @property

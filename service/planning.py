@@ -14,8 +14,7 @@ from models.plan import Plan
 from models.spec import parse_spec
 from models.structure import check_size
 from service.documents import parse_json
-from service.durable import write_atomically
-from service.errors import MalformedBody
+from service.errors import MalformedBody, StoreFull, StoreUnwritable
 from service.recordings import Recordings
 from service.store import Store
 from service.workers import Task
@@ -72,8 +71,8 @@ class Planner:
     def task(self) -> Task[Order, Planned]:
         """What the workers of a pool run."""
         desk = _Desk(self)
-        expected = (MalformedBody, SpecError, PlatformMismatch, TooLargeHere)
-        return Task(desk.run, desk.warm_up, expected)
+        faults = (MalformedBody, SpecError, PlatformMismatch, TooLargeHere)
+        return Task(desk.run, desk.warm_up, (*faults, StoreFull, StoreUnwritable))
 
 
 class _Desk:
@@ -89,7 +88,10 @@ class _Desk:
         compile.make_plan(parse_spec({"architecture": {"type": "Sequential", "layers": [layer]}}))
 
     def run(self, order: Order) -> Planned:
-        """Raises MalformedBody, SpecError, PlatformMismatch, TooLargeHere, MemoryError."""
+        """Raises MalformedBody, SpecError, PlatformMismatch, TooLargeHere, MemoryError.
+
+        And StoreFull, StoreUnwritable, when tensors cannot be stored.
+        """
         try:
             return self._plan(order.body) if isinstance(order, PlanBody) else self._make(order)
         except RecursionError:
@@ -127,8 +129,8 @@ class _Desk:
                 "bits can be reproduced only there"
             )
         tensors = materialize.materialize(spec, planned)
-        path = Store(self.planner.store).materialized_path(recorded.id)
-        write_atomically(path, materialize.raw(recorded, tensors))
+        store = Store(self.planner.store)
+        store.put_materialized(recorded.id, materialize.raw(recorded, tensors))
         return _planned(planned)
 
     def _check_size(self, plan: Plan) -> None:

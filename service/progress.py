@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-Document = dict[str, int | float | None]
+from service.turns import Turn, Turns
+
+Document = dict[str, int | float | str | None]
 
 
 @dataclass
 class Progress:
-    """Bytes generated of those that are to be."""
+    """Bytes generated of those that are to be. Without a turn it is not begun, or done."""
 
     bytes_total: int
     bytes_done: int = 0
-    started: float = field(default_factory=time.monotonic)
+    turn: Turn | None = None
+    started: float | None = None
+
+    async def add(self, size_bytes: int) -> None:
+        """So many more are done; returns when it may go on."""
+        self.bytes_done += size_bytes
+        if self.turn is not None:
+            await self.turn.come()
+
+    @property
+    def state(self) -> str:
+        if self.turn is not None:
+            return "running" if self.turn.is_on else "waiting"
+        return "not-begun" if self.bytes_done < self.bytes_total else "done"
 
     @property
     def document(self) -> Document:
         """As clients see it; `remaining_seconds` is null as long as nothing is done."""
-        elapsed = time.monotonic() - self.started
+        elapsed = 0.0 if self.started is None else time.monotonic() - self.started
         rate = self.bytes_done / elapsed if elapsed > 0 else 0.0
         left = self.bytes_total - self.bytes_done
         share = self.bytes_done / self.bytes_total if self.bytes_total else 1.0
         return {
+            "state": self.state,
             "percent": round(100 * share, 2),
             "bytes_done": self.bytes_done,
             "bytes_total": self.bytes_total,
@@ -36,20 +52,24 @@ class Progress:
 
 
 class Board:
-    """The progress of everything that is under way, by key."""
+    """The progress of everything that is under way, by key; a few go on, in turns."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
         self._shown: dict[str, Progress] = {}
 
-    @contextmanager
-    def showing(self, key: str, bytes_total: int) -> Iterator[Progress]:
-        """Shown as long as the block runs."""
-        progress = self._shown[key] = Progress(bytes_total)
-        try:
-            yield progress
-        finally:
-            if self._shown.get(key) is progress:
-                del self._shown[key]
+    @asynccontextmanager
+    async def showing(self, key: str, bytes_total: int) -> AsyncIterator[Progress]:
+        """Shown as long as the block runs, which begins when its turn comes."""
+        async with self._turns.turn(bytes_total) as turn:
+            progress = self._shown[key] = Progress(bytes_total, turn=turn)
+            try:
+                await turn.come()
+                progress.started = time.monotonic()
+                yield progress
+            finally:
+                if self._shown.get(key) is progress:
+                    del self._shown[key]
 
     def document(self, key: str) -> Document:
         """How far it is; all of it when it is not under way."""

@@ -7,15 +7,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, get_args
 
-from models.architectures import Architecture
+from models.architectures import FOREIGN, Architecture
 from models.compile import Planned, plan_structure
 from models.limits import DEFAULT, Limits
 from models.spec import Spec, parse_spec
 from models.structure import Structure, survey
 from service.lru import LRU
 
+_FOREIGN = frozenset(
+    name for cls in FOREIGN for name in get_args(cls.model_fields["type"].annotation)
+)
 BLOB_BYTES = 1024  # Of literals: what counts as much as a tensor or a module.
 
 
@@ -64,14 +67,26 @@ class Recordings:
         return spec, planned
 
     def _recorded(self, document: Any, limits: Limits) -> tuple[Spec, Recording]:
-        key = _digest(document.get("architecture")) if isinstance(document, dict) else b""
+        key = _digest(_recorded_of(document)) if isinstance(document, dict) else b""
         recording = self._known.get(key)
         if recording is not None:
             return parse_spec(document, architecture=recording.architecture), recording
         spec = parse_spec(document)
-        recording = Recording(spec.architecture, survey(spec.architecture, limits))
+        recording = Recording(
+            spec.architecture, survey(spec.architecture, limits, dtype=spec.model_dtype)
+        )
         self._known.put(key, recording)
         return spec, recording
+
+
+def _recorded_of(document: dict[str, Any]) -> list[Any]:
+    """What a recording depends on: other libraries make their models in the spec's dtype."""
+    architecture = document.get("architecture")
+    kind = architecture.get("type") if isinstance(architecture, dict) else None
+    return [
+        architecture,
+        document.get("dtype") if isinstance(kind, str) and kind in _FOREIGN else None,
+    ]
 
 
 def _seedless(document: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from models.errors import LimitExceeded, PlatformMismatch, SpecError
-from models.materialize import views
+from models.generate import ReadBytes
+from models.materialize import readers
 from models.plan import Plan
 from service import forkserver, planning
 from service.errors import BuildMemory, Refusal
@@ -41,7 +42,7 @@ class Replanned:
     refusal: str | None = None
     failure: str | None = None
     blobs: Mapping[str, bytes] = field(default_factory=dict)
-    materialized: Mapping[str, memoryview] = field(default_factory=dict)
+    materialized: Mapping[str, ReadBytes] = field(default_factory=dict)
 
 
 @contextmanager
@@ -76,24 +77,24 @@ def _replan(
     if plan.platform is None or planned.id != plan.id:
         return Replanned(found, blobs=planned.blobs)
     try:
-        data = _materialize(worker, plan, planned.plan, store)
+        read = _materialize(worker, plan, planned.plan, store)
     except (PlatformMismatch, SpecError, Refusal, WorkerFailed) as error:
         return Replanned(found, failure=_last_line(error))
-    return Replanned(found, blobs=planned.blobs, materialized=views(plan, data))
+    return Replanned(found, blobs=planned.blobs, materialized=readers(plan, read))
 
 
 def _materialize(
     worker: Worker[planning.Order, planning.Planned], plan: Plan, record: bytes, store: Store
-) -> memoryview:
-    """The bytes of a platform-bound plan's tensors, made in one piece by the worker."""
+) -> ReadBytes:
+    """What reads a platform-bound plan's tensors, made in one piece by the worker."""
     work = planning.work_bytes(plan)
     if work > _memory_bytes() // 2:
         raise BuildMemory(f"it takes {work:,} bytes of memory to make")
     seconds = PLAN.seconds + work / MATERIALIZED_BYTES_PER_SECOND
     worker.call(planning.Materialize(record), Budget(seconds, PLAN.memory_bytes + work))
-    data = store.materialized(plan.id)
-    assert data is not None
-    return data
+    found = store.materialized(plan.id, sum(tensor.nbytes for tensor in plan.tensors))
+    assert found is not None
+    return found.read
 
 
 def _faults(error: SpecError) -> str:

@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from models.bins import expected_shares
 from models.plan import Plan, PlanTensor
-from models.verdict import LIMIT
+from models.statistics.bins import expected_shares
+from models.statistics.verdict import LIMIT
 from service import plots, shown
 
 FOLDER = Path(__file__).parent / "templates"

@@ -17,7 +17,8 @@ log = structlog.get_logger("seedpoint.retention")
 SWEEP_SECONDS = 60.0
 IDLE_SHARE = 20  # Sweeping takes at most one part in so many of the time.
 GRACE_SECONDS = 300.0  # Nothing goes that was used so recently, by whichever process.
-LEFT_SECONDS = 3600.0  # After so long nobody finishes a file any more.
+LEFT_SECONDS = 300.0  # What is older was not finished, unless somebody has it locked.
+PLANLESS_SECONDS = 3600.0  # So long tensors wait for the plan that is stored after them.
 STEP_NS = 60 * 10**9  # How finely a census tells times apart.
 
 CACHES = ("statistics", "digests")
@@ -157,8 +158,9 @@ class Retention:
             return
         self._tidied_ns = now_ns
         self._store.remove_left(before_ns)
+        planless_ns = now_ns - int(PLANLESS_SECONDS * 1e9)
         for entry in list(self._store.entries("materialized")):
-            if entry.used_ns < before_ns and not self._store.has_plan(entry.name):
+            if entry.used_ns < planless_ns and not self._store.has_plan(entry.name):
                 self._store.remove(entry)
 
     def _unnamed(self, now_ns: int) -> list[Entry]:

@@ -23,6 +23,12 @@ class Settings(BaseSettings):
     port: int = Field(
         8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one."
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        description="Processes that answer at this address and share the store, each with its own "
+        "threads, worker processes and caches.",
+    )
     shutdown_seconds: int = Field(
         20, ge=0, description="How long bodies may go on being sent once it is told to stop."
     )
@@ -111,6 +117,19 @@ class Settings(BaseSettings):
         description="Largest checkpoint of generator `torch` or `numpy`, which is kept on disk.",
     )
 
+    spool_bytes: int = Field(
+        8 * GIB,
+        ge=0,
+        description="Tensors that are computed as a whole (`orthogonal`, `sparse`) are kept on "
+        "disk up to this size in all, in the directory of the plan store.",
+    )
+    whole_queue: int = Field(
+        32,
+        ge=0,
+        description="Such tensors that may be computed or wait for it, if they are large, when "
+        "a request needs another, which is then refused with 503.",
+    )
+
     # How it generates
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where elements are generated; `auto` takes a GPU when there is one."
@@ -141,6 +160,24 @@ class Settings(BaseSettings):
         5.0,
         ge=0,
         description="POST waits this long for statistics before it answers 202 without them.",
+    )
+    statistics_at_once: int = Field(
+        2,
+        ge=1,
+        description="Computations of statistics and digests that go on at once: the smallest, "
+        "and the oldest. They give way to files that are being sent.",
+    )
+    statistics_queue: int = Field(
+        16,
+        ge=0,
+        description="Computations of statistics, and as many of digests, that may wait for "
+        "their turn; further ones are not begun.",
+    )
+    unasked_statistics_bytes: int = Field(
+        64 * GIB,
+        ge=0,
+        description="POST begins the statistics of checkpoints up to this size; those of larger "
+        "ones are begun when their link is asked for them.",
     )
     digest_wait_seconds: float = Field(
         5.0,

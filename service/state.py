@@ -9,17 +9,22 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from models.stream import cpu
+from models.stream import cpu, whole
+from models.wholes import Wholes
 from service.building import Builders
 from service.checkpoints import Checkpoints
 from service.devices import resolve_device
 from service.digests import Digests
 from service.engine import Engine
+from service.making import Maker
 from service.metrics import Metrics
+from service.probe import Probe
 from service.retention import Policy, Retention
 from service.settings import Settings
 from service.statistics import Statistics, warm_up
 from service.store import Store
+from service.turns import Turns
+from service.wholes import Shelf, Wholesale
 
 log = structlog.get_logger("seedpoint.state")
 
@@ -38,6 +43,10 @@ class State:
     digests: Digests
     statistics: Statistics
     kernels_ready: asyncio.Event = field(default_factory=asyncio.Event)
+    probe: Probe = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.probe = Probe(self.store)
 
     @classmethod
     def of(cls, settings: Settings) -> State:
@@ -45,23 +54,31 @@ class State:
         store = Store(settings.store)
         builders = Builders.of(settings)
         builders.measure(metrics)
+        shelf = Shelf()
         engine = Engine(
             threads=settings.threads,
             chunk_bytes=settings.chunk_bytes,
             look_ahead=settings.look_ahead_chunks,
             ahead_bytes=settings.shared_ahead_bytes,
             pinned=settings.pin_threads,
+            wholesale=Wholesale(shelf, _maker(settings), metrics, waiting=settings.whole_queue),
         )
         checkpoints = Checkpoints(
             builders,
             store,
             metrics,
+            Wholes(shelf),
             device=resolve_device(settings.device),
             cached_tensors=settings.cached_tensors,
         )
-        digests = Digests(engine, store)
+        turns = Turns(settings.statistics_at_once)
+        most = settings.statistics_at_once + settings.statistics_queue
+        digests = Digests(engine, store, turns, most=most)
         statistics = Statistics(
-            engine, store, digests, metrics, digested_bytes=settings.unasked_digest_bytes
+            *(engine, store, digests, metrics, turns),
+            most=most,
+            digested_bytes=settings.unasked_digest_bytes,
+            unasked_bytes=settings.unasked_statistics_bytes,
         )
         retention = Retention(store, _policy(settings), checkpoints.retire)
         return cls(
@@ -72,7 +89,7 @@ class State:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Starts everything, which warms up in the background; ends everything."""
-        self.store.check_writable()
+        self.store.check_usable()
         self.builders.start()
         background = [
             asyncio.create_task(self._warm_up()),
@@ -93,20 +110,23 @@ class State:
         missing = [] if self.builders.warm else ["worker processes are starting"]
         if not self.kernels_ready.is_set():
             missing.append("kernels are being compiled")
-        try:
-            await asyncio.to_thread(self.store.check_writable)
-        except OSError as error:
-            missing.append(f"the store cannot be written: {error.strerror}")
+        if (reason := await self.probe.reason()) is not None:
+            missing.append(reason)
         return missing
 
     async def _warm_up(self) -> None:
         try:
             await self.engine.run(cpu.warm_up)
             await self.engine.run(warm_up)
+            await self.engine.run(whole.warm_up)
         except Exception:
             log.exception("the kernels did not compile")
             raise
         self.kernels_ready.set()
+
+
+def _maker(settings: Settings) -> Maker:
+    return Maker(settings.store / "spool", settings.spool_bytes, settings.threads)
 
 
 def _policy(settings: Settings) -> Policy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
 
@@ -15,15 +15,17 @@ from pydantic_core import to_json
 from models.dtypes import BY_NAME
 from models.generate import OBSERVED_BLOCKS, ByteArray
 from models.plan import Plan
-from models.statistics import CheckpointStatistics, TensorAccumulator, widened
+from models.statistics.checkpoint import CheckpointStatistics, TensorAccumulator, widened
 from service.checkpoints import Checkpoint
 from service.digests import Digests
 from service.engine import Engine
-from service.flights import Flights
+from service.flights import Flights, Full
 from service.metrics import Metrics
 from service.passes import Pass, document
-from service.progress import Board, Document
+from service.progress import Board, Document, Progress
 from service.store import Store
+from service.turns import Turns
+from service.wholes import Needing
 
 JOB_BLOCKS = 16  # What one job of a thread covers at most: about a millisecond on a CPU.
 WIDEST_BYTES = 8  # Of a floating element.
@@ -34,7 +36,9 @@ Piece = tuple[int, int, int]  # A tensor's index, and elements [start, stop) of 
 class Statistics:
     """Computes and keeps the statistics of checkpoints. Belongs to one event loop.
 
-    Those of checkpoints up to `digested_bytes` have digests.
+    Those of checkpoints up to `digested_bytes` have digests. At most `most` are being
+    computed or wait for their turn, and those of checkpoints larger than `unasked_bytes`
+    are begun only when they are `asked` for.
     """
 
     def __init__(
@@ -43,36 +47,49 @@ class Statistics:
         store: Store,
         digests: Digests,
         metrics: Metrics,
+        turns: Turns,
         *,
+        most: int,
         digested_bytes: int,
+        unasked_bytes: int,
     ) -> None:
         self._engine = engine
         self._store = store
         self._digests = digests
         self._metrics = metrics
         self._digested_bytes = digested_bytes
-        self._running: Flights[str, bytes] = Flights()
-        self._board = Board()
+        self._unasked_bytes = unasked_bytes
+        self._running: Flights[str, bytes] = Flights(most)
+        self._board = Board(turns)
         self._scratch = threading.local()
 
     async def known(self, id_: str) -> bytes | None:
         """The statistics, JSON, if they have been computed."""
         return await asyncio.to_thread(self._store.statistics, id_)
 
-    async def get(self, checkpoint: Checkpoint, wait_seconds: float) -> bytes | None:
-        """The statistics, JSON; None when they take longer, and then they go on.
+    async def get(
+        self, checkpoint: Checkpoint, wait_seconds: float, *, asked: bool = True
+    ) -> bytes | Document:
+        """The statistics, JSON; their progress when they take longer, and then they go on.
 
-        When the call is cancelled, and nobody else waits, they do not.
+        When the call is cancelled, and nobody else waits, they do not. They are not begun
+        when nobody asked and they would take long, nor when there is no room.
         """
         if (found := await self.known(checkpoint.id)) is not None:
             return found
-        return await self._running.within(
-            wait_seconds, checkpoint.id, partial(self._compute, checkpoint)
-        )
+        if asked or checkpoint.size_bytes <= self._unasked_bytes:
+            with suppress(Full):
+                found = await self._running.within(
+                    wait_seconds, checkpoint.id, partial(self._compute, checkpoint)
+                )
+                return found or self._board.document(checkpoint.id)
+        return self._progress(checkpoint)
 
-    def progress(self, id_: str) -> Document:
-        """How far the computation is; all of it when there is none."""
-        return self._board.document(id_)
+    def _progress(self, checkpoint: Checkpoint) -> Document:
+        """Of what is computed for somebody else, or not at all."""
+        if checkpoint.id in self._running:
+            return self._board.document(checkpoint.id)
+        return Progress(checkpoint.size_bytes).document
 
     def begin(self, checkpoint: Checkpoint) -> Pass:
         """A pass over the files, for who sends them at the same time; `finish` it."""
@@ -95,29 +112,32 @@ class Statistics:
             return await self._generate(checkpoint)
 
     async def _read_files(self, checkpoint: Checkpoint) -> bytes:
-        whole = self.begin(checkpoint)
-        with self._board.showing(checkpoint.id, checkpoint.size_bytes) as progress:
+        async with self._board.showing(checkpoint.id, checkpoint.size_bytes) as progress:
+            whole = await asyncio.to_thread(self.begin, checkpoint)
             for file in checkpoint.layout.files.values():
-                async with aclosing(whole.body(file)) as chunks:
+                async with aclosing(whole.body(file, background=True)) as chunks:
                     async for chunk in chunks:
-                        progress.bytes_done += len(chunk)
+                        await progress.add(len(chunk))
             return await self.finish(whole)
 
     async def _generate(self, checkpoint: Checkpoint) -> bytes:
         """Without the files: into memory that stays in cache."""
-        gathered = CheckpointStatistics(checkpoint.plan)
-        jobs = (
-            partial(self._gather, checkpoint, gathered, pieces)
-            for pieces in _jobs(checkpoint.plan, JOB_BLOCKS * checkpoint.evaluator.block_elements)
-        )
-        total = sum(t.nbytes for t in checkpoint.plan.tensors if t.dtype.is_floating)
-        ahead = 2 * self._engine.threads + 2
-        with self._board.showing(checkpoint.id, total) as progress:
-            async with aclosing(self._engine.ordered(jobs, ahead=ahead)) as sizes:
+        plan, ahead = checkpoint.plan, 2 * self._engine.threads + 2
+        async with self._board.showing(checkpoint.id, checkpoint.floating_bytes) as progress:
+            gathered = await asyncio.to_thread(CheckpointStatistics, plan)
+            jobs = (
+                Needing(
+                    partial(self._gather, checkpoint, gathered, pieces),
+                    [needed for piece in pieces for needed in checkpoint.evaluator.needs(*piece)],
+                )
+                for pieces in _jobs(plan, JOB_BLOCKS * checkpoint.evaluator.block_elements)
+            )
+            made = self._engine.ordered(jobs, ahead=ahead, background=True)
+            async with aclosing(made) as sizes:
                 async for size_bytes in sizes:
-                    progress.bytes_done += size_bytes
-            made = partial(document, gathered, checkpoint, {})
-            return await asyncio.to_thread(self._keep, checkpoint.id, made)
+                    await progress.add(size_bytes)
+            finished = partial(document, gathered, checkpoint, {})
+            return await asyncio.to_thread(self._keep, checkpoint.id, finished)
 
     def _gather(
         self, checkpoint: Checkpoint, gathered: CheckpointStatistics, pieces: list[Piece]

@@ -1,13 +1,16 @@
 """The plan store: a directory in which every file appears whole or not at all.
 
-    plans/<ab>/<id>.json          a line of the canonical plan, whose SHA-256 is the id, and
-                                  one that describes it
+    plans/<ab>/<id>.json          a line of the canonical plan, whose SHA-256 is the id, one
+                                  that describes it, and a seal
     blobs/<ab>/<sha256>           literal bytes that plans name
-    materialized/<ab>/<id>.bin    tensors of a platform-bound plan, as they were drawn
-    statistics/<ab>/<id>.json     a cache
-    digests/<ab>/<id>.json        a cache
+    materialized/<ab>/<id>.bin    tensors of a platform-bound plan, as they were drawn, and the
+                                  digests of their blocks
+    statistics/<ab>/<id>.json     a cache: a line of JSON and a seal
+    digests/<ab>/<id>.json        a cache, likewise
 
-What a plan names is written before the plan, so a plan that is there is complete.
+What a plan names is written before the plan, so a plan that is there is complete. Every file
+says by its name or by its seal (`service.seals`) whether it is what was written: what is not,
+is never given out, and written again when somebody puts it.
 Several processes may share the directory. A file's modification time is when it was
 stored; its access time is set when it is used, whatever the mount options are.
 """
@@ -16,10 +19,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import mmap
+import errno
 import os
 import re
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -28,8 +31,21 @@ from heapq import nlargest
 from itertools import chain
 from pathlib import Path
 
-from service.durable import is_left, locked, temporary_path, write_atomically
-from service.errors import InvalidParameter, NotFound
+import structlog
+
+from service import durable
+from service.durable import is_left, locked, write_atomically
+from service.errors import (
+    CorruptStore,
+    InvalidParameter,
+    NotFound,
+    StoreFull,
+    StoreUnwritable,
+)
+from service.lru import LRU
+from service.seals import BlockFile, Damaged, check_digest, sealed, unsealed, with_block_digests
+
+log = structlog.get_logger("seedpoint.store")
 
 SUFFIXES = {
     "plans": ".json",
@@ -38,12 +54,12 @@ SUFFIXES = {
     "statistics": ".json",
     "digests": ".json",
 }
+UNKEPT_BYTES = 16 << 20
+PROBE_BYTES = 8192  # More than filesystems keep beside a file's name.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+POST_AGAIN = "POST the checkpoint's spec again, or restore the file from a backup"
 _ID = re.compile(r"[0-9a-f]{64}")
 _NAMED = re.compile(rb'"sha256":"([0-9a-f]{64})"')
-
-
-class CorruptStore(RuntimeError):
-    """A file of the store that is not what its name says."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,7 +81,8 @@ class Issued:
             created, id_ = base64.urlsafe_b64decode(cursor.encode()).decode("ascii").split(":")
             return cls(int(created), id_)
         except (ValueError, binascii.Error):
-            raise InvalidParameter(f"{cursor!r} is no cursor that was given out") from None
+            message = f"{cursor!r} is no cursor that was given out"
+            raise InvalidParameter(message, path="query.cursor") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,26 +103,39 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        # What could not be kept on disk, for whoever comes back to ask for it.
+        self._unkept: LRU[tuple[str, str], bytes] = LRU(UNKEPT_BYTES, len)
+        self._unkept_lock = threading.Lock()
 
     def check_writable(self) -> None:
-        """Raises OSError when nothing can be stored."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        probe = temporary_path(self.root / "probe")
-        probe.touch()
-        probe.unlink()
+        """Writes a little, durably. Raises StoreFull, StoreUnwritable."""
+        with _storing():
+            durable.check_writable(self.root, PROBE_BYTES)
+
+    def check_usable(self) -> None:
+        """As `check_writable`, but one that is full can be read, and is left at that.
+
+        Raises StoreUnwritable.
+        """
+        with suppress(StoreFull):  # It is logged.
+            self.check_writable()
 
     # --- plans -----------------------------------------------------------------
 
     def put_plan(self, id_: str, plan: bytes, blobs: Mapping[str, bytes]) -> bool:
-        """Stores a plan's record and the literals it names; whether it is new."""
-        with self._kept():
-            if self._use("plans", id_):
-                return False
+        """Stores a plan's record and the literals it names; whether it is new.
+
+        Of what is there already, what is damaged is written again. Raises StoreFull,
+        StoreUnwritable.
+        """
+        with _storing(), self._kept():
             for digest, blob in blobs.items():
-                if not self._use("blobs", digest):
+                if not (self._use("blobs", digest) and self._is_intact("blobs", digest)):
                     write_atomically(self._path("blobs", digest), [blob])
-            write_atomically(self._path("plans", id_), [plan])
-        return True
+            known = self._use("plans", id_)
+            if not (known and self._is_intact("plans", id_)):
+                write_atomically(self._path("plans", id_), [sealed(plan)])
+        return not known
 
     def use(self, id_: str) -> bool:
         """Notes that the plan and its tensors are in use; False when it is not there."""
@@ -118,24 +148,37 @@ class Store:
     def has_plan(self, id_: str) -> bool:
         return _ID.fullmatch(id_) is not None and self._path("plans", id_).exists()
 
+    def has_intact_plan(self, id_: str) -> bool:
+        """Whether `plan` would give it: it is read."""
+        return self.has_plan(id_) and self._is_intact("plans", id_)
+
     def plan(self, id_: str) -> bytes:
         """The plan's record. Raises NotFound, and CorruptStore rather than give another plan."""
         if not _ID.fullmatch(id_):
             raise NotFound(f"{id_[:80]!r} is not a checkpoint id (64 hexadecimal digits)")
         try:
-            path = self._path("plans", id_)
-            record = path.read_bytes()
+            return self._intact("plans", id_)
         except FileNotFoundError:
             raise NotFound(f"no checkpoint {id_} has been issued here") from None
-        _check_digest(path, record.partition(b"\n")[0], id_)
-        return record
+        except (Damaged, OSError) as error:
+            raise self._corrupt("plans", id_, error, POST_AGAIN) from error
 
     def blob(self, digest: str) -> bytes:
         """The literal bytes with this SHA-256. Raises CorruptStore."""
         try:
-            return self._read_digested(self._path("blobs", digest), digest)
-        except FileNotFoundError as error:
-            raise CorruptStore(f"a plan names the blob {digest}, which is gone") from error
+            return self._intact("blobs", digest)
+        except (Damaged, OSError) as error:
+            raise self._corrupt("blobs", digest, error, POST_AGAIN) from error
+
+    def beginning(self, digits: str) -> list[str]:
+        """The ids of the plans that begin with these hexadecimal digits, two or more of them."""
+        entries = _scan([self.root / "plans" / digits[:2]])
+        names = (entry.name.partition(".") for entry in entries)
+        return [
+            name
+            for name, dot, _ in names
+            if dot and name.startswith(digits) and _ID.fullmatch(name)
+        ]
 
     def page(self, limit: int, after: str | None) -> tuple[list[Issued], str | None]:
         """Up to `limit` issued checkpoints, newest first, from `after` on, and the next cursor.
@@ -156,33 +199,49 @@ class Store:
 
     # --- what belongs to a plan --------------------------------------------------
 
-    def materialized_path(self, id_: str) -> Path:
-        """Where a platform-bound plan's tensors lie."""
-        return self._path("materialized", id_)
+    def put_materialized(self, id_: str, pieces: Iterable[bytes | memoryview]) -> None:
+        """Stores a platform-bound plan's tensors. Raises StoreFull, StoreUnwritable."""
+        with _storing():
+            path = self._path("materialized", id_)
+            write_atomically(path, with_block_digests(pieces, id_))
 
-    def materialized(self, id_: str) -> memoryview | None:
-        """A platform-bound plan's tensors, mapped; None when they are not there."""
+    def materialized(self, id_: str, size_bytes: int) -> BlockFile | None:
+        """A platform-bound plan's tensors, which it says are so long; None when they are gone.
+
+        Raises Damaged when that is seen already, and OSError.
+        """
         try:
-            with self.materialized_path(id_).open("rb") as file:
-                if not os.fstat(file.fileno()).st_size:
-                    return memoryview(b"")  # Nothing cannot be mapped.
-                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            return BlockFile(self._path("materialized", id_), id_, size_bytes)
         except FileNotFoundError:
             return None
 
+    def materialized_version(self, id_: str) -> tuple[int, int] | None:
+        """Another whenever the tensors are stored; None when they are gone."""
+        try:
+            status = self._path("materialized", id_).stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+    def corrupt_materialized(self, id_: str, error: Exception, remedy: str) -> CorruptStore:
+        """What to raise when the tensors are damaged and cannot be made again."""
+        return self._corrupt("materialized", id_, error, remedy)
+
     def statistics(self, id_: str) -> bytes | None:
-        """The cached statistics, JSON; None when there are none."""
+        """The cached statistics, JSON; None when there are none that can be read."""
         return self._cached("statistics", id_)
 
     def put_statistics(self, id_: str, document: bytes) -> None:
-        write_atomically(self._path("statistics", id_), [document])
+        """Keeps them, in memory for a while when it cannot: that is logged."""
+        self._cache("statistics", id_, document)
 
     def digests(self, id_: str) -> bytes | None:
-        """The cached digests of its representations, JSON; None when there are none."""
+        """The cached digests of its representations, JSON; None when none can be read."""
         return self._cached("digests", id_)
 
     def put_digests(self, id_: str, document: bytes) -> None:
-        write_atomically(self._path("digests", id_), [document])
+        """Keeps them, in memory for a while when it cannot: that is logged."""
+        self._cache("digests", id_, document)
 
     # --- what is used and what may go ------------------------------------------------
 
@@ -214,12 +273,12 @@ class Store:
         return True
 
     def remove_left(self, before_ns: int) -> None:
-        """Removes what was begun before that time and never finished."""
+        """Removes what was last written to before that time, and that nobody will finish."""
         files = (file for kind in SUFFIXES for file in self._files(kind))
         for file in chain(_scan([self.root]), files):
             with suppress(FileNotFoundError):
                 if is_left(file.name) and file.stat().st_mtime_ns < before_ns:
-                    Path(file.path).unlink()
+                    durable.remove_left(Path(file.path))
 
     def blobs_of(self, id_: str) -> set[str]:
         """The SHA-256 of whatever a plan names; empty when it is not there."""
@@ -231,9 +290,9 @@ class Store:
     @contextmanager
     def _kept(self) -> Iterator[None]:
         """Inside, nothing is removed that has been noted to be in use."""
-        self.root.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             with suppress(OSError):  # Without locks, nothing can be removed either.
+                self.root.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(locked(self.root / ".lock", exclusive=False))
             yield
 
@@ -244,17 +303,53 @@ class Store:
             os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
         except FileNotFoundError:
             return False
-        except PermissionError:  # Another user's, whose service shares the store.
+        except OSError:  # Another user's, whose service shares the store; or not to be written.
             pass
         return True
 
     def _cached(self, kind: str, id_: str) -> bytes | None:
         try:
-            document = self._path(kind, id_).read_bytes()
-        except FileNotFoundError:
-            return None
+            document = self._intact(kind, id_)
+        except (Damaged, OSError) as error:
+            if not isinstance(error, FileNotFoundError):
+                log.warning("a cached file is damaged", kind=kind, id=id_, reason=str(error))
+            with self._unkept_lock:
+                return self._unkept.get((kind, id_))
         self._use(kind, id_)
         return document
+
+    def _cache(self, kind: str, id_: str, document: bytes) -> None:
+        try:
+            write_atomically(self._path(kind, id_), [sealed(document)])
+        except OSError as error:
+            log.warning("a file could not be cached", kind=kind, id=id_, reason=str(error))
+            with self._unkept_lock:
+                self._unkept.put((kind, id_), document)
+
+    def _intact(self, kind: str, name: str) -> bytes:
+        """The content of a short file. Raises Damaged and OSError."""
+        content = self._path(kind, name).read_bytes()
+        if kind == "blobs":
+            check_digest(content, name)
+            return content
+        content = unsealed(content)
+        if kind == "plans":
+            check_digest(content.partition(b"\n")[0], name)
+        return content
+
+    def _is_intact(self, kind: str, name: str) -> bool:
+        try:
+            self._intact(kind, name)
+        except (Damaged, OSError) as error:
+            log.warning("a file is damaged", kind=kind, name=name, reason=str(error))
+            return False
+        return True
+
+    def _corrupt(self, kind: str, name: str, error: Exception, remedy: str) -> CorruptStore:
+        log.error("a file is damaged", kind=kind, name=name, reason=str(error))
+        file = self._path(kind, name).relative_to(self.root)
+        reason = error.strerror if isinstance(error, OSError) else error
+        return CorruptStore(f"{file} in the store is damaged ({reason}); {remedy}")
 
     def _files(self, kind: str) -> Iterator[os.DirEntry[str]]:
         yield from _scan(folder.path for folder in _scan([self.root / kind]))
@@ -262,19 +357,20 @@ class Store:
     def _path(self, kind: str, name: str) -> Path:
         return self.root / kind / name[:2] / (name + SUFFIXES[kind])
 
-    def _read_digested(self, path: Path, digest: str) -> bytes:
-        content = path.read_bytes()
-        _check_digest(path, content, digest)
-        return content
-
 
 def _used_ns(status: os.stat_result) -> int:
     return max(status.st_atime_ns, status.st_mtime_ns)
 
 
-def _check_digest(path: Path, content: bytes, digest: str) -> None:
-    if (actual := hashlib.sha256(content).hexdigest()) != digest:
-        raise CorruptStore(f"{path} has the SHA-256 {actual}")
+@contextmanager
+def _storing() -> Iterator[None]:
+    """Tells a caller why nothing could be stored."""
+    try:
+        yield
+    except OSError as error:
+        log.error("the store cannot be written", reason=str(error))
+        refusal = StoreFull if error.errno in FULL else StoreUnwritable
+        raise refusal(f"the store cannot be written: {error.strerror}") from error
 
 
 def _scan(folders: Iterable[os.PathLike[str] | str]) -> Iterator[os.DirEntry[str]]:

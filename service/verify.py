@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from models import verify as comparison
 from models.errors import PlatformMismatch
-from models.findings import Difference, Report, Sample
 from models.generate import ByteArray, Evaluator
-from models.header import shown
 from models.materialize import check_platform, platform
 from models.plan import Plan
 from models.sources import draws_on
-from models.verify import Block, Means, Whole
+from models.verify import comparison
+from models.verify.comparison import Block, Means, Whole
+from models.verify.findings import Difference, Report, Sample
+from models.verify.header import shown
 from service.opened import Opened, open_checkpoint
 from service.replan import Replanned, replanning
 

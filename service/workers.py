@@ -25,7 +25,9 @@ _SIGNALS = {int(number) for number in signal.Signals}
 _DEATHS = {
     signal.SIGKILL: "was killed (SIGKILL), as it is when the machine has no memory left",
     signal.SIGSEGV: "crashed (SIGSEGV)",
+    signal.SIGABRT: "aborted (SIGABRT)",
 }
+CRASHED_SHARE = 0.5  # A crash is for want of memory when so much of what is allowed was taken.
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Worker(Generic[Q, R]):
         self.warm = False
         self.calls = 0
         self._idle_bytes = 0
+        self._seen_bytes = 0  # The most that a call was seen to have taken.
         self._ended = False
 
     def is_alive(self) -> bool:
@@ -95,6 +98,7 @@ class Worker(Generic[Q, R]):
         the worker has ended and must be closed.
         """
         self.calls += 1
+        self._seen_bytes = 0
         try:
             self._pipe.send((request, budget.memory_bytes))
         except OSError:
@@ -104,6 +108,10 @@ class Worker(Generic[Q, R]):
             result: R = self._receive()
         except BuildMemory:
             self.kill()  # Whatever failed to be allocated may have left something half done.
+            raise
+        except WorkerLost:
+            if self._starved(budget):
+                raise _out_of_memory(budget.memory_bytes) from None
             raise
         return result
 
@@ -129,8 +137,9 @@ class Worker(Generic[Q, R]):
             if left <= 0:
                 self.kill()
                 raise BuildTimeout(f"the spec took longer than {budget.seconds:g} seconds to plan")
+            self._seen_bytes = max(self._seen_bytes, self.grown_bytes)
             # RLIMIT_DATA comes first, but does not count memory that is shared.
-            if self.grown_bytes > budget.memory_bytes:
+            if self._seen_bytes > budget.memory_bytes:
                 self.kill()
                 raise _out_of_memory(budget.memory_bytes)
 
@@ -143,6 +152,17 @@ class Worker(Generic[Q, R]):
         if error is not None:
             raise error
         return result
+
+    def _starved(self, budget: Budget) -> bool:
+        """Whether it died as native code does that is refused memory.
+
+        An exception that C++ code does not catch (std::bad_alloc) aborts the process, which
+        is nearly all that does under a limit; what does not look whether it was refused,
+        crashes where it writes.
+        """
+        code = self._process.exitcode
+        much = self._seen_bytes > CRASHED_SHARE * budget.memory_bytes
+        return code == -signal.SIGABRT or (code == -signal.SIGSEGV and much)
 
     def _lost(self) -> WorkerLost:
         if self._ended:

@@ -13,12 +13,14 @@ from starlette.responses import Response
 
 from service import negotiation
 from service.api import files, representations, schemas
-from service.api.json_response import json_bytes, json_response
+from service.api.json_response import json_bytes, json_response, progress_headers
 from service.api.mixed import Mixed
-from service.api.requests import Found, Service, read_body, while_connected
+from service.api.requests import Found, Service, accepted, read_body, while_connected
 from service.checkpoints import Checkpoint
 from service.errors import NotAcceptable
 from service.negotiation import JSON, MIXED, OCTETS
+from service.passes import Pass
+from service.state import State
 
 router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"])
 
@@ -35,7 +37,8 @@ async def issue(request: Request, service: Service) -> Response:
     long it is (`Content-Location`, `Content-Length`).
     """
     negotiation.require_json(request.headers.get("content-type"))
-    offer = negotiation.choose(request.headers.get("accept"), (JSON, OCTETS, MIXED))
+    negotiation.require_identity(request.headers.getlist("content-encoding"))
+    offer = negotiation.choose(accepted(request), (JSON, OCTETS, MIXED))
     body = await read_body(request, service.settings.max_body_bytes)
     checkpoint, is_new = await while_connected(request, service.checkpoints.issue(body))
     if offer == OCTETS:
@@ -44,6 +47,7 @@ async def issue(request: Request, service: Service) -> Response:
     return await answer(request, service, checkpoint, 201 if is_new else 200)
 
 
+@router.head("", responses=schemas.PAGE)
 @router.get("", responses=schemas.PAGE)
 async def page(
     service: Service,
@@ -70,7 +74,7 @@ async def page(
 async def get(service: Service, checkpoint: Found) -> Response:
     """The checkpoint resource, with its statistics if they are known already."""
     statistics = await service.statistics.known(checkpoint.id)
-    return json_bytes(await _document(checkpoint, statistics))
+    return json_bytes(await _document(service, checkpoint, statistics))
 
 
 async def _as_resource(
@@ -79,15 +83,15 @@ async def _as_resource(
     prefer = negotiation.preferences(request.headers.getlist("prefer"))
     if prefer.get("return") == "minimal":
         headers = _headers(checkpoint, ["return=minimal"])
-        return json_bytes(await _document(checkpoint), status, headers)
+        return json_bytes(await _document(service, checkpoint), status, headers)
     seconds, applied = negotiation.patience(prefer, service.settings.statistics_wait_seconds)
     headers = _headers(checkpoint, applied)
-    statistics = await while_connected(request, service.statistics.get(checkpoint, seconds))
-    if statistics is not None:
-        return json_bytes(await _document(checkpoint, statistics), status, headers)
-    progress = to_json(service.statistics.progress(checkpoint.id))
-    document = await _document(checkpoint, progress=progress)
-    return json_bytes(document, 202, headers | {"Retry-After": "1"})
+    getting = service.statistics.get(checkpoint, seconds, asked=False)
+    found = await while_connected(request, getting)
+    if isinstance(found, bytes):
+        return json_bytes(await _document(service, checkpoint, found), status, headers)
+    document = await _document(service, checkpoint, progress=to_json(found))
+    return json_bytes(document, 202, headers | progress_headers(found))
 
 
 async def _as_file(request: Request, service: Service, checkpoint: Checkpoint) -> Response:
@@ -107,14 +111,15 @@ async def _as_parts(
     request: Request, service: Service, checkpoint: Checkpoint, status: int
 ) -> Response:
     prefer = negotiation.preferences(request.headers.getlist("prefer"))
-    resource = await _document(checkpoint)
+    resource = await _document(service, checkpoint)
     if prefer.get("return") == "minimal":
         headers = _headers(checkpoint, ["return=minimal"])
         return Mixed(service, checkpoint, resource, None).response(status, headers)
-    known = await service.statistics.known(checkpoint.id)
-    statistics = known or service.statistics.begin(checkpoint)
-    headers = _headers(checkpoint, [])
-    return Mixed(service, checkpoint, resource, statistics).response(status, headers)
+    statistics: bytes | Pass | None = await service.statistics.known(checkpoint.id)
+    if statistics is None:
+        statistics = await run_in_threadpool(service.statistics.begin, checkpoint)
+    mixed = Mixed(service, checkpoint, resource, statistics)
+    return await run_in_threadpool(mixed.response, status, _headers(checkpoint, []))
 
 
 def _headers(checkpoint: Checkpoint, applied: Sequence[str]) -> dict[str, str]:
@@ -123,10 +128,13 @@ def _headers(checkpoint: Checkpoint, applied: Sequence[str]) -> dict[str, str]:
 
 
 async def _document(
-    checkpoint: Checkpoint, statistics: bytes | None = None, progress: bytes | None = None
+    service: State,
+    checkpoint: Checkpoint,
+    statistics: bytes | None = None,
+    progress: bytes | None = None,
 ) -> bytes:
     """The resource, and what members of it are given, JSON."""
-    document = await run_in_threadpool(lambda: checkpoint.resource)
+    document = await service.checkpoints.resource(checkpoint)
     for name, member in (("statistics", statistics), ("progress", progress)):
         if member is not None:
             document = document[:-1] + b',"%s":%s}' % (name.encode(), member)

@@ -40,5 +40,7 @@ def representation(checkpoint: Checkpoint, name: str) -> Representation:
         etag=checkpoint.file_etag(name),
         read=checkpoint.reader(file),
         cuts=checkpoint.cuts(file),
+        needs=checkpoint.needs(file),
         media_type=JSON if name.endswith(".json") else OCTETS,
+        light=checkpoint.plan.platform is None,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 import numba
 import numpy as np
@@ -16,6 +15,7 @@ from models.plan import FORMAT, STREAM
 from service.api import schemas
 from service.api.json_response import json_response
 from service.api.requests import Service
+from service.version import seedpoint_version
 
 router = APIRouter(tags=["operations"])
 
@@ -37,12 +37,14 @@ async def readyz(service: Service) -> Response:
     return json_response({"status": "ready"})
 
 
+@router.head("/metrics", responses=schemas.METRICS)
 @router.get("/metrics", responses=schemas.METRICS)
 async def metrics(service: Service) -> Response:
     """Prometheus's text format."""
     return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
+@router.head("/v1/version", responses=schemas.VERSION)
 @router.get("/v1/version", responses=schemas.VERSION)
 async def get_version(service: Service) -> Response:
     """What is running: the service, its stream and plan format, and what it is built on."""
@@ -58,11 +60,3 @@ async def get_version(service: Service) -> Response:
             "numba": numba.__version__,
         }
     )
-
-
-def seedpoint_version() -> str:
-    """The installed distribution's version."""
-    try:
-        return version("seedpoint")
-    except PackageNotFoundError:  # Run from a checkout that is not installed.
-        return "0+unknown"

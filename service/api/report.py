@@ -12,25 +12,31 @@ from service import negotiation, report
 from service.api import schemas
 from service.api.requests import Found, Service, while_connected
 from service.checkpoints import Checkpoint
+from service.progress import Document
 
 router = APIRouter(prefix="/v1/checkpoints/{id}", tags=["statistics"])
 
 
+@router.head("/report", responses=schemas.REPORT, openapi_extra=schemas.PREFER)
 @router.get("/report", responses=schemas.REPORT, openapi_extra=schemas.PREFER)
 async def get(request: Request, service: Service, checkpoint: Found) -> Response:
     """The statistics as a page with plots; 202 and a page that looks again while computed."""
     prefer = negotiation.preferences(request.headers.getlist("prefer"))
     seconds, _ = negotiation.patience(prefer, service.settings.statistics_wait_seconds)
     found = await while_connected(request, service.statistics.get(checkpoint, seconds))
-    if found is None:
-        progress = service.statistics.progress(checkpoint.id)
-        page = report.waiting_page(json.loads(checkpoint.resource), progress)
-        return _html(page, 202, {"Retry-After": "1"})
-    return _html(await run_in_threadpool(_page, checkpoint, found))
+    resource = await service.checkpoints.resource(checkpoint)
+    if isinstance(found, bytes):
+        return _html(await run_in_threadpool(_page, checkpoint, resource, found))
+    page = await run_in_threadpool(_waiting_page, resource, found)
+    return _html(page, 202, {"Retry-After": "1"})
 
 
-def _page(checkpoint: Checkpoint, statistics: bytes) -> str:
-    return report.page(checkpoint.plan, json.loads(checkpoint.resource), json.loads(statistics))
+def _page(checkpoint: Checkpoint, resource: bytes, statistics: bytes) -> str:
+    return report.page(checkpoint.plan, json.loads(resource), json.loads(statistics))
+
+
+def _waiting_page(resource: bytes, progress: Document) -> str:
+    return report.waiting_page(json.loads(resource), progress)
 
 
 def _html(page: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:

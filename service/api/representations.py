@@ -10,22 +10,22 @@ from starlette.responses import Response
 
 from service import digests, errors, negotiation
 from service.api import ranges
+from service.api.byteranges import Byteranges
 from service.api.disposition import content_disposition
 from service.api.json_response import json_response
 from service.api.requests import while_connected
-from service.engine import Cuts, Read, evenly
+from service.engine import Cuts, Needs, Read, evenly, nothing
 from service.negotiation import OCTETS
 from service.state import State
 from service.streaming import Body, GeneratedResponse
-
-MAX_RANGES = 1  # Several ranges are answered with the whole, as RFC 9110 allows.
 
 
 @dataclass(frozen=True, slots=True)
 class Representation:
     """A file of a checkpoint, computed when it is read: `size_bytes` that never change.
 
-    It is called `name` and `suffix` where it is saved.
+    It is called `name` and `suffix` where it is saved. It is `light` when little of it takes
+    microseconds: nothing is read from disk, nor computed to be left out.
     """
 
     checkpoint: str
@@ -35,7 +35,9 @@ class Representation:
     read: Read
     suffix: str = ""
     cuts: Cuts = evenly
+    needs: Needs = nothing
     media_type: str = OCTETS
+    light: bool = False
 
     @property
     def disposition(self) -> str:
@@ -54,10 +56,17 @@ class Representation:
             "X-Content-Type-Options": "nosniff",
         }
 
-    def body(self, service: State, start: int = 0, stop: int | None = None) -> Body:
+    def body(
+        self, service: State, start: int = 0, stop: int | None = None, *, background: bool = False
+    ) -> Body:
         """Its bytes [start, stop)."""
         stop = self.size_bytes if stop is None else stop
-        return service.engine.body(self.read, start, stop, self.cuts)
+        return service.engine.body(
+            *(self.read, start, stop, self.cuts),
+            needs=self.needs,
+            background=background,
+            light=self.light,
+        )
 
 
 async def respond(
@@ -73,9 +82,7 @@ async def respond(
     With `digest` (the query asks for one) there is a `Repr-Digest` or a 202 with progress.
     """
     size = item.size_bytes
-    outcome = ranges.evaluate(
-        request.method, request.headers.items(), etag=item.etag, size=size, max_ranges=MAX_RANGES
-    )
+    outcome = ranges.evaluate(request.method, request.headers.items(), etag=item.etag, size=size)
     said = item.headers | dict(headers or {})
     match outcome:
         case ranges.NotModified():
@@ -87,20 +94,32 @@ async def respond(
                 f"no range asked begins within the {size} bytes",
                 headers={"Content-Range": ranges.unsatisfied_range(size)},
             )
-        case ranges.Ranges(spans=((start, stop), *_)):
-            said["Content-Range"] = ranges.content_range(start, stop, size)
-            status = 206
-        case _:
-            start, stop, status = 0, size, 200
     digested = await repr_digest(request, service, item, asked=digest)
     if digest and not digested:
-        progress = {"progress": service.digests.progress(item.etag)}
+        progress = {"progress": service.digests.progress(item.etag, size)}
         return json_response(progress, 202, {"Retry-After": "1", "Cache-Control": "no-store"})
     said |= digested
     if request.method == "HEAD":
-        return Response(status_code=status, headers=said | {"Content-Length": str(size)})
-    body = item.body(service, start, stop)
-    return GeneratedResponse(body, stop - start, status=status, headers=said)
+        return Response(headers=said | {"Content-Length": str(size)})
+    if isinstance(outcome, ranges.Ranges):
+        return _partial(service, item, outcome.spans, said)
+    return GeneratedResponse(item.body(service), size, headers=said)
+
+
+def _partial(
+    service: State, item: Representation, spans: tuple[tuple[int, int], ...], said: dict[str, str]
+) -> Response:
+    """The 206 that has `spans` of `item`; one alone is the body itself (section 15.3.7.1)."""
+    if len(spans) == 1:
+        ((start, stop),) = spans
+        said["Content-Range"] = ranges.content_range(start, stop, item.size_bytes)
+        return GeneratedResponse(
+            item.body(service, start, stop), stop - start, status=206, headers=said
+        )
+    parts = Byteranges(spans, item.size_bytes, item.media_type, item.etag)
+    body = parts.body(lambda start, stop: item.body(service, start, stop))
+    said["Content-Type"] = parts.media_type
+    return GeneratedResponse(body, parts.content_length, status=206, headers=said)
 
 
 async def whole(
@@ -127,7 +146,7 @@ async def repr_digest(
         getting = service.digests.get(
             item.checkpoint,
             item.etag,
-            body=lambda: item.body(service),
+            body=lambda: item.body(service, background=True),
             size_bytes=item.size_bytes,
             wait_seconds=seconds,
         )

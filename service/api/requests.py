@@ -41,6 +41,11 @@ DigestQuery = Annotated[
 ]
 
 
+def accepted(request: Request) -> str:
+    """The `Accept` header, all its lines."""
+    return ", ".join(request.headers.getlist("accept"))
+
+
 async def read_body(request: Request, limit_bytes: int) -> bytes:
     """The whole body.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -113,8 +113,13 @@ class Statistics(BaseModel):
 
 
 class Progress(BaseModel):
-    """How far a computation is."""
+    """How far a computation is.
 
+    It is waiting when others go first. What is not-begun is large, or there is no room for
+    more: it is begun when it is asked for at its link.
+    """
+
+    state: Literal["running", "waiting", "not-begun", "done"]
     percent: float
     bytes_done: int
     bytes_total: int
@@ -130,7 +135,7 @@ class Running(BaseModel):
 
 
 class Begun(Checkpoint):
-    """An issued checkpoint whose statistics are being computed."""
+    """An issued checkpoint without statistics, and how far they are."""
 
     progress: Progress
 
@@ -169,6 +174,7 @@ MODELS: tuple[type[BaseModel], ...] = (
 )
 
 _BINARY = {OCTETS: {"schema": {"type": "string", "format": "binary"}}}
+_FILE = {**_BINARY, JSON: {"schema": {}}}
 _PARTS = {
     MIXED: {
         "schema": {
@@ -180,6 +186,7 @@ _PARTS = {
         }
     }
 }
+_BYTERANGES = {"multipart/byteranges": {"schema": {"type": "string", "format": "binary"}}}
 _ANY_JSON = {JSON: {"schema": {"type": "object"}}}
 
 
@@ -211,7 +218,7 @@ _SAVED = "The name to save it under (RFC 6266)."
 _RANGED: Responses = {
     200: _answer(
         "The bytes, computed as they are sent.",
-        _BINARY,
+        _FILE,
         ETag="Strong; fixes every byte.",
         Content_Disposition=_SAVED,
         Repr_Digest=_DIGEST,
@@ -222,9 +229,9 @@ _RANGED: Responses = {
         Retry_After="Seconds.",
     ),
     206: _answer(
-        "The range asked.",
-        _BINARY,
-        Content_Range="Which bytes these are.",
+        "The range asked, or several as parts.",
+        {**_BINARY, **_BYTERANGES},
+        Content_Range="Which bytes these are; of several ranges, in each part.",
         ETag="Same.",
         Repr_Digest="Of the whole.",
     ),
@@ -252,7 +259,7 @@ POST_CHECKPOINT: Responses = {
         Preference_Applied=_APPLIED,
         Retry_After="Seconds.",
     ),
-    **_problems(400, 406, 409, 413, 415, 422, 503),
+    **_problems(400, 406, 409, 413, 415, 422, 503, 507),
 }
 CHECKPOINT: Responses = {
     200: _answer("The checkpoint.", _json(Checkpoint)),
@@ -283,7 +290,35 @@ REPORT: Responses = {
     ),
     **_problems(404, 409),
 }
+_COMMIT = "40 hexadecimal digits, another for whatever changes a byte."
+_CODE = "RepoNotFound, RevisionNotFound or EntryNotFound."
+
+
+def _hub(*statuses: int) -> Responses:
+    problems = _problems(404, 409, 422, 503, *statuses)
+    code = {"X-Error-Code": {"description": _CODE, "schema": {"type": "string"}}}
+    return {**problems, 404: {**problems[404], "headers": code}}
+
+
+HUB_JSON: Responses = {
+    200: _answer("What the Hub says.", {JSON: {}}, X_Repo_Commit=_COMMIT),
+    **_hub(),
+}
+HUB_POST: Responses = {**HUB_JSON, **_hub(400, 413)}
+HUB_LINKS: Responses = {200: _answer("Links.", _HTML, X_Repo_Commit=_COMMIT), **_hub()}
+HUB_FILE: Responses = {
+    **_RANGED,
+    200: _answer(
+        "The bytes, computed as they are sent; at the root, links to the files.",
+        {**_BINARY, **_HTML, JSON: {}},
+        ETag="Strong; fixes every byte.",
+        X_Repo_Commit=_COMMIT,
+        Repr_Digest=_DIGEST,
+    ),
+    **_hub(412, 416),
+}
 CATALOGUE: Responses = {200: _answer("The catalogue.", _ANY_JSON), **_problems()}
+PRESET: Responses = {200: _answer("The preset.", _ANY_JSON), **_problems(404)}
 HEALTH: Responses = {200: _answer("The process answers.", _ANY_JSON), **_problems()}
 READINESS: Responses = {
     200: _answer("Ready.", _ANY_JSON),
@@ -295,7 +330,7 @@ VERSION: Responses = {200: _answer("What is running.", _ANY_JSON)}
 _HEADERS = {
     "Prefer": "`respond-async`, `wait=N` seconds, `return=minimal` (RFC 7240).",
     "Want-Repr-Digest": "`sha-256=N`: asks for a `Repr-Digest`, without one if that takes long.",
-    "Range": "One range of bytes; several are answered with the whole.",
+    "Range": "Ranges of bytes; up to 64 that are left when overlapping ones are coalesced.",
     "If-Range": "The entity tag that a range is meant for.",
     "If-Match": "Entity tags, one of which must be the current one.",
     "If-None-Match": "Entity tags that the client has.",

@@ -13,14 +13,19 @@ from service.api.requests import Found, Service, while_connected
 router = APIRouter(prefix="/v1/checkpoints/{id}", tags=["statistics"])
 
 
+@router.head("/statistics", responses=schemas.STATISTICS, openapi_extra=schemas.PREFER)
 @router.get("/statistics", responses=schemas.STATISTICS, openapi_extra=schemas.PREFER)
 async def get(request: Request, service: Service, checkpoint: Found) -> Response:
-    """Observed beside expected, by tensor and layer; 202 with progress while it is computed."""
+    """Observed beside expected, by tensor and layer; 202 with progress while it is computed.
+
+    They are begun if nothing else has, when there is room: otherwise the progress is
+    `not-begun`, and to ask again is to try again.
+    """
     prefer = negotiation.preferences(request.headers.getlist("prefer"))
     seconds, applied = negotiation.patience(prefer, service.settings.statistics_wait_seconds)
     headers = {"Preference-Applied": ", ".join(applied)} if applied else {}
     found = await while_connected(request, service.statistics.get(checkpoint, seconds))
-    if found is not None:
+    if isinstance(found, bytes):
         return json_bytes(found, 200, headers)
-    progress = {"progress": service.statistics.progress(checkpoint.id)}
-    return json_response(progress, 202, headers | {"Retry-After": "1", "Cache-Control": "no-store"})
+    later = {"Retry-After": "1", "Cache-Control": "no-store"}  # To ask again is to begin them.
+    return json_response({"progress": found}, 202, headers | later)

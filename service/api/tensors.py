@@ -6,6 +6,7 @@ import hashlib
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
+from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
@@ -13,9 +14,9 @@ from starlette.responses import Response
 from models.slices import parse_slice
 from service import digests, negotiation
 from service.api import representations, schemas
-from service.api.json_response import json_response
+from service.api.json_response import json_bytes
 from service.api.representations import Representation
-from service.api.requests import DigestQuery, Found, Service
+from service.api.requests import DigestQuery, Found, Service, accepted, while_connected
 from service.errors import InvalidParameter, TooManyElements
 from service.negotiation import JSON, OCTETS
 from service.slices import SliceFile, numbers
@@ -51,12 +52,12 @@ async def get(
     digest: DigestQuery = None,
 ) -> Response:
     """A small safetensors file with the tensor or slice under its name, or JSON numbers."""
-    offer = negotiation.choose(request.headers.get("accept"), (OCTETS, JSON))
-    tensor = checkpoint.tensor(name)
+    offer = negotiation.choose(accepted(request), (OCTETS, JSON))
+    tensor = await checkpoint.tensor(name)
     try:
         picked = parse_slice(slice, checkpoint.plan.tensors[tensor].shape)
     except ValueError as error:
-        raise InvalidParameter(str(error)) from None
+        raise InvalidParameter(str(error), path="query.slice") from None
     file = SliceFile.of(checkpoint.evaluator, tensor, name, picked)
     if offer == JSON:
         return await _as_numbers(request, service, file, name, digest=digest is not None)
@@ -67,6 +68,8 @@ async def get(
         size_bytes=file.size_bytes,
         etag=checkpoint.etag(f"tensors/{name}?{picked}"),
         read=file.read,
+        cuts=file.cuts,
+        needs=file.needs,
     )
     return await representations.respond(
         request, service, item, digest=digest is not None, headers=VARY
@@ -86,10 +89,11 @@ async def _as_numbers(
         "name": name,
         "dtype": file.dtype.code,
         "shape": list(file.slice.shape),
-        "values": await service.engine.run(lambda: numbers(file)),
+        "values": await while_connected(request, numbers(service.engine, file)),
     }
-    response = await run_in_threadpool(json_response, document, 200, VARY)
+    content = await run_in_threadpool(to_json, document)
+    said = dict(VARY)
     if digest or negotiation.wants_sha256(request.headers.getlist("want-repr-digest")):
-        found = await run_in_threadpool(hashlib.sha256, response.body)
-        response.headers["Repr-Digest"] = digests.field(found.hexdigest())
-    return response
+        found = await run_in_threadpool(hashlib.sha256, content)
+        said["Repr-Digest"] = digests.field(found.hexdigest())
+    return json_bytes(content, 200, said)

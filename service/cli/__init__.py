@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from service.cli.build import build
@@ -9,6 +11,7 @@ from service.cli.exits import EXIT_CODES
 from service.cli.plan import plan
 from service.cli.serve import serve
 from service.cli.verify import verify
+from service.version import seedpoint_version
 
 app = typer.Typer(
     name="seedpoint",
@@ -18,6 +21,26 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="rich",
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"seedpoint {seedpoint_version()}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version", is_eager=True, callback=_show_version, help="Show the version and end."
+    ),
+]
+
+
+@app.callback()
+def _options(version: Version = False) -> None: ...
+
+
 for _command in (serve, plan, build, verify):
     app.command(epilog=EXIT_CODES)(_command)
 

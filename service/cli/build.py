@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Optional
 
 import typer
 
-from service.cli.exits import faults_as_exit_codes
+from service.cli.exits import ending_well, faults_as_exit_codes
 from service.cli.specs import Seed, Spec, planned, read_document
 from service.cli.terminal import AsJson, console, print_json, print_warnings, progress
 
@@ -38,11 +38,11 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Write a spec's checkpoint to files, without a server."""
-    from models.statistics import CheckpointStatistics
+    from models.statistics.checkpoint import CheckpointStatistics
     from service.local import Writer
-    from service.tables import statistics_table
+    from service.tables import plain, statistics_table
 
-    with faults_as_exit_codes():
+    with ending_well(), faults_as_exit_codes():
         evaluator, files, document = _evaluator(read_document(spec, seed), device)
         gathered = CheckpointStatistics(evaluator.plan) if statistics else None
         writer = Writer(evaluator, gathered)
@@ -60,7 +60,7 @@ def build(
     if found is not None:
         shown.print(statistics_table(document, found))
     for path in targets.values():
-        shown.print(f"{path} ({path.stat().st_size:,} bytes)", highlight=False)
+        shown.print(plain(f"{path} ({path.stat().st_size:,} bytes)"))
     print_warnings(document)
 
 

@@ -2,38 +2,60 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import typer
+
+from service.cli.terminal import complain
 
 EXIT_CODES = """
 Exit codes: 0 done; 1 a fault of Seedpoint's own; 2 wrong usage; 3 a spec that cannot be issued,
 each fault with its path on standard error; 4 a checkpoint that cannot be made here, such as one
 bound to another platform; 5 a file that cannot be read or written; 6 a file that is not what its
-header says, or is no checkpoint of Seedpoint.
+header says, or is no checkpoint of Seedpoint; 7 a service that cannot start, as when its address
+is taken or its store cannot be written; 143 told to end (SIGTERM), and nothing half
+written is left.
 """
-SPEC_FAULT, PLATFORM, FILE_FAULT, NOT_GENUINE = 3, 4, 5, 6
+SPEC_FAULT, PLATFORM, FILE_FAULT, NOT_GENUINE, CANNOT_SERVE = 3, 4, 5, 6, 7
+TERMINATED = 128 + signal.SIGTERM
 
 
 @contextmanager
 def faults_as_exit_codes() -> Iterator[None]:
     """What a caller did wrong, told on standard error, as an exit code."""
     from models.errors import PlatformMismatch, SpecError
-    from models.header import FileFault
+    from models.verify.header import FileFault
 
     try:
         yield
     except SpecError as error:
         for fault in error.faults:
-            typer.echo(f"{fault.path or 'spec'}: {fault.message}", err=True)
+            complain(f"{fault.path or 'spec'}: {fault.message}")
         raise typer.Exit(SPEC_FAULT) from None
     except PlatformMismatch as error:
-        typer.echo(str(error), err=True)
+        complain(str(error))
         raise typer.Exit(PLATFORM) from None
     except FileFault as error:
-        typer.echo(str(error), err=True)
+        complain(str(error))
         raise typer.Exit(NOT_GENUINE) from None
     except OSError as error:
-        typer.echo(f"{error.filename or 'file'}: {error.strerror}", err=True)
+        complain(f"{error.filename or 'file'}: {error.strerror}")
         raise typer.Exit(FILE_FAULT) from None
+
+
+@contextmanager
+def ending_well() -> Iterator[None]:
+    """Inside, SIGTERM ends the process as Ctrl-C does: files that were begun are removed."""
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Once is enough: let it tidy up.
+        raise SystemExit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -19,6 +19,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from service.shown import printable
+
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, no table.")]
 
 
@@ -33,7 +35,12 @@ def print_json(document: Any) -> None:
 
 def print_warnings(document: Mapping[str, Any]) -> None:
     for warning in document["warnings"]:
-        typer.echo(f"warning: {warning}", err=True)
+        complain(f"warning: {warning}")
+
+
+def complain(line: str) -> None:
+    """One line on standard error, in which what a terminal would obey is escaped."""
+    typer.echo(printable(line), err=True)
 
 
 @contextmanager

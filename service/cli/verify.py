@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from service.cli.build import Device, Threads
-from service.cli.exits import NOT_GENUINE, PLATFORM, faults_as_exit_codes
+from service.cli.exits import NOT_GENUINE, PLATFORM, ending_well, faults_as_exit_codes
 from service.cli.terminal import AsJson, print_json, progress
+from service.shown import printable
 
 if TYPE_CHECKING:
-    from models.findings import Report
+    from models.verify.findings import Report
 
 SHOWN = 8
 
@@ -52,11 +53,11 @@ def verify(
 
     forkserver.start()
 
-    from models.findings import Sample
+    from models.verify.findings import Sample
     from service.devices import resolve_device
     from service.verify import verify as run
 
-    with faults_as_exit_codes():
+    with ending_well(), faults_as_exit_codes():
         report = run(
             file,
             threads=threads or os.cpu_count() or 1,
@@ -68,7 +69,7 @@ def verify(
         print_json(report.document())
     else:
         for line in _lines(report):
-            typer.echo(line)
+            typer.echo(printable(line))
     if report.verdict in EXITS:
         raise typer.Exit(EXITS[report.verdict])
 

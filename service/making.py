@@ -1,0 +1,71 @@
+"""What a worker process does that makes wholes: orthogonal matrices and sparse cuts."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.stream import whole
+from models.stream.each import Each, helped, serial
+from models.wholes import Needed, Raw
+from service.errors import StoreFull
+from service.spool import Spool
+from service.workers import Budget, Task
+
+NICENESS = 15  # A tenth of the weight of the threads that generate for bodies.
+MAX_SECONDS = 3600.0  # What is allowed takes minutes on idle cores.
+OVERHEAD_BYTES = 512 << 20  # Of threads, and of what is not counted.
+IDLE = Budget(MAX_SECONDS, 2 << 30)  # A worker that keeps half of this is replaced.
+MAX_IN_MEMORY_BYTES = 128 << 20
+"""What has no room on disk is handed over and kept in memory, up to this size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """What workers are made for: the spool they fill, and on how many threads each."""
+
+    spool: Path
+    spool_bytes: int
+    threads: int
+
+    def task(self) -> Task[Needed, Raw | None]:
+        """What the workers of a pool run."""
+        desk = _Desk(self)
+        return Task(desk.run, desk.warm_up, (StoreFull,))
+
+    def budget(self, needed: Needed) -> Budget:
+        """What making `needed` may take."""
+        nbytes = needed.cost(self.threads).nbytes
+        return Budget(MAX_SECONDS, nbytes + nbytes // 4 + OVERHEAD_BYTES)
+
+
+class _Desk:
+    """A worker's own: what it was made for, and its threads."""
+
+    def __init__(self, maker: Maker) -> None:
+        self._maker = maker
+        self._spool = Spool(maker.spool, maker.spool_bytes)
+        self._each: Each = serial
+
+    def warm_up(self) -> None:
+        """Puts this process behind others, and loads the kernels."""
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+        threads = self._maker.threads
+        if threads > 1:
+            self._each = helped(ThreadPoolExecutor(threads - 1), threads)
+        whole.warm_up()
+
+    def run(self, needed: Needed) -> Raw | None:
+        """Has it in the spool, or gives it where there is no room. Raises StoreFull."""
+        try:
+            self._spool.add(needed, lambda: needed.make(self._each))
+        except OSError as error:
+            if needed.nbytes > MAX_IN_MEMORY_BYTES:
+                raise StoreFull(
+                    f"the service has no room on disk for {needed.nbytes} bytes that it must "
+                    f"compute as a whole: {error.strerror}"
+                ) from None
+            return needed.make(self._each)
+        return None

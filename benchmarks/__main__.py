@@ -7,7 +7,7 @@ import platform
 
 import torch
 
-from benchmarks import issue, kernels, linears, sweep
+from benchmarks import files, issue, kernels, linears, qr, sweep
 from benchmarks import statistics as statistics_
 
 
@@ -18,7 +18,9 @@ def main() -> None:
         "Statistics fused with generation": statistics_.main,
         "Checkpoints over HTTP": issue.main,
         "Checkpoints with statistics in one answer": linears.main,
+        "Large files": files.main,
         "Sweeps over one architecture": sweep.main,
+        "Householder QR against LAPACK": qr.main,
     }.items():
         print(f"\n{title}")
         benchmark()

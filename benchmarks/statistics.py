@@ -12,12 +12,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from models import moments
 from models.dtypes import BY_NAME
 from models.generate import Evaluator
 from models.plan import Plan, PlanTensor
 from models.program import Normal, Program, Uniform
-from models.statistics import BLOCK_ELEMENTS, TensorAccumulator
+from models.statistics import moments
+from models.statistics.checkpoint import BLOCK_ELEMENTS, TensorAccumulator
 
 PAIRS = 7
 ELEMENTS = 1 << 26

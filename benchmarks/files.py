@@ -1,0 +1,308 @@
+"""Large files over HTTP: rates beside a constant buffer, first bytes, memory, fairness.
+
+    python -m benchmarks.files [GIGABYTES]
+
+The large files are of 16 GB unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.processes import PeakMemory, Server, seedpoint, serving
+
+LAYER_BYTES = 8192 * 8192 * 4
+PAIRS = 3
+RANGE_BYTES = 64 << 10
+
+
+def main(gigabytes: float = 16) -> None:
+    with seedpoint() as ours, peers() as theirs:
+        beside_a_constant_buffer(ours, theirs, gigabytes)
+        growth(ours, gigabytes)
+        first_bytes(ours)
+    with seedpoint() as ours:
+        slow_readers(ours, gigabytes)
+    with seedpoint() as ours:
+        small_files(ours)
+        beside_large_downloads(ours, gigabytes)
+    with tempfile.TemporaryDirectory(prefix="seedpoint-bench-") as folder, seedpoint() as ours:
+        ranges_beside_a_stored_file(ours, Path(folder) / "model.safetensors")
+
+
+def linears(count: int, dtype: str = "float32", seed: int = 0) -> dict[str, Any]:
+    """`count` layers of 256 MiB in float32, normal."""
+    layer = {"type": "Linear", "in_features": 8192, "out_features": 8192, "bias": False}
+    rules = [{"match": {"parameter": "weight"}, "initializer": {"type": "normal", "std": 0.02}}]
+    return {
+        "architecture": {"type": "Sequential", "layers": [layer] * count},
+        "init": {"seed": seed, "rules": rules},
+        "dtype": dtype,
+    }
+
+
+def beside_a_constant_buffer(ours: Server, theirs: Server, gigabytes: float) -> None:
+    """GET by curl, and as many bytes of one buffer by the same server; memory meanwhile."""
+    for dtype, width in (("float32", 4), ("bfloat16", 2)):
+        count = max(1, round(gigabytes * 1e9 / LAYER_BYTES * 4 / width))
+        link, size = issued(ours, linears(count, dtype))
+        curl(ours, link, "0-99999999")
+        ratios, rates = [], []
+        with PeakMemory(ours.pid) as memory:
+            for _ in range(PAIRS):
+                least = curl(theirs, f"/constant/{size >> 20}").total
+                taken = curl(ours, link).total
+                ratios.append(least / taken)
+                rates.append(size / taken / 1e9)
+        print(
+            f"{size / 1e9:.1f} GB of {dtype} normal by curl: {statistics.median(rates):.2f} GB/s, "
+            f"{statistics.median(ratios):.2f} of the rate of a constant buffer (median of {PAIRS} "
+            f"pairs); memory {(memory.peak - memory.idle) / 1e6:.0f} MB above idle"
+        )
+
+
+def growth(ours: Server, gigabytes: float) -> None:
+    """Time per byte by size, medians of three."""
+    shown = []
+    for size in (0.268, 1.07, 4.3, gigabytes):
+        link, size_bytes = issued(ours, linears(max(1, round(size * 1e9 / LAYER_BYTES))))
+        taken = statistics.median(curl(ours, link).total for _ in range(3))
+        shown.append(f"{size_bytes / 1e9:.2f} GB {taken / size_bytes * 1e12:.0f} ps")
+    print(f"Time per byte: {', '.join(shown)}")
+
+
+def first_bytes(ours: Server) -> None:
+    """Of a file of 405 billion parameters, at its begin and deep inside."""
+    block = {"type": "Linear", "in_features": 16384, "out_features": 16384}
+    spec: dict[str, Any] = {"architecture": {"type": "Repeat", "count": 1509, "layer": block}}
+    spec |= {"dtype": "bfloat16", "max_shard_size": "2TB"}
+    link, size = issued(ours, spec)
+    for what, lowest, highest in (
+        ("first byte", 0, 0),
+        ("64 KiB deep inside", size // 2, size - RANGE_BYTES),
+    ):
+        seconds = []
+        for _ in range(50):
+            start = random.randint(lowest, highest)
+            seconds.append(curl(ours, link, f"{start}-{start + RANGE_BYTES - 1}").first)
+        print(
+            f"{size / 1e9:.0f} GB, {what}: median {1e3 * statistics.median(seconds):.1f} ms, "
+            f"highest {1e3 * max(seconds):.1f} ms"
+        )
+
+
+def slow_readers(ours: Server, gigabytes: float) -> None:
+    """Sixteen clients that take 4 MB/s each, for ten seconds."""
+    link, _ = issued(ours, linears(max(1, round(gigabytes * 1e9 / LAYER_BYTES))))
+    curl(ours, link, "0-999999999")
+    command = ["curl", "-s", "-o", "/dev/null", "--limit-rate", "4M", "--max-time", "10"]
+    with PeakMemory(ours.pid) as memory:
+        clients = [subprocess.Popen([*command, url(ours, link)]) for _ in range(16)]
+        for client in clients:
+            client.wait()
+    print(f"16 slow readers: memory {(memory.peak - memory.idle) / 1e6:.0f} MB above idle")
+
+
+def small_files(ours: Server) -> None:
+    """GETs of 32 kB files over eight connections, by a process of its own."""
+    links = []
+    for seed in range(64):
+        layer = {"type": "Linear", "in_features": 128, "out_features": 62}
+        spec = {"architecture": {"type": "Sequential", "layers": [layer]}, "init": {"seed": seed}}
+        links.append(issued(ours, spec)[0])
+    before = cpu_seconds(ours.pid)
+    seconds, elapsed = asked(ours, links, connections=8, each=1000)
+    used = cpu_seconds(ours.pid) - before
+    print(
+        f"GETs of 32 kB: {len(seconds) / elapsed:.0f}/s, {len(seconds) / used:.0f} per second of "
+        f"the service's CPU; median {1e3 * statistics.median(seconds):.1f} ms, "
+        f"p99 {1e3 * percentile(seconds, 0.99):.1f} ms"
+    )
+
+
+def beside_large_downloads(ours: Server, gigabytes: float) -> None:
+    """Small POSTs and GETs while four large downloads run as fast as they can."""
+    count = max(1, round(gigabytes * 1e9 / LAYER_BYTES))
+    link, _ = issued(ours, linears(count))
+    small, _ = issued(ours, linears_small(0))
+    with downloads(ours, [link] * 4):
+        time.sleep(1)
+        seconds, _ = asked(ours, [small], connections=1, each=500)
+        posts = []
+        with closing(ours.connect()) as connection:
+            for seed in range(1, 201):
+                start = time.perf_counter()
+                post(connection, linears_small(seed))
+                posts.append(time.perf_counter() - start)
+    for what, found in (("GET", seconds), ("POST", posts)):
+        print(
+            f"Beside four large downloads, a small {what}: "
+            f"median {1e3 * statistics.median(found):.1f} ms, "
+            f"p99 {1e3 * percentile(found, 0.99):.1f} ms"
+        )
+
+
+def ranges_beside_a_stored_file(ours: Server, path: Path) -> None:
+    """64 KiB ranges at random places, and the same of the same bytes on disk."""
+    link, size = issued(ours, linears(4))
+    subprocess.run(["curl", "-s", "-o", path, url(ours, link)], check=True)
+    os.environ["BENCHMARK_FILE"] = str(path)
+    with peers() as theirs:
+        ratios = []
+        for number in range(PAIRS + 1):
+            rates = []
+            for server, target in ((ours, link), (theirs, "/file")):
+                places = random.Random(number)
+                starts = [places.randrange(size - RANGE_BYTES) for _ in range(64)]
+                spans = [f"bytes={start}-{start + RANGE_BYTES - 1}" for start in starts]
+                found, elapsed = asked(server, [target], connections=4, each=500, spans=spans)
+                rates.append(len(found) / elapsed)
+            if number:
+                ratios.append(rates[0] / rates[1])
+    print(
+        f"64 KiB ranges: {rates[0]:.0f}/s, {statistics.median(ratios):.1f}x FileResponse from disk "
+        f"(median of {PAIRS} pairs)"
+    )
+
+
+def linears_small(seed: int) -> dict[str, Any]:
+    layer = {"type": "Linear", "in_features": 128, "out_features": 62}
+    return {"architecture": {"type": "Sequential", "layers": [layer]}, "init": {"seed": seed}}
+
+
+# --- clients -------------------------------------------------------------------
+
+
+class Taken:
+    """What curl says of a transfer: seconds to the first byte, and in all."""
+
+    def __init__(self, said: str) -> None:
+        status, self.first, self.total = map(float, said.split())
+        if status >= 300:
+            raise RuntimeError(f"curl: {said}")
+
+
+def curl(server: Server, path: str, span: str = "") -> Taken:
+    form = "%{http_code} %{time_starttransfer} %{time_total}"
+    asked = ["-r", span] if span else []
+    command = ["curl", "-s", "-o", "/dev/null", "-w", form, *asked, url(server, path)]
+    return Taken(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+def url(server: Server, path: str) -> str:
+    return f"http://127.0.0.1:{server.port}{path}"
+
+
+def issued(server: Server, spec: dict[str, Any]) -> tuple[str, int]:
+    """The link of the file of a spec, and its bytes."""
+    with closing(server.connect()) as connection:
+        resource = post(connection, spec)
+    link = resource["links"]["files"]["model.safetensors"]
+    with closing(server.connect()) as connection:
+        connection.request("HEAD", link)
+        return link, int(connection.getresponse().headers["Content-Length"])
+
+
+def post(connection: http.client.HTTPConnection, spec: dict[str, Any]) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json", "Prefer": "return=minimal"}
+    connection.request("POST", "/v1/checkpoints", json.dumps(spec), headers)
+    answer: dict[str, Any] = json.loads(connection.getresponse().read())
+    return answer
+
+
+def asked(
+    server: Server, links: list[str], *, connections: int, each: int, spans: list[str] | None = None
+) -> tuple[list[float], float]:
+    """Seconds of every GET over so many connections at once, and of all of them together."""
+
+    def ask(number: int) -> list[float]:
+        seconds = []
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            for turn in range(each):
+                at = turn * connections + number
+                span = f"Range: {spans[at % len(spans)]}\r\n" if spans else ""
+                request = f"GET {links[at % len(links)]} HTTP/1.1\r\nHost: x\r\n{span}\r\n"
+                start = time.perf_counter()
+                connection.sendall(request.encode())
+                receive(connection, buffers[number])
+                seconds.append(time.perf_counter() - start)
+        return seconds
+
+    buffers = [bytearray(1 << 20) for _ in range(connections)]
+    with ThreadPoolExecutor(connections) as clients:
+        start = time.perf_counter()
+        found = [second for part in clients.map(ask, range(connections)) for second in part]
+        return found, time.perf_counter() - start
+
+
+def receive(connection: socket.socket, buffer: bytearray) -> None:
+    """One answer that fits the buffer: a client that costs less than what it measures."""
+    end = length = 0
+    while not length or end < length:
+        end += connection.recv_into(memoryview(buffer)[end:])
+        if not length and (head := buffer.find(b"\r\n\r\n", 0, end)) > 0:
+            lines = bytes(buffer[:head]).lower().split(b"\r\n")
+            if not lines[0].startswith(b"http/1.1 20"):
+                raise RuntimeError(lines[0].decode())
+            said = next(line for line in lines if line.startswith(b"content-length:"))
+            length = head + 4 + int(said.partition(b":")[2])
+
+
+@contextmanager
+def downloads(server: Server, links: list[str]) -> Iterator[None]:
+    """Downloads that run as fast as they can until the block ends."""
+    over = threading.Event()
+
+    def repeat(link: str) -> None:
+        while not over.is_set():
+            client = subprocess.Popen(["curl", "-s", "-o", "/dev/null", url(server, link)])
+            while client.poll() is None and not over.wait(0.05):
+                pass
+            client.kill()
+            client.wait()
+
+    with ThreadPoolExecutor(len(links)) as clients:
+        running = [clients.submit(repeat, link) for link in links]
+        try:
+            yield
+        finally:
+            over.set()
+        for client in running:
+            client.result()
+
+
+@contextmanager
+def peers() -> Iterator[Server]:
+    """The applications of benchmarks/peers.py."""
+    uvicorn = [sys.executable, "-m", "uvicorn", "benchmarks.peers:app", "--log-level", "warning"]
+    with serving([*uvicorn, "--no-access-log"]) as it:
+        yield it
+
+
+def cpu_seconds(pid: int) -> float:
+    """What the process has used so far, all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def percentile(values: list[float], part: float) -> float:
+    return sorted(values)[int(part * len(values))]
+
+
+if __name__ == "__main__":
+    main(*map(float, sys.argv[1:2]))

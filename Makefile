@@ -6,6 +6,7 @@
 # A changed choice takes effect in a new environment: remove .venv first.
 
 TORCH ?= torch==2.13.0
+TORCHVISION ?= torchvision==0.28.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TEST_WORKERS ?= 2
 
@@ -21,10 +22,10 @@ INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: install demo serve test lint fmt bench clean help
+.PHONY: install demo serve test lint fmt bench coverage-models clean help
 
 help: ## what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
 		while IFS='|' read -r verb does; do printf '  make %-9s %s\n' "$$verb" "$$does"; done
 
 install: $(VENV)/.seedpoint ## the service into .venv, with PyTorch for the CPU
@@ -35,7 +36,7 @@ demo: $(VENV)/.seedpoint ## start the service, issue a checkpoint, show its stat
 serve: $(VENV)/.seedpoint ## the service on http://127.0.0.1:8000, its store in .seedpoint
 	@$(BIN)/seedpoint serve
 
-test: $(VENV)/.test ## every test
+test: $(VENV)/.test $(VENV)/.previous $(VENV)/.redbot $(VENV)/.vision ## every test
 	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS)
 
 lint: $(VENV)/.lint ## style, types, imports, Dockerfile and compose file
@@ -54,6 +55,10 @@ fmt: $(VENV)/.lint ## rewrite the code in the one style
 
 bench: $(VENV)/.seedpoint ## the benchmarks
 	$(BIN)/python -m benchmarks
+
+coverage-models: $(VENV)/.test $(VENV)/.vision ## every model against its own code; docs/models.md
+	$(BIN)/python -m benchmarks.coverage
+	PYTHONPATH=$(VENV)/vision $(BIN)/python -m benchmarks.coverage.vision
 
 clean: ## remove what building and testing left (neither .venv nor the store)
 	rm -rf build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -78,4 +83,22 @@ $(VENV)/.seedpoint: $(VENV)/.torch pyproject.toml
 
 $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.seedpoint
 	$(INSTALL) --editable '.[$*]'
+	@touch $@
+
+# The clients' previous major versions, which tests/test_real_clients.py puts before today's.
+$(VENV)/.previous: $(VENV)/.created
+	$(INSTALL) --upgrade --no-deps --target $(VENV)/previous \
+		'transformers==4.57.*' 'huggingface_hub==0.36.*' 'tokenizers==0.22.*'
+	@touch $@
+
+# REDbot, where only its own test looks: it brings a package that is called `tests`.
+$(VENV)/.redbot: $(VENV)/.created
+	$(INSTALL) --upgrade --target $(VENV)/redbot 'redbot>=2.5'
+	@touch $@
+
+# timm and torchvision, where only their own tests look: where there is no build of torchvision for
+# the CPU, whatever imports it unprepared would fail.
+$(VENV)/.vision: $(VENV)/.seedpoint
+	$(INSTALL) --upgrade --no-deps --retries 2 --target $(VENV)/vision \
+		--extra-index-url $(TORCH_INDEX) 'timm>=1.0.31' '$(TORCHVISION)' pillow
 	@touch $@

@@ -16,12 +16,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
-from rich import box
 from rich.console import Console
-from rich.table import Table
+
+from service.tables import statistics_table
 
 SPEC = Path(__file__).with_name("mlp.json")
 OUT = Path("out")
@@ -32,8 +31,8 @@ def main() -> None:
     spec_path = Path(sys.argv[1]) if len(sys.argv) > 1 else SPEC
     spec = json.loads(spec_path.read_text())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
-    console = Console(highlight=False, soft_wrap=True)
-    console.width = max(console.width, 110)  # what the table takes
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.width = max(console.width, 130)  # what the table takes
     console.print("starting the service; its first start compiles the kernels ...")
     with running_service() as url, httpx.Client(base_url=url, timeout=60.0) as client:
         console.print(f"\n$ curl {url}/v1/checkpoints --json @{os.path.relpath(spec_path)}")
@@ -44,7 +43,7 @@ def main() -> None:
             sys.exit(f"{response.status_code}: {json.dumps(response.json(), indent=2)}")
         checkpoint = response.json()
         console.print(f"{response.status_code} in {1000 * elapsed:.0f} ms: {checkpoint['id']}\n")
-        console.print(statistics_table(checkpoint))
+        console.print(statistics_table(checkpoint, checkpoint["statistics"]))
         for name, link in checkpoint["links"]["files"].items():
             console.print(f"\n$ curl {url}{link} --output {OUT / name}")
             console.print(f"{download(client, link, OUT / name):,} bytes")
@@ -99,45 +98,6 @@ def stop(service: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         service.kill()
         service.wait()
-
-
-def statistics_table(checkpoint: dict[str, Any]) -> Table:
-    """One row a tensor: what its values are beside what its program promises."""
-    totals = checkpoint["totals"]
-    table = Table(
-        box=box.HORIZONTALS,
-        padding=(0, 1, 0, 0),
-        title=f"seed {checkpoint['seed']}, {checkpoint['generator']}: {totals['tensors']} tensors, "
-        f"{totals['parameters']:,} parameters, {totals['bytes']:,} bytes",
-    )
-    for column in ("tensor", "shape", "dtype", "program"):
-        table.add_column(column, no_wrap=True)
-    for column in ("mean", "expected", "std", "expected", "min", "max"):
-        table.add_column(column, justify="right")
-    table.add_column("passes")
-    for name, tensor in checkpoint["statistics"]["tensors"].items():
-        table.add_row(name, *statistics_row(tensor))
-    return table
-
-
-def statistics_row(tensor: dict[str, Any]) -> list[str]:
-    expected = tensor["expected"]
-    return [
-        "x".join(map(str, tensor["shape"])) or "scalar",
-        tensor["dtype"],
-        tensor["program"]["type"],
-        number(tensor["mean"]),
-        number(expected["mean"]),
-        number(tensor["std"]),
-        number(expected["std"]),
-        number(tensor["min"]),
-        number(tensor["max"]),
-        {True: "yes", False: "no", None: ""}[tensor["pass"]],
-    ]
-
-
-def number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
 
 
 def download(client: httpx.Client, link: str, path: Path) -> int:

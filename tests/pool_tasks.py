@@ -67,6 +67,19 @@ def reserve(terabytes: str) -> None:
         arena.tensor((1 << 40,), (1,), dtype)
 
 
+def abort(_: str) -> None:
+    """As C++ code does that has no memory and does not expect it: std::terminate."""
+    os.abort()
+
+
+def crash_after(megabytes: str) -> None:
+    """As code does that has no memory and does not look whether it was refused."""
+    eaten = [bytearray(os.urandom(1 << 10)) * (1 << 10) for _ in range(int(megabytes))]
+    time.sleep(0.3)
+    assert eaten
+    crash("")
+
+
 def keep(megabytes: str) -> None:
     """A leak."""
     kept.append(bytes(os.urandom(1 << 10)) * (int(megabytes) << 10))
@@ -88,7 +101,7 @@ COMMANDS: dict[str, Callable[[str], None]] = {
     command.__name__: command
     for command in (
         *(die, crash, leave, hang, spin, sleep, eat, eat_shared, reserve, keep),
-        *(refuse, fail, echo),
+        *(refuse, fail, echo, abort, crash_after),
     )
 }
 

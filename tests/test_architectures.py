@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from models.architectures import (
     check,
     check_depth,
     construct,
+    limits,
     normalized,
     parse,
 )
@@ -637,6 +639,28 @@ def test_deep_nesting_is_a_fault_and_no_recursion_error() -> None:
     with pytest.raises(SpecError, match="at most 256 levels"):
         check_depth(lists)
     assert len(faults(linear() | {"in_features": lists})) == 1
+
+
+def test_no_path_is_made_for_what_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "join", None)
+    check_depth({"values": [[0.5]] * 1000, "a": {"b": ({}, [])}})
+
+
+def test_the_first_object_too_deep_is_named() -> None:
+    deep: Any = {"type": "a"}
+    for _ in range(64):
+        deep = {"type": "a", "x": [deep]}
+    path = "root.y.1" + 64 * ".x.0"
+    with pytest.raises(SpecError, match=f"^{re.escape(path)}: nested too deep; at most 64 layers"):
+        check_depth({"y": [[], deep], "z": deep}, "root")
+
+
+@pytest.mark.parametrize("norm", ["LayerNorm", "RMSNorm"])
+def test_a_norm_has_no_more_dimensions_than_a_tensor(norm: str) -> None:
+    ((path, message),) = faults({"type": norm, "normalized_shape": 65 * [1]})
+    assert path == "architecture.normalized_shape"
+    assert "a list of at most 64" in message
+    assert len(built({"type": norm, "normalized_shape": 64 * [1]}).module.weight.shape) == 64
 
 
 def test_a_copy_s_fault_is_given_once() -> None:

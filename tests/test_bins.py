@@ -8,11 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from models.accumulator import TensorAccumulator
-from models.bins import expected_shares
 from models.dtypes import BY_NAME
 from models.generate import Evaluator
-from models.histogram import BINS
 from models.plan import Plan, PlanTensor
 from models.program import (
     Clamp,
@@ -28,6 +25,9 @@ from models.program import (
     Uniform,
     ZeroRows,
 )
+from models.statistics.accumulator import TensorAccumulator
+from models.statistics.bins import expected_shares
+from models.statistics.histogram import BINS
 
 SHAPE = (1 << 9, 1 << 10)
 NORMAL = Program(Normal.of(0.1, 0.5))

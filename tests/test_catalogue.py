@@ -20,6 +20,7 @@ from models.errors import SpecError
 from models.generate import Evaluator
 from models.materialize import materialize, platform
 from models.spec import parse_spec
+from tests import vision
 
 GOLDEN = Path(__file__).parent / "golden" / "initializers_sha256.json"
 SPECS: dict[str, dict[str, Any]] = {
@@ -76,6 +77,8 @@ def test_numpy_draws_uniform_and_normal_values_and_refuses_the_rest(name: str) -
 
 @pytest.mark.parametrize("entry", architectures.catalogue(), ids=lambda entry: entry["type"])
 def test_every_layer_example_is_issued(entry: dict[str, Any]) -> None:
+    if entry.get("extra") == "timm":
+        vision.load()
     zeros = {"match": {}, "initializer": {"type": "zeros"}, "optional": True}
     needs_a_rule = entry["type"] in ("Custom", "tensors")
     spec = {"architecture": entry["example"], "init": {"rules": [zeros] if needs_a_rule else []}}

@@ -16,7 +16,7 @@ from models.dtypes import BY_NAME
 from models.generate import Evaluator
 from models.layout import File
 from models.spec import parse_spec
-from models.statistics import BLOCK_ELEMENTS, CheckpointStatistics
+from models.statistics.checkpoint import BLOCK_ELEMENTS, CheckpointStatistics
 
 
 def tensors(*listed: tuple[str, list[int], str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from models.spec import parse_spec
 from service.cli import app
 from service.flags import flag
 from service.settings import Settings
+from service.version import seedpoint_version
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "examples_sha256.json").read_text())
@@ -97,11 +99,66 @@ def test_a_fault_is_exit_code_3_with_its_path(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("text", ["{", "[" * 100_000, "", "5"])
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "", "5", "[NaN]", '"\\ud800"'])
 def test_what_is_no_spec_is_exit_code_3(text: str) -> None:
     done = seedpoint("plan", "-", stdin=text)
     assert done.exit_code == 3
     assert "Traceback" not in done.stderr
+
+
+def test_a_member_given_twice_is_refused_as_the_service_does() -> None:
+    text = (EXAMPLES / "mlp.json").read_text().replace('"seed": 42', '"seed": 42, "seed": 43')
+    done = seedpoint("plan", "-", stdin=text)
+    assert done.exit_code == 3
+    assert done.stderr == "spec: an object has the member 'seed' twice\n"
+
+
+def test_a_path_is_shown_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "[bold]x[/bold]" / "[0].safetensors"
+    done = seedpoint("build", EXAMPLES / "mlp.json", "-o", path)
+    assert done.exit_code == 0, done.stderr
+    assert f"{path} (" in done.stdout
+
+
+def test_what_a_terminal_would_obey_in_a_spec_is_escaped() -> None:
+    children = {"a\x1b[31m": {"type": "Linear", "in_features": -1, "out_features": 1}}
+    spec = {"architecture": {"type": "Module", "children": children}}
+    done = seedpoint("plan", "-", stdin=json.dumps(spec))
+    assert done.exit_code == 3 and done.stderr
+    assert all(line.isprintable() for line in done.stderr.splitlines())
+
+
+def test_the_version_is_one_line() -> None:
+    done = seedpoint("--version")
+    assert (done.exit_code, done.stdout) == (0, f"seedpoint {seedpoint_version()}\n")
+
+
+def test_a_service_whose_port_is_taken_ends_with_exit_code_7(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = seedpoint("serve", "--port", port, "--store", tmp_path)
+    assert (done.exit_code, done.stdout) == (7, "")
+    assert done.stderr == (
+        f"the service cannot start with --host 127.0.0.1 --port {port}: Address already in use\n"
+    )
+
+
+def test_a_service_whose_store_is_no_directory_ends_with_exit_code_7(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = seedpoint("serve", "--port", "0", "--store", tmp_path / "file")
+    assert (done.exit_code, done.stdout) == (7, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"the service cannot start with --store {tmp_path / 'file'}: ")
+
+
+def test_a_service_that_fails_to_start_does_not_end_as_a_spec_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Settings) -> None:
+        sys.exit(3)  # As uvicorn does.
+
+    monkeypatch.setattr("service.app.serve", fail)
+    assert seedpoint("serve", "--port", "0", "--store", tmp_path).exit_code == 7
 
 
 def test_a_file_that_is_not_there_is_exit_code_5(tmp_path: Path) -> None:
@@ -217,7 +274,7 @@ def test_verify_of_a_checkpoint_bound_to_another_platform_is_exit_code_4(tmp_pat
 def test_every_exit_code_is_in_the_help_of_every_command() -> None:
     for command in ("serve", "plan", "build", "verify"):
         helped = " ".join(seedpoint(command, "--help").stdout.split())
-        for code in range(7):
+        for code in range(8):
             assert f"{code} " in helped.partition("Exit codes:")[2]
 
 

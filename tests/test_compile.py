@@ -30,7 +30,7 @@ from models.program import (
     to_json,
 )
 from models.spec import parse_spec
-from models.statistics import CheckpointStatistics
+from models.statistics.checkpoint import CheckpointStatistics
 
 LINEAR = {"type": "Linear", "in_features": 4, "out_features": 6}
 
@@ -342,7 +342,7 @@ BAD: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
     ("init.seed", [], {"init": {"seed": 1.5}}),
     ("init.seed", [], {"init": {"seed": 2**32, "generator": "numpy"}}),
     ("init.generator", [], {"init": {"generator": "mt19937"}}),
-    ("init.constants", [], {"init": {"constants": {"fan_in": 1}}}),
+    ("init.constants.fan_in", [], {"init": {"constants": {"fan_in": 1}}}),
     ("init.unmatched", [], {"init": {"unmatched": "error"}}),
     ("dtype", [], {"dtype": "float12"}),
     ("dtype.default", [], {"dtype": {"default": "int8"}}),
@@ -570,6 +570,70 @@ def test_a_normalized_spec_plans_the_same_for_numbers_that_json_loses(
     again = Plan.from_record(found.record)
     assert make_plan(parse_spec(again.spec)).plan.id == found.id
     assert Plan.from_json(json.loads(found.canonical)).id == found.id
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"type": "PReLU", "init": -0.0},
+        {"type": "BatchNorm1d", "num_features": 2, "momentum": -0.0, "eps": -0.0},
+    ],
+)
+def test_an_argument_of_negative_zero_survives_the_normalized_spec(layer: dict[str, Any]) -> None:
+    found = plan(sequential(layer))
+    again = make_plan(parse_spec(found.spec)).plan
+    assert again.canonical == found.canonical
+    (read,) = parse_spec(found.spec).architecture.layers  # type: ignore[union-attr]
+    (given,) = parse_spec({"architecture": sequential(layer)}).architecture.layers  # type: ignore[union-attr]
+    assert repr(read) == repr(given) and "-0.0" in repr(read)
+
+
+def test_only_negative_zero_is_a_number_as_a_string() -> None:
+    for text in ("0.0", "-0", "-0.00", "1.5"):
+        assert list(faults({"type": "PReLU", "init": text})) == ["architecture.init"]
+
+
+def test_an_element_set_in_a_drawn_float64_tensor_is_rounded_to_float32() -> None:
+    """STREAM, After the draw: transforms are float32 ones, and float64 widens their values."""
+    listed = {"type": "tensors", "tensors": [{"name": "a", "shape": [2], "dtype": "float64"}]}
+    change = {"type": "set", "index": [0], "value": 0.1}
+    for initializer, expected in ((normal(), np.float32(0.1)), ({"type": "zeros"}, 0.1)):
+        made = make_plan(
+            parse_spec(
+                {
+                    "architecture": listed,
+                    "init": {"rules": [rule({}, initializer, transforms=[change])]},
+                }
+            )
+        )
+        (file,) = layout(made.plan).files.values()
+        out = np.empty(16, np.uint8)
+        start = file.size_bytes - len(out)
+        Evaluator(made.plan, made.blobs).read(file, start, file.size_bytes, out)
+        assert out.view(np.float64)[0] == float(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("for", "a keyword"),
+        ("None", "a keyword"),
+        ("\ufb01", "read '\ufb01' as 'fi'"),
+        ("fan_in", "cannot name a constant"),
+        ("two words", "cannot name a constant"),
+    ],
+)
+def test_a_constant_that_no_expression_could_name_is_a_fault(name: str, reason: str) -> None:
+    ((path, message),) = faults(sequential(LINEAR), init={"constants": {name: 1}}).items()
+    assert path == f"init.constants.{name}"
+    assert reason in message
+
+
+def test_a_constant_may_have_any_letters_that_expressions_keep() -> None:
+    found = plan(
+        sequential(LINEAR), rule({}, normal("größe / 2")), init={"constants": {"größe": 1}}
+    )
+    assert found.tensors[0].program.source == Normal.of(0, 0.5)
 
 
 def test_integers_are_exact_of_any_size() -> None:

@@ -13,7 +13,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.expected import Expected, expected
 from models.program import (
     Add,
     Clamp,
@@ -36,6 +35,7 @@ from models.program import (
     Uniform,
     ZeroRows,
 )
+from models.statistics.expected import Expected, expected
 
 
 def of(source, *transforms, shape=(10, 10)):

@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from models.accumulator import BLOCK_ELEMENTS
 from models.describe import layout
 from models.dtypes import BY_NAME
 from models.generate import Evaluator
@@ -45,6 +44,7 @@ from models.program import (
     ZeroRows,
 )
 from models.sources import ReferenceDraws
+from models.statistics.accumulator import BLOCK_ELEMENTS
 from models.wholes import Memory, Wholes
 
 Shape = tuple[int, ...]

@@ -10,8 +10,8 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from models.header import FileFault, Header, head_bytes, parse
-from models.stated import stated
+from models.verify.header import FileFault, Header, head_bytes, parse
+from models.verify.stated import stated
 from tests.verifying import with_header
 
 F32 = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
@@ -110,7 +110,7 @@ def test_no_json_is_taken_for_a_checkpoint_or_breaks_the_reader(
 def test_a_header_that_would_take_much_memory_is_refused_before_it_does(
     unit: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.header.MAX_CONTAINERS", 10_000)
+    monkeypatch.setattr("models.verify.header.MAX_CONTAINERS", 10_000)
     data = with_header(b'{"a":[' + unit * 20_000)
     tracemalloc.start()
     with pytest.raises(FileFault, match="more than 10,000 lists and objects"):
@@ -121,6 +121,6 @@ def test_a_header_that_would_take_much_memory_is_refused_before_it_does(
 
 
 def test_brackets_within_strings_are_no_lists(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.header.MAX_CONTAINERS", 10)
+    monkeypatch.setattr("models.verify.header.MAX_CONTAINERS", 10)
     data = with_header({"__metadata__": {'\\"[': '["{' * 20}, "a": entry(0, 4)}, b"1234")
     assert set(parse(data[:-4], len(data)).tensors) == {"a"}

@@ -17,10 +17,10 @@ from models import program
 from models.compile import make_plan
 from models.dtypes import BY_NAME
 from models.errors import SpecError
-from models.fans import FanSpec, default_fans
 from models.initializers import CATALOGUE, ArgumentError, InitializerSpec, Target, catalogue
 from models.materialize import materialize, platform
 from models.program import Source
+from models.rules.fans import FanSpec, default_fans
 from models.spec import parse_spec
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(InitializerSpec)

@@ -14,8 +14,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import moments
-from models.accumulator import BLOCK_ELEMENTS
+from models.statistics import moments
+from models.statistics.accumulator import BLOCK_ELEMENTS
 
 SIZES = [1, 2, 15, 16, 17, 31, 100, 4097, BLOCK_ELEMENTS - 1, BLOCK_ELEMENTS]
 

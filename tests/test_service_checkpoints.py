@@ -228,7 +228,7 @@ def test_a_corrupted_plan_is_a_failure_not_absence(start: Callable[..., Running]
     path.write_bytes(path.read_bytes().replace(b'"1"', b'"2"'))
     answer = service.http.get(f"/v1/checkpoints/{id_}")
     assert answer.status_code == 500
-    assert answer.json()["type"].endswith("internal-error")
+    assert answer.json()["type"].endswith("corrupt-store")
     assert str(path) not in answer.text
 
 

@@ -172,7 +172,7 @@ def test_a_digest_that_takes_long_is_202_with_progress_and_follows(
     assert begun.headers["cache-control"] == "no-store"
     progress = begun.json()["progress"]
     assert set(progress) == {
-        *("percent", "bytes_done", "bytes_total", "bytes_per_second"),
+        *("state", "percent", "bytes_done", "bytes_total", "bytes_per_second"),
         *("elapsed_seconds", "remaining_seconds"),
     }
     assert 0 <= progress["bytes_done"] < progress["bytes_total"]

@@ -17,10 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
+from models.compile import make_plan
+from models.describe import layout
+from models.generate import Evaluator
+from models.materialize import materialized, platform
+from models.spec import parse_spec
 from service import forkserver
 from service.durable import is_left
+from service.seals import BLOCK_BYTES, DIGEST_BYTES, BlockFile, unsealed
 from service.store import Store
 from tests.running import mlp
 from tests.store_tasks import digest, put_for_ever
@@ -48,7 +55,10 @@ def test_a_process_that_is_killed_while_it_writes_leaves_the_store_whole(tmp_pat
         process.start()
         theirs.close()
         plans.append(ours.recv_bytes())
-        time.sleep(chance.uniform(0, 0.02))
+        for _ in range(number % 3):
+            started = time.monotonic()
+            plans.append(ours.recv_bytes())
+            time.sleep(chance.uniform(0, time.monotonic() - started))  # Anywhere in the next.
         process.kill()
         process.join()
         plans += told(ours)
@@ -78,7 +88,16 @@ def assert_whole(root: Path) -> None:
         elif kind == "blobs":
             assert digest(path.read_bytes()) == path.name
         elif kind in {"statistics", "digests"}:
-            json.loads(path.read_bytes())
+            json.loads(unsealed(path.read_bytes()))
+        elif kind == "materialized":
+            assert_blocks_are_whole(path)
+
+
+def assert_blocks_are_whole(path: Path) -> None:
+    """Of tensors, which those of a plan that was never stored are too."""
+    blocks = -(-path.stat().st_size // (BLOCK_BYTES + DIGEST_BYTES))
+    size_bytes = path.stat().st_size - DIGEST_BYTES * (blocks + 1)
+    assert len(BlockFile(path, path.stem, size_bytes).read(0, size_bytes)) == size_bytes
 
 
 @contextmanager
@@ -103,6 +122,8 @@ class Client:
     def __init__(self, number: int) -> None:
         self.seeds = itertools.count(number, 8)
         self.issued: list[dict[str, Any]] = []
+        self.specs: dict[str, dict[str, Any]] = {}
+        self.cut = 0
 
     def run(self, url: str) -> None:
         with httpx.Client(base_url=url, timeout=20, trust_env=False) as client:
@@ -119,9 +140,22 @@ class Client:
                 try:
                     answer = client.post("/v1/checkpoints", json=spec, headers=prefer)
                 except httpx.TransportError:
+                    self.cut += 1  # In the middle of it: nothing was promised.
                     return
                 assert answer.status_code == 201, answer.text
                 self.issued.append(answer.json())
+                self.specs[answer.json()["id"]] = spec
+
+
+def file_of(spec: dict[str, Any]) -> bytes:
+    """The file of a spec, made here."""
+    parsed = parse_spec(spec)
+    planned = make_plan(parsed, platform=platform())
+    given = materialized(parsed, planned) if planned.plan.platform else {}
+    (file,) = layout(planned.plan).files.values()
+    out = np.empty(file.size_bytes, np.uint8)
+    Evaluator(planned.plan, planned.blobs, given).read(file, 0, file.size_bytes, out)
+    return out.tobytes()
 
 
 @pytest.mark.timeout(400)
@@ -137,6 +171,8 @@ def test_a_service_that_is_killed_has_every_id_that_it_has_answered(tmp_path: Pa
                 client.result()
     issued = [resource for client in clients for resource in client.issued]
     assert len(issued) > 20
+    assert sum(client.cut for client in clients) >= 3 * len(clients) / 2, "nobody was at it"
+    specs = {id_: spec for client in clients for id_, spec in client.specs.items()}
     with serving(tmp_path / "store") as process:
         http = httpx.Client(base_url=process.url, timeout=60, trust_env=False)
         for resource in issued:
@@ -144,6 +180,8 @@ def test_a_service_that_is_killed_has_every_id_that_it_has_answered(tmp_path: Pa
             assert found.status_code == 200
             assert found.json()["tensors"] == resource["tensors"]
             (link,) = resource["links"]["files"].values()
-            assert http.get(link).status_code == 200
+            assert http.get(link).content == file_of(specs[resource["id"]])
+            again = http.post("/v1/checkpoints", json=specs[resource["id"]])
+            assert (again.status_code, again.json()["id"]) == (200, resource["id"])
         http.close()
     assert_whole(tmp_path / "store")

@@ -7,9 +7,12 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from email import policy
+from email.parser import BytesParser
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import numpy as np
 import pytest
 import safetensors.torch
@@ -118,14 +121,118 @@ def test_a_suffix_is_the_files_end(service: Running, file: str, content: bytes, 
 
 @pytest.mark.parametrize(
     "asked",
-    ["bytes=", "bytes=a-b", "bytes=5-1", "lines=0-1", "bytes 0-1", "bytes=0-1,2-", "bytes=--1"],
+    [
+        *(
+            "bytes=",
+            "bytes=a-b",
+            "bytes=5-1",
+            "lines=0-1",
+            "bytes 0-1",
+            "bytes=0-1,x-",
+            "bytes=--1",
+        ),
+        *("bytes=0-1;2-3", "bytes=0x0-1", "0-1", "bytes", "bytes=0-1-2", "bytes=\xb2-\xb3", "=0-1"),
+        "bytes=" + "0-0," * 10_000,
+        "bytes=" + ",".join(f"{2 * place}-{2 * place}" for place in range(65)),
+    ],
+    ids=lambda asked: asked[:20],
 )
-def test_what_is_malformed_or_several_is_ignored(
+def test_what_is_malformed_or_too_much_is_ignored(
     service: Running, file: str, content: bytes, asked: str
 ) -> None:
-    got = service.http.get(file, headers={"Range": asked})
+    got = service.http.get(file, headers={"Range": asked.encode("latin-1")})
     assert got.status_code == 200
     assert got.content == content
+
+
+def parts_of(answer: httpx.Response) -> list[tuple[str, bytes]]:
+    """What each part says it is, and its bytes, as Python's own parser reads them."""
+    head = f"Content-Type: {answer.headers['content-type']}\r\n\r\n".encode()
+    message = BytesParser(policy=policy.HTTP).parsebytes(head + answer.content)
+    assert message.is_multipart()
+    assert not message.defects
+    found = []
+    for part in message.iter_parts():  # type: ignore[attr-defined]
+        assert part["content-type"] == "application/octet-stream"
+        found.append((part["content-range"], part.get_payload(decode=True)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("asked", "spans"),
+    [
+        ("0-0,-1", [(0, 1), (-1, None)]),
+        ("0-99, 1000-1999 ,30000-", [(0, 100), (1000, 2000), (30000, None)]),
+        ("5000-5001,0-9", [(5000, 5002), (0, 10)]),
+        ("500-600,601-999", [(500, 601), (601, 1000)]),
+        ("20-29,0-9,5-14,99999999-", [(0, 15), (20, 30)]),
+        (
+            ",".join(f"{9 * n}-{9 * n + 4}" for n in range(64)),
+            [(9 * n, 9 * n + 5) for n in range(64)],
+        ),
+    ],
+)
+def test_several_ranges_are_parts(
+    service: Running,
+    file: str,
+    content: bytes,
+    asked: str,
+    spans: list[tuple[int, int | None]],
+) -> None:
+    got = service.http.get(file, headers={"Range": f"bytes={asked}"})
+    assert got.status_code == 206
+    assert got.headers["content-type"].startswith("multipart/byteranges; boundary=")
+    assert got.headers["content-length"] == str(len(got.content))
+    assert "content-range" not in got.headers
+    assert got.headers["etag"] == service.http.head(file).headers["etag"]
+    size = len(content)
+    expected = []
+    for start, stop in spans:
+        first, last, _ = slice(start, stop).indices(size)
+        expected.append((f"bytes {first}-{last - 1}/{size}", content[first:last]))
+    assert parts_of(got) == expected
+
+
+def test_ranges_that_overlap_to_one_are_no_parts(
+    service: Running, file: str, content: bytes
+) -> None:
+    got = service.http.get(file, headers={"Range": "bytes=5-9,0-6,2-2"})
+    assert got.status_code == 206
+    assert got.headers["content-range"] == f"bytes 0-9/{len(content)}"
+    assert got.content == content[:10]
+
+
+def test_several_ranges_of_a_huge_file_are_there_at_once(service: Running) -> None:
+    (file,) = service.issue(FOREVER | {"max_shard_size": "900TB"}).json()["links"]["files"].values()
+    asked = ",".join(f"{10**11 + n * 10**9}-{10**11 + n * 10**9 + 15}" for n in range(64))
+    got = service.http.get(file, headers={"Range": f"bytes={asked}"})
+    parts = parts_of(got)
+    assert len(parts) == 64
+    alone = service.http.get(
+        file, headers={"Range": f"bytes={10**11 + 10**9}-{10**11 + 10**9 + 15}"}
+    )
+    assert parts[1][1] == alone.content
+
+
+def test_a_part_that_fails_breaks_the_connection(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = start()
+    resource = service.issue(mlp(hidden=1_000_000)).json()
+    checkpoint = service.state.checkpoints._loaded.get(resource["id"])
+    fill = checkpoint.evaluator.fill
+
+    def broken(tensor: int, begin: int, stop: int, out: Any, observer: Any = None) -> None:
+        if begin > 5_000_000:
+            raise OSError("gone")
+        fill(tensor, begin, stop, out, observer)
+
+    monkeypatch.setattr(checkpoint.evaluator, "fill", broken, raising=False)
+    (file,) = resource["links"]["files"].values()
+    asked = "Range: bytes=0-9,60000000-60000009"
+    status, headers, body = exchange(service, f"GET {file} HTTP/1.1\n{asked}\n")
+    assert status == "HTTP/1.1 206 Partial Content"
+    assert len(body) < int(headers["content-length"])
 
 
 @pytest.mark.parametrize("asked", ["bytes=99999999-", "bytes=-0"])
@@ -161,6 +268,52 @@ def test_if_range_with_another_etag_is_the_whole_file(service: Running, file: st
     ranged = {"Range": "bytes=0-9"}
     assert service.http.get(file, headers={"If-Range": etag, **ranged}).status_code == 206
     assert service.http.get(file, headers={"If-Range": '"other"', **ranged}).status_code == 200
+
+
+def test_if_range_with_a_date_is_the_whole_file(service: Running, file: str) -> None:
+    dated = {"Range": "bytes=0-9", "If-Range": "Sat, 21 Nov 2026 04:00:00 GMT"}
+    assert service.http.get(file, headers=dated).status_code == 200
+
+
+def test_no_coding_is_ever_applied(service: Running, file: str, content: bytes) -> None:
+    for coding in ("gzip, br, zstd", "identity;q=0, *;q=1", ""):
+        got = service.http.get(file, headers={"Accept-Encoding": coding})
+        assert "content-encoding" not in got.headers
+        assert got.content == content
+
+
+HOSTILE = [
+    "../../../etc/passwd",
+    "..",
+    ".",
+    "%2e%2e",
+    "\x00",
+    "a b",
+    "ü",
+    "\udcff",
+    "\r\nX: y",
+    "a" * 5000,
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("where", ["id", "file", "tensor"])
+def test_whatever_a_path_names_is_there_or_404(
+    service: Running, file: str, name: str, where: str
+) -> None:
+    encoded = quote(name, safe="", errors="surrogateescape").replace(".", "%2e")
+    base = file.removesuffix("/files/model.safetensors")
+    paths = {
+        "id": [f"/v1/checkpoints/{encoded}", f"/v1/checkpoints/{encoded}/files/model.safetensors"],
+        "file": [f"{base}/files/{encoded}", f"{base}/files/x%2f{encoded}"],
+        "tensor": [f"{base}/tensors/{encoded}"],
+    }
+    for path in paths[where]:
+        status, headers, body = exchange(service, f"GET {path} HTTP/1.1\n")
+        assert status == "HTTP/1.1 404 Not Found"
+        assert headers["content-type"] == "application/problem+json"
+        assert "x" not in headers
+        assert json.loads(body)["status"] == 404
 
 
 def test_if_match_with_another_etag_is_412(service: Running, file: str) -> None:

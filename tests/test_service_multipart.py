@@ -26,7 +26,7 @@ from models.describe import layout
 from models.digests import FileDigests
 from models.generate import Evaluator
 from models.spec import parse_spec
-from models.statistics import CheckpointStatistics
+from models.statistics.checkpoint import CheckpointStatistics
 from service.checkpoints import Checkpoint
 from service.multipart import Multipart
 from service.passes import document, room_bytes

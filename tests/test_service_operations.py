@@ -12,6 +12,7 @@ import pytest
 import structlog
 
 from models import architectures, initializers
+from service.errors import StoreFull
 from service.settings import Settings
 from tests.running import Running, mlp
 
@@ -35,7 +36,7 @@ def test_a_store_that_cannot_be_written_is_not_ready(
     service = start(ready=False)
 
     def full() -> None:
-        raise OSError(28, "No space left on device")
+        raise StoreFull("the store cannot be written: No space left on device")
 
     monkeypatch.setattr(service.state.store, "check_writable", full)
     answer = service.http.get("/readyz")

@@ -134,7 +134,7 @@ def test_a_call_beyond_the_time_limit_ends_its_worker(command: bytes) -> None:
     run(test)
 
 
-@pytest.mark.parametrize("command", [b"eat 300", b"eat_shared 300"])
+@pytest.mark.parametrize("command", [b"eat 300", b"eat_shared 300", b"abort", b"crash_after 200"])
 def test_a_call_that_takes_too_much_memory_ends_its_worker(command: bytes) -> None:
     async def test() -> None:
         async with pool() as workers:

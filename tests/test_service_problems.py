@@ -184,7 +184,7 @@ def test_what_a_checkpoint_does_not_have_is_404(service: Running, what: str) -> 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("DELETE", "/v1/checkpoints", "GET, POST"),
+        ("DELETE", "/v1/checkpoints", "GET, HEAD, POST"),
         ("PUT", "/v1/checkpoints/x", "GET, HEAD"),
         ("POST", "/v1/checkpoints/x/files/y", "GET, HEAD"),
         ("POST", "/healthz", "GET, HEAD"),

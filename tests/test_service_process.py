@@ -30,8 +30,9 @@ if __name__ == "__main__":
 class Process:
     """A service in a process of its own, with settings from the environment."""
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, **more: str) -> None:
         settings = {"PORT": "0", "STORE": str(store), "LOG_FORMAT": "json", "BUILD_WORKERS": "2"}
+        settings |= more
         root = Path(__file__).parent.parent
         self.popen = subprocess.Popen(
             [sys.executable, "-c", SERVE],

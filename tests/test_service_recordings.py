@@ -27,9 +27,9 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     seen: list[object] = []
     survey = module.survey
 
-    def noting(architecture: Any, limits: Limits) -> Any:
+    def noting(architecture: Any, limits: Limits, **more: Any) -> Any:
         seen.append(architecture)
-        return survey(architecture, limits)
+        return survey(architecture, limits, **more)
 
     monkeypatch.setattr(module, "survey", noting)
     return seen

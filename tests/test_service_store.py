@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from service.durable import write_atomically
-from service.errors import InvalidParameter, NotFound
-from service.store import CorruptStore, Issued, Store
+from service.errors import CorruptStore, InvalidParameter, NotFound
+from service.store import Issued, Store
 
 
 def put(store: Store, content: bytes, created_ns: int | None = None) -> str:
@@ -133,11 +133,3 @@ def test_a_cursor_that_was_never_given_out_is_refused(store: Store, cursor: str)
 def test_a_cursor_is_where_it_was() -> None:
     item = Issued(123456789, "ab" * 32)
     assert Issued.at(item.cursor) == item
-
-
-def test_materialized_tensors_are_mapped(store: Store) -> None:
-    assert store.materialized("ab" * 32) is None
-    write_atomically(store.materialized_path("ab" * 32), [b"some", memoryview(b"thing")])
-    assert store.materialized("ab" * 32) == b"something"
-    write_atomically(store.materialized_path("cd" * 32), [])
-    assert store.materialized("cd" * 32) == b""

@@ -75,6 +75,56 @@ def test_an_empty_body_is_start_and_end() -> None:
     asyncio.run(test())
 
 
+def test_a_body_of_one_chunk_is_one_message() -> None:
+    async def test() -> None:
+        client, closed = Client(), []
+        await GeneratedResponse(numbers(1, closed), 2)({}, client.receive, client.send)
+        assert [(m.get("body"), m.get("more_body")) for m in client.messages] == [
+            (None, None),
+            (b"00", False),
+        ]
+        assert closed == [0]
+
+    asyncio.run(test())
+
+
+def test_a_client_that_leaves_before_a_small_body_is_made_ends_its_making() -> None:
+    async def test() -> None:
+        client, begun, ended = Client(), asyncio.Event(), asyncio.Event()
+
+        async def never() -> AsyncGenerator[memoryview]:
+            try:
+                begun.set()
+                await asyncio.Event().wait()
+                yield memoryview(b"")
+            finally:
+                ended.set()
+
+        sending = asyncio.create_task(
+            GeneratedResponse(never(), 8)({}, client.receive, client.send)
+        )
+        await begun.wait()
+        client.gone.set()
+        await sending
+        assert ended.is_set()
+        assert client.messages == []
+
+    asyncio.run(test())
+
+
+def test_who_cancels_a_response_is_not_taken_for_a_client_that_left() -> None:
+    async def test() -> None:
+        client = Client()
+        response = GeneratedResponse(numbers(10_000_000, []), 20_000_000)
+        sending = asyncio.create_task(response({}, client.receive, client.send))
+        await asyncio.sleep(0.01)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+
+    asyncio.run(test())
+
+
 def test_what_fails_before_the_first_chunk_fails_before_the_headers() -> None:
     async def test() -> None:
         client = Client()
@@ -114,7 +164,8 @@ def test_a_client_that_leaves_closes_the_body_where_it_is() -> None:
             if len(client.messages) == 4:
                 client.gone.set()
 
-        await GeneratedResponse(numbers(10_000, closed), 20_000)({}, client.receive, send)
+        # Long enough that the client is watched from the start.
+        await GeneratedResponse(numbers(200_000, closed), 400_000)({}, client.receive, send)
         assert len(closed) == 1
         assert closed[0] < 20
 

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from models.compile import make_plan
-from models.findings import Sample
-from models.header import FileFault
 from models.plan import Plan
 from models.spec import parse_spec
-from models.stated import stated
+from models.verify.findings import Sample
+from models.verify.header import FileFault
+from models.verify.stated import stated
 from tests.verifying import (
     changed,
     check,

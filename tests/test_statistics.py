@@ -13,12 +13,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.accumulator import BLOCK_ELEMENTS, MEASURED, TensorAccumulator, summary, widened
 from models.dtypes import BY_NAME, DTYPES
 from models.generate import Evaluator
 from models.plan import Plan, PlanTensor
 from models.program import Constant, Materialized, Normal, Program, Uniform
-from models.statistics import CheckpointStatistics
+from models.statistics.accumulator import (
+    BLOCK_ELEMENTS,
+    MEASURED,
+    TensorAccumulator,
+    summary,
+    widened,
+)
+from models.statistics.checkpoint import CheckpointStatistics
 
 F32, F64 = BY_NAME["float32"], BY_NAME["float64"]
 SAMPLE = 1 << 20

@@ -20,17 +20,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn.init import dirac_, eye_, orthogonal_, sparse_, trunc_normal_
 
+from models.dtypes import BY_NAME
+from models.generate import Evaluator
+from models.plan import Plan, PlanTensor
 from models.program import (
     Add,
     Clamp,
     Constant,
     Dirac,
+    Divide,
+    Exp,
+    Expm1,
     Eye,
     FillRegion,
     Literal,
+    Log,
     Normal,
+    Norms,
     Orthogonal,
     Part,
+    Plus,
     Program,
     Scale,
     Sparse,
@@ -39,8 +48,11 @@ from models.program import (
     TruncNormal,
     Uniform,
     ZeroRows,
+    program_from_json,
+    to_json,
 )
 from models.tape import Tape, TapeTensor, record
+from models.verify.soundness import check_program
 from tests.torch_cases import WITHOUT_PARAMETERS, Build, cases
 
 CASES = list(cases())
@@ -323,8 +335,42 @@ def test_weight_norm_shares_the_draw_of_its_first_tensor() -> None:
     assert_replays(tape, build)
     norm, direction = tape.tensors[1:]
     assert norm.name.endswith("original0")
-    assert norm.program is None
     assert direction.program.source.stream == norm.name
+    assert norm.program == Program(Norms(direction.program, (3, 4), 0))
+
+
+@pytest.mark.parametrize(("shape", "dim"), [((6, 4, 3), 0), ((6, 4, 3), 2), ((5, 7), 1)])
+def test_the_norms_of_weight_norm_are_those_of_its_direction(
+    shape: tuple[int, ...], dim: int
+) -> None:
+    class Module(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(shape) * 2)
+            nn.utils.parametrizations.weight_norm(self, dim=dim)
+
+    norm, direction = record(Module).tensors
+    dtype = BY_NAME["float32"]
+    planned = tuple(
+        PlanTensor(tensor.name, tensor.shape, dtype, "parameter", "Module", tensor.program)
+        for tensor in (norm, direction)
+    )
+    evaluator = Evaluator(Plan(3, "philox-v1", {}, planned))
+    raw = [np.empty(tensor.nbytes, np.uint8) for tensor in planned]
+    for number, out in enumerate(raw):
+        evaluator.fill(number, 0, planned[number].numel, out)
+        check_program(planned[number].program, planned[number].shape, dtype)
+    norms, values = (
+        out.view(np.float32).reshape(tensor.shape) for out, tensor in zip(raw, planned, strict=True)
+    )
+    axes = tuple(axis for axis in range(len(shape)) if axis != dim)
+    np.testing.assert_allclose(
+        norms, np.sqrt((values.astype(np.float64) ** 2).sum(axes, keepdims=True)), rtol=1e-7
+    )
+    part = np.empty(8, np.uint8)
+    evaluator.fill(0, 1, 3, part)
+    assert part.tobytes() == raw[0][4:12].tobytes()
+    assert program_from_json(to_json(norm.program)) == norm.program
 
 
 @pytest.mark.parametrize(
@@ -370,8 +416,16 @@ def transformed(*transforms: Transform) -> Program:
             lambda w: w[::2].mul_(0),
             None,
         ),
-        (lambda w: w.div_(3), None),
-        (lambda w: w.exp_(), None),
+        (lambda w: w.div_(3), transformed(Divide(3.0))),
+        (lambda w: w.exp_(), transformed(Exp())),
+        (lambda w: w.expm1_().exp_().log_(), transformed(Expm1(), Exp(), Log())),
+        (lambda w: w.sub_(3, alpha=2), transformed(Add(-6.0))),
+        (lambda w: w.copy_(1 - w), transformed(Scale(-1.0), Add(1.0))),
+        (lambda w: w.add_(torch.exp(-w)), transformed(Plus((Scale(-1.0), Exp())))),
+        (lambda w: w.copy_(torch.expm1(w) + w), transformed(Plus((Expm1(),)))),
+        (lambda w: w.copy_(torch.expm1(w) + torch.exp(w)), None),
+        (lambda w: w.div_(0), None),
+        (lambda w: w.tanh_(), None),
         (lambda w: w.add_(torch.randn(4, 4)), None),
     ],
 )

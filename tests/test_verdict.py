@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from models.accumulator import BLOCK_ELEMENTS, TensorAccumulator, widened
 from models.dtypes import BY_NAME, DTYPES
 from models.program import (
     Add,
@@ -30,8 +29,9 @@ from models.program import (
     Uniform,
     ZeroRows,
 )
+from models.statistics.accumulator import BLOCK_ELEMENTS, TensorAccumulator, widened
+from models.statistics.verdict import LIMIT, MOST_EXCESS, forecast, judge
 from models.stream import cpu
-from models.verdict import LIMIT, MOST_EXCESS, forecast, judge
 
 F32 = BY_NAME["float32"]
 FLOATS = [d for d in DTYPES if d.is_floating and d.name != "float8_e8m0fnu"]

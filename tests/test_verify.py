@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from safetensors import safe_open
 
 from models.dtypes import BY_NAME, DTYPES
-from models.findings import Sample
 from models.generate import Evaluator
-from models.header import FileFault
 from models.plan import Plan
-from models.stated import stated
+from models.verify.findings import Sample
+from models.verify.header import FileFault
+from models.verify.stated import stated
 from tests.verifying import (
     LINEAR,
     body,

@@ -10,9 +10,9 @@ import hypothesis.strategies as st
 from hypothesis import given, settings
 
 from models.describe import layout
-from models.findings import Sample
 from models.layout import File
-from models.verify import Block, Means, work
+from models.verify.comparison import Block, Means, work
+from models.verify.findings import Sample
 from service.opened import open_checkpoint
 from tests.verifying import check, forge, make, rule, spec_of, tensors, write
 

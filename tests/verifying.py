@@ -19,12 +19,12 @@ import rfc8785
 from models.compile import make_plan
 from models.describe import layout
 from models.errors import SpecError
-from models.findings import Report, Sample
 from models.generate import Evaluator
-from models.header import FileFault
 from models.materialize import materialized, platform
 from models.plan import Plan
 from models.spec import parse_spec
+from models.verify.findings import Report, Sample
+from models.verify.header import FileFault
 from service.replan import Replanned
 from service.verify import verify
 

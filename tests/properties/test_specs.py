@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 LAYERS = [
     entry["example"]
     for entry in architectures.catalogue()
-    if entry["type"] not in ("tensors", "Custom", "Ref") and "Lazy" not in entry["type"]
+    if entry["type"] not in ("tensors", "Custom", "Ref")
+    and "Lazy" not in entry["type"]
+    and "extra" not in entry  # another library's model is no layer inside others
 ]
 INITIALIZERS = [entry["example"] for entry in initializers.catalogue()]
 TRANSFORMS = [entry["example"] for entry in transforms.catalogue()]

@@ -1,0 +1,107 @@
+"""Statistics and digests that take long: bounded in number, begun when asked, out of the way."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+
+from tests.running import Running, mlp
+
+HUGE = 1_000_000_000  # 124 GB: minutes of work.
+
+
+def huge(seed: int = 0) -> dict[str, Any]:
+    return mlp(seed, hidden=HUGE) | {"max_shard_size": "900TB"}
+
+
+def generated(service: Running) -> float:
+    return service.metric("seedpoint_generated_elements_total")
+
+
+def begun(answer: httpx.Response) -> str:
+    """The state of the computation that a 202 tells of."""
+    assert answer.status_code == 202, answer.text
+    state: str = answer.json()["progress"]["state"]
+    return state
+
+
+def statistics_of(service: Running, answer: httpx.Response, prefer: str) -> httpx.Response:
+    link = answer.json()["links"]["statistics"]
+    return service.http.get(link, headers={"Prefer": prefer})
+
+
+def test_those_of_a_huge_checkpoint_are_begun_when_they_are_asked_for(
+    start: Callable[..., Running],
+) -> None:
+    service = start(unasked_statistics_bytes=HUGE)
+    for prefer in ("wait=60", "respond-async"):
+        answer = service.issue(huge(), Prefer=prefer)
+        assert begun(answer) == "not-begun"
+        assert answer.json()["progress"]["bytes_total"] > 0
+        assert "retry-after" not in answer.headers
+        assert "statistics" not in answer.json()
+    assert generated(service) == 0
+    asked = statistics_of(service, answer, "respond-async")
+    assert begun(asked) == "running"
+    assert asked.headers["retry-after"] == "1"
+    assert begun(service.issue(huge(), Prefer="wait=60")) == "running"  # It is told of that.
+
+
+def test_no_more_are_computed_or_wait_than_the_settings_say(start: Callable[..., Running]) -> None:
+    service = start(statistics_at_once=1, statistics_queue=1, unasked_statistics_bytes=1 << 60)
+    answers = [service.issue(huge(seed), Prefer="respond-async") for seed in range(4)]
+    assert [begun(answer) for answer in answers] == ["running", "waiting", "not-begun", "not-begun"]
+    assert begun(statistics_of(service, answers[3], "wait=0")) == "not-begun"
+    assert begun(statistics_of(service, answers[1], "wait=0")) == "waiting"
+
+
+def test_small_ones_do_not_wait_for_huge_ones(start: Callable[..., Running]) -> None:
+    service = start(statistics_at_once=1, unasked_statistics_bytes=1 << 60)
+    first = service.issue(huge(), Prefer="respond-async")
+    for hidden in (256, 1_000_000):  # With digests and without.
+        answer = service.issue(mlp(hidden=hidden), Prefer="wait=60")
+        assert answer.status_code == 201
+        assert answer.json()["statistics"]
+    before = statistics_of(service, first, "wait=0").json()["progress"]["bytes_done"]
+    deadline = time.monotonic() + 30
+    while statistics_of(service, first, "wait=0").json()["progress"]["bytes_done"] == before:
+        assert time.monotonic() < deadline, "the large one does not go on"
+
+
+def test_more_clients_than_there_is_room_for_all_get_their_statistics(
+    start: Callable[..., Running],
+) -> None:
+    service = start(statistics_at_once=1, statistics_queue=0)
+    with ThreadPoolExecutor(8) as clients:
+        wanted = [mlp(seed, hidden=20_000) for seed in range(16)]
+        answers = list(clients.map(lambda s: service.issue(s, Prefer="wait=60"), wanted))
+    assert [answer.status_code for answer in answers] == [201] * 16
+
+
+def test_a_client_that_leaves_while_it_waits_frees_its_place(start: Callable[..., Running]) -> None:
+    service = start(statistics_at_once=1, statistics_queue=0)
+    link = service.issue(huge()).json()["links"]["statistics"]
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        connection.sendall(f"GET {link} HTTP/1.1\r\nHost: x\r\nPrefer: wait=600\r\n\r\n".encode())
+        while not generated(service):
+            time.sleep(0.01)
+        answer = service.issue(mlp(1), Prefer="wait=0")
+        assert begun(answer) == "not-begun"
+    assert service.issue(mlp(1), Prefer="wait=60").json()["statistics"]
+
+
+def test_digests_are_bounded_too(start: Callable[..., Running]) -> None:
+    service = start(statistics_at_once=1, statistics_queue=0)
+    links = [
+        service.issue(huge(seed)).json()["links"]["files"]["model.safetensors"] for seed in range(2)
+    ]
+    asked = [
+        service.http.get(f"{link}?digest=sha-256", headers={"Prefer": "respond-async"})
+        for link in links
+    ]
+    assert [begun(answer) for answer in asked] == ["running", "not-begun"]

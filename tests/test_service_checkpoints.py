@@ -21,7 +21,7 @@ SLOW = mlp(hidden=10_000_000)  # 310 million elements
 
 
 def test_a_new_spec_is_201_with_its_location_and_a_known_one_is_200(service: Running) -> None:
-    first, second = service.issue(mlp(1)), service.issue(mlp(1))
+    first, second = service.issue(mlp(201_200)), service.issue(mlp(201_200))
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.headers["location"] == f"/v1/checkpoints/{first.json()['id']}"
     assert second.headers["location"] == first.headers["location"]

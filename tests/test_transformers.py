@@ -12,6 +12,7 @@ import torch
 import transformers
 from safetensors.torch import load
 
+from models.architectures import catalogue
 from models.compile import Planned, make_plan
 from models.describe import layout
 from models.generate import Evaluator
@@ -292,3 +293,9 @@ def test_ten_trillion_parameters_are_planned() -> None:
     }
     plan = planned({"architecture": {"type": "transformers", "config": config}}).plan
     assert sum(tensor.numel for tensor in plan.tensors) > 10**13
+
+
+def test_the_catalogue_says_what_is_installed() -> None:
+    (entry,) = (entry for entry in catalogue() if entry["type"] == "transformers")
+    assert entry["extra"] == "transformers" and entry["installed"]
+    assert planned({"architecture": entry["example"]}).plan.tensors

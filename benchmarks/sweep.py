@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import Server, drain, seedpoint
-from service.planning import PlanBody, Planner
+from service.planning.task import PlanBody, Planner
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 POSTS = 200

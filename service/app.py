@@ -11,23 +11,24 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from service import errors, fleet, logs, openapi
+from service import errors, fleet, logs
 from service.api import (
     catalogue,
     checkpoints,
     files,
     hub,
+    openapi,
     operations,
     report,
     statistics,
     tensors,
 )
-from service.connections import Connection
+from service.api.shortcut import Shortcut
 from service.observe import Observed
 from service.settings import Settings
-from service.shortcut import Shortcut
 from service.state import State
-from service.store import Store
+from service.storage.store import Store
+from service.streaming.connections import Connection
 from service.version import seedpoint_version
 
 ROUTERS = (checkpoints, files, tensors, statistics, report, catalogue, operations, hub)

@@ -14,11 +14,11 @@ import structlog
 from models.errors import PlatformMismatch
 from models.generate import ReadBytes
 from models.plan import Plan
-from service.building import Builders
 from service.errors import CorruptStore
 from service.flights import Flights
-from service.seals import BlockFile, Damaged
-from service.store import Store
+from service.planning.builders import Builders
+from service.storage.seals import BlockFile, Damaged
+from service.storage.store import Store
 
 log = structlog.get_logger("seedpoint.bound")
 

@@ -26,15 +26,15 @@ from models.program import Literal, Norms, Program, Split
 from models.sources import draws_on
 from models.wholes import Wholes
 from service.bound import BoundTensors
-from service.building import Builders
-from service.engine import Cuts, Needs, Read
 from service.errors import NotFound
 from service.flights import Flights
 from service.lru import LRU
 from service.metrics import Metrics
 from service.once import once
-from service.planning import Planned
-from service.store import Store
+from service.planning.builders import Builders
+from service.planning.task import Planned
+from service.storage.store import Store
+from service.streaming.engine import Cuts, Needs, Read
 
 KNOWN_BODIES = 10_000
 USE_SECONDS = 60.0  # How often the store is told that a checkpoint is in use.

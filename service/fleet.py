@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 import uvicorn
 
-from service import forkserver
+from service.planning import forkserver
 from service.settings import Settings
 
 if TYPE_CHECKING:

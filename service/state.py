@@ -11,20 +11,20 @@ import structlog
 
 from models.stream import cpu, whole
 from models.wholes import Wholes
-from service.building import Builders
 from service.checkpoints import Checkpoints
 from service.devices import resolve_device
-from service.digests import Digests
-from service.engine import Engine
-from service.making import Maker
 from service.metrics import Metrics
-from service.probe import Probe
-from service.retention import Policy, Retention
+from service.planning.builders import Builders
 from service.settings import Settings
-from service.statistics import Statistics, warm_up
-from service.store import Store
-from service.turns import Turns
-from service.wholes import Shelf, Wholesale
+from service.statistics.checkpoint import Statistics, warm_up
+from service.statistics.digests import Digests
+from service.statistics.turns import Turns
+from service.storage.probe import Probe
+from service.storage.retention import Policy, Retention
+from service.storage.store import Store
+from service.streaming.engine import Engine
+from service.wholes.maker import Maker
+from service.wholes.wholesale import Shelf, Wholesale
 
 log = structlog.get_logger("seedpoint.state")
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from models.tape.phantom import Arena
-from service.workers import Task
+from service.planning.worker import Task
 
 kept: list[object] = []
 

@@ -8,7 +8,7 @@ import json
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from service.store import Store
+from service.storage.store import Store
 
 
 def digest(content: bytes) -> str:

@@ -18,7 +18,7 @@ from models.compile import make_plan
 from models.describe import layout
 from models.spec import parse_spec
 from service.cli import app
-from service.flags import flag
+from service.cli.flags import flag
 from service.settings import Settings
 from service.version import seedpoint_version
 

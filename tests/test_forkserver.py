@@ -9,10 +9,10 @@ import sys
 SCRIPT = """
 import importlib, sys
 from pathlib import Path
-from service.forkserver import PRELOAD
+from service.planning.forkserver import PRELOAD
 for name in PRELOAD:
     importlib.import_module(name)
-from service.planning import PlanBody, Planner
+from service.planning.task import PlanBody, Planner
 run = Planner(Path("unused"), max_materialized_bytes=0).task()
 run.warm_up()
 before = set(sys.modules)

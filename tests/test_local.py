@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from service.durable import replacing
+from service.storage.durable import replacing
 from tests.running import mlp
 
 

@@ -18,9 +18,9 @@ from models.compile import make_plan
 from models.materialize import platform
 from models.plan import Plan
 from models.spec import parse_spec
-from service import replan
-from service.replan import Replanned, replanning
-from service.workers import Budget
+from service.local import replan
+from service.local.replan import Replanned, replanning
+from service.planning.worker import Budget
 from tests.verifying import LINEAR, rule, spec_of, tensors
 
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from models.limits import Limits
-from service import building
+from service.planning import builders as building
 from tests.running import Running, mlp
 from tests.test_service_problems import assert_problem
 

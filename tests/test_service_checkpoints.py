@@ -54,7 +54,7 @@ def test_the_resource_says_what_was_issued(service: Running) -> None:
 
 
 def test_statistics_come_with_the_resource_by_default(service: Running) -> None:
-    answer = service.http.post("/v1/checkpoints", json=mlp(3))
+    answer = service.http.post("/v1/checkpoints", json=mlp(201_203))
     assert answer.status_code == 201
     statistics = answer.json()["statistics"]
     assert set(statistics) == {"tensors", "layers", "totals", "files"}

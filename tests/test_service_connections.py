@@ -13,8 +13,8 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from service import connections
-from service.connections import NEAR_BUFFER_BYTES, Connection, round_trip_microseconds
+from service.streaming import connections
+from service.streaming.connections import NEAR_BUFFER_BYTES, Connection, round_trip_microseconds
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of round trips")
 

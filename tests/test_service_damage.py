@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from models.plan import Plan
-from service import probe, seals
 from service.cli.serve import _check_store
+from service.storage import probe, seals
 from tests.running import Running, mlp
 from tests.test_service_problems import assert_problem
 from tests.test_service_retention import bound, digest, eventually

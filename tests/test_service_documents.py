@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import SpecError
-from service.documents import parse_json
 from service.errors import MalformedBody
+from service.planning.documents import parse_json
 
 JSON_VALUES = st.recursive(
     st.none()

@@ -25,10 +25,10 @@ from models.describe import layout
 from models.generate import Evaluator
 from models.materialize import materialized, platform
 from models.spec import parse_spec
-from service import forkserver
-from service.durable import is_left
-from service.seals import BLOCK_BYTES, DIGEST_BYTES, BlockFile, unsealed
-from service.store import Store
+from service.planning import forkserver
+from service.storage.durable import is_left
+from service.storage.seals import BLOCK_BYTES, DIGEST_BYTES, BlockFile, unsealed
+from service.storage.store import Store
 from tests.running import mlp
 from tests.store_tasks import digest, put_for_ever
 from tests.test_service_process import Process

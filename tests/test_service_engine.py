@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.buffers import SMALLEST_BYTES, Buffers
-from service.engine import Engine
+from service.streaming.buffers import SMALLEST_BYTES, Buffers
+from service.streaming.engine import Engine
 
 CHUNK = 4096
 

@@ -27,9 +27,9 @@ from models.digests import FileDigests
 from models.generate import Evaluator
 from models.spec import parse_spec
 from models.statistics.checkpoint import CheckpointStatistics
+from service.api.multipart import Multipart
 from service.checkpoints import Checkpoint
-from service.multipart import Multipart
-from service.passes import document, room_bytes
+from service.statistics.passes import document, room_bytes
 from tests.parts import Part, parts
 from tests.running import Running, mlp
 
@@ -49,7 +49,7 @@ def issued(service: Running, spec: dict[str, Any], **headers: str) -> tuple[http
 
 
 def test_the_parts_are_the_resource_the_file_and_the_statistics(service: Running) -> None:
-    answer, (resource, file, statistics) = issued(service, mlp(100))
+    answer, (resource, file, statistics) = issued(service, mlp(201_100))
     assert answer.status_code == 201
     link = answer.headers["location"]
     links = resource.json["links"]
@@ -75,8 +75,8 @@ def test_each_part_is_what_its_location_gives(service: Running) -> None:
 
 
 def test_a_known_checkpoint_is_200_and_its_parts_are_the_same(service: Running) -> None:
-    first, found = issued(service, mlp(102))
-    second, again = issued(service, mlp(102))
+    first, found = issued(service, mlp(201_102))
+    second, again = issued(service, mlp(201_102))
     assert (first.status_code, second.status_code) == (201, 200)
     assert again == found
     assert second.headers["content-type"] == first.headers["content-type"]

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import NotAcceptable, UnsupportedMediaType
-from service.negotiation import (
+from service.api.negotiation import (
     JSON,
     OCTETS,
     choose,
@@ -16,6 +15,7 @@ from service.negotiation import (
     require_json,
     wants_sha256,
 )
+from service.errors import NotAcceptable, UnsupportedMediaType
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from multiprocessing import forkserver
 
 import pytest
 
-from service import pool as pool_module
 from service.errors import BuildMemory, BuildTimeout, Busy, ShuttingDown, WorkerLost
-from service.pool import Pool
-from service.workers import Budget, WorkerFailed
+from service.planning import pool as pool_module
+from service.planning.pool import Pool
+from service.planning.worker import Budget, WorkerFailed
 from tests.pool_tasks import TASK
 
 MIB = 1 << 20

@@ -14,8 +14,8 @@ from models.errors import LimitExceeded, SpecError
 from models.limits import Limits
 from models.materialize import platform
 from models.spec import parse_spec
-from service import recordings as module
-from service.recordings import Recordings
+from service.planning import recordings as module
+from service.planning.recordings import Recordings
 from tests.running import mlp
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.json"))

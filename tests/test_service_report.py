@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from service.report import MOST_TENSORS, policy
+from service.report.page import MOST_TENSORS, policy
 from tests.running import Running, mlp
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import durable, retention
-from service.retention import CACHES, Policy, Retention, doomed
 from service.settings import Settings
-from service.store import SUFFIXES, Entry, Store
+from service.storage import durable, retention
+from service.storage.retention import CACHES, Policy, Retention, doomed
+from service.storage.store import SUFFIXES, Entry, Store
 from tests.running import Running, mlp
 from tests.test_service_problems import assert_problem
 

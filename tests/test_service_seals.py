@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import seals
-from service.seals import BlockFile, Damaged, sealed, unsealed, with_block_digests
+from service.storage import seals
+from service.storage.seals import BlockFile, Damaged, sealed, unsealed, with_block_digests
 
 ID = "ab" * 32
 BLOCK = 16

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from service.durable import write_atomically
 from service.errors import CorruptStore, InvalidParameter, NotFound
-from service.store import Issued, Store
+from service.storage.durable import write_atomically
+from service.storage.store import Issued, Store
 
 
 def put(store: Store, content: bytes, created_ns: int | None = None) -> str:

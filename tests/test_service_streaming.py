@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.streaming import GeneratedResponse
+from service.streaming.response import GeneratedResponse
 
 Message = dict[str, Any]
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from service.flights import Flights, Full
-from service.lanes import BACKGROUND_TURN, Lanes
-from service.progress import Board
-from service.turns import Turn, Turns
+from service.statistics.progress import Board
+from service.statistics.turns import Turn, Turns
+from service.streaming.lanes import BACKGROUND_TURN, Lanes
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:

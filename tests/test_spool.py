@@ -15,8 +15,8 @@ import pytest
 
 from models.stream.cuts import find_cuts
 from models.wholes import Memory, Needed, Raw, WholeCuts, WholeMatrix, Wholes
-from service.durable import temporary_path
-from service.spool import HEAD, LEAST_BYTES, Spool
+from service.storage.durable import temporary_path
+from service.wholes.spool import HEAD, LEAST_BYTES, Spool
 
 SIDE = 200  # 160,000 bytes.
 GIB = 1 << 30
@@ -117,7 +117,7 @@ def test_a_file_under_another_name_is_damaged(spool: Spool) -> None:
 
 
 def test_a_sound_file_is_checked_once(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    from service import spool as module
+    from service.wholes import spool as module
 
     checked: list[str] = []
     is_sound = module._is_sound

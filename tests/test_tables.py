@@ -11,7 +11,7 @@ from rich.console import Console
 from models.compile import make_plan
 from models.describe import layout, resource
 from models.spec import parse_spec
-from service.tables import plan_table
+from service.cli.tables import plan_table
 
 
 def shown(name: str) -> str:

@@ -13,7 +13,7 @@ from models.describe import layout
 from models.layout import File
 from models.verify.comparison import Block, Means, work
 from models.verify.findings import Sample
-from service.opened import open_checkpoint
+from service.local.opened import open_checkpoint
 from tests.verifying import check, forge, make, rule, spec_of, tensors, write
 
 

@@ -312,7 +312,7 @@ def test_any_build_of_torchvision_lets_transformers_be_imported() -> None:
 
 
 def test_what_workers_are_forked_from_imports_transformers_beside_any_torchvision() -> None:
-    from service.forkserver import PRELOAD
+    from service.planning.forkserver import PRELOAD
 
     pytest.importorskip("transformers")
     code = "import importlib, sys; sys.path.append(sys.argv[1]); "

@@ -25,8 +25,8 @@ from models.plan import Plan
 from models.spec import parse_spec
 from models.verify.findings import Report, Sample
 from models.verify.header import FileFault
-from service.replan import Replanned
-from service.verify import verify
+from service.local.replan import Replanned
+from service.local.verify import verify
 
 LINEAR = {"type": "Linear", "in_features": 3, "out_features": 2}
 
@@ -77,7 +77,7 @@ def write_files(evaluator: Evaluator, folder: Path) -> Path:
 
 @contextmanager
 def in_process(plan: Plan) -> Iterator[Future[Replanned]]:
-    """What `service.replan.replanning` gives, planned in this process."""
+    """What `service.local.replan.replanning` gives, planned in this process."""
     future: Future[Replanned] = Future()
     try:
         spec = parse_spec(dict(plan.spec))

@@ -7,9 +7,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import starmap
 
+from service.api.multipart import Multipart
 from service.api.ranges import content_range
-from service.multipart import Multipart
-from service.streaming import Body
+from service.streaming.response import Body
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,15 @@ from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from service import negotiation
-from service.api import files, representations, schemas
+from service.api import files, negotiation, representations, schemas
 from service.api.json_response import json_bytes, json_response, progress_headers
 from service.api.mixed import Mixed
+from service.api.negotiation import JSON, MIXED, OCTETS
 from service.api.requests import Found, Service, accepted, read_body, while_connected
 from service.checkpoints import Checkpoint
 from service.errors import NotAcceptable
-from service.negotiation import JSON, MIXED, OCTETS
-from service.passes import Pass
 from service.state import State
+from service.statistics.passes import Pass
 
 router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"])
 

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from service.api import representations, schemas
+from service.api.negotiation import JSON, OCTETS
 from service.api.representations import Representation
 from service.api.requests import DigestQuery, Found, Service
 from service.checkpoints import Checkpoint
-from service.negotiation import JSON, OCTETS
 
 router = APIRouter(prefix="/v1/checkpoints/{id}/files", tags=["files"])
 

@@ -9,10 +9,10 @@ from urllib.parse import parse_qs
 
 from models.layout import SUFFIX, File
 from service.api.files import representation
+from service.api.negotiation import JSON
 from service.checkpoints import Checkpoint
-from service.documents import parse_json
 from service.errors import InvalidParameter, MalformedBody
-from service.negotiation import JSON
+from service.planning.documents import parse_json
 from service.revisions import Revision
 from service.state import State
 

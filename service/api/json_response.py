@@ -8,9 +8,9 @@ from typing import Any
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from service.negotiation import JSON
-from service.progress import Document
-from service.streaming import Body, GeneratedResponse
+from service.api.negotiation import JSON
+from service.statistics.progress import Document
+from service.streaming.response import Body, GeneratedResponse
 
 PIECE_BYTES = 1 << 18
 

@@ -18,12 +18,12 @@ from starlette.responses import Response
 from models.layout import File
 from service.api import files
 from service.api.disposition import content_disposition
+from service.api.multipart import Multipart
+from service.api.negotiation import JSON
 from service.checkpoints import Checkpoint
-from service.multipart import Multipart
-from service.negotiation import JSON
-from service.passes import Pass
 from service.state import State
-from service.streaming import Body, GeneratedResponse
+from service.statistics.passes import Pass
+from service.streaming.response import Body, GeneratedResponse
 
 
 @dataclass(frozen=True, slots=True)

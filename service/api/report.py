@@ -8,11 +8,11 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from service import negotiation, report
-from service.api import schemas
+from service.api import negotiation, schemas
 from service.api.requests import Found, Service, while_connected
 from service.checkpoints import Checkpoint
-from service.progress import Document
+from service.report import page as report
+from service.statistics.progress import Document
 
 router = APIRouter(prefix="/v1/checkpoints/{id}", tags=["statistics"])
 

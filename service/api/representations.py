@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from fastapi import Request
 from starlette.responses import Response
 
-from service import digests, errors, negotiation
-from service.api import ranges
+from service import errors
+from service.api import negotiation, ranges
 from service.api.byteranges import Byteranges
 from service.api.disposition import content_disposition
 from service.api.json_response import json_response
+from service.api.negotiation import OCTETS
 from service.api.requests import while_connected
-from service.engine import Cuts, Needs, Read, evenly, nothing
-from service.negotiation import OCTETS
 from service.state import State
-from service.streaming import Body, GeneratedResponse
+from service.statistics import digests
+from service.streaming.engine import Cuts, Needs, Read, evenly, nothing
+from service.streaming.response import Body, GeneratedResponse
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from fastapi import Depends, Path, Query, Request
 from service.checkpoints import Checkpoint
 from service.errors import BodyTooLarge, ClientGone
 from service.state import State
-from service.streaming import disconnected
+from service.streaming.response import disconnected
 
 R = TypeVar("R")
 

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of answers; `service.openapi` adds the schemas named here."""
+"""What the OpenAPI document says of answers; `service.api.openapi` adds the schemas named here."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from service.api.negotiation import JSON, MIXED, OCTETS
 from service.errors import PROBLEM_JSON
-from service.negotiation import JSON, MIXED, OCTETS
 
 Responses = dict[int | str, dict[str, Any]]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service import negotiation
-from service.api import schemas
+from service.api import negotiation, schemas
 from service.api.json_response import json_bytes, json_response
 from service.api.requests import Found, Service, while_connected
 

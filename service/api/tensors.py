@@ -12,14 +12,14 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
 from models.slices import parse_slice
-from service import digests, negotiation
-from service.api import representations, schemas
+from service.api import negotiation, representations, schemas
 from service.api.json_response import json_bytes
+from service.api.negotiation import JSON, OCTETS
 from service.api.representations import Representation
 from service.api.requests import DigestQuery, Found, Service, accepted, while_connected
 from service.errors import InvalidParameter, TooManyElements
-from service.negotiation import JSON, OCTETS
 from service.slices import SliceFile, numbers
+from service.statistics import digests
 
 
 class _TensorName(Convertor[str]):

@@ -39,8 +39,8 @@ def build(
 ) -> None:
     """Write a spec's checkpoint to files, without a server."""
     from models.statistics.checkpoint import CheckpointStatistics
-    from service.local import Writer
-    from service.tables import plain, statistics_table
+    from service.cli.tables import plain, statistics_table
+    from service.local.build import Writer
 
     with ending_well(), faults_as_exit_codes():
         evaluator, files, document = _evaluator(read_document(spec, seed), device)

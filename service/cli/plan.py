@@ -10,7 +10,7 @@ from service.cli.terminal import AsJson, console, print_json, print_warnings
 def plan(spec: Spec, seed: Seed = None, as_json: AsJson = False) -> None:
     """Show each tensor, its rule, resolved arguments, fans and expected std; generate nothing."""
     from models.describe import layout, resource
-    from service.tables import plan_table
+    from service.cli.tables import plan_table
 
     with faults_as_exit_codes():
         found = planned(read_document(spec, seed)).plan

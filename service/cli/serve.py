@@ -8,8 +8,8 @@ from typing import NoReturn
 import typer
 
 from service.cli.exits import CANNOT_SERVE, faults_as_exit_codes
+from service.cli.flags import with_settings
 from service.cli.terminal import complain
-from service.flags import with_settings
 from service.settings import Settings
 
 
@@ -53,8 +53,8 @@ def _check_store(directory: Path) -> None:
 
     One that is full is left at that: what is in it can be served.
     """
-    from service.durable import check_writable
-    from service.store import FULL, PROBE_BYTES
+    from service.storage.durable import check_writable
+    from service.storage.store import FULL, PROBE_BYTES
 
     try:
         check_writable(directory, PROBE_BYTES)

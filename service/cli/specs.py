@@ -27,8 +27,8 @@ def read_document(spec: str, seed: int | None) -> Any:
     `spec` is a file, or else the name of a preset.
     """
     from models.errors import SpecError
-    from service.documents import parse_json
     from service.errors import MalformedBody
+    from service.planning.documents import parse_json
 
     try:
         document = _of_preset(spec) if _is_name(spec) else parse_json(_text(spec))

@@ -19,7 +19,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from service.shown import printable
+from service.report.shown import printable
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, no table.")]
 

@@ -13,7 +13,7 @@ import typer
 from service.cli.build import Device, Threads
 from service.cli.exits import NOT_GENUINE, PLATFORM, ending_well, faults_as_exit_codes
 from service.cli.terminal import AsJson, print_json, progress
-from service.shown import printable
+from service.report.shown import printable
 
 if TYPE_CHECKING:
     from models.verify.findings import Report
@@ -49,13 +49,13 @@ def verify(
     It shows that the files are what their header says, which whoever writes a file chooses:
     compare the id with the one that was issued to you.
     """
-    from service import forkserver
+    from service.planning import forkserver
 
     forkserver.start()
 
     from models.verify.findings import Sample
     from service.devices import resolve_device
-    from service.verify import verify as run
+    from service.local.verify import verify as run
 
     with ending_well(), faults_as_exit_codes():
         report = run(

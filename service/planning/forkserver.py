@@ -15,7 +15,7 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 # Torch's compiler is what it imports, for a second or two, when a Lazy layer is first called.
 # What is not installed is passed over.
 PRELOAD = (
-    *("service.planning", "torch._dynamo", "service.preload"),
+    *("service.planning.task", "torch._dynamo", "service.planning.preload"),
     *("transformers.modeling_utils", "transformers.generation.utils"),
     *("transformers.models.auto.modeling_auto", "transformers.models.llama.modeling_llama"),
 )

@@ -9,7 +9,7 @@
     digests/<ab>/<id>.json        a cache, likewise
 
 What a plan names is written before the plan, so a plan that is there is complete. Every file
-says by its name or by its seal (`service.seals`) whether it is what was written: what is not,
+says by its name or by its seal (`seals`) whether it is what was written: what is not,
 is never given out, and written again when somebody puts it.
 Several processes may share the directory. A file's modification time is when it was
 stored; its access time is set when it is used, whatever the mount options are.
@@ -33,8 +33,6 @@ from pathlib import Path
 
 import structlog
 
-from service import durable
-from service.durable import is_left, locked, write_atomically
 from service.errors import (
     CorruptStore,
     InvalidParameter,
@@ -43,7 +41,16 @@ from service.errors import (
     StoreUnwritable,
 )
 from service.lru import LRU
-from service.seals import BlockFile, Damaged, check_digest, sealed, unsealed, with_block_digests
+from service.storage import durable
+from service.storage.durable import is_left, locked, write_atomically
+from service.storage.seals import (
+    BlockFile,
+    Damaged,
+    check_digest,
+    sealed,
+    unsealed,
+    with_block_digests,
+)
 
 log = structlog.get_logger("seedpoint.store")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from service.store import Entry, Store
+from service.storage.store import Entry, Store
 
 log = structlog.get_logger("seedpoint.retention")
 

@@ -15,7 +15,7 @@ import numpy as np
 from models.generate import ByteArray, Evaluator
 from models.layout import File
 from models.statistics.checkpoint import CheckpointStatistics
-from service.durable import replacing
+from service.storage.durable import replacing
 
 JOB_BLOCKS = 16  # Blocks in one job of a thread: 4 MiB of float32.
 

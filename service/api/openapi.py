@@ -12,11 +12,12 @@ from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from models.spec import Spec
+from service.api.negotiation import JSON
 from service.api.schemas import MODELS, REF
-from service.negotiation import JSON
 
 # Beside the package in a checkout, inside it where it is installed.
-EXAMPLES = (Path(__file__).parent / "examples", Path(__file__).parent.parent / "examples")
+SERVICE = Path(__file__).parent.parent
+EXAMPLES = (SERVICE / "examples", SERVICE.parent / "examples")
 
 
 def install(app: FastAPI) -> None:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.negotiation import MIXED
+from service.api.negotiation import MIXED
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
 from functools import partial
 
-from service.engine import Engine
 from service.flights import Flights, Full
 from service.lru import LRU
-from service.progress import Board, Document, Progress
-from service.store import Store
-from service.streaming import Body
-from service.turns import Turns
+from service.statistics.progress import Board, Document, Progress
+from service.statistics.turns import Turns
+from service.storage.store import Store
+from service.streaming.engine import Engine
+from service.streaming.response import Body
 
 KEPT_IN_MEMORY = 20_000
 KEPT_OF_ONE = 2_000  # Every slice of a tensor is a representation of its own.

@@ -21,8 +21,8 @@ from models.verify import comparison
 from models.verify.comparison import Block, Means, Whole
 from models.verify.findings import Difference, Report, Sample
 from models.verify.header import shown
-from service.opened import Opened, open_checkpoint
-from service.replan import Replanned, replanning
+from service.local.opened import Opened, open_checkpoint
+from service.local.replan import Replanned, replanning
 
 JOB_BLOCKS = 16  # Blocks in one job of a thread: 4 MiB of float32.
 PIECE_BYTES = 1 << 20

@@ -13,11 +13,11 @@ from models.limits import DEFAULT, Limits
 from models.plan import Plan
 from models.spec import parse_spec
 from models.structure import check_size
-from service.documents import parse_json
 from service.errors import MalformedBody, StoreFull, StoreUnwritable
-from service.recordings import Recordings
-from service.store import Store
-from service.workers import Task
+from service.planning.documents import parse_json
+from service.planning.recordings import Recordings
+from service.planning.worker import Task
+from service.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)

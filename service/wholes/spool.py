@@ -24,7 +24,7 @@ from typing import BinaryIO
 import numpy as np
 
 from models.wholes import Needed, Raw
-from service.durable import is_left, locked, remove_left, replacing
+from service.storage.durable import is_left, locked, remove_left, replacing
 
 STREAM = "philox-v1"
 MAGIC = b"seedpoint whole\0"

@@ -19,10 +19,11 @@ from models.errors import LimitExceeded, PlatformMismatch, SpecError
 from models.generate import ReadBytes
 from models.materialize import readers
 from models.plan import Plan
-from service import forkserver, planning
 from service.errors import BuildMemory, Refusal
-from service.store import Store
-from service.workers import Budget, Worker, WorkerFailed
+from service.planning import forkserver
+from service.planning import task as planning
+from service.planning.worker import Budget, Worker, WorkerFailed
+from service.storage.store import Store
 
 PLAN = Budget(seconds=60.0, memory_bytes=2 << 30)
 MATERIALIZED_BYTES_PER_SECOND = 20e6

@@ -11,8 +11,8 @@ from models.stream import whole
 from models.stream.each import Each, helped, serial
 from models.wholes import Needed, Raw
 from service.errors import StoreFull
-from service.spool import Spool
-from service.workers import Budget, Task
+from service.planning.worker import Budget, Task
+from service.wholes.spool import Spool
 
 NICENESS = 15  # A tenth of the weight of the threads that generate for bodies.
 MAX_SECONDS = 3600.0  # What is allowed takes minutes on idle cores.

@@ -20,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from models.plan import Plan, PlanTensor
 from models.statistics.bins import expected_shares
 from models.statistics.verdict import LIMIT
-from service import plots, shown
+from service.report import plots, shown
 
 FOLDER = Path(__file__).parent / "templates"
 FOLD_ROWS = 50

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from service.errors import Refusal
-from service.store import Store
+from service.storage.store import Store
 
 PROBE_SECONDS = 3.0
 

@@ -8,7 +8,8 @@ from models.limits import Limits
 from models.plan import Plan
 from service.errors import BuildTimeout
 from service.metrics import Metrics
-from service.planning import (
+from service.planning.pool import Pool
+from service.planning.task import (
     Materialize,
     Order,
     PlanBody,
@@ -17,9 +18,8 @@ from service.planning import (
     TooLargeHere,
     work_bytes,
 )
-from service.pool import Pool
+from service.planning.worker import Budget
 from service.settings import Settings
-from service.workers import Budget
 
 # What is small takes about a second at most on one core, and mostly milliseconds.
 SMALL = Limits(modules=2_000, tensors=4_000, matches=400_000)

@@ -16,9 +16,9 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from service import forkserver
 from service.errors import Busy, ShuttingDown
-from service.workers import Budget, Task, Worker
+from service.planning import forkserver
+from service.planning.worker import Budget, Task, Worker
 
 log = structlog.get_logger("seedpoint.pool")
 

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.wholes import Needed
-from service.buffers import Buffers
-from service.lanes import Lanes
-from service.placement import Placement
-from service.wholes import Course, Needing, Wholesale
+from service.streaming.buffers import Buffers
+from service.streaming.lanes import Lanes
+from service.streaming.placement import Placement
+from service.wholes.wholesale import Course, Needing, Wholesale
 
 R = TypeVar("R")
 

@@ -20,10 +20,10 @@ from weakref import WeakValueDictionary
 from models.wholes import Memory, Needed, Raw
 from service.errors import BuildMemory, BuildTimeout, Busy, WholeLost, WorkerLost
 from service.flights import Flights
-from service.making import IDLE, Maker
 from service.metrics import Metrics
-from service.pool import Pool
-from service.spool import Spool
+from service.planning.pool import Pool
+from service.wholes.maker import IDLE, Maker
+from service.wholes.spool import Spool
 
 R = TypeVar("R")
 

@@ -17,15 +17,15 @@ from models.generate import OBSERVED_BLOCKS, ByteArray
 from models.plan import Plan
 from models.statistics.checkpoint import CheckpointStatistics, TensorAccumulator, widened
 from service.checkpoints import Checkpoint
-from service.digests import Digests
-from service.engine import Engine
 from service.flights import Flights, Full
 from service.metrics import Metrics
-from service.passes import Pass, document
-from service.progress import Board, Document, Progress
-from service.store import Store
-from service.turns import Turns
-from service.wholes import Needing
+from service.statistics.digests import Digests
+from service.statistics.passes import Pass, document
+from service.statistics.progress import Board, Document, Progress
+from service.statistics.turns import Turns
+from service.storage.store import Store
+from service.streaming.engine import Engine
+from service.wholes.wholesale import Needing
 
 JOB_BLOCKS = 16  # What one job of a thread covers at most: about a millisecond on a CPU.
 WIDEST_BYTES = 8  # Of a floating element.

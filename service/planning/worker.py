@@ -12,9 +12,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
-from service import forkserver
 from service.errors import BuildMemory, BuildTimeout, WorkerLost
-from service.memory import at_most, resident_bytes
+from service.planning import forkserver
+from service.planning.memory import at_most, resident_bytes
 
 Q = TypeVar("Q")
 R = TypeVar("R")

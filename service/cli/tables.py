@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from service.shown import number, printable, program, shape
+from service.report.shown import number, printable, program, shape
 
 
 def plan_table(resource: Mapping[str, Any]) -> Table:

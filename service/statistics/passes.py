@@ -16,8 +16,8 @@ from models.statistics.accumulator import MEASURED
 from models.statistics.checkpoint import CheckpointStatistics, layers
 from models.statistics.histogram import BINS
 from service.checkpoints import Checkpoint
-from service.engine import Engine
-from service.streaming import Body
+from service.streaming.engine import Engine
+from service.streaming.response import Body
 
 Document = dict[str, Any]
 

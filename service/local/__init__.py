@@ -1,0 +1,1 @@
+"""Files written and verified here, without a server."""

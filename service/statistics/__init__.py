@@ -1,0 +1,1 @@
+"""What is computed from a checkpoint's values: statistics and digests, in one pass."""

@@ -1,0 +1,1 @@
+"""Tensors that are computed as wholes: made by processes of their own, and kept on disk."""

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

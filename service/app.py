@@ -1,17 +1,15 @@
-"""The application and the server that runs it."""
+"""The application: its routes, its middleware and what it does when it starts and ends."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
 from collections.abc import AsyncIterator
-from typing import Any
 
-import uvicorn
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from service import errors, fleet, logs
+from service import errors, logs
 from service.api import (
     catalogue,
     checkpoints,
@@ -27,8 +25,6 @@ from service.api.shortcut import Shortcut
 from service.observe import Observed
 from service.settings import Settings
 from service.state import State
-from service.storage.store import Store
-from service.streaming.connections import Connection
 from service.version import seedpoint_version
 
 ROUTERS = (checkpoints, files, tensors, statistics, report, catalogue, operations, hub)
@@ -67,22 +63,3 @@ def ready_app(settings: Settings) -> FastAPI:
     app = create_app(settings)
     gc.freeze()  # A million objects that stay; looking at them takes milliseconds each time.
     return app
-
-
-def serve(settings: Settings) -> None:
-    """Runs the service until it is told to stop (SIGINT, SIGTERM)."""
-    config: dict[str, Any] = {
-        "host": settings.host,
-        "port": settings.port,
-        "loop": "uvloop",
-        "http": Connection,
-        "access_log": False,  # `observe` writes it.
-        "log_config": None,
-        "timeout_graceful_shutdown": settings.shutdown_seconds,
-    }
-    if settings.workers == 1:
-        uvicorn.run(ready_app(settings), **config)
-        return
-    logs.configure(settings.log_format, settings.log_level)
-    Store(settings.store).check_usable()  # Before there are processes that would all fail.
-    fleet.serve(settings, **config)

@@ -157,7 +157,7 @@ def test_a_service_that_fails_to_start_does_not_end_as_a_spec_does(
     def fail(_: Settings) -> None:
         sys.exit(3)  # As uvicorn does.
 
-    monkeypatch.setattr("service.app.serve", fail)
+    monkeypatch.setattr("service.server.serve", fail)
     assert seedpoint("serve", "--port", "0", "--store", tmp_path).exit_code == 7
 
 

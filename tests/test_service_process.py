@@ -20,7 +20,7 @@ import pytest
 from tests.running import mlp
 
 SERVE = """
-from service.app import serve
+from service.server import serve
 from service.settings import Settings
 if __name__ == "__main__":
     serve(Settings())

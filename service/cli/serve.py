@@ -16,8 +16,8 @@ from service.settings import Settings
 @with_settings
 def serve(settings: Settings) -> None:
     """Run the service until it is told to stop."""
-    from service.app import serve as run
     from service.devices import resolve_device
+    from service.server import serve as run
 
     with faults_as_exit_codes():
         resolve_device(settings.device)

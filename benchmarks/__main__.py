@@ -7,7 +7,7 @@ import platform
 
 import torch
 
-from benchmarks import files, issue, kernels, linears, qr, sweep
+from benchmarks import files, issue, kernels, linears, planning, qr, sweep
 from benchmarks import statistics as statistics_
 
 
@@ -20,6 +20,7 @@ def main() -> None:
         "Checkpoints with statistics in one answer": linears.main,
         "Large files": files.main,
         "Sweeps over one architecture": sweep.main,
+        "Planning of large models": planning.main,
         "Householder QR against LAPACK": qr.main,
     }.items():
         print(f"\n{title}")

@@ -36,9 +36,11 @@ def first_of(name: str) -> None:
         with PeakMemory(server.pid) as memory:
             first, size = post(server, preset(name))
             seeds = [post(server, preset(name, seed))[0] for seed in range(1, 6)]
+        above = (memory.peak - memory.idle) >> 20
+        another = statistics.median(seeds)
         print(
-            f"{name}, {size / 1e9:.1f} GB: planned by POST in {1e3 * first:.0f} ms, another seed in "
-            f"{1e3 * statistics.median(seeds):.0f} ms; memory {(memory.peak - memory.idle) >> 20} MB above idle"
+            f"{name}, {size / 1e9:.1f} GB: planned by POST in {1e3 * first:.0f} ms, "
+            f"another seed in {1e3 * another:.0f} ms; memory {above} MB above idle"
         )
 
 

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from models import nans
 from models.cost import whole_sources
 from models.dtypes import DType
 from models.layout import Bytes, File
 from models.plan import Plan, PlanTensor
 from models.program import Materialized, Normal, Program, TruncNormal, Uniform
 from models.sources import CpuDraws, Draws, Sources, kernel
+from models.staging import Staging
 from models.statistics.accumulator import BLOCK_ELEMENTS, widened
 from models.stream.key import derive_key
 from models.wholes import Needed, Wholes
 
-CUDA_BLOCK_ELEMENTS = 1 << 22
-"""Elements generated at a time on a GPU; on a CPU it is a block of statistics, 256 KiB of
+DEVICE_BLOCK_ELEMENTS = 1 << 20
+"""Elements generated at a time on a device; on a CPU it is a block of statistics, 256 KiB of
 float32, which stays in L2 cache."""
 
 DIRECT_BLOCKS = 64
@@ -66,8 +68,8 @@ class Evaluator:
         self.plan = plan
         self.materialized = materialized or {}
         self.sources = Sources(plan.seed, blobs or {}, draws or CpuDraws(), wholes or Wholes())
-        on_cpu = self.sources.draws.device.type == "cpu"
-        self.block_elements = BLOCK_ELEMENTS if on_cpu else CUDA_BLOCK_ELEMENTS
+        in_place = self.sources.draws.staging is None
+        self.block_elements = BLOCK_ELEMENTS if in_place else DEVICE_BLOCK_ELEMENTS
         self._scratch = threading.local()
 
     def fill(
@@ -89,11 +91,17 @@ class Evaluator:
         step = self.block_elements
         if self._is_direct(planned):  # Nothing between, so few calls: each takes the GIL.
             step *= OBSERVED_BLOCKS if observer is not None else DIRECT_BLOCKS
-        for first, last in _blocks(start, stop, step):
-            piece = out[(first - start) * itemsize : (last - start) * itemsize]
+        pieces = (
+            (first, last, out[(first - start) * itemsize : (last - start) * itemsize])
+            for first, last in _blocks(start, stop, step)
+        )
+        staging = self.sources.draws.staging
+        if staging is not None and not isinstance(planned.program.source, Materialized):
+            self._from_device(planned, pieces, staging, observer)
+            return
+        for first, last, piece in pieces:
             self._block(planned, first, last, piece)
-            if observer is not None:
-                _observe(observer, first, piece, planned.dtype)
+            _observe(observer, first, piece, planned.dtype)
 
     def read(self, file: File, start: int, stop: int, out: ByteArray) -> None:
         """Bytes [start, stop) of `file` into `out`, of any alignment."""
@@ -157,8 +165,40 @@ class Evaluator:
             self._draw_into(program, tensor.name, start, out, dtype)
         else:
             values = self._values_buffer(stop - start, _compute_dtype(program, dtype))
-            self.sources.values(program, tensor.name, tensor.shape, start, stop, values)
-            _view(out, dtype).copy_(values)
+            self._values(tensor, start, values, _view(out, dtype))
+
+    def _from_device(
+        self,
+        tensor: PlanTensor,
+        pieces: Iterable[tuple[int, int, ByteArray]],
+        staging: Staging,
+        observer: Observer | None,
+    ) -> None:
+        """The pieces [first, last) made on a device, and copied from there while the next is."""
+        program, dtype = tensor.program, tensor.dtype
+        device = self.sources.draws.device
+        try:
+            with staging.queue.current():
+                for first, last, piece in pieces:
+                    size = last - first
+                    values = torch.empty(size, dtype=_compute_dtype(program, dtype), device=device)
+                    final = torch.empty(size, dtype=dtype.torch, device=device)
+                    self._values(tensor, first, values, final)
+                    landed = partial(_observe, observer, first, piece, dtype)
+                    staging.put(final, piece, landed)
+                staging.finish()
+        finally:
+            staging.give_up()
+
+    def _values(
+        self, tensor: PlanTensor, start: int, values: torch.Tensor, out: torch.Tensor
+    ) -> None:
+        """Elements from `start` on into `values`, and converted once into `out`."""
+        program, stop = tensor.program, start + len(values)
+        self.sources.values(program, tensor.name, tensor.shape, start, stop, values)
+        out.copy_(values)
+        if tensor.dtype.is_floating and nans.may_have(program):
+            nans.settle(out, values, tensor.dtype)
 
     def _is_direct(self, tensor: PlanTensor) -> bool:
         """Whether a kernel can write the tensor's final bytes itself."""
@@ -177,10 +217,7 @@ class Evaluator:
         kernel(source)(bits, key, source.draw, start, source.f32)
 
     def _values_buffer(self, size: int, dtype: torch.dtype) -> torch.Tensor:
-        """A buffer of this thread's own on the CPU, a fresh one elsewhere."""
-        device = self.sources.draws.device
-        if device.type != "cpu":
-            return torch.empty(size, dtype=dtype, device=device)
+        """A buffer of this thread's own."""
         name = str(dtype)
         buffer: torch.Tensor | None = getattr(self._scratch, name, None)
         if buffer is None:
@@ -208,7 +245,7 @@ def _view(out: ByteArray, dtype: DType) -> torch.Tensor:
     return torch.from_numpy(out).view(dtype.torch)
 
 
-def _observe(observer: Observer, start: int, piece: ByteArray, dtype: DType) -> None:
+def _observe(observer: Observer | None, start: int, piece: ByteArray, dtype: DType) -> None:
     """Shows the final values, while they are in cache."""
-    if dtype.is_floating:
+    if observer is not None and dtype.is_floating:
         observer.add_block(start // BLOCK_ELEMENTS, widened(piece, dtype))

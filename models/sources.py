@@ -6,6 +6,7 @@ Every function gives elements [start, stop), row-major, as a one-dimensional ten
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -33,6 +34,7 @@ from models.program import (
     Uniform,
     Whole,
 )
+from models.staging import Staging, staging_from
 from models.stream import cpu, reference
 from models.stream.cuts import zeros_per_column
 from models.stream.key import derive_key
@@ -44,10 +46,17 @@ Shape = tuple[int, ...]
 
 
 class Draws(Protocol):
-    """Where random values come from: one implementation of the stream on one device."""
+    """Where random values come from: one implementation of the stream on one device.
+
+    To be made once and shared: one that is not on the CPU holds memory for each thread.
+    """
 
     @property
     def device(self) -> torch.device: ...
+
+    @property
+    def staging(self) -> Staging | None:
+        """How this thread takes values from the device; None where they are made in place."""
 
     def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
         """Elements [start, start + len(out)) of `draw` into `out`, float32 on `device`."""
@@ -57,16 +66,26 @@ class CpuDraws:
     """The Numba kernels."""
 
     device = torch.device("cpu")
+    staging = None
 
     def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
         kernel(draw)(out.numpy(), key, draw.draw, start, draw.f32)
 
 
-@dataclass(frozen=True)
 class ReferenceDraws:
-    """The stream in torch operations, on any device."""
+    """The stream in torch operations, on any device; and the ways from there, one a thread."""
 
-    device: torch.device
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._of_thread = threading.local()
+
+    @property
+    def staging(self) -> Staging:
+        """This thread's own."""
+        found: Staging | None = getattr(self._of_thread, "staging", None)
+        if found is None:
+            found = self._of_thread.staging = staging_from(self.device)
+        return found
 
     def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
         function = {

@@ -156,6 +156,7 @@ class Checkpoints:
         self._metrics = metrics
         self._wholes = wholes
         self.device = device
+        self._draws = draws_on(device)
         self._loaded: LRU[str, Checkpoint] = LRU(cached_tensors, _weight)
         # Whoever serves a checkpoint's bytes holds its evaluator for as long as it does.
         self._served: WeakValueDictionary[str, Evaluator] = WeakValueDictionary()
@@ -260,7 +261,7 @@ class Checkpoints:
         blobs = {digest: blob(digest) for digest in literals}
         evaluator = _Counted(
             *(plan, blobs, self._materialized(plan)),
-            draws=draws_on(self.device),
+            draws=self._draws,
             wholes=self._wholes,
         )
         evaluator.count = self._metrics.elements.inc

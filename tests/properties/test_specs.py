@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -162,6 +163,6 @@ def check_problem(status: int, problem: dict[str, Any]) -> None:
     for error in problem["errors"]:
         assert set(error) == {"path", "message"}
         assert error["message"]
-        assert error["path"].split(".")[0] in {"architecture", "init", "dtype", ""} | {
+        assert re.split(r"[.\[]", error["path"])[0] in {"architecture", "init", "dtype", ""} | {
             *("ties", "max_shard_size"),
         }

@@ -14,12 +14,12 @@ RUN python3 -m venv --without-pip .venv \
 COPY pyproject.toml README.md LICENSE ./
 COPY models models
 COPY service service
-RUN python3 -m pip --python .venv/bin/python install .
+RUN python3 -m pip --python .venv/bin/python install '.[transformers]'
 
 # -I: of the installed package, whose path is part of the cache's key.
 RUN NUMBA_CACHE_DIR=/opt/seedpoint/kernels .venv/bin/python -I -c \
-        "from models.stream import cpu; cpu.warm_up(); \
-        from service import statistics; statistics.warm_up()" \
+        "from models.stream import cpu, whole; cpu.warm_up(); whole.warm_up(); \
+        from service.statistics import checkpoint; checkpoint.warm_up()" \
     && find models -name '*.py' -exec sha256sum {} + > kernels/sources
 
 FROM ${BASE}

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from models import architectures, initializers, transforms
+from models import architectures, initializers, presets, transforms
 from models.spec import json_schema
 from models.wording import Asked
 from service.app import create_app
+from service.errors import KINDS, TYPE_PREFIX, ClientGone
 from service.settings import Settings
 
 FOLDER = Path(__file__).parent
@@ -29,6 +30,8 @@ def pages() -> dict[str, str]:
         "initializers.md": initializers_page(),
         "settings.md": settings_page(),
         "routes.md": routes_page(),
+        "presets.md": presets_page(),
+        "problems.md": problems_page(),
     }
 
 
@@ -107,14 +110,54 @@ def routes_page() -> str:
     rows = []
     for path, operations in sorted(document["paths"].items()):
         for method, operation in operations.items():
-            statuses = ", ".join(sorted(operation["responses"]))
-            what = operation.get("description", operation.get("summary", "")).split("\n\n")[0]
+            if method == "head":  # As GET answers, without the body.
+                assert "get" in operations
+                continue
+            statuses = ", ".join(code for code in sorted(operation["responses"]) if code.isdigit())
+            what = operation["description"].split("\n\n")[0]
             rows.append((f"`{method.upper()} {path}`", what, statuses))
     intro = (
         "The whole, with schemas and examples, is the OpenAPI document at `/openapi.json`, shown "
-        "at `/docs`. Every error is an RFC 9457 problem (`application/problem+json`).\n\n"
+        "at `/docs`. Every GET route answers HEAD too. Every error is an RFC 9457 problem "
+        "(`application/problem+json`); [api.md](api.md) says how to use the routes.\n\n"
     )
     return f"# Routes\n\n{NOTE}\n{intro}" + _table(("route", "what it does", "answers"), rows)
+
+
+def presets_page() -> str:
+    rows = []
+    for name in presets.names():
+        found = presets.get(name)
+        count = f"{found.parameters:,}"
+        rows.append((f"`{name}`", count, found.dtype, found.description, found.source))
+    intro = (
+        'Architectures by name: `{"type": "preset", "name": "llama-tiny"}`, with `overrides` of '
+        "the fields of its config; `seedpoint build NAME -o DIR`; `zoo/NAME` as a repository of "
+        "the [Hub](hub.md). Published ones have the numbers of parameters that were published "
+        "(tied ones counted once), tiny ones make files far below 1 MB. The source is the "
+        "repository on the Hub whose config it has, or is shaped like.\n\n"
+    )
+    head = ("preset", "parameters", "dtype", "what it is", "source")
+    return f"# Presets\n\n{NOTE}\n{intro}" + _table(head, rows)
+
+
+def problems_page() -> str:
+    found: dict[str, tuple[int, str, list[str]]] = {}
+    for cls, kind in KINDS.items():
+        if cls is not ClientGone:  # For the log alone: nobody is there to read it.
+            words = (
+                (cls.__doc__ or "").split("\n\n")[0] if cls.__module__.endswith(".errors") else ""
+            )
+            found.setdefault(kind.slug, (kind.status, kind.title, []))[2].append(words)
+    rows = [
+        (f"`{slug}`", str(status), title, next(filter(None, said), ""))
+        for slug, (status, title, said) in sorted(found.items(), key=lambda row: row[1][0])
+    ]
+    intro = (
+        f"The `type` of a problem is `{TYPE_PREFIX}` and one of these; its `errors` name the path "
+        "of each fault in the spec, where it is the spec's.\n\n"
+    )
+    return f"# Problems\n\n{NOTE}\n{intro}" + _table(("type", "status", "title", "when"), rows)
 
 
 def _entry(entry: Mapping[str, Any]) -> str:

@@ -32,7 +32,8 @@ def main() -> None:
     spec = json.loads(spec_path.read_text())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.width = max(console.width, 130)  # what the table takes
+    room = console.width if console.is_terminal else None
+    console.width = max(console.width, 160)  # of other lines, and of a table with room for all
     console.print("starting the service; its first start compiles the kernels ...")
     with running_service() as url, httpx.Client(base_url=url, timeout=60.0) as client:
         console.print(f"\n$ curl {url}/v1/checkpoints --json @{os.path.relpath(spec_path)}")
@@ -43,7 +44,7 @@ def main() -> None:
             sys.exit(f"{response.status_code}: {json.dumps(response.json(), indent=2)}")
         checkpoint = response.json()
         console.print(f"{response.status_code} in {1000 * elapsed:.0f} ms: {checkpoint['id']}\n")
-        console.print(statistics_table(checkpoint, checkpoint["statistics"]))
+        console.print(statistics_table(checkpoint, checkpoint["statistics"], room))
         for name, link in checkpoint["links"]["files"].items():
             console.print(f"\n$ curl {url}{link} --output {OUT / name}")
             console.print(f"{download(client, link, OUT / name):,} bytes")

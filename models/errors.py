@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+MAX_CHARACTERS = 2_000  # Of a path, and of a message: both may quote names of any length.
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -13,11 +15,16 @@ class Fault:
 
     `path` is the dotted place in the document as the caller wrote it
     (`architecture.layers.2.out_features`; empty for the document itself) and
-    `message` says, in lower case, what is wrong and what would be right.
+    `message` says, in lower case, what is wrong and what would be right. Of what is longer
+    than `MAX_CHARACTERS`, the middle is left out.
     """
 
     path: str
     message: str
+
+    def __post_init__(self) -> None:
+        for name in ("path", "message"):
+            object.__setattr__(self, name, _shortened(getattr(self, name)))
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}" if self.path else self.message
@@ -45,3 +52,10 @@ class LimitExceeded(SpecError):
 
 class PlatformMismatch(RuntimeError):
     """A platform-bound checkpoint that this host cannot reproduce bit for bit."""
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= MAX_CHARACTERS:
+        return text
+    kept = MAX_CHARACTERS // 2
+    return f"{text[:kept]}...{text[-kept:]}"

@@ -23,6 +23,7 @@ from models.architectures import (
     construct,
     normalized,
 )
+from models.architectures.counted import at_most
 from models.canonical import Known
 from models.dtypes import BY_TORCH, DType
 from models.errors import LimitExceeded, SpecError
@@ -126,7 +127,8 @@ def survey(
 
 
 def _foreign(recipe: Recipe, limits: Limits, document: Known) -> Structure:
-    tape = _recorded(partial(recipe.make, recipe.wide), recipe.path, limits)
+    with at_most(limits.modules, recipe.path):
+        tape = _recorded(partial(recipe.make, recipe.wide), recipe.path, limits)
     if not tape.tensors:
         raise SpecError.at(recipe.path, f"{type(tape.module).__name__} has no tensors")
     count = sum(1 for _ in tape.module.modules())

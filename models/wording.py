@@ -151,7 +151,9 @@ def _count(schema: Mapping[str, Any]) -> str:
     least, most = schema.get("minItems", 0), schema.get("maxItems")
     if least == most:
         return f" of {most}"
-    return f" of at least {least}" if least else f" of at most {most}" if most else ""
+    bounds = [f"at least {least}"] if least else []
+    bounds += [f"at most {most}"] if most else []
+    return " of " + " and ".join(bounds) if bounds else ""
 
 
 def _branches(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:

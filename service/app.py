@@ -15,6 +15,7 @@ from service.api import (
     checkpoints,
     files,
     hub,
+    landing,
     openapi,
     operations,
     report,
@@ -27,7 +28,7 @@ from service.settings import Settings
 from service.state import State
 from service.version import seedpoint_version
 
-ROUTERS = (checkpoints, files, tensors, statistics, report, catalogue, operations, hub)
+ROUTERS = (checkpoints, files, tensors, statistics, report, catalogue, operations, hub, landing)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

@@ -36,6 +36,14 @@ class MalformedBody(Refusal):
     """The body is not a JSON document."""
 
 
+class MalformedRequest(Refusal):
+    """What was sent is no HTTP request."""
+
+
+class HeadTooLarge(Refusal):
+    """The request's line and fields are longer than a connection reads."""
+
+
 class BodyTooLarge(Refusal):
     """The body is longer than `max_body_bytes`."""
 
@@ -135,6 +143,8 @@ KINDS: dict[type[Exception], Kind] = {
     SpecError: Kind(422, "invalid-spec", "The spec cannot be issued"),
     PlatformMismatch: Kind(409, "platform-mismatch", "This host cannot reproduce the checkpoint"),
     MalformedBody: Kind(400, "malformed-body", "The body is not a JSON document"),
+    MalformedRequest: Kind(400, "malformed-request", "The request is not HTTP"),
+    HeadTooLarge: Kind(431, "head-too-large", "The request's head is too large"),
     BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
     UnsupportedMediaType: Kind(415, "unsupported-media-type", "The body's type is not read here"),
     NotAcceptable: Kind(406, "not-acceptable", "No acceptable representation"),

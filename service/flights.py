@@ -16,6 +16,7 @@ class _Flight(Generic[V]):
     task: asyncio.Task[V]
     waiters: int = 0
     kept: bool = False
+    lease: asyncio.TimerHandle | None = None
 
 
 class Full(Exception):
@@ -26,12 +27,13 @@ class Flights(Generic[K, V]):
     """Work in progress by key, `most` at once. Belongs to one event loop.
 
     Work is cancelled when the last who waited for it has gone, unless it was asked to go
-    on (`keep`).
+    on (`keep`): for `lease_seconds`, or to its end.
     """
 
-    def __init__(self, most: int | None = None) -> None:
+    def __init__(self, most: int | None = None, *, lease_seconds: float | None = None) -> None:
         self._flights: dict[K, _Flight[V]] = {}
         self._most = most
+        self._lease_seconds = lease_seconds
         self._room: asyncio.Event = asyncio.Event()  # Set and replaced when some work ends.
 
     def __len__(self) -> int:
@@ -58,7 +60,7 @@ class Flights(Generic[K, V]):
     async def within(
         self, seconds: float, key: K, start: Callable[[], Coroutine[Any, Any, V]]
     ) -> V | None:
-        """As `join`; None when it takes longer than `seconds`, and then the work goes on.
+        """As `join`; None when it takes longer than `seconds`, and then the work is kept.
 
         When the call is cancelled before, and nobody else waits, it does not. Raises Full
         when it has not been started by then for want of room.
@@ -76,9 +78,15 @@ class Flights(Generic[K, V]):
             waiting.cancel()
 
     def keep(self, key: K) -> None:
-        """Lets the work for `key`, if it is in progress, go on without waiters."""
-        if (flight := self._flights.get(key)) is not None:
-            flight.kept = True
+        """Lets the work for `key`, if it is in progress, go on without waiters, from now on."""
+        if (flight := self._flights.get(key)) is None:
+            return
+        flight.kept = True
+        if flight.lease is not None:
+            flight.lease.cancel()
+        if self._lease_seconds is not None:
+            loop = asyncio.get_running_loop()
+            flight.lease = loop.call_later(self._lease_seconds, self._expire, flight)
 
     def cancel(self) -> None:
         """Cancels everything in progress."""
@@ -95,9 +103,15 @@ class Flights(Generic[K, V]):
     def _land(self, key: K, task: asyncio.Task[V]) -> None:
         if (flight := self._flights.get(key)) and flight.task is task:
             del self._flights[key]
+            if flight.lease is not None:
+                flight.lease.cancel()
         self._make_room()
         if not task.cancelled():
             task.exception()  # Seen: a failure nobody waits for is not reported again.
+
+    def _expire(self, flight: _Flight[V]) -> None:
+        flight.kept = False
+        self._release(flight)
 
     def _release(self, flight: _Flight[V]) -> None:
         if flight.waiters or flight.kept or flight.task.done():

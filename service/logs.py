@@ -15,6 +15,7 @@ def configure(log_format: Literal["console", "json"], level: str) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
+        _not_an_error,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     structlog.configure(
@@ -41,3 +42,12 @@ def configure(log_format: Literal["console", "json"], level: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+
+
+def _not_an_error(
+    _logger: object, _method: str, line: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Uvicorn's general logger under its own name: `uvicorn.error` is what it calls it."""
+    if line.get("logger") == "uvicorn.error":
+        line["logger"] = "uvicorn"
+    return line

@@ -67,7 +67,7 @@ async def find(service: State, repo: str, revision: str) -> Revision:
         checkpoint = await _issued(service, name, revision)
     else:
         raise RepositoryNotFound(
-            f"no repository {repo!r}; there is zoo/{{preset}} and checkpoints/{{id}}"
+            f"no repository {repo[:80]!r}; there is zoo/{{preset}} and checkpoints/{{id}}"
         )
     found = Revision(repo, revision, checkpoint)
     if _COMMIT.fullmatch(revision) and not found.is_commit:
@@ -102,9 +102,10 @@ async def _by_another_version(service: State, today: Checkpoint, wanted: str) ->
 
 async def _issued(service: State, name: str, revision: str) -> Checkpoint:
     if not _DIGITS.fullmatch(name):
+        repo = f"checkpoints/{name[:80]}"
         raise RepositoryNotFound(
-            f"no repository 'checkpoints/{name}'; the name is {LEAST_DIGITS} hexadecimal digits "
-            "or more that the checkpoint's id begins with"
+            f"no repository {repo!r}; the name is {LEAST_DIGITS} hexadecimal "
+            "digits or more that the checkpoint's id begins with"
         )
     found = await run_in_threadpool(service.store.beginning, name)
     if len(found) != 1:

@@ -173,6 +173,12 @@ class Settings(BaseSettings):
         description="Computations of statistics, and as many of digests, that may wait for "
         "their turn; further ones are not begun.",
     )
+    statistics_lease_seconds: float = Field(
+        600.0,
+        gt=0,
+        description="Statistics and digests that are being computed are given up when nobody has "
+        "asked for them for so long; who asks later has them begun anew.",
+    )
     unasked_statistics_bytes: int = Field(
         64 * GIB,
         ge=0,

@@ -21,7 +21,7 @@ from service.statistics.digests import Digests
 from service.statistics.turns import Turns
 from service.storage.probe import Probe
 from service.storage.retention import Policy, Retention
-from service.storage.store import Store
+from service.storage.store import SPOOL, Store
 from service.streaming.engine import Engine
 from service.wholes.maker import Maker
 from service.wholes.wholesale import Shelf, Wholesale
@@ -73,10 +73,12 @@ class State:
         )
         turns = Turns(settings.statistics_at_once)
         most = settings.statistics_at_once + settings.statistics_queue
-        digests = Digests(engine, store, turns, most=most)
+        lease_seconds = settings.statistics_lease_seconds
+        digests = Digests(engine, store, turns, most=most, lease_seconds=lease_seconds)
         statistics = Statistics(
             *(engine, store, digests, metrics, turns),
             most=most,
+            lease_seconds=lease_seconds,
             digested_bytes=settings.unasked_digest_bytes,
             unasked_bytes=settings.unasked_statistics_bytes,
         )
@@ -126,7 +128,7 @@ class State:
 
 
 def _maker(settings: Settings) -> Maker:
-    return Maker(settings.store / "spool", settings.spool_bytes, settings.threads)
+    return Maker(settings.store / SPOOL, settings.spool_bytes, settings.threads)
 
 
 def _policy(settings: Settings) -> Policy:

@@ -15,6 +15,7 @@ import uvicorn
 from service.app import create_app
 from service.settings import Settings
 from service.state import State
+from service.streaming.connections import Connection
 
 START_SECONDS = 90
 
@@ -48,7 +49,7 @@ def run_service(settings: Settings, *, ready: bool = True) -> Running:
         host="127.0.0.1",
         port=0,
         loop="uvloop",
-        http="httptools",
+        http=Connection,
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=5,

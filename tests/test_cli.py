@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
+from models import presets
 from models.compile import make_plan
 from models.describe import layout
 from models.spec import parse_spec
 from service.cli import app
 from service.cli.flags import flag
+from service.cli.tables import plan_table
 from service.settings import Settings
 from service.version import seedpoint_version
 
@@ -38,6 +41,12 @@ def test_build_writes_the_file_that_the_service_issues(tmp_path: Path) -> None:
     assert hashlib.sha256(path.read_bytes()).hexdigest() == GOLDEN["mlp"]
     assert "hidden.weight" in done.stdout and "pass" in done.stdout
     assert [entry.name for entry in path.parent.iterdir()] == ["mlp.safetensors"]
+
+
+def test_a_slash_at_the_end_of_the_output_makes_a_directory(tmp_path: Path) -> None:
+    done = seedpoint("build", EXAMPLES / "mlp.json", "-o", f"{tmp_path}/new/")
+    assert done.exit_code == 0, done.stderr
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.safetensors"]
 
 
 def test_build_takes_a_seed_and_any_number_of_threads(tmp_path: Path) -> None:
@@ -110,7 +119,7 @@ def test_a_member_given_twice_is_refused_as_the_service_does() -> None:
     text = (EXAMPLES / "mlp.json").read_text().replace('"seed": 42', '"seed": 42, "seed": 43')
     done = seedpoint("plan", "-", stdin=text)
     assert done.exit_code == 3
-    assert done.stderr == "spec: an object has the member 'seed' twice\n"
+    assert done.stderr == "init.seed: an object has the member 'seed' twice\n"
 
 
 def test_a_path_is_shown_as_it_is(tmp_path: Path) -> None:
@@ -272,7 +281,7 @@ def test_verify_of_a_checkpoint_bound_to_another_platform_is_exit_code_4(tmp_pat
 
 
 def test_every_exit_code_is_in_the_help_of_every_command() -> None:
-    for command in ("serve", "plan", "build", "verify"):
+    for command in ("serve", "plan", "build", "verify", "presets"):
         helped = " ".join(seedpoint(command, "--help").stdout.split())
         for code in range(8):
             assert f"{code} " in helped.partition("Exit codes:")[2]
@@ -293,3 +302,24 @@ def test_a_device_that_is_not_there_is_exit_code_4(tmp_path: Path) -> None:
         done = seedpoint(*command, "--device", "cuda")
         assert done.exit_code == 4
         assert "there is no CUDA device here" in done.stderr
+
+
+def test_presets_are_listed_by_a_word_of_their_names() -> None:
+    every = json.loads(seedpoint("presets", "--json").stdout)
+    assert [item["name"] for item in every] == list(presets.names())
+    shown = seedpoint("presets", "LLAMA").stdout
+    assert "llama-tiny" in shown and "8,030,261,248" in shown and "bert" not in shown
+    none = seedpoint("presets", "zzz")
+    assert none.exit_code == 3
+    assert "no preset has 'zzz' in its name" in none.stderr
+
+
+def test_a_narrow_terminal_gets_whole_names_and_fewer_columns() -> None:
+    document = json.loads(seedpoint("plan", EXAMPLES / "gpt2.json", "--json").stdout)
+    wide, narrow = Console(width=400, record=True), Console(width=72, record=True)
+    for shown in (wide, narrow):
+        shown.print(plan_table(document, shown.width))
+    name, few = "transformer.h.11.mlp.c_proj.weight", narrow.export_text()
+    assert name in few and "fan_out" not in few and "a wider terminal shows more" in few
+    every = wide.export_text()
+    assert name in every and "fan_out" in every and "a wider terminal" not in every

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from safetensors.torch import load, load_file
-from seedpoint_client import Checkpoint, Client, Problem
+from seedpoint_client import Checkpoint, Client, DigestMismatch, Problem
 
 if TYPE_CHECKING:
     from tests.running import Running
@@ -112,3 +113,75 @@ def test_a_part_of_another_file_is_not_gone_on_with(service: Running, tmp_path: 
         expected = client._http.get(other.files["model.safetensors"]).content
     assert path.read_bytes() == expected
     assert isinstance(other, Checkpoint)
+
+
+def test_statistics_are_waited_for(start: Callable[..., Running]) -> None:
+    service = start(statistics_wait_seconds=0)
+    with Client(service.url) as client:
+        client.wait_until_ready()
+        checkpoint = client.issue(SPEC, statistics=True)
+        assert "progress" in checkpoint.resource
+        assert client.statistics(checkpoint)["totals"]["passed"] == 4
+
+
+def test_what_takes_longer_than_the_client_waits_is_a_timeout() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(202, headers={"Retry-After": "1"}, json={"progress": {}})
+
+    checkpoint = Checkpoint("0", {"links": {"statistics": "/s", "files": {}}})
+    with pytest.raises(TimeoutError, match="/s is still being computed"):
+        answering(answer).statistics(checkpoint, timeout_seconds=0)
+
+
+def test_a_download_is_verified_by_its_sha256(service: Running, tmp_path: Path) -> None:
+    with Client(service.url) as client:
+        checkpoint = client.issue(SPEC)
+        assert client.sha256(checkpoint, "model.safetensors") == GOLDEN
+        (path,) = client.download(checkpoint, tmp_path, verify=True)
+        assert path.exists()
+        head = client._ask("HEAD", checkpoint.files["model.safetensors"]).headers
+        part = tmp_path / f"model.safetensors.{head['ETag'].strip(chr(34))}.part"
+        part.write_bytes(bytes(20_000))  # As if what was kept had been damaged.
+        with pytest.raises(DigestMismatch, match="not " + GOLDEN):
+            client.download(checkpoint, tmp_path, verify=True)
+        assert not path.exists()
+
+
+def test_some_files_may_be_downloaded_alone(service: Running, tmp_path: Path) -> None:
+    with Client(service.url) as client:
+        checkpoint = client.issue(SPEC | {"max_shard_size": "15kB"})
+        name = "model-00001-of-00002.safetensors"
+        assert client.download(checkpoint, tmp_path, files=[name]) == [tmp_path / name]
+
+
+def answering(handler: Callable[[httpx.Request], httpx.Response], **settings: float) -> Client:
+    """A client of a service that answers so."""
+    client = Client("http://seedpoint", **settings)
+    client.close()
+    transport = httpx.MockTransport(handler)
+    client._http = httpx.Client(base_url="http://seedpoint", transport=transport)
+    return client
+
+
+def busy(times: int) -> Callable[[httpx.Request], httpx.Response]:
+    left = [times]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        left[0] -= 1
+        if left[0] >= 0:
+            return httpx.Response(503, headers={"Retry-After": "0"})
+        return httpx.Response(200, json={"id": "0"})
+
+    return answer
+
+
+def test_what_a_busy_service_refuses_is_asked_again() -> None:
+    assert answering(busy(3)).issue(SPEC).id == "0"
+    with pytest.raises(Problem, match="503") as refused:
+        answering(busy(3), patience_seconds=-1).issue(SPEC)
+    assert refused.value.status == 503
+
+
+def test_a_service_that_never_gets_ready_is_a_timeout() -> None:
+    with pytest.raises(TimeoutError, match="http://seedpoint is not ready"):
+        answering(busy(9)).wait_until_ready(timeout_seconds=0)

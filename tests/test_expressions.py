@@ -76,3 +76,8 @@ def test_a_name_without_a_value_here_says_so() -> None:
 
 def test_parsing_alone_finds_no_fault_in_an_unknown_name() -> None:
     parse("anything / other")
+
+
+def test_a_function_without_an_argument_is_not_called_unknown() -> None:
+    with pytest.raises(ExpressionError, match=r"min\(\) in '1 \+ min\(\)' needs an argument"):
+        parse("1 + min()")

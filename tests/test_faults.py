@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from models.architectures import parse
 from models.errors import Fault, SpecError
 from models.faults import MAX_FAULTS, faults_from, join
+from models.spec import parse_spec
 
 
 class Closed(BaseModel):
@@ -172,6 +173,25 @@ def test_values_are_shown_short() -> None:
     assert fault.message == "expected true or false, not a number beyond 2^128"
     (fault,) = faults({"mode": "\ud800"})
     assert fault.message.encode().decode() == fault.message
+
+
+def test_a_list_of_the_wrong_length_is_told_both_bounds() -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_spec({"architecture": {"type": "ReLU"}, "init": {"rules": [SPLIT]}})
+    (fault,) = caught.value.faults
+    assert fault.path == "init.rules.0.splits.parts"
+    words = "expected a list of at least 1 and at most 256, each an object, not a list of 300"
+    assert fault.message == words
+
+
+SPLIT = {"initializer": {"type": "zeros"}, "splits": {"parts": [{"size": 1}] * 300}}
+
+
+def test_a_fault_quotes_no_name_of_megabytes() -> None:
+    fault = Fault(f"architecture.{'k' * 10**6}.count", f"expected 1, not {'n' * 10**6}; known: a")
+    assert len(fault.path) < 3_000 and len(fault.message) < 3_000
+    assert fault.path.startswith("architecture.k") and fault.path.endswith("k.count")
+    assert fault.message.startswith("expected 1, not n") and fault.message.endswith("n; known: a")
 
 
 def test_thousands_of_errors_are_counted_not_listed() -> None:

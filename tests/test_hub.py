@@ -46,7 +46,9 @@ def sha(service: Running, repo: str, revision: str = "main") -> str:
 def assert_missing(answer: httpx.Response, code: str) -> None:
     assert answer.status_code == 404
     assert answer.headers["x-error-code"] == code
-    assert answer.headers["x-error-message"]
+    assert 0 < len(answer.headers["x-error-message"]) <= 500
+    assert answer.headers["x-error-message"].isprintable()
+    assert "x-other" not in answer.headers
     if answer.request.method != "HEAD":
         assert answer.headers["content-type"] == "application/problem+json"
 
@@ -261,9 +263,9 @@ def test_a_revision_that_is_not_there_is_revision_not_found(
     for path in (
         f"/zoo/tiny-mlp/resolve/{named}/{FILE}",
         f"/api/models/zoo/tiny-mlp/tree/{named}",
+        f"/api/models/zoo/tiny-mlp/revision/{named}",
     ):
-        if "/" not in revision or path.startswith("/zoo"):
-            assert_missing(get(service, path), "RevisionNotFound")
+        assert_missing(get(service, path), "RevisionNotFound")
     repo = f"checkpoints/{service.issue(mlp(1)).json()['id'][:16]}"
     assert_missing(get(service, f"/{repo}/raw/{named}/{FILE}"), "RevisionNotFound")
 
@@ -276,6 +278,13 @@ def test_a_revision_that_is_not_there_is_revision_not_found(
         "zoo/tiny-mlp.seed-" + "9" * 30,
         *("checkpoints/0123456", "checkpoints/" + "0" * 64, "checkpoints/" + "0" * 65),
         *("checkpoints/..", "checkpoints/ABCDEF0123456789", "zoo/ü b", "zoo/\udcff", "\n/\n"),
+        *(
+            "checkpoints/\x00",
+            "checkpoints/\r\nX-Other: y",
+            "checkpoints/\x7f",
+            "zoo/" + "a" * 9000,
+        ),
+        *("checkpoints/" + "\u202e" * 3000, "a" * 9000, "zoo/\\..\\x", "checkpoints/\udcff"),
     ],
 )
 def test_a_repository_that_is_not_there_is_repo_not_found(service: Running, repo: str) -> None:

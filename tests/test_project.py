@@ -75,7 +75,7 @@ def test_install_brings_torch_alone_and_before_the_rest(tmp_path: Path) -> None:
     _, torch, rest = steps(recipe("install", tmp_path).splitlines())
     assert torch[-1].startswith("torch==")
     assert "--no-deps" in torch
-    assert rest[-1] == "."
+    assert rest[-1] == ".[transformers]"  # Every preset is a model of it.
 
 
 @pytest.mark.parametrize("verb", ["demo", "serve", "test", "lint", "fmt", "bench"])
@@ -91,7 +91,7 @@ def test_a_done_step_is_not_repeated(tmp_path: Path) -> None:
     assert "install" not in make("--dry-run", "serve", f"VENV={venv}")
     (venv / ".seedpoint").unlink()
     again = make("--dry-run", "serve", f"VENV={venv}")
-    assert "install --quiet --editable ." in again
+    assert "install --quiet --editable '.[transformers]'" in again
     assert "torch" not in again
 
 
@@ -128,6 +128,11 @@ def test_the_dockerfile_takes_the_steps_of_make_install(tmp_path: Path) -> None:
         commands = commands.replace(f"${{{name}}}", value)
     expected = steps(recipe("install", tmp_path).splitlines())
     assert steps(re.split(r"\s*&&\s*", commands)) == expected
+
+
+def test_the_kernels_that_the_image_compiles_are_those_of_the_code() -> None:
+    (code,) = re.findall(r'-c\s+"(.*?)"', " ".join(instructions("RUN")))
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
 
 
 def test_the_readme_tells_make_install_and_its_steps(tmp_path: Path) -> None:
@@ -211,6 +216,7 @@ BROUGHT = {
     "click": "typer",
     "huggingface_hub": "transformers",
     "llvmlite": "numba",
+    "markupsafe": "jinja2",
     "pydantic_core": "pydantic",
     "starlette": "fastapi",
 }

@@ -1,17 +1,14 @@
-"""Clients as their users run them, unmodified; each is left out only where it is not installed."""
+"""Clients as their users run them, unmodified; each is left out only where it is not installed.
+
+With EVERY_CLIENT in the environment, one that is not installed is a failure.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import json
-import os
 import re
-import shutil
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ import torch
 
 from models import presets
 from service import revisions
+from tests.clients import Cutter, left_out, needed, program, run, sha256
 from tests.running import Running
 from tests.zoo import Zoo
 
@@ -36,91 +34,10 @@ def zoo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(revisions, "presets", Zoo())
 
 
-def program(name: str) -> str:
-    """Where a program is; what needs it is left out when it is not there."""
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
-def run(*command: str, cwd: Path, **environment: str) -> str:
-    proxies = {"http_proxy": "", "https_proxy": "", "no_proxy": "*", "NO_PROXY": "*"}
-    done = subprocess.run(
-        command,
-        cwd=cwd,
-        env=os.environ | proxies | environment,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 @pytest.fixture
 def large(service: Running) -> bytes:
     """50 MB, as they are in one piece."""
     return service.http.get(LARGE).content
-
-
-class Cutter:
-    """Passes connections on, and breaks each of the first ones after some bytes of an answer.
-
-    Who begins again, and does not go on, makes it pass many more bytes than a file has.
-    """
-
-    def __init__(self, port: int, *, after_bytes: int, times: int) -> None:
-        self._target, self._after, self._left = port, after_bytes, times
-        self.cuts = self.passed_bytes = 0
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._listening.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listening.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._target))
-            threading.Thread(target=self._pass, args=(client, server), daemon=True).start()
-            threading.Thread(target=self._answer, args=(server, client), daemon=True).start()
-
-    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(1 << 16):
-                sink.sendall(data)
-        except OSError:
-            pass
-
-    def _answer(self, server: socket.socket, client: socket.socket) -> None:
-        passed = 0
-        try:
-            while data := server.recv(1 << 16):
-                client.sendall(data)
-                passed += len(data)
-                self.passed_bytes += len(data)
-                if passed > self._after and self._left:
-                    self._left -= 1
-                    self.cuts += 1
-                    break
-        except OSError:
-            pass
-        for end in (client, server):
-            with end:
-                try:
-                    end.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
 
 
 @pytest.fixture
@@ -200,8 +117,8 @@ def test_aria2_goes_on_where_it_was_cut(
 
 
 def test_fsspec_lists_a_revision_and_reads_anywhere_in_a_file(service: Running) -> None:
-    pytest.importorskip("aiohttp")
-    fsspec = pytest.importorskip("fsspec")
+    needed("aiohttp")
+    fsspec = needed("fsspec")
     root = f"{service.url}/zoo/sharded/resolve/seed-4"
     http = fsspec.filesystem("http", skip_instance_cache=True)
     names = {name.rpartition("/")[2] for name in http.ls(f"{root}/", detail=False)}
@@ -220,8 +137,8 @@ def test_fsspec_lists_a_revision_and_reads_anywhere_in_a_file(service: Running) 
 
 
 def test_obstore_reads_ranges(service: Running, large: bytes) -> None:
-    obstore = pytest.importorskip("obstore")
-    store = importlib.import_module("obstore.store").HTTPStore.from_url(
+    obstore = needed("obstore")
+    store = needed("obstore.store").HTTPStore.from_url(
         service.url, client_options={"allow_http": True}
     )
     path = LARGE.removeprefix("/")
@@ -245,9 +162,8 @@ def test_obstore_reads_ranges(service: Running, large: bytes) -> None:
 def python(request: pytest.FixtureRequest, service: Running, tmp_path: Path) -> Callable[..., Any]:
     """Runs a script where only HF_ENDPOINT is set; gives the JSON that it prints last."""
     if request.param == "previous" and not PREVIOUS.is_dir():
-        pytest.skip("the previous major versions are not installed")
-    if importlib.util.find_spec("huggingface_hub") is None:
-        pytest.skip("huggingface_hub is not installed")
+        left_out("the previous major versions are not installed")
+    needed("huggingface_hub")
 
     def python(script: str, *arguments: str, url: str = service.url) -> Any:
         path = {"PYTHONPATH": str(PREVIOUS)} if request.param == "previous" else {}
@@ -365,10 +281,74 @@ def test_hub_downloads_a_snapshot_of_shards_and_asks_about_it(
     assert found["parameters"] == {"F32": 7946}
 
 
+PICKED = """
+import json
+from pathlib import Path
+from huggingface_hub import HfApi, HfFileSystem, hf_hub_download, snapshot_download
+from huggingface_hub.errors import RevisionNotFoundError
+from safetensors import safe_open
+repo, seed = "zoo/sharded", "zoo/sharded@seed-9"
+api, fs = HfApi(), HfFileSystem()
+shard = "model-00001-of-00002.safetensors"
+def failure(call, *arguments, **named):
+    try:
+        call(*arguments, **named)
+    except (RevisionNotFoundError, FileNotFoundError) as error:
+        return type(error).__name__
+def picked(**patterns):
+    folder = snapshot_download(repo, revision="seed-9", **patterns)
+    return sorted(path.name for path in Path(folder).iterdir())
+path = hf_hub_download("zoo/tiny-mlp", "model.safetensors", revision="seed-9")
+with safe_open(path, "pt") as file:
+    part = file.get_slice("hidden.weight")[3:5].tolist()
+with fs.open(f"{seed}/{shard}", "rb", block_size=1000) as file:
+    file.seek(-700, 2)
+    end = file.read().hex()
+print(json.dumps({
+    "json": picked(allow_patterns="*.json"),
+    "two": picked(allow_patterns=["*.json", "*00002*"], ignore_patterns="*00001*"),
+    "part": part,
+    "end": end,
+    "middle": fs.cat_file(f"{seed}/{shard}", start=100, end=3000).hex(),
+    "walked": [[folder, list(folders), sorted(names)] for folder, folders, names in fs.walk(seed)],
+    "globbed": sorted(fs.glob(f"{seed}/*.safetensors")),
+    "there": [fs.exists(f"{seed}/{shard}"), fs.exists(f"{seed}/x"), fs.isdir(repo), fs.isdir(seed)],
+    "size": fs.info(f"{seed}/{shard}")["size"],
+    "exists": [api.revision_exists(repo, name) for name in ("seed-9", "refs/pr/1", "a/b c")],
+    "failures": [failure(hf_hub_download, repo, "config.json", revision="refs/pr/1"),
+                 failure(api.model_info, repo, revision="refs/pr/1"),
+                 failure(snapshot_download, repo, revision="feature/x"),
+                 failure(fs.open, f"{repo}@v9/{shard}", "rb")],
+}))
+"""
+
+
+def test_hub_picks_files_and_ranges_and_tells_revisions_that_are_not_there(
+    service: Running, python: Callable[..., Any]
+) -> None:
+    found = python(PICKED)
+    shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    index = "model.safetensors.index.json"
+    content = service.http.get(f"/zoo/sharded/resolve/seed-9/{shards[0]}").content
+    whole = safetensors.torch.load(service.http.get(f"/zoo/tiny-mlp/resolve/seed-9/{FILE}").content)
+    assert found["json"] == [index]
+    assert found["two"] == [shards[1], index]
+    assert found["part"] == whole["hidden.weight"][3:5].tolist()
+    assert bytes.fromhex(found["end"]) == content[-700:]
+    assert bytes.fromhex(found["middle"]) == content[100:3000]
+    assert found["size"] == len(content)
+    at = "zoo/sharded@seed-9"
+    assert found["walked"] == [[at, [], [*shards, index]]]
+    assert found["globbed"] == [f"{at}/{name}" for name in shards]
+    assert found["there"] == [True, False, True, True]
+    assert found["exists"] == [True, False, False]
+    assert found["failures"] == [*["RevisionNotFoundError"] * 3, "FileNotFoundError"]
+
+
 def test_hub_verifies_what_it_has_downloaded(service: Running, tmp_path: Path) -> None:
     hf = Path(sys.executable).with_name("hf")
     if not hf.exists():
-        pytest.skip("the command `hf` is not installed")
+        left_out("the command `hf` is not installed")
     home = {"HF_ENDPOINT": service.url, "HF_HOME": str(tmp_path / "hf"), "HOME": str(tmp_path)}
     at = ("zoo/sharded", "--revision", "seed-12")
     run(str(hf), "download", *at, cwd=tmp_path, **home)
@@ -378,7 +358,7 @@ def test_hub_verifies_what_it_has_downloaded(service: Running, tmp_path: Path) -
 def test_redbot_finds_nothing_to_mend(service: Running, tmp_path: Path) -> None:
     redbot = REDBOT / "bin" / "redbot"
     if not redbot.exists():
-        pytest.skip("redbot is not installed")
+        left_out("redbot is not installed")
     path_of_its_own = {"PYTHONPATH": str(REDBOT)}
     issued = service.issue(Zoo().spec("tiny-mlp", seed=1)).json()["links"]["files"][FILE]
     index = "/zoo/sharded/resolve/main/model.safetensors.index.json"
@@ -431,8 +411,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_transformers_loads_a_preset_and_its_shards(
     service: Running, python: Callable[..., Any], tmp_path: Path
 ) -> None:
-    if importlib.util.find_spec("transformers") is None:
-        pytest.skip("transformers is not installed")
+    needed("transformers")
     spec = presets.spec("llama-tiny", seed=42) | {"max_shard_size": 100_000}
     resource = service.issue(spec).json()
     assert "model.safetensors.index.json" in resource["links"]["files"]
@@ -451,8 +430,8 @@ def test_transformers_loads_a_preset_and_its_shards(
 
 @pytest.mark.usefixtures("published")
 def test_the_documented_job_passes(service: Running, tmp_path: Path) -> None:
-    yaml = pytest.importorskip("yaml")
-    pytest.importorskip("transformers")
+    yaml = needed("yaml")
+    needed("transformers")
     page = (Path(__file__).parent.parent / "docs" / "hub.md").read_text("utf-8")
     (job,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     (test,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

@@ -9,6 +9,7 @@ import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from schemathesis import Case
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -53,3 +54,42 @@ def test_every_answer_is_as_documented(
             case.call_and_validate(checks=CHECKS, session=session, timeout=60)
 
         check()
+
+
+@pytest.mark.timeout(900)
+def test_every_answer_about_what_there_is_is_as_documented(
+    service: Running, api: schemathesis.BaseSchema, session: requests.Session
+) -> None:
+    known = _known(service)
+    for result in api.get_all_operations():
+        operation = result.ok()
+        if not any(parameter.name in known for parameter in operation.path_parameters):
+            continue
+
+        @given(case=operation.as_strategy(), data=st.data())
+        @settings(max_examples=15, suppress_health_check=list(HealthCheck))
+        def check(case: Case, data: st.DataObject) -> None:
+            for name in set(case.path_parameters or {}) & set(known):
+                case.path_parameters[name] = data.draw(st.sampled_from(known[name]))
+            case.call_and_validate(checks=CHECKS, session=session, timeout=60)
+
+        check()
+
+
+def _known(service: Running) -> dict[str, list[str]]:
+    """Values of path parameters that name something: drawn at random, all of them are 404."""
+    linear = {"type": "Linear", "in_features": 2, "out_features": 3}
+    specs = (
+        {"architecture": linear},
+        {"architecture": {"type": "Sequential", "layers": [linear] * 2}, "max_shard_size": 40},
+        {"architecture": linear, "init": {"generator": "torch"}},
+    )
+    issued = [service.issue(spec).json() for spec in specs]
+    return {
+        "id": [checkpoint["id"] for checkpoint in issued],
+        "file": sorted({name for checkpoint in issued for name in checkpoint["links"]["files"]}),
+        "name": ["weight", "0.weight", "1.bias", "llama-tiny"],
+        "repo": ["zoo/llama-tiny", f"checkpoints/{issued[0]['id'][:12]}"],
+        "revision": ["main", "seed-42"],
+        "path": ["config.json", "model.safetensors"],
+    }

@@ -105,3 +105,18 @@ def test_digests_are_bounded_too(start: Callable[..., Running]) -> None:
         for link in links
     ]
     assert [begun(answer) for answer in asked] == ["running", "not-begun"]
+
+
+def test_what_nobody_comes_back_for_is_given_up(start: Callable[..., Running]) -> None:
+    service = start(statistics_at_once=1, statistics_queue=0, statistics_lease_seconds=0.5)
+    left = service.issue(huge())
+    file = left.json()["links"]["files"]["model.safetensors"]
+    assert begun(statistics_of(service, left, "respond-async")) == "running"
+    digest = service.http.get(f"{file}?digest=sha-256", headers={"Prefer": "respond-async"})
+    assert begun(digest) == "waiting"
+    deadline = time.monotonic() + 30
+    while service.metric("seedpoint_statistics_running"):
+        assert time.monotonic() < deadline, "it goes on for nobody"
+        time.sleep(0.05)
+    assert service.issue(mlp(1), Prefer="wait=60").json()["statistics"]
+    assert begun(statistics_of(service, left, "respond-async")) == "running"  # Anew.

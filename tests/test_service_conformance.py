@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.api.json_response import PIECE_BYTES, json_bytes
+from service.api.json_response import PIECE_BYTES, json_bytes, pieces
 from tests.running import Running, mlp
 from tests.test_service_problems import assert_problem, post
 
@@ -210,3 +210,13 @@ def test_a_large_document_is_sent_as_the_client_reads_it() -> None:
     assert (b"content-type", b"application/json") in first["headers"]
     assert max(len(message["body"]) for message in bodies) == PIECE_BYTES
     assert b"".join(message["body"] for message in bodies) == content
+
+
+def test_parts_of_a_large_document_are_sent_without_being_copied_together() -> None:
+    parts = [b"{", bytes(3 * PIECE_BYTES + 1), memoryview(b"x}")[:-1], b"}"]
+    found = list(pieces(parts))
+    assert b"".join(found) == b"".join(parts)
+    assert max(map(len, found)) == PIECE_BYTES
+    assert all(any(piece.obj is part for part in (*parts, b"x}")) for piece in found)
+    assert [bytes(piece) for piece in pieces([b"{", b"}"])] == [b"{}"]
+    assert list(pieces([])) == []

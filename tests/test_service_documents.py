@@ -70,6 +70,36 @@ def test_a_byte_order_mark_is_skipped() -> None:
     assert parse_json(b"\xef\xbb\xbf{}") == {}
 
 
-def test_a_member_named_twice_is_a_fault() -> None:
-    with pytest.raises(SpecError, match="'a' twice"):
-        parse_json(b'{"b": {"a": 1, "c": 2, "a": 3}}')
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b'{"a": 1, "a": 1}', "a"),
+        (b'{"b": {"a": 1, "c": 2, "\\u0061": 3}}', "b.a"),
+        (b'{"layers": [{}, {"a": {"x": 1, "x": 2}, "a": {}}]}', "layers.1.a"),
+        (b'{"a": {}, "b": [0, [{"x.y": 1, "x.y": 2}]]}', 'b.1.0["x.y"]'),
+    ],
+)
+def test_a_member_named_twice_is_a_fault_at_its_place(body: bytes, path: str) -> None:
+    with pytest.raises(SpecError, match="twice") as caught:
+        parse_json(body)
+    assert [fault.path for fault in caught.value.faults] == [path]
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b'{"a": [0, {"b": "x\\ud800"}]}', "a.1.b"),
+        (b'{"a": [{"\\udfff": 1}]}', "a.0"),
+        (b'{"ok": "\\ud83d\\ude00", "c": "\\udc00"}', " c "),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_told_with_its_place(body: bytes, path: str) -> None:
+    with pytest.raises(MalformedBody) as caught:
+        parse_json(body)
+    assert path in str(caught.value)
+
+
+def test_a_number_too_long_is_told_without_words_of_python_s() -> None:
+    with pytest.raises(MalformedBody) as caught:
+        parse_json(b'{"a": ' + b"9" * 5000 + b"}")
+    assert str(caught.value) == "a whole number has more than 4300 digits"

@@ -98,6 +98,44 @@ def test_kept_work_goes_on_without_anyone() -> None:
     run(test)
 
 
+def test_kept_work_is_given_up_when_its_lease_ends() -> None:
+    async def test(_: Flights[str, str], work: Work) -> None:
+        flights: Flights[str, str] = Flights(lease_seconds=0.05)
+        assert await flights.within(0, "a", work) is None
+        assert "a" in flights
+        await asyncio.sleep(1)
+        assert "a" not in flights
+        assert work.cancelled == 1
+
+    run(test)
+
+
+def test_who_asks_again_renews_the_lease() -> None:
+    async def test(_: Flights[str, str], work: Work) -> None:
+        flights: Flights[str, str] = Flights(lease_seconds=1.0)
+        for _ in range(15):
+            assert await flights.within(0.1, "a", work) is None
+        work.go.set()
+        assert await flights.within(1, "a", work) == "result 1"
+        assert (work.begun, work.cancelled) == (1, 0)
+
+    run(test)
+
+
+def test_a_lease_that_ends_takes_nothing_from_who_waits() -> None:
+    async def test(_: Flights[str, str], work: Work) -> None:
+        flights: Flights[str, str] = Flights(lease_seconds=0.02)
+        call = asyncio.create_task(flights.join("a", work))
+        await asyncio.sleep(0)
+        flights.keep("a")
+        await asyncio.sleep(0.1)
+        work.go.set()
+        assert await call == "result 1"
+        assert work.cancelled == 0
+
+    run(test)
+
+
 def test_a_failure_reaches_everyone_who_waits() -> None:
     async def fail() -> str:
         await asyncio.sleep(0)

@@ -144,4 +144,14 @@ def test_json_logs_are_json(capsys: pytest.CaptureFixture[str]) -> None:
         root.setLevel(level)
     foreign, own = map(json.loads, capsys.readouterr().err.splitlines())
     assert (foreign["event"], foreign["level"]) == ("over 9000", "warning")
+    assert foreign["logger"] == "uvicorn"  # Not `uvicorn.error`, which is no error.
     assert (own["event"], own["answer"]) == ("hello", 42)
+
+
+def test_every_operation_says_what_it_does_in_a_line(service: Running) -> None:
+    paths = service.http.get("/openapi.json").json()["paths"]
+    found = [
+        operation["summary"] for operations in paths.values() for operation in operations.values()
+    ]
+    assert "Issues the checkpoint of a spec" in found
+    assert [line for line in found if " " not in line or len(line) > 100] == []

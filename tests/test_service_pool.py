@@ -14,7 +14,7 @@ import pytest
 
 from service.errors import BuildMemory, BuildTimeout, Busy, ShuttingDown, WorkerLost
 from service.planning import pool as pool_module
-from service.planning.pool import Pool
+from service.planning.pool import GRACE_SECONDS, Pool
 from service.planning.worker import Budget, WorkerFailed
 from tests.pool_tasks import TASK
 
@@ -245,6 +245,23 @@ def test_a_call_that_is_cancelled_ends_its_worker() -> None:
             await asyncio.sleep(0.2)
             call.cancel()
             await eventually(lambda: workers.warm and workers.pids != [pid])
+
+    run(test)
+
+
+def test_a_call_that_is_cancelled_and_soon_done_leaves_its_worker_to_others() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            await eventually(lambda: workers.warm)
+            pids = workers.pids
+            for _ in range(5):
+                call = asyncio.create_task(workers.call(b"sleep 0.1"))
+                await asyncio.sleep(0.02)
+                call.cancel()
+                assert (await workers.call(b"echo x")).startswith(b"x")
+            await asyncio.sleep(GRACE_SECONDS)
+            assert (await workers.call(b"echo x")).startswith(b"x")
+            assert workers.pids == pids
 
     run(test)
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from service.report.page import MOST_TENSORS, policy
+from service.report.page import MOST_TENSORS, policy, waiting_page
 from tests.running import Running, mlp
 
-VOID = {"meta", "br", "link", "img", "input", "hr"}
+VOID = {"meta", "br", "link", "img", "input", "hr", "wbr"}
 HOSTILE = [
     "<script>alert(1)</script>",
     "\"'><img src=x onerror=alert(1)>",
@@ -161,3 +161,41 @@ def test_statistics_that_take_long_are_a_page_that_looks_again(
     assert answer.headers["retry-after"] == "1"
     assert answer.headers["content-security-policy"] == policy()
     assert any(a.get("http-equiv") == "refresh" for _, a in Page(answer.text).elements)
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [("running", "42.5%"), ("waiting", "wait for their turn"), ("not-begun", "not begun yet")],
+)
+def test_the_page_says_what_the_statistics_wait_for(
+    service: Running, state: str, shown: str
+) -> None:
+    resource = service.issue(mlp(300)).json()
+    numbers = ("bytes_done", "bytes_total", "bytes_per_second", "elapsed_seconds")
+    progress = dict.fromkeys(numbers, 1) | {"percent": 42.5, "remaining_seconds": None}
+    page = Page(waiting_page(resource, progress | {"state": state}))
+    assert shown in "".join(page.text)
+
+
+def test_a_long_name_goes_on_in_another_line_after_a_dot(service: Running) -> None:
+    _, text = report(service, mlp(300))
+    assert "hidden.<wbr>weight" in text
+
+
+def test_the_root_leads_to_everything_that_was_issued_lately(service: Running) -> None:
+    resource = service.issue(mlp(302)).json()
+    answer = service.http.get("/")
+    assert answer.status_code == 200
+    assert answer.headers["content-security-policy"] == policy()
+    page = Page(answer.text)
+    links = {attrs["href"] for tag, attrs in page.elements if tag == "a"}
+    assert resource["links"]["report"] in links
+    assert "/docs" in links
+    for link in links:
+        assert link is not None
+        assert service.http.get(link).is_success, link
+    assert f"curl {service.url}/v1/checkpoints --json @spec.json" in "".join(page.text)
+
+
+def test_the_root_of_an_empty_store_says_so(start: Callable[..., Running]) -> None:
+    assert "None yet." in start(ready=False).http.get("/").text

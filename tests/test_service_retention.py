@@ -249,6 +249,7 @@ def test_what_was_never_finished_goes_when_nobody_can_be_at_it_any_more(store: S
         store.root / "plans" / id_[:2] / f".{id_}.json.0123456789abcdef.tmp",
         store.root / ".probe.0123456789abcdef.tmp",
         store.root / "materialized" / "ab" / f".{'ab' * 32}.bin.0123456789abcdef.tmp",
+        store.root / "spool" / f".{'ab' * 20}.77.0123456789abcdef.tmp",
     ]
     others = [store.root / "plans" / id_[:2] / ".README", store.root / "NOTES.tmp"]
     for path in (*left, *others):

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+import transformers
 from transformers import AutoModelForCausalLM
 
 from tests.running import Running
 from tests.test_service_problems import assert_problem
-from tests.transformers_specs import architecture, spec
+from tests.transformers_specs import CONFIGS, architecture, spec
 
 
 @pytest.mark.parametrize("model", ["LlamaForCausalLM", "GPT2LMHeadModel"])
@@ -26,6 +28,29 @@ def test_the_files_of_an_issued_model_load_again(
     module, info = AutoModelForCausalLM.from_pretrained(tmp_path, output_loading_info=True)
     assert type(module).__name__ == model
     assert not any(info.values()), info
+
+
+@pytest.mark.parametrize("model", CONFIGS)
+def test_a_sharded_model_is_downloaded_and_loads_again(
+    service: Running, model: str, tmp_path: Path
+) -> None:
+    answer = service.issue(spec(model, max_shard_size=20_000))
+    assert answer.status_code in (200, 201), answer.text
+    links = answer.json()["links"]["files"]
+    assert "model.safetensors.index.json" in links and "model.safetensors" not in links
+    for name, link in links.items():
+        (tmp_path / name).write_bytes(service.http.get(link).content)
+    module, info = getattr(transformers, model).from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(info.values()), info
+    state = module.state_dict()
+    aliases = {t["name"]: t["aliases"] for t in answer.json()["tensors"]}
+    for name, others in aliases.items():
+        assert all(state[other].data_ptr() == state[name].data_ptr() for other in others)
+    given = transformers.AutoConfig.from_pretrained(tmp_path)
+    assert bool(getattr(given, "tie_word_embeddings", False)) >= any(aliases.values())
+    if module.can_generate() and "Whisper" not in model:
+        found = module.generate(torch.tensor([[1, 5]]), max_new_tokens=3, do_sample=False)
+        assert found.shape[0] == 1 and found.shape[1] > 1
 
 
 def test_config_json_is_a_file_like_any_other(service: Running) -> None:

@@ -292,6 +292,36 @@ def test_more_than_may_wait_are_told_to_come_back(
 
 
 @pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("way", ["multipart", "known statistics", "ranges"])
+def test_a_later_part_of_an_answer_waits_and_is_never_refused(start: Start, way: str) -> None:
+    service = start(whole_queue=0)
+    rules = [
+        {"match": {"name": "a"}, "initializer": {"type": "zeros"}},
+        {"match": {"name": "b"}, "initializer": {"type": "orthogonal"}},
+    ]
+    listed = [{"name": name, "shape": [300, 200], "dtype": "float32"} for name in "ab"]
+    spec: dict[str, Any] = {
+        "architecture": {"type": "tensors", "tensors": listed},
+        "init": {"rules": rules},
+    }
+    if way == "ranges":
+        url, far = link(service, spec), 240_000
+        ranges = f"bytes=0-9,{far + 8192}-{far + 8300}"
+        answer = service.http.get(url, headers={"Range": ranges})
+        assert answer.status_code == 206
+        return
+    spec |= {"max_shard_size": 240_000}
+    headers = {"Accept": "multipart/mixed"}
+    if way == "known statistics":
+        service.issue(spec, Prefer="wait=60")
+        for path in spooled(service):
+            path.unlink()
+    answer = service.http.post("/v1/checkpoints", json=spec, headers=headers)
+    assert answer.status_code in (200, 201)
+    assert int(answer.headers["content-length"]) == len(answer.content)
+
+
+@pytest.mark.usefixtures("large")
 def test_what_is_not_begun_is_given_up_when_its_last_client_leaves(
     start: Start, stopped: Callable[[Running], list[int]]
 ) -> None:

@@ -150,6 +150,17 @@ def test_a_dtype_is_the_configs_or_the_specs() -> None:
         assert json.loads(plan.files["config.json"])["dtype"] == "bfloat16"
 
 
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2", "float16", "float64"])
+def test_a_directory_of_any_dtype_loads(dtype: str, tmp_path: Path) -> None:
+    name = "LlamaForCausalLM"
+    module, info = loaded(name, issued(spec(name, dtype=dtype), tmp_path))
+    assert not any(info.values()), info
+    stored = load((tmp_path / "model.safetensors").read_bytes())
+    assert {str(value.dtype) for value in stored.values()} == {f"torch.{dtype}"}
+    state = module.state_dict()
+    assert all(torch.equal(value.to(state[key].dtype), state[key]) for key, value in stored.items())
+
+
 def test_a_dtype_rounds_the_same_values_once() -> None:
     model = "MambaForCausalLM"
     wide = load(files(spec(model))["model.safetensors"])

@@ -206,3 +206,13 @@ def test_an_index_that_is_another_is_told(shards: Path) -> None:
     assert "not the index of checkpoint" in fault(index)
     index.write_bytes(b"")
     assert "not the index of checkpoint" in fault(shards)
+
+
+def test_a_config_that_is_another_is_told_of_a_directory_alone(tmp_path: Path) -> None:
+    path = write({"architecture": {"type": "preset", "name": "llama-tiny"}}, tmp_path)
+    assert check(tmp_path).verdict == "verified"
+    config = tmp_path / "config.json"
+    config.write_bytes(config.read_bytes().replace(b"hidden_size", b"hidden_zise"))
+    assert fault(tmp_path) == f"{config}: not the config.json of checkpoint {check(path).id}"
+    config.unlink()
+    assert check(tmp_path).verdict == "verified"

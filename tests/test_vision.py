@@ -20,8 +20,9 @@ from models.architectures import parse
 from models.architectures.vision import Timm, Torchvision, library
 from models.compile import Planned, make_plan
 from models.describe import layout
-from models.errors import SpecError
+from models.errors import LimitExceeded, SpecError
 from models.generate import Evaluator
+from models.limits import Limits
 from models.materialize import materialize, platform
 from models.program import TruncNormal
 from models.spec import parse_spec
@@ -196,6 +197,17 @@ def test_the_config_is_what_timm_itself_writes(tmp_path: Path) -> None:
     assert json.loads(made.plan.files["config.json"]) == written
 
 
+def test_null_is_an_argument_that_is_not_given(tmp_path: Path) -> None:
+    from timm import create_model
+
+    given = {"num_classes": None, "global_pool": None}
+    made = planned({"type": "timm", "model": "test_convnext", "args": given})
+    path = issue(made, tmp_path)
+    again = create_model(f"local-dir:{tmp_path}", pretrained=True)
+    assert again.num_classes == 1000
+    assert all(torch.equal(again.state_dict()[k], v) for k, v in load_file(path).items())
+
+
 def test_a_model_of_torchvision_takes_the_issued_state(tmp_path: Path) -> None:
     from torchvision.models import get_model
 
@@ -244,6 +256,13 @@ def test_a_rule_wins_and_the_dtype_is_the_spec_s() -> None:
         ({"args": {"embed_dim": 2**52}}, "args: no address space"),
         ({"args": {"embed_dim": 2**54}}, "args.embed_dim: expected a number up to 2^53 - 1"),
         ({"pretrained": True}, "pretrained: unknown argument"),
+        ({"args": {"weight_init": "x"}}, "args: AssertionError at vision_transformer.py:"),
+        ({"model": "resnet18", "args": {"output_stride": 7}}, "args: AssertionError at resnet.py"),
+        ({"args": {"num_classes": -7, "embed_dim": -64}}, "args: "),
+        (
+            {"model": "hrnet_w18_small", "args": {"num_classes": "x", "features_only": [1]}},
+            "args: Export argument num_classes=x disagrees",
+        ),
     ],
 )
 def test_a_bad_model_of_timm_is_a_problem_at_its_place(
@@ -288,6 +307,50 @@ def test_a_backbone_s_weights_are_never_asked_for(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", asked)
     made = planned({"type": "torchvision", "model": "lraspp_mobilenet_v3_large"})
     assert any(tensor.name.startswith("backbone.") for tensor in made.plan.tensors)
+
+
+def test_a_config_of_transformers_cannot_make_timm_read_a_file(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    from safetensors.torch import save_file
+    from timm import create_model
+
+    state = create_model("test_vit", num_classes=0).state_dict()
+    torch.save(state, tmp_path / "w.pth")
+    save_file(state, tmp_path / "w.safetensors")
+    (tmp_path / "config.json").write_text('{"architecture": "test_vit"}')
+    names = ("w.pth", "w.safetensors", "no-such-file")
+    configs = [
+        {"architecture": f"local-dir:{tmp_path}"},
+        {"architecture": "hf-hub:owner/name"},
+        *(
+            {"architecture": "test_vit", "model_args": {"checkpoint_path": str(tmp_path / name)}}
+            for name in names
+        ),
+    ]
+    code = (
+        "import json, sys; sys.path.append(sys.argv[1])\n"
+        "from models.compile import make_plan\n"
+        "from models.errors import SpecError\n"
+        "from models.spec import parse_spec\n"
+        "for fields in json.loads(sys.argv[2]):\n"
+        "    config = {'model_type': 'timm_wrapper', **fields}\n"
+        "    spec = {'architecture': {'type': 'transformers', 'config': config}}\n"
+        "    try: make_plan(parse_spec(spec))\n"
+        "    except SpecError as error: print(error)\n"
+        "    else: print('it was planned')\n"
+    )
+    command = [sys.executable, "-c", code, str(vision.APART), json.dumps(configs)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(configs)
+    for line in lines:
+        assert line.startswith("architecture.config: TimmWrapperModel: it would load "), line
+
+
+def test_too_many_modules_are_told_before_they_are_all_made() -> None:
+    spec = parse_spec({"architecture": {"type": "timm", "model": "resnet18"}})
+    with pytest.raises(LimitExceeded, match=r"architecture\.model.* more than 30 modules"):
+        make_plan(spec, limits=Limits(modules=30))
 
 
 def test_the_catalogue_says_what_is_installed() -> None:

@@ -1,5 +1,5 @@
 """A client of the Seedpoint service."""
 
-from seedpoint_client.client import Checkpoint, Client, Problem
+from seedpoint_client.client import Checkpoint, Client, DigestMismatch, Problem
 
-__all__ = ["Checkpoint", "Client", "Problem"]
+__all__ = ["Checkpoint", "Client", "DigestMismatch", "Problem"]

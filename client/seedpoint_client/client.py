@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import hashlib
+import re
+import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +16,7 @@ from urllib.parse import quote
 import httpx
 
 RETRIES = 5
+WAIT_SECONDS = 20  # Of one request for what takes long; then it is asked again.
 
 
 class Problem(Exception):
@@ -29,6 +34,10 @@ class Problem(Exception):
         super().__init__(f"{self.status} {self.title}: {self.detail}{faults}")
 
 
+class DigestMismatch(Exception):
+    """A file that was downloaded is not the one that the service has; it was removed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """An issued checkpoint: its id and the whole resource as the service describes it."""
@@ -44,10 +53,16 @@ class Checkpoint:
 
 
 class Client:
-    """A connection to the service at `url`; a context manager. Not for use by many threads."""
+    """A connection to the service at `url`; a context manager. Not for use by many threads.
 
-    def __init__(self, url: str, *, timeout_seconds: float = 60.0) -> None:
+    What the service is too busy for (503) is asked again, for up to `patience_seconds`.
+    """
+
+    def __init__(
+        self, url: str, *, timeout_seconds: float = 60.0, patience_seconds: float = 60.0
+    ) -> None:
         self._http = httpx.Client(base_url=url, timeout=timeout_seconds)
+        self._patience_seconds = patience_seconds
 
     def __enter__(self) -> Client:
         return self
@@ -63,38 +78,105 @@ class Client:
     def close(self) -> None:
         self._http.close()
 
+    def wait_until_ready(self, *, timeout_seconds: float = 120.0) -> None:
+        """Returns when the service can issue checkpoints. Raises TimeoutError."""
+        until = time.monotonic() + timeout_seconds
+        while not self._is_ready():
+            if time.monotonic() > until:
+                raise TimeoutError(f"{self._http.base_url} is not ready")
+            time.sleep(0.2)
+
     def issue(self, spec: Mapping[str, Any], *, statistics: bool = False) -> Checkpoint:
         """The checkpoint of a spec. Raises Problem for one that cannot be issued.
 
         The same spec gives the same checkpoint, so this may be repeated at will.
         """
         prefer = {} if statistics else {"Prefer": "return=minimal"}
-        answer = self._http.post("/v1/checkpoints", json=spec, headers=prefer)
-        return _checkpoint(answer)
+        return _checkpoint(self._ask("POST", "/v1/checkpoints", json=spec, headers=prefer))
 
     def get(self, id: str) -> Checkpoint:
         """An issued checkpoint. Raises Problem (404) for an unknown id."""
-        return _checkpoint(self._http.get(f"/v1/checkpoints/{quote(id)}"))
+        return _checkpoint(self._ask("GET", f"/v1/checkpoints/{quote(id)}"))
 
-    def download(self, checkpoint: Checkpoint, directory: str | Path) -> list[Path]:
-        """Every file of a checkpoint into `directory`, each whole or not there.
+    def statistics(
+        self, checkpoint: Checkpoint, *, timeout_seconds: float = 600.0
+    ) -> Mapping[str, Any]:
+        """The statistics of a checkpoint, when they are computed. Raises Problem, TimeoutError."""
+        link = checkpoint.resource["links"]["statistics"]
+        found: Mapping[str, Any] = self._finished("GET", link, timeout_seconds).json()
+        return found
+
+    def sha256(self, checkpoint: Checkpoint, file: str, *, timeout_seconds: float = 600.0) -> str:
+        """The SHA-256 of a file, in hex, as the service gives it. Raises Problem, TimeoutError."""
+        link = f"{checkpoint.files[file]}?digest=sha-256"
+        field = self._finished("HEAD", link, timeout_seconds).headers["Repr-Digest"]
+        (digest,) = re.findall(r"sha-256=:([^:]+):", field)
+        return base64.b64decode(digest).hex()
+
+    def download(
+        self,
+        checkpoint: Checkpoint,
+        directory: str | Path,
+        *,
+        files: Collection[str] | None = None,
+        verify: bool = False,
+    ) -> list[Path]:
+        """Every file of a checkpoint, or some, into `directory`, each whole or not there.
 
         What was cut off is kept as `NAME.part`, and gone on with, by this call and by a later
-        one: the bytes are the same at any time. Raises Problem, httpx.TransportError.
+        one: the bytes are the same at any time. With `verify` each is checked by its SHA-256,
+        which the service computes for that. Raises Problem, DigestMismatch, httpx.TransportError.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        return [self._download(link, directory / name) for name, link in checkpoint.files.items()]
+        found = []
+        for name in checkpoint.files if files is None else files:
+            path = self._download(checkpoint.files[name], directory / name)
+            if verify:
+                _check_digest(path, self.sha256(checkpoint, name))
+            found.append(path)
+        return found
 
     def tensor(self, checkpoint: Checkpoint, name: str, slice: str = "") -> bytes:
         """One tensor, or a slice such as `0:128,:`, as the bytes of a small safetensors file."""
         path = f"/v1/checkpoints/{checkpoint.id}/tensors/{quote(name, safe='')}"
-        answer = self._http.get(path, params={"slice": slice} if slice else {})
+        answer = self._ask("GET", path, params={"slice": slice} if slice else {})
         _check(answer)
         return answer.content
 
+    def _is_ready(self) -> bool:
+        try:
+            return self._http.get("/readyz").is_success
+        except httpx.TransportError:
+            return False
+
+    def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """The answer, which is 503 only if it is so for as long as the client's patience."""
+        until = time.monotonic() + self._patience_seconds
+        while True:
+            answer = self._http.request(method, path, **request)
+            pause = _pause_seconds(answer)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                return answer
+            if time.monotonic() + pause > until:
+                return answer
+            time.sleep(pause)
+
+    def _finished(self, method: str, link: str, timeout_seconds: float) -> httpx.Response:
+        """The answer once it is no longer 202. Raises Problem, TimeoutError."""
+        until = time.monotonic() + timeout_seconds
+        while True:
+            wait = max(0, min(WAIT_SECONDS, int(until - time.monotonic())))
+            answer = self._ask(method, link, headers={"Prefer": f"wait={wait}"})
+            _check(answer)
+            if answer.status_code != httpx.codes.ACCEPTED:
+                return answer
+            if time.monotonic() + (pause := _pause_seconds(answer)) > until:
+                raise TimeoutError(f"{link} is still being computed after {timeout_seconds:g} s")
+            time.sleep(pause)
+
     def _download(self, link: str, path: Path) -> Path:
-        head = self._http.head(link)
+        head = self._ask("HEAD", link)
         _check(head)
         size, etag = int(head.headers["Content-Length"]), head.headers["ETag"]
         # Named after the entity tag, so that one file is never continued with another's bytes.
@@ -130,6 +212,19 @@ def _checkpoint(answer: httpx.Response) -> Checkpoint:
     _check(answer)
     document = answer.json()
     return Checkpoint(document["id"], document)
+
+
+def _pause_seconds(answer: httpx.Response) -> float:
+    said = answer.headers.get("Retry-After", "")
+    return float(said) if said.isdecimal() else 1.0
+
+
+def _check_digest(path: Path, expected: str) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != expected:
+        path.unlink()
+        raise DigestMismatch(f"{path}: SHA-256 {found}, not {expected}")
 
 
 def _check(answer: httpx.Response) -> None:

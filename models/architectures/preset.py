@@ -75,6 +75,8 @@ class _Places:
     def of(self, path: str) -> str:
         """Where the caller said what is at `path`: in an override, else by the preset's name."""
         within = path.removeprefix(self.root)
+        if within.startswith(".overrides"):
+            return path  # which was translated before
         for place in presets.PLACES.values():
             inner = within.removeprefix(f".{place}")
             if inner == within:

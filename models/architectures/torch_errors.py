@@ -18,5 +18,7 @@ def message_of(error: BaseException) -> str:
     lines = text.strip().splitlines()
     if not lines:
         return f"torch refuses this ({type(error).__name__})"
+    if isinstance(error, KeyError) and " " not in lines[0]:  # A key alone says nothing.
+        return f"torch: there is no {lines[0]!r} among what it knows"
     ours = type(error).__module__.startswith("models.")
     return lines[0] if ours else f"torch: {lines[0]}"

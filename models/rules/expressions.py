@@ -104,6 +104,8 @@ def _check(node: ast.expr, text: str, depth: int) -> None:
             children = [node.operand]
         case ast.Call(func=ast.Name(id=name), keywords=[]) if name in FUNCTIONS and node.args:
             children = node.args
+        case ast.Call(func=ast.Name(id=name), keywords=[], args=[]) if name in FUNCTIONS:
+            raise ExpressionError(f"{name}() in {_shown(text)} needs an argument")
         case ast.Call():
             called = _shown(ast.unparse(node.func) if depth < MAX_DEPTH else text)
             raise ExpressionError(

@@ -228,6 +228,10 @@ class Recorder(TorchDispatchMode):
         on_cpu = device is None or device.type == "cpu"
         if not on_cpu or layout not in (None, torch.strided) or kwargs.get("memory_format"):
             return self._any(func, traits_of(func), args, kwargs)
+        for size in args[0]:
+            if size < 0:
+                message = f"Trying to create tensor with negative dimension {size}"
+                raise RuntimeError(f"{message}: {list(args[0])}")  # as torch itself says it
         dtype = kwargs.get("dtype") or torch.get_default_dtype()
         return self._storages.allocated(args[0], row_major(args[0]), dtype)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -12,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from service.api import files, negotiation, representations, schemas
-from service.api.json_response import json_bytes, json_response, progress_headers
+from service.api.json_response import json_parts, json_response, progress_headers
 from service.api.mixed import Mixed
 from service.api.negotiation import JSON, MIXED, OCTETS
 from service.api.requests import Found, Service, accepted, read_body, while_connected
@@ -59,7 +58,7 @@ async def page(
     items = [
         {
             "id": item.id,
-            "created": datetime.fromtimestamp(item.created_ns / 1e9, UTC).isoformat(),
+            "created": item.created.isoformat(),
             "links": {"self": f"/v1/checkpoints/{item.id}"},
         }
         for item in found
@@ -73,7 +72,7 @@ async def page(
 async def get(service: Service, checkpoint: Found) -> Response:
     """The checkpoint resource, with its statistics if they are known already."""
     statistics = await service.statistics.known(checkpoint.id)
-    return json_bytes(await _document(service, checkpoint, statistics))
+    return json_parts(await _document(service, checkpoint, statistics))
 
 
 async def _as_resource(
@@ -82,15 +81,15 @@ async def _as_resource(
     prefer = negotiation.preferences(request.headers.getlist("prefer"))
     if prefer.get("return") == "minimal":
         headers = _headers(checkpoint, ["return=minimal"])
-        return json_bytes(await _document(service, checkpoint), status, headers)
+        return json_parts(await _document(service, checkpoint), status, headers)
     seconds, applied = negotiation.patience(prefer, service.settings.statistics_wait_seconds)
     headers = _headers(checkpoint, applied)
     getting = service.statistics.get(checkpoint, seconds, asked=False)
     found = await while_connected(request, getting)
     if isinstance(found, bytes):
-        return json_bytes(await _document(service, checkpoint, found), status, headers)
+        return json_parts(await _document(service, checkpoint, found), status, headers)
     document = await _document(service, checkpoint, progress=to_json(found))
-    return json_bytes(document, 202, headers | progress_headers(found))
+    return json_parts(document, 202, headers | progress_headers(found))
 
 
 async def _as_file(request: Request, service: Service, checkpoint: Checkpoint) -> Response:
@@ -110,7 +109,7 @@ async def _as_parts(
     request: Request, service: Service, checkpoint: Checkpoint, status: int
 ) -> Response:
     prefer = negotiation.preferences(request.headers.getlist("prefer"))
-    resource = await _document(service, checkpoint)
+    resource = await service.checkpoints.resource(checkpoint)
     if prefer.get("return") == "minimal":
         headers = _headers(checkpoint, ["return=minimal"])
         return Mixed(service, checkpoint, resource, None).response(status, headers)
@@ -131,10 +130,11 @@ async def _document(
     checkpoint: Checkpoint,
     statistics: bytes | None = None,
     progress: bytes | None = None,
-) -> bytes:
-    """The resource, and what members of it are given, JSON."""
-    document = await service.checkpoints.resource(checkpoint)
+) -> list[bytes | memoryview]:
+    """The resource, and what members of it are given: JSON, in parts."""
+    resource = await service.checkpoints.resource(checkpoint)
+    parts: list[bytes | memoryview] = [memoryview(resource)[:-1]]
     for name, member in (("statistics", statistics), ("progress", progress)):
         if member is not None:
-            document = document[:-1] + b',"%s":%s}' % (name.encode(), member)
-    return document
+            parts += [b',"%s":' % name.encode(), member]
+    return [*parts, b"}"]

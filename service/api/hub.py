@@ -20,6 +20,7 @@ from service.errors import NotFound, RepositoryNotFound, RevisionNotFound
 from service.revisions import Revision
 
 PATHS_BYTES = 1 << 20  # Of a body that lists paths.
+MESSAGE_BYTES = 500  # Of a header that tells what is not there.
 
 
 class _Repository(Convertor[str]):
@@ -129,8 +130,8 @@ async def paths_info(request: Request, service: Service, found: Found) -> Respon
     return json_response(await hub_documents.entries(service, found, there), 200, _commit(found))
 
 
-@router.head("/api/models/{repo:repository}/revision/{revision}", responses=schemas.HUB_JSON)
-@router.get("/api/models/{repo:repository}/revision/{revision}", responses=schemas.HUB_JSON)
+@router.head("/api/models/{repo:repository}/revision/{revision:inside}", responses=schemas.HUB_JSON)
+@router.get("/api/models/{repo:repository}/revision/{revision:inside}", responses=schemas.HUB_JSON)
 async def at_revision(
     service: Service,
     found: Found,
@@ -180,8 +181,8 @@ def _said_of(error: NotFound) -> dict[str, str]:
             code = "RevisionNotFound"
         case _:
             code = "EntryNotFound"
-    message = str(error).encode("ascii", "backslashreplace").decode()
-    return {"X-Error-Code": code, "X-Error-Message": message}
+    message = str(error).encode("unicode_escape")[:MESSAGE_BYTES]  # It may quote anything.
+    return {"X-Error-Code": code, "X-Error-Message": message.decode()}
 
 
 def _commit(found: Revision) -> dict[str, str]:

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from models.layout import File
 from service.api import files
 from service.api.disposition import content_disposition
+from service.api.json_response import pieces
 from service.api.multipart import Multipart
 from service.api.negotiation import JSON
 from service.checkpoints import Checkpoint
@@ -46,33 +47,35 @@ class Mixed:
     def _size_bytes(self) -> int:
         """Of the whole body."""
         if isinstance(self.statistics, Pass):
-            last = len(self._statistics_part(b"")) + self.statistics.room_bytes + _LENGTH_DIGITS
+            last = _length(self._statistics_part(b"")) + self.statistics.room_bytes + _LENGTH_DIGITS
         else:
-            last = len(self._statistics_part(self.statistics))
+            last = _length(self._statistics_part(self.statistics))
         content = sum(len(self._opening(file)) + file.size_bytes for file in self._files)
-        return len(self._resource_part()) + content + last + len(self._frame.end())
+        return _length(self._resource_part()) + content + last + len(self._frame.end())
 
     async def _body(self, size_bytes: int) -> Body:
         """Each part's opening goes out with the first bytes after it."""
         before, sent = self._resource_part(), 0
         for file in self._files:
-            before += self._opening(file)
+            before.append(self._opening(file))
             async with aclosing(self._content(file)) as chunks:
                 async for chunk in chunks:
-                    if before:
-                        yield memoryview(before)
-                        before, sent = b"", sent + len(before)
+                    for piece in pieces(before):
+                        yield piece
+                    before, sent = [], sent + _length(before)
                     yield chunk
                     sent += len(chunk)
                     del chunk  # Its buffer is free once the transport has sent it.
         before += self._statistics_part(await self._found())
-        left_bytes = size_bytes - sent - len(before) - len(self._frame.end())
-        yield memoryview(before + self._frame.end(left_bytes))
+        left_bytes = size_bytes - sent - _length(before) - len(self._frame.end())
+        for piece in pieces([*before, self._frame.end(left_bytes)]):
+            yield piece
 
     def _content(self, file: File) -> Body:
+        begun = file.name != self._files[0].name  # Nothing may be refused any more.
         if isinstance(self.statistics, Pass):
-            return self.statistics.body(file)
-        return files.representation(self.checkpoint, file.name).body(self.service)
+            return self.statistics.body(file, begun=begun)
+        return files.representation(self.checkpoint, file.name).body(self.service, begun=begun)
 
     async def _found(self) -> bytes | None:
         if isinstance(self.statistics, Pass):
@@ -87,9 +90,9 @@ class Mixed:
     def _files(self) -> list[File]:
         return list(self.checkpoint.layout.files.values())
 
-    def _resource_part(self) -> bytes:
+    def _resource_part(self) -> list[bytes]:
         headers = _json(f"/v1/checkpoints/{self.checkpoint.id}", "checkpoint", self.resource)
-        return self._frame.opening(headers, first=True) + self.resource
+        return [self._frame.opening(headers, first=True), self.resource]
 
     def _opening(self, file: File) -> bytes:
         item = files.representation(self.checkpoint, file.name)
@@ -102,14 +105,18 @@ class Mixed:
             }
         )
 
-    def _statistics_part(self, statistics: bytes | None) -> bytes:
+    def _statistics_part(self, statistics: bytes | None) -> list[bytes]:
         if statistics is None:
-            return b""
+            return []
         location = f"/v1/checkpoints/{self.checkpoint.id}/statistics"
-        return self._frame.opening(_json(location, "statistics", statistics)) + statistics
+        return [self._frame.opening(_json(location, "statistics", statistics)), statistics]
 
 
 _LENGTH_DIGITS = 20  # Of the statistics, in the opening of their part.
+
+
+def _length(parts: list[bytes]) -> int:
+    return sum(map(len, parts))
 
 
 def _json(location: str, name: str, content: bytes) -> dict[str, str]:

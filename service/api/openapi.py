@@ -51,7 +51,16 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     schemas["Spec"] = spec
     body = document["paths"]["/v1/checkpoints"]["post"]["requestBody"]["content"][JSON]
     body["examples"] = {name: {"value": value} for name, value in examples().items()}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation["summary"] = _first_sentence(operation)
     return document
+
+
+def _first_sentence(operation: dict[str, Any]) -> str:
+    """What an operation does in one line, not the name of its function."""
+    text = " ".join(operation["description"].split("\n\n")[0].split())
+    return text.partition(". ")[0].rstrip(".")
 
 
 _TEMPLATE = REF + "{model}"

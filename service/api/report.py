@@ -26,9 +26,9 @@ async def get(request: Request, service: Service, checkpoint: Found) -> Response
     found = await while_connected(request, service.statistics.get(checkpoint, seconds))
     resource = await service.checkpoints.resource(checkpoint)
     if isinstance(found, bytes):
-        return _html(await run_in_threadpool(_page, checkpoint, resource, found))
+        return html_page(await run_in_threadpool(_page, checkpoint, resource, found))
     page = await run_in_threadpool(_waiting_page, resource, found)
-    return _html(page, 202, {"Retry-After": "1"})
+    return html_page(page, 202, {"Retry-After": "1"})
 
 
 def _page(checkpoint: Checkpoint, resource: bytes, statistics: bytes) -> str:
@@ -39,7 +39,8 @@ def _waiting_page(resource: bytes, progress: Document) -> str:
     return report.waiting_page(json.loads(resource), progress)
 
 
-def _html(page: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def html_page(page: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A page of ours, under the policy that lets nothing in it run or load."""
     said = {
         "Content-Security-Policy": report.policy(),
         "Referrer-Policy": "no-referrer",

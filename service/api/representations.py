@@ -58,14 +58,21 @@ class Representation:
         }
 
     def body(
-        self, service: State, start: int = 0, stop: int | None = None, *, background: bool = False
+        self,
+        service: State,
+        start: int = 0,
+        stop: int | None = None,
+        *,
+        background: bool = False,
+        begun: bool = False,
     ) -> Body:
-        """Its bytes [start, stop)."""
+        """Its bytes [start, stop); `begun` when they are a later part of an answer."""
         stop = self.size_bytes if stop is None else stop
         return service.engine.body(
             *(self.read, start, stop, self.cuts),
             needs=self.needs,
             background=background,
+            begun=begun,
             light=self.light,
         )
 
@@ -118,7 +125,8 @@ def _partial(
             item.body(service, start, stop), stop - start, status=206, headers=said
         )
     parts = Byteranges(spans, item.size_bytes, item.media_type, item.etag)
-    body = parts.body(lambda start, stop: item.body(service, start, stop))
+    first = spans[0]
+    body = parts.body(lambda *span: item.body(service, *span, begun=span != first))
     said["Content-Type"] = parts.media_type
     return GeneratedResponse(body, parts.content_length, status=206, headers=said)
 

@@ -290,6 +290,7 @@ REPORT: Responses = {
     ),
     **_problems(404, 409),
 }
+LANDING: Responses = {200: _answer("The page.", _HTML), **_problems()}
 _COMMIT = "40 hexadecimal digits, another for whatever changes a byte."
 _CODE = "RepoNotFound, RevisionNotFound or EntryNotFound."
 

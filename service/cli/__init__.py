@@ -1,4 +1,4 @@
-"""`seedpoint serve | build | plan | verify`."""
+"""`seedpoint serve | build | plan | verify | presets`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 from service.cli.build import build
 from service.cli.exits import EXIT_CODES
 from service.cli.plan import plan
+from service.cli.presets import presets
 from service.cli.serve import serve
 from service.cli.verify import verify
 from service.version import seedpoint_version
@@ -41,7 +42,7 @@ Version = Annotated[
 def _options(version: Version = False) -> None: ...
 
 
-for _command in (serve, plan, build, verify):
+for _command in (serve, plan, build, verify, presets):
     app.command(epilog=EXIT_CODES)(_command)
 
 

@@ -10,7 +10,7 @@ import typer
 
 from service.cli.exits import ending_well, faults_as_exit_codes
 from service.cli.specs import Seed, Spec, planned, read_document
-from service.cli.terminal import AsJson, console, print_json, print_warnings, progress
+from service.cli.terminal import AsJson, console, print_json, print_warnings, progress, room
 
 Device = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option(help="Where elements are generated.")
@@ -24,10 +24,11 @@ Threads = Annotated[
 def build(
     spec: Spec,
     output: Annotated[
-        Path,
+        str,  # A Path would lose the slash at its end, which says that it is a directory.
         typer.Option(
             "--output",
             "-o",
+            metavar="PATH",
             help="The file to write, or a directory that takes the files under their own names.",
         ),
     ],
@@ -58,7 +59,7 @@ def build(
         return
     shown = console()
     if found is not None:
-        shown.print(statistics_table(document, found))
+        shown.print(statistics_table(document, found, room(shown)))
     for path in targets.values():
         shown.print(plain(f"{path} ({path.stat().st_size:,} bytes)"))
     print_warnings(document)
@@ -81,9 +82,10 @@ def _evaluator(document: Any, device: str) -> tuple[Any, Any, dict[str, Any]]:
     return evaluator, found.files, resource(made.plan, found)
 
 
-def _targets(names: list[str], output: Path) -> dict[str, Path]:
+def _targets(names: list[str], given: str) -> dict[str, Path]:
     """Where each file goes: a directory takes all, a file name only one."""
-    if output.is_dir() or len(names) > 1 or str(output).endswith(os.sep):
+    output = Path(given)
+    if output.is_dir() or len(names) > 1 or given.endswith(os.sep):
         output.mkdir(parents=True, exist_ok=True)
         return {name: output / name for name in names}
     output.parent.mkdir(parents=True, exist_ok=True)

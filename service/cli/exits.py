@@ -11,14 +11,18 @@ import typer
 
 from service.cli.terminal import complain
 
-EXIT_CODES = """
-Exit codes: 0 done; 1 a fault of Seedpoint's own; 2 wrong usage; 3 a spec that cannot be issued,
-each fault with its path on standard error; 4 a checkpoint that cannot be made here, such as one
-bound to another platform; 5 a file that cannot be read or written; 6 a file that is not what its
-header says, or is no checkpoint of Seedpoint; 7 a service that cannot start, as when its address
-is taken or its store cannot be written; 143 told to end (SIGTERM), and nothing half
-written is left.
-"""
+_MEANINGS = {
+    0: "done",
+    1: "a fault of Seedpoint's own",
+    2: "wrong usage",
+    3: "a spec that cannot be issued: each fault with its path on standard error",
+    4: "a checkpoint that cannot be made here, as one of another platform",
+    5: "a file that cannot be read or written",
+    6: "a file that is not what its header says, or none of Seedpoint's",
+    7: "a service that cannot start: its address is taken, its store not writable",
+    143: "told to end (SIGTERM); nothing half written is left",
+}
+EXIT_CODES = "Exit codes:\n" + "\n".join(f"{code:>3} {text}" for code, text in _MEANINGS.items())
 SPEC_FAULT, PLATFORM, FILE_FAULT, NOT_GENUINE, CANNOT_SERVE = 3, 4, 5, 6, 7
 TERMINATED = 128 + signal.SIGTERM
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from service.cli.exits import faults_as_exit_codes
 from service.cli.specs import Seed, Spec, planned, read_document
-from service.cli.terminal import AsJson, console, print_json, print_warnings
+from service.cli.terminal import AsJson, console, print_json, print_warnings, room
 
 
 def plan(spec: Spec, seed: Seed = None, as_json: AsJson = False) -> None:
@@ -19,6 +19,6 @@ def plan(spec: Spec, seed: Seed = None, as_json: AsJson = False) -> None:
         print_json(document)
         return
     shown = console()
-    shown.print(plan_table(document))
+    shown.print(plan_table(document, room(shown)))
     shown.print(f"id {document['id']}")
     print_warnings(document)

@@ -2,54 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from service.report.shown import number, printable, program, shape
 
-
-def plan_table(resource: Mapping[str, Any]) -> Table:
-    """One row a tensor: its rule, its resolved program, its fans, what is expected of it."""
-    table = _table(resource, ("tensor", "shape", "dtype", "rule", "program"))
-    for column in ("fan_in", "fan_out", "mean", "std"):
-        table.add_column(column, justify="right")
-    for tensor in resource["tensors"]:
-        expected = tensor["expected"]
-        table.add_row(
-            *_identity(tensor),
-            "own init" if tensor["rule"] is None else str(tensor["rule"]),
-            plain(program(tensor["program"])),
-            number(tensor["fan_in"]),
-            number(tensor["fan_out"]),
-            number(expected["mean"]),
-            number(expected["std"]),
-        )
-    return table
+Json = Mapping[str, Any]
 
 
-def statistics_table(resource: Mapping[str, Any], statistics: Mapping[str, Any]) -> Table:
-    """One row a tensor: what its values are beside what its program promises."""
-    table = _table(resource, ("tensor", "shape", "dtype", "program"))
-    for column in ("mean", "expected", "std", "expected", "min", "max"):
-        table.add_column(column, justify="right")
-    table.add_column("check")
-    for tensor in resource["tensors"]:
-        observed, expected = statistics["tensors"][tensor["name"]], tensor["expected"]
-        table.add_row(
-            *_identity(tensor),
-            tensor["program"]["type"],
-            number(observed["mean"]),
-            number(expected["mean"]),
-            number(observed["std"]),
-            number(expected["std"]),
-            number(observed["min"]),
-            number(observed["max"]),
-            {True: "pass", False: "FAIL", None: ""}[observed["pass"]],
-        )
-    return table
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column; where there is no room for all, those of the highest `rank` are left out."""
+
+    title: str
+    cells: Sequence[Text | str]
+    rank: int = 0
+    right: bool = False
+
+
+def plan_table(resource: Json, width: int | None = None) -> Table:
+    """One row a tensor: its rule, its resolved program, its fans, what is expected of it.
+
+    With a `width` it leaves out columns that would not fit, and says so.
+    """
+    tensors = resource["tensors"]
+    rules = ["own init" if t["rule"] is None else str(t["rule"]) for t in tensors]
+    columns = [
+        *_identity(tensors),
+        _Column("rule", rules, rank=2),
+        _Column("program", [plain(program(t["program"])) for t in tensors]),
+        _numbers("fan_in", (t["fan_in"] for t in tensors), rank=4),
+        _numbers("fan_out", (t["fan_out"] for t in tensors), rank=5),
+        _numbers("mean", (t["expected"]["mean"] for t in tensors), rank=6),
+        _numbers("std", (t["expected"]["std"] for t in tensors), rank=1),
+    ]
+    return _fitted(resource, columns, width)
+
+
+def statistics_table(resource: Json, statistics: Json, width: int | None = None) -> Table:
+    """One row a tensor: what its values are beside what its program promises.
+
+    With a `width` it leaves out columns that would not fit, and says so.
+    """
+    tensors = resource["tensors"]
+    found = [statistics["tensors"][t["name"]] for t in tensors]
+    checks = [{True: "pass", False: "FAIL", None: ""}[of["pass"]] for of in found]
+    columns = [
+        *_identity(tensors),
+        _Column("program", [t["program"]["type"] for t in tensors], rank=2),
+        _numbers("mean", (of["mean"] for of in found), rank=4),
+        _numbers("expected", (t["expected"]["mean"] for t in tensors), rank=5),
+        _numbers("std", (of["std"] for of in found)),
+        _numbers("expected", (t["expected"]["std"] for t in tensors), rank=1),
+        _numbers("min", (of["min"] for of in found), rank=6),
+        _numbers("max", (of["max"] for of in found), rank=6),
+        _Column("check", checks),
+    ]
+    return _fitted(resource, columns, width)
 
 
 def plain(text: str) -> Text:
@@ -57,16 +72,45 @@ def plain(text: str) -> Text:
     return Text(printable(text))
 
 
-def _table(resource: Mapping[str, Any], columns: tuple[str, ...]) -> Table:
+def _identity(tensors: Sequence[Json]) -> list[_Column]:
+    return [
+        _Column("tensor", [plain(t["name"]) for t in tensors]),
+        _Column("shape", [shape(t["shape"]) for t in tensors], rank=3),
+        _Column("dtype", [t["dtype"] for t in tensors], rank=7),
+    ]
+
+
+def _numbers(title: str, values: Iterable[float | None], rank: int = 0) -> _Column:
+    return _Column(title, [number(value) for value in values], rank, right=True)
+
+
+def _fitted(resource: Json, columns: Sequence[_Column], width: int | None) -> Table:
+    kept = list(columns)
+    table = _table(resource, kept)
+    while width is not None and _natural_width(table) > width:
+        rank = max(column.rank for column in kept)
+        if not rank:
+            break  # What is left folds.
+        kept = [column for column in kept if column.rank < rank]
+        table = _table(resource, kept)
+    if len(kept) < len(columns):
+        table.caption = "a wider terminal shows more, --json everything"
+    return table
+
+
+def _natural_width(table: Table) -> int:
+    wide = Console(width=100_000)
+    return Measurement.get(wide, wide.options, table).maximum
+
+
+def _table(resource: Json, columns: Sequence[_Column]) -> Table:
     totals = resource["totals"]
     table = Table(
         title=f"seed {resource['seed']}, {resource['generator']}: {totals['tensors']} tensors, "
         f"{totals['parameters']:,} parameters, {totals['bytes']:,} bytes"
     )
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+    for row in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*row)
     return table
-
-
-def _identity(tensor: Mapping[str, Any]) -> tuple[Text, str, str]:
-    return plain(tensor["name"]), shape(tensor["shape"]), tensor["dtype"]

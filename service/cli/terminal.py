@@ -29,6 +29,11 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 160, soft_wrap=not sys.stdout.isatty())
 
 
+def room(shown: Console) -> int | None:
+    """The width that a table may take; None where lines may be of any length."""
+    return shown.width if shown.is_terminal else None
+
+
 def print_json(document: Any) -> None:
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 

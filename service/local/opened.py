@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from models.generate import ByteArray
-from models.layout import File
+from models.layout import File, Layout
 from models.plan import Plan
 from models.shards import INDEX_FILE, SINGLE_FILE
 from models.verify.comparison import header_difference
@@ -101,7 +101,8 @@ def open_checkpoint(path: Path, stack: ExitStack) -> Opened:
     """The checkpoint at `path`: a file, the first of several, their index, or their directory.
 
     The files close with `stack`. Raises FileFault when one is no safetensors file, or has
-    not the header and the size that the plan in the first one's gives it; and OSError.
+    not the header and the size that the plan in the first one's gives it, or a text beside
+    them is another than the plan's; and OSError.
     """
     first = stack.enter_context(OpenFile(locate(path)))
     head = first.head()
@@ -116,11 +117,23 @@ def open_checkpoint(path: Path, stack: ExitStack) -> Opened:
     for file in files[1:]:
         sources.append(stack.enter_context(OpenFile(first.path.with_name(file.name))))
         _check_header(file, sources[-1])
-    if (index := layout.files.get(INDEX_FILE)) is not None:
-        with suppress(FileNotFoundError), OpenFile(first.path.with_name(INDEX_FILE)) as source:
-            if not source.is_exactly(index.head):
-                raise FileFault(f"{source.path}: not the index of checkpoint {plan.id}")
+    for name, said in _beside(path, layout).items():
+        with suppress(FileNotFoundError), OpenFile(first.path.with_name(name)) as source:
+            if not source.is_exactly(said.head):
+                what = "index" if name == INDEX_FILE else name
+                raise FileFault(f"{source.path}: not the {what} of checkpoint {plan.id}")
     return Opened(plan, files, tuple(sources))
+
+
+def _beside(path: Path, layout: Layout) -> dict[str, File]:
+    """The files without tensors that are the checkpoint's too, if they are there.
+
+    The index, and in a directory that is said to be the checkpoint the texts (`config.json`):
+    beside a file that is moved about, they may be of anything.
+    """
+    shards = {file.name for file in layout.shards}
+    names = layout.files.keys() - shards if path.is_dir() else layout.files.keys() & {INDEX_FILE}
+    return {name: layout.files[name] for name in sorted(names)}
 
 
 def locate(path: Path) -> Path:

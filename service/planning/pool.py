@@ -28,6 +28,7 @@ R = TypeVar("R")
 LOOK_SECONDS = 0.5  # How often an idle worker is looked after.
 RETRY_SECONDS = 1.0  # Between attempts to start a worker that does not come up.
 CALLS = 5_000  # After so many a worker is replaced, so that nothing can leak for ever.
+GRACE_SECONDS = 0.5  # What nobody waits for may still end by itself: a new worker costs as much.
 WORN_SHARE = 0.5  # As when it keeps more than this share of what one call may take.
 
 
@@ -56,10 +57,15 @@ class _Job(Generic[Q, R]):
         with self._lock:
             self._worker = None
 
-    def abandon(self) -> None:
-        """Nobody waits any more: the worker that is at it, if one is, is killed."""
+    def abandon(self) -> bool:
+        """Nobody waits any more; whether a worker is at it, which goes on until it is `end`ed."""
         with self._lock:
             self.future.cancel()
+            return self._worker is not None
+
+    def end(self) -> None:
+        """Kills the worker that is still at it, if one is."""
+        with self._lock:
             if self._worker is not None:
                 self._worker.kill()
 
@@ -118,7 +124,7 @@ class Pool(Generic[Q, R]):
         return [worker.pid for worker in self._workers if worker is not None]
 
     async def call(self, request: Q, budget: Budget | None = None) -> R:
-        """What the task returns for `request`. Cancelling it ends the worker that is at it.
+        """What the task returns for `request`. Cancelled, it ends a worker that stays at it.
 
         Raises what the task raises, and Busy, BuildTimeout, BuildMemory, WorkerLost,
         ShuttingDown.
@@ -137,7 +143,9 @@ class Pool(Generic[Q, R]):
                 raise Busy(f"no worker was free within {self._wait_seconds:g} seconds")
             return await outcome
         except asyncio.CancelledError:
-            job.abandon()
+            outcome.cancel()
+            if job.abandon():
+                asyncio.get_running_loop().call_later(GRACE_SECONDS, job.end)
             raise
         finally:
             self._admitted -= 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from models.plan import Plan, PlanTensor
 from models.statistics.bins import expected_shares
@@ -26,6 +28,8 @@ FOLDER = Path(__file__).parent / "templates"
 FOLD_ROWS = 50
 MOST_TENSORS = 2000  # On one page, besides those that failed.
 REFRESH_SECONDS = 2
+
+_AFTER_DOTS = re.compile(r"(?<=\.)(?=[^.])")
 
 VERDICTS = {True: "pass", False: "fail", None: "open"}
 
@@ -89,6 +93,11 @@ def waiting_page(resource: Json, progress: Json) -> str:
     )
 
 
+def landing_page(url: str, version: str, issued: Sequence[Json]) -> str:
+    """The page at the root of a service: where to go, and what was issued lately."""
+    return _render("landing.html", url=url, version=version, issued=issued)
+
+
 @cache
 def policy() -> str:
     """The Content-Security-Policy of the pages: their own style, and nothing else."""
@@ -128,7 +137,13 @@ def _environment() -> Environment:
     for name in ("number", "printable", "program", "shape", "size"):
         environment.filters[name] = getattr(shown, name)
     environment.filters["count"] = "{:,}".format
+    environment.filters["breakable"] = _breakable
     return environment
+
+
+def _breakable(name: str) -> Markup:
+    """A dotted name that may go on in another line after each dot."""
+    return Markup("<wbr>").join(escape(part) for part in _AFTER_DOTS.split(name))
 
 
 @cache

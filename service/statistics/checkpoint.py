@@ -16,7 +16,7 @@ from models.dtypes import BY_NAME
 from models.generate import OBSERVED_BLOCKS, ByteArray
 from models.plan import Plan
 from models.statistics.checkpoint import CheckpointStatistics, TensorAccumulator, widened
-from service.checkpoints import Checkpoint
+from service.checkpoints import LARGE_AT_ONCE, LARGE_TENSORS, Checkpoint
 from service.flights import Flights, Full
 from service.metrics import Metrics
 from service.statistics.digests import Digests
@@ -38,7 +38,8 @@ class Statistics:
 
     Those of checkpoints up to `digested_bytes` have digests. At most `most` are being
     computed or wait for their turn, and those of checkpoints larger than `unasked_bytes`
-    are begun only when they are `asked` for.
+    are begun only when they are `asked` for. What nobody asks for during `lease_seconds` is
+    given up.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Statistics:
         turns: Turns,
         *,
         most: int,
+        lease_seconds: float,
         digested_bytes: int,
         unasked_bytes: int,
     ) -> None:
@@ -59,18 +61,20 @@ class Statistics:
         self._metrics = metrics
         self._digested_bytes = digested_bytes
         self._unasked_bytes = unasked_bytes
-        self._running: Flights[str, bytes] = Flights(most)
+        self._reading: Flights[str, bytes | None] = Flights()
+        self._finishing = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._running: Flights[str, bytes] = Flights(most, lease_seconds=lease_seconds)
         self._board = Board(turns)
         self._scratch = threading.local()
 
     async def known(self, id_: str) -> bytes | None:
-        """The statistics, JSON, if they have been computed."""
-        return await asyncio.to_thread(self._store.statistics, id_)
+        """The statistics, JSON, if they have been computed; read once for all who ask at once."""
+        return await self._reading.join(id_, lambda: asyncio.to_thread(self._store.statistics, id_))
 
     async def get(
         self, checkpoint: Checkpoint, wait_seconds: float, *, asked: bool = True
     ) -> bytes | Document:
-        """The statistics, JSON; their progress when they take longer, and then they go on.
+        """The statistics, JSON; their progress when they take longer, and then they go on a while.
 
         When the call is cancelled, and nobody else waits, they do not. They are not begun
         when nobody asked and they would take long, nor when there is no room.
@@ -99,7 +103,7 @@ class Statistics:
         """The statistics, JSON, of a pass that is complete."""
         if digests := whole.digests():
             await self._digests.add(whole.checkpoint.id, digests)
-        return await asyncio.to_thread(self._keep, whole.checkpoint.id, whole.document)
+        return await self._keep(whole.checkpoint, whole.document)
 
     def close(self) -> None:
         """Cancels what is being computed."""
@@ -137,7 +141,7 @@ class Statistics:
                 async for size_bytes in sizes:
                     await progress.add(size_bytes)
             finished = partial(document, gathered, checkpoint, {})
-            return await asyncio.to_thread(self._keep, checkpoint.id, finished)
+            return await self._keep(checkpoint, finished)
 
     def _gather(
         self, checkpoint: Checkpoint, gathered: CheckpointStatistics, pieces: list[Piece]
@@ -166,10 +170,18 @@ class Statistics:
     def _is_digested(self, checkpoint: Checkpoint) -> bool:
         return checkpoint.size_bytes <= self._digested_bytes
 
-    def _keep(self, id_: str, made: Callable[[], Any]) -> bytes:
-        content = to_json(made())
-        self._store.put_statistics(id_, content)
-        return content
+    async def _keep(self, checkpoint: Checkpoint, made: Callable[[], Any]) -> bytes:
+        """What is `made`, as JSON, in a thread: of a large one it takes hundreds of megabytes."""
+
+        def keep() -> bytes:
+            content = to_json(made())
+            self._store.put_statistics(checkpoint.id, content)
+            return content
+
+        if len(checkpoint.plan.tensors) <= LARGE_TENSORS:
+            return await asyncio.to_thread(keep)
+        async with self._finishing:
+            return await asyncio.to_thread(keep)
 
 
 def _jobs(plan: Plan, elements: int) -> Iterator[list[Piece]]:

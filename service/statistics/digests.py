@@ -26,13 +26,16 @@ KEPT_OF_ONE = 2_000  # Every slice of a tensor is a representation of its own.
 class Digests:
     """The digests of checkpoints' representations, by entity tag. Belongs to one event loop.
 
-    At most `most` are being computed or wait for their turn.
+    At most `most` are being computed or wait for their turn. What nobody asks for during
+    `lease_seconds` is given up.
     """
 
-    def __init__(self, engine: Engine, store: Store, turns: Turns, *, most: int) -> None:
+    def __init__(
+        self, engine: Engine, store: Store, turns: Turns, *, most: int, lease_seconds: float
+    ) -> None:
         self._engine = engine
         self._store = store
-        self._running: Flights[str, str] = Flights(most)
+        self._running: Flights[str, str] = Flights(most, lease_seconds=lease_seconds)
         self._board = Board(turns)
         self._known: LRU[str, Mapping[str, str]] = LRU(KEPT_IN_MEMORY, lambda kept: 1 + len(kept))
         self._writing = threading.Lock()

@@ -37,13 +37,13 @@ class Pass:
             file.name: FileDigests(file) for file in checkpoint.layout.files.values() if digested
         }
 
-    async def body(self, file: File, *, background: bool = False) -> Body:
-        """The bytes of `file`, in order."""
+    async def body(self, file: File, *, background: bool = False, begun: bool = False) -> Body:
+        """The bytes of `file`, in order; `begun` when they are a later part of an answer."""
         read, digests = partial(self._observed.read, file), self._digests.get(file.name)
         cuts = self.checkpoint.cuts(file)
         needs = self.checkpoint.needs(file)
         made = self._engine.body(
-            *(read, 0, file.size_bytes, cuts), needs=needs, background=background
+            *(read, 0, file.size_bytes, cuts), needs=needs, background=background, begun=begun
         )
         async with aclosing(made) as chunks:
             async for chunk in chunks:

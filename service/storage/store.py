@@ -7,6 +7,7 @@
                                   digests of their blocks
     statistics/<ab>/<id>.json     a cache: a line of JSON and a seal
     digests/<ab>/<id>.json        a cache, likewise
+    spool/                        tensors that were computed as a whole: `wholes.spool`
 
 What a plan names is written before the plan, so a plan that is there is complete. Every file
 says by its name or by its seal (`seals`) whether it is what was written: what is not,
@@ -27,6 +28,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from heapq import nlargest
 from itertools import chain
 from pathlib import Path
@@ -61,6 +63,7 @@ SUFFIXES = {
     "statistics": ".json",
     "digests": ".json",
 }
+SPOOL = "spool"  # In it the wholes are kept, beside all this (`wholes.spool`).
 UNKEPT_BYTES = 16 << 20
 PROBE_BYTES = 8192  # More than filesystems keep beside a file's name.
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -75,6 +78,10 @@ class Issued:
 
     created_ns: int
     id: str
+
+    @property
+    def created(self) -> datetime:
+        return datetime.fromtimestamp(self.created_ns / 1e9, UTC)
 
     @property
     def cursor(self) -> str:
@@ -282,7 +289,7 @@ class Store:
     def remove_left(self, before_ns: int) -> None:
         """Removes what was last written to before that time, and that nobody will finish."""
         files = (file for kind in SUFFIXES for file in self._files(kind))
-        for file in chain(_scan([self.root]), files):
+        for file in chain(_scan([self.root, self.root / SPOOL]), files):
             with suppress(FileNotFoundError):
                 if is_left(file.name) and file.stat().st_mtime_ns < before_ns:
                     durable.remove_left(Path(file.path))

@@ -1,34 +1,131 @@
-"""The server's end of a connection: uvicorn's HTTP, with socket buffers that fit the distance."""
+"""The server's end of a connection: uvicorn's HTTP, bounded, with send buffers for the distance."""
 
 from __future__ import annotations
 
 import asyncio
+import http
 import socket
 import struct
+from collections import deque
 from contextlib import suppress
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from service import errors
+
+MAX_HEAD_BYTES = 64 << 10
+HEAD_SECONDS = 60.0  # Until a head is there, from its first byte, or from the connection's begin.
+MAX_WAITING = 1000  # Requests sent at once; each takes kilobytes.
 NEAR_MICROSECONDS = 200
 NEAR_BUFFER_BYTES = 512 << 10
 _RTT_OFFSET = 68  # Of tcpi_rtt in `struct tcp_info` (linux/tcp.h), microseconds.
+_LONG = errors.HeadTooLarge(f"a request's line and fields have {MAX_HEAD_BYTES} bytes at most")
+_MALFORMED = errors.MalformedRequest("what was sent is no HTTP/1.1 request (RFC 9112)")
 
 
 class Connection(HttpToolsProtocol):
-    """Keeps little in flight to clients on the same host or next to it.
+    """Bounds what is read before a request, and keeps little in flight to clients that are near.
 
-    The kernel lets a send buffer grow to megabytes, which a near client never needs, and
-    which then are out of the CPU's cache when they are copied to it. Twice 512 KiB (the
-    kernel doubles what it is told) in 200 microseconds are 5 GB/s. Clients further away
-    have the kernel's own buffers, which grow with the distance.
+    uvicorn reads heads of any length, for any time, and any number of pipelined requests; it
+    tells only the latest of these that their client has left; and it answers what is no HTTP
+    even in the middle of the body of another answer.
+
+    The kernel lets a send buffer grow to megabytes, which a client on the same host or next
+    to it never needs, and which then are out of the CPU's cache when they are copied to it.
+    Twice 512 KiB (the kernel doubles what it is told) in 200 microseconds are 5 GB/s. Clients
+    further away have the kernel's own buffers, which grow with the distance.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._cycles: deque[RequestResponseCycle] = deque()  # Those that are not answered yet.
+        self._in_head = False
+        self._head_bytes = 0  # That came since its first piece; all of them when it is complete.
+        self._impatience: asyncio.TimerHandle | None = None
+        self._hurry()
         connected = transport.get_extra_info("socket")
         elapsed = round_trip_microseconds(connected)
         if elapsed is not None and elapsed < NEAR_MICROSECONDS:
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, NEAR_BUFFER_BYTES)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for cycle in self._unanswered():
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self._relax()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and not self.transport.is_closing():
+            self._hurry()
+            # Of a line that has not ended the parser tells nothing.
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_bytes, self._in_head = 0, True
+
+    def on_headers_complete(self) -> None:
+        while self._cycles and self._cycles[0].response_complete:
+            self._cycles.popleft()
+        fields = sum(len(name) + len(value) for name, value in self.headers)
+        self._head_bytes = len(self.url) + fields
+        if self._head_bytes > MAX_HEAD_BYTES or len(self._cycles) >= MAX_WAITING:
+            raise ValueError("too much")  # To the parser, which gives up.
+        super().on_headers_complete()
+        self._in_head = False
+        self._relax()
+        newest = self._cycles[-1] if self._cycles else None
+        if self.cycle is not newest:  # What is to be a WebSocket has none.
+            self._cycles.append(self.cycle)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuses what is no request, with a problem; the connection ends.
+
+        While another answer is under way there is nothing to be said: it would be taken for
+        a part of that.
+        """
+        waiting = self._unanswered()
+        if any(cycle.response_started or not cycle.more_body for cycle in waiting):
+            self.transport.abort()
+            return
+        long = self._in_head and self._head_bytes > MAX_HEAD_BYTES
+        self.transport.write(_answer(_LONG if long else _MALFORMED))
+        self.transport.close()
+
+    def _hurry(self) -> None:
+        if self._impatience is None:
+            self._impatience = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        self._impatience = None
+        if self._unanswered():  # Who reads may send slowly meanwhile.
+            self._hurry()
+        else:
+            self.transport.abort()
+
+    def _relax(self) -> None:
+        if self._impatience is not None:
+            self._impatience.cancel()
+            self._impatience = None
+
+    def _unanswered(self) -> list[RequestResponseCycle]:
+        return [cycle for cycle in self._cycles if not cycle.response_complete]
+
+
+def _answer(refusal: errors.Refusal) -> bytes:
+    """The whole of it, head and body."""
+    answer = errors.answer(refusal)
+    fields = [*answer.raw_headers, (b"connection", b"close")]
+    head = b"HTTP/1.1 %d %b\r\n" % (
+        answer.status_code,
+        http.HTTPStatus(answer.status_code).phrase.encode(),
+    )
+    lines = b"".join(b"%b: %b\r\n" % field for field in fields)
+    return head + lines + b"\r\n" + bytes(answer.body)
 
 
 def round_trip_microseconds(connected: socket.socket) -> int | None:

@@ -85,12 +85,14 @@ class Engine:
         *,
         needs: Needs = nothing,
         background: bool = False,
+        begun: bool = False,
         light: bool = False,
     ) -> AsyncGenerator[memoryview, None]:
         """Bytes [start, stop) in chunks, the first ones small, so that they are out early.
 
         What `needs` says of a range is ready before the range is read. In the background
-        it waits for whatever is not. Closing the generator cancels every chunk that is not
+        it waits for whatever is not, and so do later parts of an answer that is `begun`; the
+        first may be refused (Busy). Closing the generator cancels every chunk that is not
         begun. What is `light` is made at once where it is little: that takes less than the
         way to a thread and back.
         """
@@ -98,7 +100,7 @@ class Engine:
             yield self._fill(read, start, stop)
             return
         held = None
-        if self._wholesale is not None and not background:
+        if self._wholesale is not None and not background and not begun:
             held = await self._wholesale.admit(needs(start, min(stop, start + EARLY_BYTES)))
         chunks = self._chunks(cuts, start, stop)
         jobs = (

@@ -28,6 +28,9 @@ _REFUSED = {
     "quantization_config": _QUANTIZED,
     "compression_config": _QUANTIZED,
 }
+# Fields that can name a kernel on a hub, which is code: `owner/name`.
+_IMPLEMENTATIONS = ("attn_implementation", "_attn_implementation", "experts_implementation")
+_KERNEL = "a kernel of a hub is code from elsewhere, which is never run; leave it out"
 # What configs written by versions 2 to 4 of the library hold besides their class's own fields.
 _LEGACY = frozenset(
     {
@@ -46,11 +49,20 @@ _LEGACY = frozenset(
         *("ssm_cfg", "rms_norm", "fused_add_norm", "pad_vocab_size_multiple", "residual_in_fp32"),
     }
 )
+# Fields of every config: no class of the library checks these.
+_TYPES: dict[str, type] = {
+    **dict.fromkeys(("is_encoder_decoder", "output_hidden_states", "return_dict"), bool),
+    **dict.fromkeys(("chunk_size_feed_forward", "num_labels"), int),
+    **dict.fromkeys(("transformers_version", "problem_type"), str),
+    **dict.fromkeys(("id2label", "label2id"), dict),
+    "architectures": list,
+}
 # Their fields are whatever arguments another library's model takes.
 _ANY_FIELD = frozenset({"timm_wrapper", "timm_backbone"})
 _MISSPELLED = 0.9
 _LONG = 100
-_COUNT = re.compile(r"(num|n)_.*(layer|block|stage|expert)s?|n_layers?|depths?|num_layers")
+_MAX_LABELS = 1_000_000  # The names of more would fill any plan.
+_COUNT = re.compile(r"(num|n)_.*(layer|block|stage|expert)s?|[a-z]_layers?|depths?")
 _READ = re.compile(r"kwargs(?:\.(?:pop|get)\(|\[)\s*[\"'](\w+)[\"']")
 _FIELD = re.compile(r"for field '(\w+)'")
 
@@ -65,7 +77,7 @@ def config_of(document: Mapping[str, Any], path: str, max_modules: int) -> Any:
     if faults:
         raise SpecError(faults)
     cls = _class_of(document, path)
-    faults = list(_unknown(document, cls, path))
+    faults = [*_unknown(document, cls, path), *_mistyped(document, cls, path)]
     if faults:
         raise SpecError(faults)
     _check_counts(document, path, max_modules)
@@ -77,6 +89,8 @@ def _refused(value: Any, path: str) -> Iterator[Fault]:
         for key, item in value.items():
             if key in _REFUSED and item is not None and item is not False:
                 yield Fault(join(path, key), _REFUSED[key])
+            elif key in _IMPLEMENTATIONS and _names_kernel(item):
+                yield Fault(join(path, key), _KERNEL)
             elif key in ("dtype", "torch_dtype") and item is not None and item not in DTYPES:
                 yield Fault(join(path, key), f"no dtype of a model; known: {', '.join(DTYPES)}")
             else:
@@ -84,6 +98,11 @@ def _refused(value: Any, path: str) -> Iterator[Fault]:
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _refused(item, join(path, index))
+
+
+def _names_kernel(value: Any) -> bool:
+    named = value.values() if isinstance(value, Mapping) else [value]
+    return any(isinstance(name, str) and "/" in name for name in named)
 
 
 def _class_of(document: Mapping[str, Any], path: str) -> Any:
@@ -115,10 +134,21 @@ def _unknown(
         if key in cls.sub_configs_defaults and isinstance(value, Mapping):
             if (inner := _sub_class(cls, key, value)) is not None:
                 yield from _unknown(value, inner, join(path, key), inside=True)
-        elif key in known or _is_published(key, cls):
+        elif key in known or key in _REFUSED or _is_published(key, cls):
             continue
         elif not inside or difflib.get_close_matches(key[:_LONG], known, cutoff=_MISSPELLED):
             yield Fault(join(path, key), f"{cls.__name__} has no such field; {one_of(key, known)}")
+
+
+def _mistyped(document: Mapping[str, Any], cls: Any, path: str) -> Iterator[Fault]:
+    """Values of the wrong type in the fields of every config, which the library lets pass."""
+    for key, value in document.items():
+        if key in cls.sub_configs_defaults and isinstance(value, Mapping):
+            if (inner := _sub_class(cls, key, value)) is not None:
+                yield from _mistyped(value, inner, join(path, key))
+        elif key in _TYPES and value is not None and type(value) is not _TYPES[key]:
+            expected, found = _TYPES[key].__name__, type(value).__name__
+            yield Fault(join(path, key), f"Field {key!r} expected {expected}, got {found}")
 
 
 def _is_published(key: str, cls: Any) -> bool:
@@ -173,8 +203,12 @@ def _check_counts(value: Any, path: str, most: int) -> None:
     """Refuses counts that lists are made as long as, before any is."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            if _COUNT.fullmatch(key) and isinstance(item, int) and item > most:
-                message = f"{item} are more modules than are allowed; at most {most}"
+            for count in item if isinstance(item, list) else [item]:
+                if _COUNT.fullmatch(key) and isinstance(count, int) and count > most:
+                    message = f"{count} are more modules than are allowed; at most {most}"
+                    raise LimitExceeded.at(join(path, key), message)
+            if key == "num_labels" and isinstance(item, int) and item > _MAX_LABELS:
+                message = f"{item} are more labels than can be named; at most {_MAX_LABELS}"
                 raise LimitExceeded.at(join(path, key), message)
             _check_counts(item, join(path, key), most)
 
@@ -185,7 +219,8 @@ def _made(document: Mapping[str, Any], cls: Any, path: str) -> Any:
         value = document.get(key)
         if isinstance(value, Mapping) and (inner := _sub_class(cls, key, value)) is not None:
             _made(value, inner, join(path, key))
-    arguments = {key: value for key, value in document.items() if key != "model_type"}
+    left_out = {"model_type", *_REFUSED}  # of which only `false` and `null` come so far
+    arguments = {key: value for key, value in document.items() if key not in left_out}
     try:
         # The library writes into the objects that it is given, such as `rope_scaling`.
         return cls(**_widened(copy.deepcopy(arguments), cls))

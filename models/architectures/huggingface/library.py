@@ -7,17 +7,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.util import find_spec
-from typing import Any, NoReturn
+from typing import Any
 from unittest import mock
 
 from models.architectures.vision.library import load_torchvision
+from models.architectures.weights import OnlineError, never_loaded, refused
 from models.errors import SpecError
 
+__all__ = ["OnlineError", "is_installed", "offline", "require"]
+
 _SILENT = 50  # logging.CRITICAL
-
-
-class OnlineError(Exception):
-    """A constructor that wants files which a config does not hold."""
 
 
 @cache
@@ -44,9 +43,10 @@ def offline() -> Iterator[None]:
     What is in a cache differs from machine to machine: weights that were loaded would not be
     a function of the spec. Raises OnlineError where something is to be loaded.
     """
-    from huggingface_hub import constants
-    from transformers import PreTrainedModel
+    from huggingface_hub import HfApi, constants
+    from transformers import PreTrainedModel, modeling_utils
     from transformers.configuration_utils import PreTrainedConfig
+    from transformers.integrations import hub_kernels
     from transformers.utils import hub, logging
 
     verbosity = logging.get_verbosity()
@@ -60,11 +60,16 @@ def offline() -> Iterator[None]:
             (PreTrainedModel, "from_pretrained"),
             (PreTrainedConfig, "get_config_dict"),
         ):
-            stack.enter_context(mock.patch.object(owner, name, new=classmethod(_refused)))
-        stack.enter_context(mock.patch.object(hub, "cached_files", new=_refused))
+            stack.enter_context(mock.patch.object(owner, name, new=classmethod(refused)))
+        stack.enter_context(mock.patch.object(hub, "cached_files", new=refused))
+        # Whether a name is a repository's is asked for backbones that are given by name.
+        stack.enter_context(mock.patch.object(HfApi, "repo_exists", new=refused))
+        # With the library of kernels, code of a hub would be run, by some constructors unasked.
+        for module in (modeling_utils, hub_kernels):
+            stack.enter_context(mock.patch.object(module, "is_kernels_available", new=_not_there))
+        stack.enter_context(never_loaded())
         yield
 
 
-def _refused(*args: Any, **_: Any) -> NoReturn:
-    named = next((argument for argument in args if isinstance(argument, str)), "files")
-    raise OnlineError(f"it would load {named!r}: nothing is downloaded, nor read from a cache")
+def _not_there(*_: Any, **__: Any) -> bool:
+    return False

@@ -16,7 +16,7 @@ from models.architectures.huggingface.classes import class_of
 from models.architectures.huggingface.configs import config_of
 from models.architectures.huggingface.library import OnlineError, offline
 from models.architectures.huggingface.schema import Transformers
-from models.architectures.torch_errors import message_of
+from models.architectures.weights import is_ours, said
 from models.dtypes import BY_NAME, BY_TORCH, DType
 from models.errors import SpecError
 from models.faults import join
@@ -47,10 +47,9 @@ class TransformersRecipe:
         except OnlineError as error:
             raise SpecError.at(self.path, f"{self.model.__name__}: {error}") from None
         except Exception as error:  # whatever a constructor raises
-            if type(error).__module__.startswith("models.") or not str(error):
-                raise  # the recorder's own, and memory that is really gone
-            message = message_of(error).removeprefix("torch: ")
-            raise SpecError.at(self.path, f"{self.model.__name__}: {message}") from error
+            if is_ours(error):
+                raise
+            raise SpecError.at(self.path, f"{self.model.__name__}: {said(error)}") from error
         return made
 
     def dtypes(self, module: Any, names: Mapping[str, DType]) -> Mapping[str, DType]:
@@ -71,7 +70,7 @@ class TransformersRecipe:
         """`config.json`, and `generation_config.json` where the model can generate."""
         with offline():
             config = copy.deepcopy(module.config)
-            config.dtype = (self.stored or self.dtype).name
+            config.dtype = self.dtype.name  # never of 8 bits, which the library loads nothing in
             config.architectures = [type(module).__name__]
             found = {"config.json": config.to_json_string(use_diff=True)}
             if module.can_generate() and getattr(module, "generation_config", None) is not None:

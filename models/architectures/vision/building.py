@@ -6,13 +6,11 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NoReturn
-from unittest import mock
+from typing import Any
 
-import torch.hub
 from torch import nn
 
-from models.architectures.torch_errors import TORCH_ERRORS, message_of
+from models.architectures.weights import OnlineError, is_ours, never_loaded, said
 from models.errors import Fault, LimitExceeded, SpecError
 from models.faults import join
 
@@ -50,10 +48,10 @@ def constructed(make: Callable[[], nn.Module], root: str, args: Mapping[str, Any
             return make()
     except (RecursionError, SpecError):
         raise
-    except TORCH_ERRORS as error:
-        if type(error).__module__.startswith("models.") or not str(error):
-            raise  # the recorder's own, and memory that is really gone
-        message = message_of(error).removeprefix("torch: ")
+    except Exception as error:  # whatever a constructor raises, OnlineError among it
+        if is_ours(error) and not isinstance(error, OnlineError):
+            raise
+        message = said(error)
         raise SpecError.at(_place(message, root, args), message) from error
 
 
@@ -67,10 +65,6 @@ def _place(message: str, root: str, args: Mapping[str, Any]) -> str:
 @contextmanager
 def _offline() -> Iterator[None]:
     """While it lasts, no weights are asked for, and nobody is warned."""
-    with warnings.catch_warnings(), mock.patch.object(torch.hub, "load_state_dict_from_url", _no):
+    with warnings.catch_warnings(), never_loaded():
         warnings.simplefilter("ignore")
         yield
-
-
-def _no(*_: Any, **__: Any) -> NoReturn:
-    raise ValueError("it would load trained weights: nothing is downloaded")

@@ -18,6 +18,7 @@ from models.architectures.vision.building import (
     constructed,
 )
 from models.architectures.vision.schema import Timm
+from models.architectures.weights import said
 from models.dtypes import BY_NAME, DType
 from models.errors import SpecError
 from models.faults import join, one_of
@@ -68,18 +69,34 @@ class TimmRecipe:
         return {}
 
     def files(self, module: nn.Module) -> Mapping[str, str]:
-        """`config.json` as timm writes it for a hub; without one for models it cannot describe."""
-        from timm.data import config as data_config
-        from timm.models import _hub
+        """`config.json` as timm writes it for a hub; without one for models it cannot describe.
 
-        sink = _Sink()
-        on_disk = mock.patch.object(_hub, "Path", lambda path: path)
-        with on_disk, mock.patch.object(data_config, "_logger"):
+        Raises SpecError for arguments that timm takes but says are not the model's.
+        """
+        given = {name: value for name, value in self.args.items() if value is not None}
+        try:
             try:
-                _hub.save_config_for_hf(module, sink, model_args=dict(self.args))
-            except (AttributeError, KeyError):  # such as what `features_only` wraps
-                return {}
-        return {"config.json": sink.text}
+                return {"config.json": _described(module, self.args)}
+            except ValueError:
+                if len(given) == len(self.args):
+                    raise
+                # `create_model` takes null for what is not given, and its writer does not.
+                return {"config.json": _described(module, given)}
+        except (AttributeError, KeyError):  # such as what `features_only` wraps
+            return {}
+        except ValueError as error:
+            raise SpecError.at(join(self.root, "args"), said(error)) from error
+
+
+def _described(module: nn.Module, args: Mapping[str, Any]) -> str:
+    from timm.data import config as data_config
+    from timm.models import _hub
+
+    sink = _Sink()
+    on_disk = mock.patch.object(_hub, "Path", lambda path: path)
+    with on_disk, mock.patch.object(data_config, "_logger"):
+        _hub.save_config_for_hf(module, sink, model_args=dict(args))
+    return sink.text
 
 
 class _Sink:

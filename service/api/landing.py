@@ -1,0 +1,35 @@
+"""GET of the root: a page that says what is here, for people with a browser."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from service.api import schemas
+from service.api.report import html_page
+from service.api.requests import Service
+from service.report.page import landing_page
+from service.storage.store import Issued, Store
+from service.version import seedpoint_version
+
+router = APIRouter(tags=["operations"])
+
+LATEST = 10
+
+
+@router.head("/", responses=schemas.LANDING)
+@router.get("/", responses=schemas.LANDING)
+async def landing(request: Request, service: Service) -> Response:
+    """A page for people: where to go, and what was issued lately."""
+    url = str(request.base_url).rstrip("/")
+    return html_page(await run_in_threadpool(_page, url, service.store))
+
+
+def _page(url: str, store: Store) -> str:
+    latest, _ = store.page(LATEST, None)
+    return landing_page(url, seedpoint_version(), [_shown(item) for item in latest])
+
+
+def _shown(item: Issued) -> dict[str, str]:
+    return {"id": item.id, "created": f"{item.created:%Y-%m-%d %H:%M:%S} UTC"}

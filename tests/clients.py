@@ -1,0 +1,113 @@
+"""Programs that tests run as their users do, and a network that breaks."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+# Where every client is said to be, none may be missing.
+EVERY = "EVERY_CLIENT"
+
+
+def left_out(reason: str) -> NoReturn:
+    """Leaves a test out, which pytest's summary tells; a failure where all clients are to be."""
+    if os.environ.get(EVERY):
+        pytest.fail(f"{reason}, and {EVERY} is set")
+    pytest.skip(reason)
+
+
+def needed(library: str) -> Any:
+    """A library by its name; what needs it is left out when it is not there."""
+    if importlib.util.find_spec(library) is None:
+        left_out(f"{library} is not installed")
+    return importlib.import_module(library)
+
+
+def program(name: str) -> str:
+    """Where a program is; what needs it is left out when it is not there."""
+    found = shutil.which(name)
+    if found is None:
+        left_out(f"{name} is not installed")
+    return found
+
+
+def run(*command: str, cwd: Path, **environment: str) -> str:
+    proxies = {"http_proxy": "", "https_proxy": "", "no_proxy": "*", "NO_PROXY": "*"}
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env=os.environ | proxies | environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+class Cutter:
+    """Passes connections on, and breaks each of the first ones after some bytes of an answer.
+
+    Who begins again, and does not go on, makes it pass many more bytes than a file has.
+    """
+
+    def __init__(self, port: int, *, after_bytes: int, times: int) -> None:
+        self._target, self._after, self._left = port, after_bytes, times
+        self.cuts = self.passed_bytes = 0
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listening.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listening.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._target))
+            threading.Thread(target=self._pass, args=(client, server), daemon=True).start()
+            threading.Thread(target=self._answer, args=(server, client), daemon=True).start()
+
+    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+        except OSError:
+            pass
+
+    def _answer(self, server: socket.socket, client: socket.socket) -> None:
+        passed = 0
+        try:
+            while data := server.recv(1 << 16):
+                client.sendall(data)
+                passed += len(data)
+                self.passed_bytes += len(data)
+                if passed > self._after and self._left:
+                    self._left -= 1
+                    self.cuts += 1
+                    break
+        except OSError:
+            pass
+        for end in (client, server):
+            with end:
+                try:
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass

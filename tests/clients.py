@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any, NoReturn
@@ -33,8 +34,8 @@ def needed(library: str) -> Any:
 
 
 def program(name: str) -> str:
-    """Where a program is; what needs it is left out when it is not there."""
-    found = shutil.which(name)
+    """Where a program is, of the system or beside Python; else what needs it is left out."""
+    found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
     if found is None:
         left_out(f"{name} is not installed")
     return found

@@ -15,7 +15,6 @@ from torch import nn
 from models.architectures.huggingface.classes import class_of
 from models.architectures.huggingface.configs import config_of
 from models.architectures.huggingface.library import OnlineError, offline
-from models.architectures.huggingface.schema import Transformers
 from models.architectures.weights import is_ours, said
 from models.dtypes import BY_NAME, BY_TORCH, DType
 from models.errors import SpecError
@@ -80,13 +79,22 @@ class TransformersRecipe:
 
 
 def recipe_of(
-    architecture: Transformers, root: str, *, dtype: DType | None, max_modules: int
+    fields: Mapping[str, Any],
+    root: str,
+    *,
+    name: str | None,
+    task: str | None,
+    dtype: DType | None,
+    max_modules: int,
 ) -> TransformersRecipe:
-    """The recipe of `architecture`. Raises SpecError and LimitExceeded."""
+    """The recipe of the architecture at the path `root`: a config of these fields, and its class.
+
+    `name` is the class's, else `task` says it. Raises SpecError and LimitExceeded.
+    """
     path = join(root, "config")
     with offline():
-        config = config_of(architecture.config, path, max_modules)
-        model = class_of(config, root, name=architecture.class_, task=architecture.task)
+        config = config_of(fields, path, max_modules)
+        model = class_of(config, root, name=name, task=task)
     own = BY_TORCH[config.dtype] if isinstance(config.dtype, torch.dtype) else BY_NAME["float32"]
     # PyTorch makes nothing in 8 bits; narrow, it shows which tensors have a dtype of their own.
     made = dtype if dtype is None or dtype.itemsize > 1 else BY_NAME["bfloat16"]

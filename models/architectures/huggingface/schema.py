@@ -41,4 +41,11 @@ class Transformers(Foreign):
         require(root)
         from models.architectures.huggingface.recipe import recipe_of
 
-        return recipe_of(self, root, dtype=dtype, max_modules=max_modules)
+        return recipe_of(
+            self.config,
+            root,
+            name=self.class_,
+            task=self.task,
+            dtype=dtype,
+            max_modules=max_modules,
+        )

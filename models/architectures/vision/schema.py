@@ -36,7 +36,7 @@ class Timm(Foreign):
         require("timm", root)
         from models.architectures.vision.timm_models import TimmRecipe
 
-        return TimmRecipe.of(self, root, max_modules)
+        return TimmRecipe.of(self.model, self.args, root, max_modules)
 
 
 class Torchvision(Foreign):
@@ -59,4 +59,4 @@ class Torchvision(Foreign):
         require("torchvision", root)
         from models.architectures.vision.torchvision_models import TorchvisionRecipe
 
-        return TorchvisionRecipe.of(self, root, max_modules)
+        return TorchvisionRecipe.of(self.model, self.args, root, max_modules)

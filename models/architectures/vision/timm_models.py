@@ -17,7 +17,6 @@ from models.architectures.vision.building import (
     check_arguments,
     constructed,
 )
-from models.architectures.vision.schema import Timm
 from models.architectures.weights import said
 from models.dtypes import BY_NAME, DType
 from models.errors import SpecError
@@ -42,12 +41,11 @@ class TimmRecipe:
     wide: DType = BY_NAME["float32"]
 
     @classmethod
-    def of(cls, architecture: Timm, root: str, max_modules: int) -> TimmRecipe:
-        """The recipe of `architecture`, whose path is `root`. Raises SpecError, LimitExceeded."""
-        _check_name(architecture.model, join(root, "model"))
-        path = join(root, "args")
-        check_arguments(architecture.args, path, refused=_REFUSED, max_modules=max_modules)
-        return cls(architecture.model, architecture.args, root)
+    def of(cls, model: str, args: Mapping[str, Any], root: str, max_modules: int) -> TimmRecipe:
+        """The recipe of the architecture at the path `root`. Raises SpecError, LimitExceeded."""
+        _check_name(model, join(root, "model"))
+        check_arguments(args, join(root, "args"), refused=_REFUSED, max_modules=max_modules)
+        return cls(model, args, root)
 
     @property
     def path(self) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 from torch import nn
 
 from models.architectures.vision.building import WEIGHTS, check_arguments, constructed
-from models.architectures.vision.schema import Torchvision
 from models.dtypes import BY_NAME, DType
 from models.errors import SpecError
 from models.faults import join, one_of
@@ -35,17 +34,18 @@ class TorchvisionRecipe:
     wide: DType = BY_NAME["float32"]
 
     @classmethod
-    def of(cls, architecture: Torchvision, root: str, max_modules: int) -> TorchvisionRecipe:
-        """The recipe of `architecture`, whose path is `root`. Raises SpecError, LimitExceeded."""
+    def of(
+        cls, model: str, args: Mapping[str, Any], root: str, max_modules: int
+    ) -> TorchvisionRecipe:
+        """The recipe of the architecture at the path `root`. Raises SpecError, LimitExceeded."""
         from torchvision.models import list_models
 
-        if architecture.model not in list_models():
-            near = one_of(architecture.model, list_models())
-            message = f"torchvision has no model {architecture.model!r}; {near}"
+        if model not in list_models():
+            near = one_of(model, list_models())
+            message = f"torchvision has no model {model!r}; {near}"
             raise SpecError.at(join(root, "model"), message)
-        path = join(root, "args")
-        check_arguments(architecture.args, path, refused=_REFUSED, max_modules=max_modules)
-        return cls(architecture.model, architecture.args, root)
+        check_arguments(args, join(root, "args"), refused=_REFUSED, max_modules=max_modules)
+        return cls(model, args, root)
 
     @property
     def path(self) -> str:

@@ -77,14 +77,14 @@ def beside_a_constant_buffer(ours: Server, theirs: Server, gigabytes: float) -> 
 
 
 def growth(ours: Server, gigabytes: float) -> None:
-    """Time per byte by size: medians of three, of more where that takes no time."""
+    """Time per byte by size: medians, of more GETs where these take no time."""
     shown = []
     specs = [linears(1, size=4096)]
     specs += [linears(round(size * 1e9 / LAYER_BYTES)) for size in (0.268, 1.07, 4.3, gigabytes)]
     for spec in specs:
         link, size_bytes = issued(ours, spec)
-        times = 3 if size_bytes > LAYER_BYTES else 15
-        taken = statistics.median(curl(ours, link).total for _ in range(times))
+        times = 3 if size_bytes > 4 * LAYER_BYTES else 60
+        taken = statistics.median(found.total for found in curls(ours, link, times))
         shown.append(f"{size_bytes / 1e9:.2f} GB {taken / size_bytes * 1e12:.0f} ps")
     print(f"Time per byte: {', '.join(shown)}")
 
@@ -201,10 +201,19 @@ class Taken:
 
 
 def curl(server: Server, path: str, span: str = "") -> Taken:
-    form = "%{http_code} %{time_starttransfer} %{time_total}"
+    (taken,) = curls(server, path, 1, span)
+    return taken
+
+
+def curls(server: Server, path: str, times: int, span: str = "") -> list[Taken]:
+    """One curl's GETs, one after another on its connection."""
+    form = "%{http_code} %{time_starttransfer} %{time_total}\\n"
     asked = ["-r", span] if span else []
-    command = ["curl", "-s", "-o", "/dev/null", "-w", form, *asked, url(server, path)]
-    return Taken(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    gets = ["-o", "/dev/null", url(server, path)] * times
+    done = subprocess.run(
+        ["curl", "-s", "-w", form, *asked, *gets], capture_output=True, check=True
+    )
+    return [Taken(line) for line in done.stdout.decode().splitlines()]
 
 
 def url(server: Server, path: str) -> str:

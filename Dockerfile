@@ -14,6 +14,7 @@ RUN python3 -m venv --without-pip .venv \
 COPY pyproject.toml README.md LICENSE ./
 COPY models models
 COPY service service
+COPY examples examples
 RUN python3 -m pip --python .venv/bin/python install '.[transformers]'
 
 # -I: of the installed package, whose path is part of the cache's key.

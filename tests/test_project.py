@@ -151,6 +151,13 @@ def test_the_build_context_holds_just_what_is_copied() -> None:
     assert all((ROOT / path).exists() for path in allowed)
 
 
+def test_the_image_is_given_all_that_its_wheel_is_built_from() -> None:
+    wheel = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = {*wheel["packages"], *wheel["force-include"], PROJECT["readme"]}
+    copies = [line.split()[:-1] for line in instructions("COPY") if "--from" not in line]
+    assert needed | {*PROJECT["license-files"], "pyproject.toml"} <= {*chain(*copies)}
+
+
 def test_the_image_runs_unprivileged_and_checks_its_health() -> None:
     (user,) = instructions("USER")
     assert int(user) > 0

@@ -22,6 +22,7 @@ import torch
 from models.program import Normal, TruncNormal, Uniform
 from models.stream import cpu
 from models.stream.key import derive_key
+from service.streaming.placement import Placement
 
 KEY = derive_key(0, "weight")
 
@@ -49,7 +50,8 @@ def main() -> None:
     cpu.warm_up()
     print(f"{options.elements} elements, {options.threads} threads, chunks of {options.chunk}")
     print(f"{'M elements/s':<28}{'torch':>8}{'chunks':>8}{'ratio':>8}{'array':>8}{'ratio':>8}")
-    with ThreadPoolExecutor(options.threads) as pool:
+    placed = Placement(pinned=True)  # As the service's threads are: woken at once, two may share
+    with ThreadPoolExecutor(options.threads, initializer=placed) as pool:  # a CPU for a while.
         for dtype in (np.float32, np.uint16):
             for name in CASES:
                 theirs, chunks, array = rates(name, dtype, pool, options)

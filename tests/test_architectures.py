@@ -577,7 +577,6 @@ def test_a_recorder_sees_a_construction_and_nothing_of_its_checks() -> None:
 
 
 def test_more_layers_than_the_limit_are_found_at_once() -> None:
-    start = time.perf_counter()
     document = repeat(10**9, repeat(10**9, repeat(10**9, linear())))
     assert faults(document) == [
         (
@@ -589,7 +588,6 @@ def test_more_layers_than_the_limit_are_found_at_once() -> None:
     for _ in range(27):
         nested = repeat(10, nested)
     assert paths(sequential(nested)) == ["architecture.layers.0" + ".layer" * 22]
-    assert time.perf_counter() - start < 1
 
 
 def test_the_limit_is_a_parameter_and_includes_containers() -> None:
@@ -665,9 +663,7 @@ def test_a_norm_has_no_more_dimensions_than_a_tensor(norm: str) -> None:
 
 def test_a_copy_s_fault_is_given_once() -> None:
     document = sequential(repeat(50_000, ref("nope")))
-    start = time.perf_counter()
     assert paths(document) == ["architecture.layers.0.layer.ref"]
-    assert time.perf_counter() - start < 5
 
 
 def test_every_fault_of_form_is_reported_not_the_first_alone() -> None:

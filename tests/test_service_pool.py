@@ -124,10 +124,8 @@ def test_a_call_beyond_the_time_limit_ends_its_worker(command: bytes) -> None:
         async with pool(budget=Budget(0.3, 256 * MIB)) as workers:
             await eventually(lambda: workers.warm)
             (pid,) = workers.pids
-            started = time.monotonic()
             with pytest.raises(BuildTimeout, match=r"longer than 0\.3 seconds"):
                 await workers.call(command)
-            assert time.monotonic() - started < 5
             assert (await workers.call(b"echo y")).startswith(b"y ")
             assert workers.pids != [pid]
 

@@ -139,6 +139,4 @@ def test_nor_do_workers_that_are_at_work(process: Process) -> None:
     time.sleep(2)
     process.popen.kill()
     client.join()
-    started = time.monotonic()
-    eventually(lambda: gone(workers))
-    assert time.monotonic() - started < 10  # It would have been at it for longer.
+    eventually(lambda: gone(workers))  # They would have been at it for longer.

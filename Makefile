@@ -85,7 +85,7 @@ $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.seedpoint
 	$(INSTALL) --editable '.[$*]'
 	@touch $@
 
-# The clients' previous major versions, which tests/test_real_clients.py puts before today's.
+# The clients' previous major versions, which tests/clients/test_real_clients.py puts before today's.
 $(VENV)/.previous: $(VENV)/.created
 	$(INSTALL) --upgrade --no-deps --target $(VENV)/previous \
 		'transformers==4.57.*' 'huggingface_hub==0.36.*' 'tokenizers==0.22.*'

@@ -1,6 +1,6 @@
 """Writes the reference pages from the code itself: `python -m docs.generate`.
 
-tests/test_docs.py fails when a page is not what this would write.
+tests/project/test_docs.py fails when a page is not what this would write.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 if TYPE_CHECKING:
-    from tests.running import Running
+    from tests.support.running import Running
 
 # No test asserts a time; a law is the same however long an example of it takes.
 hypothesis.settings.register_profile("seedpoint", deadline=None)
@@ -31,7 +31,7 @@ def plain_logs() -> None:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A service for the tests that leave it as it was."""
     from service.settings import Settings
-    from tests.running import run_service
+    from tests.support.running import run_service
 
     running = run_service(Settings(store=tmp_path_factory.mktemp("store"), build_workers=1))
     yield running
@@ -42,7 +42,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     """Starts a service with settings of its own; any that are still there end with the test."""
     from service.settings import Settings
-    from tests.running import run_service
+    from tests.support.running import run_service
 
     started: list[Running] = []
 

@@ -1,0 +1,445 @@
+"""Clients as their users run them, unmodified; each is left out only where it is not installed.
+
+With EVERY_CLIENT in the environment, one that is not installed is a failure.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from models import presets
+from service import revisions
+from tests.support.clients import Cutter, left_out, needed, program, run, sha256
+from tests.support.places import ROOT
+from tests.support.running import Running
+from tests.support.zoo import Zoo
+
+FILE = "model.safetensors"
+# What `make test` installs where no other test looks: previous major versions, and REDbot.
+PREVIOUS, REDBOT = (Path(sys.prefix) / name for name in ("previous", "redbot"))
+LARGE = f"/zoo/large/resolve/seed-1/{FILE}"
+
+
+@pytest.fixture(autouse=True)
+def zoo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(revisions, "presets", Zoo())
+
+
+@pytest.fixture
+def large(service: Running) -> bytes:
+    """50 MB, as they are in one piece."""
+    return service.http.get(LARGE).content
+
+
+@pytest.fixture
+def cutter(service: Running) -> Iterator[Callable[..., Cutter]]:
+    made: list[Cutter] = []
+
+    def cut(*, after_bytes: int, times: int) -> Cutter:
+        made.append(Cutter(service.port, after_bytes=after_bytes, times=times))
+        return made[-1]
+
+    yield cut
+    for one in made:
+        one.close()
+
+
+# --- curl, wget, aria2 -------------------------------------------------------------
+
+
+def test_curl_takes_a_range(service: Running, large: bytes, tmp_path: Path) -> None:
+    curl = program("curl")
+    options = ("--silent", "--fail", "--compressed", "-o", "part")
+    run(curl, *options, "-r", "1000-49999", service.url + LARGE, cwd=tmp_path)
+    assert (tmp_path / "part").read_bytes() == large[1000:50_000]
+    run(curl, *options, "-r", "-77", service.url + LARGE, cwd=tmp_path)
+    assert (tmp_path / "part").read_bytes() == large[-77:]
+    run(curl, *options, "-r", "5-9,70-79", service.url + LARGE, cwd=tmp_path)
+    parts = (tmp_path / "part").read_bytes()
+    assert large[5:10] in parts
+    assert large[70:80] in parts
+
+
+def test_curl_goes_on_where_it_was_cut(
+    cutter: Callable[..., Cutter], large: bytes, tmp_path: Path
+) -> None:
+    cut = cutter(after_bytes=20_000_000, times=2)
+    curl = program("curl")
+    command = (curl, "--silent", "--fail", "-C", "-", "-o", FILE, cut.url + LARGE)
+    for _ in range(2):
+        done = subprocess.run(command, cwd=tmp_path, check=False, timeout=60)
+        assert done.returncode == 18  # A partial file: it is known that bytes are missing.
+    run(*command, cwd=tmp_path)
+    assert cut.cuts == 2
+    assert cut.passed_bytes < 1.3 * len(large)
+    assert sha256((tmp_path / FILE).read_bytes()) == sha256(large)
+
+
+def test_wget_goes_on_where_it_was_cut(
+    cutter: Callable[..., Cutter], large: bytes, tmp_path: Path
+) -> None:
+    cut = cutter(after_bytes=20_000_000, times=2)
+    wget = program("wget")
+    run(wget, "-q", "-c", "--waitretry=0", "--no-proxy", cut.url + LARGE, cwd=tmp_path)
+    assert cut.cuts == 2
+    assert cut.passed_bytes < 1.3 * len(large)
+    assert sha256((tmp_path / FILE).read_bytes()) == sha256(large)
+
+
+def test_aria2_takes_a_file_in_four_parts_at_once(
+    service: Running, large: bytes, tmp_path: Path
+) -> None:
+    split = ("-x4", "-s4", "-k1M", "--quiet", "--file-allocation=none")
+    run(program("aria2c"), *split, service.url + LARGE, cwd=tmp_path)
+    assert sha256((tmp_path / FILE).read_bytes()) == sha256(large)
+
+
+def test_aria2_goes_on_where_it_was_cut(
+    cutter: Callable[..., Cutter], large: bytes, tmp_path: Path
+) -> None:
+    cut = cutter(after_bytes=3_000_000, times=3)
+    split = ("-x4", "-s4", "-k1M", "--quiet", "--retry-wait=1", "--file-allocation=none")
+    run(program("aria2c"), *split, cut.url + LARGE, cwd=tmp_path)
+    assert cut.cuts == 3
+    assert sha256((tmp_path / FILE).read_bytes()) == sha256(large)
+
+
+# --- fsspec, obstore ---------------------------------------------------------------
+
+
+def test_fsspec_lists_a_revision_and_reads_anywhere_in_a_file(service: Running) -> None:
+    needed("aiohttp")
+    fsspec = needed("fsspec")
+    root = f"{service.url}/zoo/sharded/resolve/seed-4"
+    http = fsspec.filesystem("http", skip_instance_cache=True)
+    names = {name.rpartition("/")[2] for name in http.ls(f"{root}/", detail=False)}
+    shards = {f"model-0000{number}-of-00002.safetensors" for number in (1, 2)}
+    assert names == {"model.safetensors.index.json", *shards}
+    assert http.isdir(f"{root}/")
+    link = f"{root}/{min(shards)}"
+    whole = service.http.get(link).content
+    assert http.info(link)["size"] == len(whole)
+    with http.open(link, block_size=1000) as file:
+        file.seek(-500, 2)
+        assert file.read() == whole[-500:]
+        file.seek(7)
+        assert file.read(2000) == whole[7:2007]
+    assert http.cat_ranges([link] * 2, [0, 100], [10, 300]) == [whole[:10], whole[100:300]]
+
+
+def test_obstore_reads_ranges(service: Running, large: bytes) -> None:
+    obstore = needed("obstore")
+    store = needed("obstore.store").HTTPStore.from_url(
+        service.url, client_options={"allow_http": True}
+    )
+    path = LARGE.removeprefix("/")
+    meta = obstore.head(store, path)
+    assert meta["size"] == len(large)
+    assert meta["e_tag"] == service.http.head(LARGE).headers["etag"]
+    assert (
+        bytes(obstore.get_range(store, path, start=5_000_000, end=5_000_100))
+        == (large[5_000_000:5_000_100])
+    )
+    starts = [0, 30_000_000, 49_000_000]
+    pieces = obstore.get_ranges(store, path, starts=starts, lengths=[10] * 3)
+    assert [bytes(piece) for piece in pieces] == [large[start : start + 10] for start in starts]
+    assert sha256(bytes(obstore.get(store, path).bytes())) == sha256(large)
+
+
+# --- huggingface_hub, transformers ----------------------------------------------------
+
+
+@pytest.fixture(params=["current", "previous"])
+def python(request: pytest.FixtureRequest, service: Running, tmp_path: Path) -> Callable[..., Any]:
+    """Runs a script where only HF_ENDPOINT is set; gives the JSON that it prints last."""
+    if request.param == "previous" and not PREVIOUS.is_dir():
+        left_out("the previous major versions are not installed")
+    needed("huggingface_hub")
+
+    def python(script: str, *arguments: str, url: str = service.url) -> Any:
+        path = {"PYTHONPATH": str(PREVIOUS)} if request.param == "previous" else {}
+        home = {"HF_ENDPOINT": url, "HF_HOME": str(tmp_path / "hf"), "HOME": str(tmp_path)}
+        plain = {"PYTHONSAFEPATH": "1", "CUDA_VISIBLE_DEVICES": ""}
+        said = run(sys.executable, "-c", script, *arguments, cwd=tmp_path, **path, **home, **plain)
+        return json.loads(said.splitlines()[-1])
+
+    return python
+
+
+DOWNLOAD = """
+import json, sys
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError)
+paths = [hf_hub_download("zoo/tiny-mlp", "model.safetensors", revision=revision)
+         for revision in ("seed-1", "seed-2", "seed-1")]
+def failure(*arguments, **named):
+    try:
+        hf_hub_download(*arguments, **named)
+    except (EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError) as error:
+        return type(error).__name__
+failures = [
+    failure("zoo/tiny-mlp", "config.json"),
+    failure("zoo/tiny-mlp", "model.safetensors", revision="v1"),
+    failure("zoo/none", "model.safetensors"),
+]
+print(json.dumps({"paths": paths, "failures": failures}))
+"""
+
+
+def test_hub_downloads_a_file_of_each_seed(service: Running, python: Callable[..., Any]) -> None:
+    found = python(DOWNLOAD)
+    contents = [Path(path).read_bytes() for path in found["paths"]]
+    for content, seed in zip(contents, (1, 2, 1), strict=True):
+        assert content == service.http.get(f"/zoo/tiny-mlp/resolve/seed-{seed}/{FILE}").content
+    assert contents[0] != contents[1]
+    assert found["failures"][0] in ("EntryNotFoundError", "RemoteEntryNotFoundError")
+    assert found["failures"][1:] == ["RevisionNotFoundError", "RepositoryNotFoundError"]
+
+
+AGAIN = """
+import json
+from huggingface_hub import hf_hub_download
+for _ in range(3):  # Some versions leave it to their users to ask again.
+    try:
+        path = hf_hub_download("zoo/large", "model.safetensors", revision="seed-1")
+        break
+    except Exception as error:
+        print(error)
+print(json.dumps(path))
+"""
+
+
+def test_hub_goes_on_where_it_was_cut(
+    cutter: Callable[..., Cutter], large: bytes, python: Callable[..., Any]
+) -> None:
+    cut = cutter(after_bytes=20_000_000, times=2)
+    path = python(AGAIN, url=cut.url)
+    assert cut.cuts == 2
+    assert cut.passed_bytes < 1.5 * len(large)  # It writes what it has every 10 MB.
+    assert sha256(Path(path).read_bytes()) == sha256(large)
+
+
+SNAPSHOT = """
+import json
+from huggingface_hub import HfApi, HfFileSystem, snapshot_download
+api, fs = HfApi(), HfFileSystem()
+folder = snapshot_download("zoo/sharded", revision="seed-9")
+info = api.model_info("zoo/sharded", revision="seed-9", files_metadata=True)
+index = "model.safetensors.index.json"
+with fs.open("zoo/sharded@seed-9/" + index, "rb", block_size=64) as file:
+    file.seek(50)
+    piece = file.read(100).decode()
+print(json.dumps({
+    "folder": folder,
+    "sha": info.sha,
+    "sizes": {sibling.rfilename: sibling.size for sibling in info.siblings},
+    "tree": sorted(entry.path for entry in api.list_repo_tree("zoo/sharded", recursive=True)),
+    "paths": [entry.path for entry in api.get_paths_info("zoo/sharded", [index, "nothing"])],
+    "refs": [ref.name for ref in api.list_repo_refs("zoo/sharded").branches],
+    "exist": [api.repo_exists("zoo/sharded"), api.repo_exists("zoo/none"),
+              api.file_exists("zoo/sharded", index), api.file_exists("zoo/sharded", "x"),
+              api.revision_exists("zoo/sharded", "seed-3"),
+              api.revision_exists("zoo/sharded", "v1")],
+    "listed": sorted(fs.ls("zoo/sharded", detail=False)),
+    "piece": piece,
+    "parameters": api.get_safetensors_metadata("zoo/sharded").parameter_count,
+}))
+"""
+
+
+def test_hub_downloads_a_snapshot_of_shards_and_asks_about_it(
+    service: Running, python: Callable[..., Any]
+) -> None:
+    found = python(SNAPSHOT)
+    folder = Path(found["folder"])
+    assert folder.name == found["sha"]
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == found["tree"] == sorted(found["sizes"])
+    for name in names:
+        content = service.http.get(f"/zoo/sharded/resolve/seed-9/{name}").content
+        assert (folder / name).read_bytes() == content
+        assert found["sizes"][name] == len(content)
+    index = json.loads((folder / "model.safetensors.index.json").read_bytes())
+    for name, shard in index["weight_map"].items():
+        assert name in safetensors.torch.load_file(folder / shard)
+    assert found["paths"] == ["model.safetensors.index.json"]
+    assert found["refs"] == ["main"]
+    assert found["exist"] == [True, False, True, False, True, False]
+    assert found["listed"] == [f"zoo/sharded/{name}" for name in names]
+    text = (folder / "model.safetensors.index.json").read_text()
+    assert found["piece"] == text[50:150]
+    assert found["parameters"] == {"F32": 7946}
+
+
+PICKED = """
+import json
+from pathlib import Path
+from huggingface_hub import HfApi, HfFileSystem, hf_hub_download, snapshot_download
+from huggingface_hub.errors import RevisionNotFoundError
+from safetensors import safe_open
+repo, seed = "zoo/sharded", "zoo/sharded@seed-9"
+api, fs = HfApi(), HfFileSystem()
+shard = "model-00001-of-00002.safetensors"
+def failure(call, *arguments, **named):
+    try:
+        call(*arguments, **named)
+    except (RevisionNotFoundError, FileNotFoundError) as error:
+        return type(error).__name__
+def picked(**patterns):
+    folder = snapshot_download(repo, revision="seed-9", **patterns)
+    return sorted(path.name for path in Path(folder).iterdir())
+path = hf_hub_download("zoo/tiny-mlp", "model.safetensors", revision="seed-9")
+with safe_open(path, "pt") as file:
+    part = file.get_slice("hidden.weight")[3:5].tolist()
+with fs.open(f"{seed}/{shard}", "rb", block_size=1000) as file:
+    file.seek(-700, 2)
+    end = file.read().hex()
+print(json.dumps({
+    "json": picked(allow_patterns="*.json"),
+    "two": picked(allow_patterns=["*.json", "*00002*"], ignore_patterns="*00001*"),
+    "part": part,
+    "end": end,
+    "middle": fs.cat_file(f"{seed}/{shard}", start=100, end=3000).hex(),
+    "walked": [[folder, list(folders), sorted(names)] for folder, folders, names in fs.walk(seed)],
+    "globbed": sorted(fs.glob(f"{seed}/*.safetensors")),
+    "there": [fs.exists(f"{seed}/{shard}"), fs.exists(f"{seed}/x"), fs.isdir(repo), fs.isdir(seed)],
+    "size": fs.info(f"{seed}/{shard}")["size"],
+    "exists": [api.revision_exists(repo, name) for name in ("seed-9", "refs/pr/1", "a/b c")],
+    "failures": [failure(hf_hub_download, repo, "config.json", revision="refs/pr/1"),
+                 failure(api.model_info, repo, revision="refs/pr/1"),
+                 failure(snapshot_download, repo, revision="feature/x"),
+                 failure(fs.open, f"{repo}@v9/{shard}", "rb")],
+}))
+"""
+
+
+def test_hub_picks_files_and_ranges_and_tells_revisions_that_are_not_there(
+    service: Running, python: Callable[..., Any]
+) -> None:
+    found = python(PICKED)
+    shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    index = "model.safetensors.index.json"
+    content = service.http.get(f"/zoo/sharded/resolve/seed-9/{shards[0]}").content
+    whole = safetensors.torch.load(service.http.get(f"/zoo/tiny-mlp/resolve/seed-9/{FILE}").content)
+    assert found["json"] == [index]
+    assert found["two"] == [shards[1], index]
+    assert found["part"] == whole["hidden.weight"][3:5].tolist()
+    assert bytes.fromhex(found["end"]) == content[-700:]
+    assert bytes.fromhex(found["middle"]) == content[100:3000]
+    assert found["size"] == len(content)
+    at = "zoo/sharded@seed-9"
+    assert found["walked"] == [[at, [], [*shards, index]]]
+    assert found["globbed"] == [f"{at}/{name}" for name in shards]
+    assert found["there"] == [True, False, True, True]
+    assert found["exists"] == [True, False, False]
+    assert found["failures"] == [*["RevisionNotFoundError"] * 3, "FileNotFoundError"]
+
+
+def test_hub_verifies_what_it_has_downloaded(service: Running, tmp_path: Path) -> None:
+    hf = Path(sys.executable).with_name("hf")
+    if not hf.exists():
+        left_out("the command `hf` is not installed")
+    home = {"HF_ENDPOINT": service.url, "HF_HOME": str(tmp_path / "hf"), "HOME": str(tmp_path)}
+    at = ("zoo/sharded", "--revision", "seed-12")
+    run(str(hf), "download", *at, cwd=tmp_path, **home)
+    run(str(hf), "cache", "verify", *at, cwd=tmp_path, **home)
+
+
+def test_redbot_finds_nothing_to_mend(service: Running, tmp_path: Path) -> None:
+    redbot = REDBOT / "bin" / "redbot"
+    if not redbot.exists():
+        left_out("redbot is not installed")
+    path_of_its_own = {"PYTHONPATH": str(REDBOT)}
+    issued = service.issue(Zoo().spec("tiny-mlp", seed=1)).json()["links"]["files"][FILE]
+    index = "/zoo/sharded/resolve/main/model.safetensors.index.json"
+    for path in (f"/zoo/tiny-mlp/resolve/main/{FILE}", issued, index):
+        command = (str(redbot), "-o", "har", service.url + path)
+        found = json.loads(run(*command, cwd=tmp_path, **path_of_its_own))
+        (entry,) = found["log"]["entries"]
+        notes = {note["note_id"]: note["level"] for note in entry["_red_messages"]}
+        assert set(notes.values()) <= {"GOOD", "INFO"}, notes
+        assert notes.keys() >= {"CL_CORRECT", "INM_304", "RANGE_CORRECT"}
+
+
+def test_hub_downloads_an_issued_checkpoint(service: Running, python: Callable[..., Any]) -> None:
+    resource = service.issue(Zoo().spec("tiny-mlp", seed=42)).json()
+    path = python(
+        "import json, sys\nfrom huggingface_hub import hf_hub_download\n"
+        f"print(json.dumps(hf_hub_download('checkpoints/' + sys.argv[1], '{FILE}')))",
+        resource["id"][:12],
+    )
+    content = Path(path).read_bytes()
+    assert content == service.http.get(resource["links"]["files"][FILE]).content
+    assert len(safetensors.torch.load(content)) == 4
+
+
+PRETRAINED = """
+import json, sys
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+repo, sharded = "zoo/llama-tiny", sys.argv[1]
+models = [AutoModelForCausalLM.from_pretrained(name, dtype="auto", **named) for name, named in (
+    (repo, {"revision": "seed-42"}), (repo + ".seed-42", {}), (sharded, {}), (repo, {}))]
+states = [model.state_dict() for model in models]
+equal = [all(torch.equal(state[name], tensor) for name, tensor in states[0].items())
+         for state in states]
+config = AutoConfig.from_pretrained(repo, revision="seed-42")
+state = {name: tensor.contiguous() for name, tensor in states[0].items()}
+from safetensors.torch import save_file
+save_file(state, "loaded.safetensors")
+print(json.dumps({"equal": equal, "class": type(models[0]).__name__, "type": config.model_type}))
+"""
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The presets that there are."""
+    monkeypatch.setattr(revisions, "presets", presets)
+
+
+@pytest.mark.usefixtures("published")
+def test_transformers_loads_a_preset_and_its_shards(
+    service: Running, python: Callable[..., Any], tmp_path: Path
+) -> None:
+    needed("transformers")
+    spec = presets.spec("llama-tiny", seed=42) | {"max_shard_size": 100_000}
+    resource = service.issue(spec).json()
+    assert "model.safetensors.index.json" in resource["links"]["files"]
+    found = python(PRETRAINED, f"checkpoints/{resource['id'][:16]}")
+    assert found == {
+        "equal": [True, True, True, False],
+        "class": "LlamaForCausalLM",
+        "type": "llama",
+    }
+    served = service.http.get(f"/zoo/llama-tiny/resolve/seed-42/{FILE}").content
+    loaded = safetensors.torch.load_file(tmp_path / "loaded.safetensors")
+    expected = safetensors.torch.load(served)
+    assert loaded.keys() == expected.keys()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in expected.items())
+
+
+@pytest.mark.usefixtures("published")
+def test_the_documented_job_passes(service: Running, tmp_path: Path) -> None:
+    yaml = needed("yaml")
+    needed("transformers")
+    page = (ROOT / "docs" / "hub.md").read_text("utf-8")
+    (job,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (test,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    described = yaml.safe_load(job)["jobs"]["tests"]
+    assert list(described["env"]) == ["HF_ENDPOINT"]
+    command = described["steps"][-1]["run"].split()
+    assert command == ["pytest", "test_model.py"]
+    (tmp_path / "test_model.py").write_text(test)
+    home = {"HF_ENDPOINT": service.url, "HF_HOME": str(tmp_path / "hf"), "HOME": str(tmp_path)}
+    run(sys.executable, "-m", *command, "-p", "no:cacheprovider", cwd=tmp_path, **home)

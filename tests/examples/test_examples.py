@@ -1,0 +1,442 @@
+"""Each example against the PyTorch code it mirrors.
+
+Under generators `torch` and `numpy` the bits are compared; under `philox-v1` the
+distributions, and the SHA-256 of the file, which must never change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load, load_model
+from scipy import stats
+from torch import nn
+
+from benchmarks.obvious import GPT2
+from models.compile import make_plan
+from models.describe import layout, resource
+from models.generate import Evaluator
+from models.materialize import materialize, platform
+from models.spec import parse_spec
+from tests.support.places import EXAMPLES, GOLDEN
+
+SHA256 = GOLDEN / "examples_sha256.json"
+SEED = 42
+
+
+def example(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((EXAMPLES / f"{name}.json").read_text())
+    return document
+
+
+def by(name: str, generator: str) -> dict[str, Any]:
+    """The example under another generator."""
+    document = example(name)
+    document["init"]["generator"] = generator
+    return document
+
+
+def sequential(document: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Every tensor of a spec under generator `torch` or `numpy`."""
+    spec = parse_spec(document)
+    return materialize(spec, make_plan(spec, platform=platform()))
+
+
+def file_bytes(document: dict[str, Any]) -> bytes:
+    """The file of a spec under `philox-v1`."""
+    planned = make_plan(parse_spec(document))
+    file = layout(planned.plan).files["model.safetensors"]
+    out = np.empty(file.size_bytes, np.uint8)
+    Evaluator(planned.plan, planned.blobs).read(file, 0, file.size_bytes, out)
+    return out.tobytes()
+
+
+def assert_same_bits(found: dict[str, torch.Tensor], module: nn.Module) -> None:
+    expected = module.state_dict()
+    assert set(found) <= set(expected)
+    for name, value in found.items():
+        assert value.dtype == expected[name].dtype, name
+        assert value.numpy().tobytes() == expected[name].numpy().tobytes(), name
+
+
+# --- 1: Sequential 30-40-50-10 ----------------------------------------------------
+
+
+def mlp_30_40_50_10() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(30, 40), nn.ReLU(), nn.Linear(40, 50), nn.ReLU(), nn.Linear(50, 10)
+    )
+
+
+def test_first_weight_drawn_by_numpy_uniform() -> None:
+    torch.manual_seed(SEED)
+    np.random.seed(SEED)
+    net = mlp_30_40_50_10()
+    shape = net[0].weight.shape
+    net[0].weight.data = torch.from_numpy(np.random.uniform(3, 5, size=shape)).float()
+    assert_same_bits(sequential(example("sequential_numpy_uniform")), net)
+
+
+def test_a_float64_tensor_takes_numpys_draws_exactly() -> None:
+    torch.manual_seed(SEED)
+    np.random.seed(SEED)
+    net = mlp_30_40_50_10()
+    net[0].weight.data = torch.tensor(np.random.uniform(3, 5, size=net[0].weight.shape))
+    document = example("sequential_numpy_uniform")
+    document["dtype"] = {
+        "default": "float32",
+        "rules": [{"match": {"name": "0.weight"}, "dtype": "float64"}],
+    }
+    assert_same_bits(sequential(document), net)
+
+
+def test_every_linear_drawn_by_numpy_normal() -> None:
+    torch.manual_seed(SEED)
+    np.random.seed(SEED)
+    net = mlp_30_40_50_10()
+    for layer in net:
+        if isinstance(layer, nn.Linear):
+            shape = layer.weight.shape
+            layer.weight.data = torch.from_numpy(np.random.normal(0, 0.5, size=shape)).float()
+    assert_same_bits(sequential(example("sequential_numpy_normal")), net)
+
+
+def test_first_weight_by_xavier_uniform() -> None:
+    torch.manual_seed(SEED)
+    net = mlp_30_40_50_10()
+    nn.init.xavier_uniform_(net[0].weight)
+    assert_same_bits(sequential(by("sequential_xavier", "torch")), net)
+
+
+def test_first_weight_given_as_values() -> None:
+    document = example("sequential_values")
+    torch.manual_seed(SEED)
+    net = mlp_30_40_50_10()
+    net[0].weight.data = torch.tensor(document["init"]["rules"][0]["initializer"]["values"])
+    assert_same_bits(sequential(by("sequential_values", "torch")), net)
+    issued = load(file_bytes(document))
+    assert torch.equal(issued["0.weight"], net[0].weight)
+
+
+# --- 2: a Module with children l1, l2, l3 ------------------------------------------
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.l1 = nn.Sequential(nn.Linear(30, 40), nn.ReLU())
+        self.l2 = nn.Sequential(nn.Linear(40, 50), nn.ReLU())
+        self.l3 = nn.Sequential(nn.Linear(50, 10), nn.ReLU())
+
+
+def test_first_weight_of_a_child_standard_normal() -> None:
+    torch.manual_seed(SEED)
+    net = Net()
+    nn.init.normal_(net.l1[0].weight)
+    assert_same_bits(sequential(by("children_first_normal", "torch")), net)
+
+
+def test_init_by_looping_over_modules() -> None:
+    torch.manual_seed(SEED)
+    net = Net()
+    for layer in net.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight)
+    assert_same_bits(sequential(by("modules_normal", "torch")), net)
+
+
+def test_the_resource_tells_children_from_modules() -> None:
+    plan = make_plan(parse_spec(example("modules_normal"))).plan
+    found = resource(plan, layout(plan))["modules"]
+    net = Net()
+    assert found["children"] == [
+        {"name": name, "class": type(child).__name__} for name, child in net.named_children()
+    ]
+    assert found["modules"] == [
+        {"name": name, "class": type(module).__name__}
+        for name, module in net.named_modules()
+        if name
+    ]
+
+
+# --- 3: named layers ----------------------------------------------------------------
+
+
+def mlp() -> nn.Sequential:
+    return nn.Sequential(
+        OrderedDict(hidden=nn.Linear(20, 256), activation=nn.ReLU(), output=nn.Linear(256, 10))
+    )
+
+
+def test_normal_weights_and_zero_biases() -> None:
+    def init_normal(m: nn.Module) -> None:
+        if type(m) is nn.Linear:
+            nn.init.normal_(m.weight, mean=0, std=0.01)
+            nn.init.zeros_(m.bias)
+
+    torch.manual_seed(SEED)
+    net = mlp()
+    net.apply(init_normal)
+    assert_same_bits(sequential(by("mlp", "torch")), net)
+
+
+@pytest.mark.parametrize(("name", "added"), [("mlp_threshold", 0), ("mlp_threshold_add", 1)])
+def test_a_custom_init_with_a_mask(name: str, added: int) -> None:
+    def my_init(m: nn.Module) -> None:
+        if type(m) is nn.Linear:
+            nn.init.uniform_(m.weight, -10, 10)
+            m.weight.data *= m.weight.data.abs() >= 5
+            if added:
+                m.weight.data += added
+
+    torch.manual_seed(SEED)
+    net = mlp()
+    net.apply(my_init)
+    assert_same_bits(sequential(by(name, "torch")), net)
+    issued = load(file_bytes(example(name)))["hidden.weight"] - added
+    assert bool(((issued == 0) | (issued.abs() >= 5)).all())
+    assert 0.4 < (issued == 0).float().mean() < 0.6
+
+
+def test_one_function_for_convolutions_linears_and_norms() -> None:
+    def init_function(m: nn.Module) -> None:
+        if isinstance(m, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_uniform_(m.weight, nonlinearity="relu")
+            nn.init.zeros_(m.bias)
+        elif isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.constant_(m.weight, 1)
+            nn.init.constant_(m.bias, 0)
+
+    torch.manual_seed(SEED)
+    net = nn.Sequential(
+        OrderedDict(
+            conv=nn.Conv2d(3, 8, 3),
+            norm2d=nn.BatchNorm2d(8),
+            relu=nn.ReLU(),
+            flatten=nn.Flatten(),
+            fc=nn.Linear(288, 32),
+            norm1d=nn.BatchNorm1d(32),
+            head=nn.Linear(32, 10),
+        )
+    )
+    net.apply(init_function)
+    assert_same_bits(sequential(by("init_function", "torch")), net)
+
+
+# --- 4: the small CNN -----------------------------------------------------------------
+
+
+class CNN(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+
+        def conv(i: int, o: int) -> nn.Conv2d:
+            return nn.Conv2d(i, o, 3, 1, padding=1)
+
+        layer1 = nn.Sequential()
+        layer1.add_module("conv1", conv(3, 32))
+        layer1.add_module("relu1", nn.ReLU(True))
+        layer1.add_module("pool1", nn.MaxPool2d(2, 2))
+        self.layer1 = layer1
+        layer1.add_module("conv2", conv(32, 64))
+        layer2 = nn.Sequential()
+        layer2.add_module("relu2", nn.ReLU(True))
+        layer2.add_module("pool2", nn.MaxPool2d(2, 2))
+        self.layer2 = layer2
+        layer3 = nn.Sequential()
+        layer3.add_module("conv3", conv(64, 128))
+        layer3.add_module("relu3", nn.ReLU(True))
+        layer3.add_module("pool3", nn.MaxPool2d(2, 2))
+        self.layer3 = layer3
+        layer4 = nn.Sequential()
+        layer4.add_module("fc1", nn.Linear(2048, 512))
+        layer4.add_module("fc_relu1", nn.ReLU(True))
+        layer4.add_module("fc2 ", nn.Linear(512, 64))
+        layer4.add_module("fc_relu2", nn.ReLU(True))
+        layer4.add_module("fc3", nn.Linear(64, 10))
+        self.layer4 = layer4
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.layer3(self.layer2(self.layer1(x)))
+        result: torch.Tensor = self.layer4(x.view(x.size(0), -1))
+        return result
+
+
+INITS: dict[str, list[Callable[[torch.Tensor], Any]]] = {
+    "cnn_normal": [nn.init.normal_],
+    "cnn_xavier": [nn.init.xavier_normal_],
+    "cnn_kaiming": [nn.init.kaiming_normal_],
+    "cnn_sequence": [nn.init.normal_, nn.init.xavier_normal_, nn.init.kaiming_normal_],
+}
+
+
+@pytest.mark.parametrize("name", INITS)
+def test_the_small_cnn(name: str) -> None:
+    torch.manual_seed(SEED)
+    net = CNN()
+
+    def weights_init(m: nn.Module) -> None:
+        if isinstance(m, nn.Conv2d):
+            for init in INITS[name]:
+                init(m.weight.data)
+            m.bias.data.fill_(0)
+        elif isinstance(m, nn.Linear):
+            m.weight.data.normal_()
+
+    net.apply(weights_init)
+    found = sequential(by(name, "torch"))
+    assert_same_bits(found, net)
+    assert "layer4.fc2 .weight" in found
+    assert not net.load_state_dict(load(file_bytes(example(name)))).missing_keys
+    assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
+# --- 5: the shared Linear ----------------------------------------------------------------
+
+
+def shared() -> nn.Sequential:
+    first, layer = nn.Linear(4, 8), nn.Linear(8, 8)
+    return nn.Sequential(first, nn.ReLU(), layer, nn.ReLU(), layer, nn.ReLU(), nn.Linear(8, 1))
+
+
+def test_a_shared_layer_is_stored_once_and_load_model_puts_it_back(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(file_bytes(example("shared")))
+    issued = load(path.read_bytes())
+    assert "2.weight" in issued and "4.weight" not in issued
+    net = shared()
+    assert load_model(net, str(path)) == (set(), [])
+    assert torch.equal(net[2].weight, issued["2.weight"])
+    net[2].weight.data[0, 0] = 100
+    assert net[4].weight[0, 0] == 100
+
+
+def test_a_shared_layer_copied_under_each_name() -> None:
+    issued = load(file_bytes(example("shared_each")))
+    assert torch.equal(issued["2.weight"], issued["4.weight"])
+    shared().load_state_dict(issued, strict=True)
+
+
+def test_one_element_of_a_shared_layer_set() -> None:
+    issued = load(file_bytes(example("shared_set")))["2.weight"]
+    plain = load(file_bytes(example("shared")))["2.weight"]
+    assert issued[0, 0] == 100
+    assert torch.equal(issued.reshape(-1)[1:], plain.reshape(-1)[1:])
+
+
+@pytest.mark.parametrize("name", ["shared", "shared_set"])
+def test_a_shared_layer_under_generator_torch(name: str) -> None:
+    torch.manual_seed(SEED)
+    net = shared()
+    if name == "shared_set":
+        net[2].weight.data[0, 0] = 100
+    assert_same_bits(sequential(by(name, "torch")), net)
+
+
+# --- 6: Custom -----------------------------------------------------------------------------
+
+
+class MyLinear(nn.Module):
+    def __init__(self, in_units: int, units: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(in_units, units))
+        self.bias = nn.Parameter(torch.randn(units))
+
+
+class MLP(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(20, 256)
+        self.output = nn.Linear(256, 10)
+
+
+def test_a_custom_linear() -> None:
+    torch.manual_seed(SEED)
+    net = MyLinear(5, 3)
+    assert_same_bits(sequential(by("custom_linear", "torch")), net)
+    net.load_state_dict(load(file_bytes(example("custom_linear"))), strict=True)
+
+
+def test_an_mlp_saved_and_loaded_back() -> None:
+    torch.manual_seed(SEED)
+    net = MLP()
+    assert_same_bits(sequential(by("custom_mlp", "torch")), net)
+    issued = load(file_bytes(example("custom_mlp")))
+    net.load_state_dict(issued, strict=True)
+    assert all(torch.equal(value, issued[name]) for name, value in net.state_dict().items())
+
+
+# --- 7: GPT-2 --------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(600)
+def test_gpt2_is_the_module_that_the_benchmark_builds(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(file_bytes(example("gpt2")))
+    net = GPT2()
+    assert load_model(net, str(path)) == (set(), [])
+    issued = load(path.read_bytes())
+    assert net.lm_head.weight is net.transformer["wte"].weight
+    assert sum(p.numel() for p in net.parameters()) == 124_439_808
+    residual = issued["transformer.h.11.mlp.c_proj.weight"]
+    assert residual.std().item() == pytest.approx(0.02 / math.sqrt(24), rel=0.01)
+
+
+def test_gpt2_under_generator_torch_is_module_apply() -> None:
+    """With two of the twelve layers, so that it is quick; the order is what is shown."""
+    document = by("gpt2", "torch")
+    blocks = document["architecture"]["children"]["transformer"]["children"]["h"]
+    blocks["count"] = 2
+    found = sequential(document)
+    torch.manual_seed(SEED)
+    net = GPT2(layers=2)
+    names = {module: name for name, module in net.named_modules()}
+
+    def initialize(m: nn.Module) -> None:
+        if isinstance(m, nn.Linear | nn.Embedding):
+            residual = names[m].endswith("c_proj")
+            nn.init.normal_(m.weight, 0.0, 0.02 / math.sqrt(2 * 12) if residual else 0.02)
+        if isinstance(m, nn.Linear) and m.bias is not None:
+            nn.init.zeros_(m.bias)
+
+    net.apply(initialize)
+    assert_same_bits(found, net)
+
+
+# --- all of them -------------------------------------------------------------------------------
+
+NAMES = sorted(path.stem for path in EXAMPLES.glob("*.json"))
+
+
+def test_every_example_has_a_golden() -> None:
+    assert sorted(json.loads(SHA256.read_text())) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_philox_file_never_changes(name: str) -> None:
+    golden = json.loads(SHA256.read_text())[name]
+    assert hashlib.sha256(file_bytes(by(name, "philox-v1"))).hexdigest() == golden
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "gpt2"])
+def test_philox_and_torch_agree_in_distribution(name: str) -> None:
+    generator = example(name)["init"].get("generator", "torch")
+    expected = sequential(by(name, "torch" if generator == "philox-v1" else generator))
+    issued = load(file_bytes(by(name, "philox-v1")))
+    for tensor, value in expected.items():
+        if not value.is_floating_point() or value.numel() < 100:
+            continue
+        drawn, real = issued[tensor].flatten().numpy(), value.flatten().numpy()
+        if len(np.unique(real)) == 1 or np.array_equal(drawn, real):
+            assert np.array_equal(drawn, real), tensor
+        else:
+            assert stats.ks_2samp(drawn, real).pvalue > 1e-6, tensor

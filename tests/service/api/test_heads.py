@@ -1,0 +1,266 @@
+"""What a connection reads before there is a request, and several requests on one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from service.streaming import connections
+from service.streaming.connections import MAX_HEAD_BYTES, MAX_WAITING, Connection
+from tests.support.running import Running, mlp
+
+LIMIT = MAX_HEAD_BYTES
+REQUEST = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+
+
+def exchange(port: int, *pieces: bytes) -> bytes:
+    """All that comes back, in whatever pieces the request goes."""
+    received = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        try:
+            for piece in pieces:
+                client.sendall(piece)
+        except OSError:  # It is refused before it is sent.
+            pass
+        try:
+            while data := client.recv(1 << 16):
+                received += data
+        except ConnectionError:  # What is not read any more resets the connection.
+            pass
+    return received
+
+
+def assert_refused(answer: bytes, status: bytes, slug: str) -> None:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    line, *fields = head.lower().split(b"\r\n")
+    assert line.startswith(b"http/1.1 " + status)
+    assert {b"connection: close", b"content-type: application/problem+json"} <= set(fields)
+    assert b"content-length: %d" % len(body) in fields
+    assert json.loads(body)["type"].endswith(slug)
+
+
+# --- heads -----------------------------------------------------------------------
+
+
+def answered_with(port: int, *pieces: bytes) -> bytes:
+    return exchange(port, *pieces)[:12]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (b"GET /" + b"a" * LIMIT + b" HTTP/1.1\r\n\r\n",),
+        (b"GET /?" + b"a" * 1_000_000,),
+        (REQUEST + b"Range: bytes=" + b"0-0," * (LIMIT // 4) + b"\r\n\r\n",),
+        (REQUEST + b"X: " + b"a" * 1_000_000,),
+        (REQUEST + b"X" * 1_000_000,),
+        (REQUEST + b"X: y\r\n" * LIMIT + b"\r\n",),
+        (REQUEST, b"X: ", *[b"a" * 1000] * 2000),
+        (REQUEST, *[b"X: y\r\n" * 1000] * 200),
+    ],
+    ids=["path", "query", "ranges", "value", "name", "fields", "value in pieces", "and fields"],
+)
+def test_a_head_that_is_too_long_is_431(service: Running, pieces: tuple[bytes, ...]) -> None:
+    if answer := exchange(service.port, *pieces):  # It is lost when what was not read resets it.
+        assert_refused(answer, b"431", "head-too-large")
+    assert service.http.get("/healthz").status_code == 200
+
+
+def test_a_head_just_as_long_as_allowed_is_read(service: Running) -> None:
+    room = LIMIT - len("/healthz") - len("Hostx") - len("Connectionclose") - len("X")
+    for surplus, status in ((0, b"200"), (1, b"431")):
+        request = REQUEST + b"X: " + b"a" * (room + surplus) + b"\r\n\r\n"
+        assert answered_with(service.port, request) == b"HTTP/1.1 " + status
+
+
+def test_long_bodies_and_many_requests_are_no_long_head(service: Running) -> None:
+    sent = b"POST /v1/checkpoints HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    sent += b"Content-Type: application/json\r\nContent-Length: 200000\r\n\r\n"
+    assert answered_with(service.port, sent, b" " * 100_000, b" " * 100_000) == b"HTTP/1.1 400"
+    many = REQUEST.replace(b"Connection: close\r\n", b"\r\n") * (MAX_WAITING - 1)
+    answers = exchange(service.port, many + REQUEST + b"\r\n")
+    assert answers.count(b"HTTP/1.1 200 OK") == MAX_WAITING
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x00\xff\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nRange: bytes=0-\x001\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: y\r\n folded\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+def test_what_is_no_request_is_400(service: Running, sent: bytes) -> None:
+    assert_refused(exchange(service.port, sent), b"400", "malformed-request")
+
+
+# --- several requests on one connection ------------------------------------------------
+
+
+def body_after(head: bytes, answer: bytes) -> bytes:
+    return answer.partition(head)[2].partition(b"\r\n\r\n")[2]
+
+
+def test_what_is_no_request_is_never_answered_in_the_middle_of_a_body(service: Running) -> None:
+    (file,) = service.issue(mlp(3, hidden=400_000)).json()["links"]["files"].values()
+    whole = service.http.get(file).content
+    request = f"GET {file} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    for garbage in (b"\x00 what?\r\n\r\n", REQUEST + b"X" * 1_000_000):
+        body = body_after(b"HTTP/1.1 200 OK", exchange(service.port, request, garbage))
+        assert len(body) < len(whole)
+        assert whole.startswith(body)
+
+
+def test_requests_sent_at_once_are_answered_in_their_order(service: Running) -> None:
+    (file,) = service.issue(mlp(3, hidden=40_000)).json()["links"]["files"].values()
+    whole = service.http.get(file).content
+    spans = [(5, 9), (100_000, 3_000_000), (7, 7), (2_000_000, len(whole) - 1)]
+    sent = b"".join(
+        f"GET {file} HTTP/1.1\r\nHost: x\r\nRange: bytes={first}-{last}\r\n\r\n".encode()
+        for first, last in spans
+    )
+    answer = exchange(service.port, sent + REQUEST + b"\r\n")
+    for first, last in spans:
+        head, _, answer = answer.partition(b"\r\n\r\n")
+        assert b"content-range: bytes %d-%d/%d" % (first, last, len(whole)) in head.lower()
+        assert answer[: last - first + 1] == whole[first : last + 1]
+        answer = answer[last - first + 1 :]
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written; reads nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.ended = ""
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        self.written += bytes(data)
+
+    def close(self) -> None:
+        self.ended = self.ended or "closed"
+
+    def abort(self) -> None:
+        self.ended = self.ended or "aborted"
+
+    def is_closing(self) -> bool:
+        return bool(self.ended)
+
+    def pause_reading(self) -> None:
+        """As it is."""
+
+    def resume_reading(self) -> None:
+        """As it is."""
+
+
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+def connected(application: Application) -> tuple[Connection, Transport]:
+    """To be called in an event loop."""
+    connection = Connection(Config(application, log_config=None), ServerState(), {})
+    transport = Transport()
+    connection.connection_made(transport)
+    return connection, transport
+
+
+def test_who_leaves_is_gone_for_every_request_that_was_sent_at_once() -> None:
+    left = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left.append(scope["path"])
+
+    async def test() -> None:
+        connection, _ = connected(application)
+        connection.data_received(b"GET /first HTTP/1.1\r\n\r\nGET /second HTTP/1.1\r\n\r\n")
+        await asyncio.sleep(0.01)
+        assert left == []
+        connection.connection_lost(ConnectionResetError())
+        await asyncio.sleep(0.01)
+
+    asyncio.run(test())
+    assert left == ["/first"]  # The second was never begun.
+
+
+def test_no_more_requests_wait_on_a_connection_than_are_allowed() -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.Event().wait()  # The client reads nothing.
+
+    async def test() -> None:
+        connection, transport = connected(application)
+        connection.data_received(b"GET / HTTP/1.1\r\n\r\n" * MAX_WAITING)
+        assert transport.ended == ""
+        connection.data_received(b"GET / HTTP/1.1\r\n\r\n" * 9000)
+        assert transport.ended == "aborted"
+        assert len(connection._cycles) == MAX_WAITING
+        connection.connection_lost(None)
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("sent", "ended"),
+    [
+        (b"", "aborted"),
+        (b"GET / HT", "aborted"),
+        (b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nX: ", ""),
+        (b"GET / HTTP/1.1\r\n\r\n", ""),
+        (b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nslow", ""),
+    ],
+)
+def test_a_head_is_not_waited_for_for_ever_and_a_body_and_an_answer_are(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes, ended: str
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.02)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def test() -> None:
+        connection, transport = connected(application)
+        connection.data_received(sent)
+        await asyncio.sleep(0.2)
+        assert transport.ended == ended
+        connection.connection_lost(None)
+
+    asyncio.run(test())
+
+
+def test_requests_that_are_answered_are_forgotten() -> None:
+    async def test() -> None:
+        answered = asyncio.Semaphore(0)
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+            answered.release()
+
+        connection, transport = connected(application)
+        for count in (MAX_WAITING, MAX_WAITING, 1):
+            connection.data_received(b"GET / HTTP/1.1\r\n\r\n" * count)
+            for _ in range(count):
+                await answered.acquire()
+        assert transport.written.count(b"HTTP/1.1 204") == 2 * MAX_WAITING + 1
+        assert len(connection._cycles) == 1
+        connection.data_received(b"what?\r\n\r\n")
+        assert transport.ended == "closed"
+        assert b"HTTP/1.1 400 Bad Request\r\n" in transport.written
+        connection.connection_lost(None)
+
+    asyncio.run(test())

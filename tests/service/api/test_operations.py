@@ -1,0 +1,156 @@
+"""What operators and readers of the documentation see."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable
+
+import pytest
+import structlog
+
+from models import architectures, initializers
+from service.errors import StoreFull
+from service.settings import Settings
+from tests.support.places import EXAMPLES
+from tests.support.running import Running, mlp
+
+
+def test_health_answers_before_readiness(start: Callable[..., Running]) -> None:
+    service = start(ready=False)
+    assert service.http.get("/healthz").json() == {"status": "ok"}
+    ready = service.http.get("/readyz")
+    if ready.status_code == 503:
+        assert ready.json()["missing"]
+        assert ready.headers["retry-after"]
+
+
+def test_readiness_needs_workers_kernels_and_a_store(service: Running) -> None:
+    assert service.http.get("/readyz").json() == {"status": "ready"}
+
+
+def test_a_store_that_cannot_be_written_is_not_ready(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = start(ready=False)
+
+    def full() -> None:
+        raise StoreFull("the store cannot be written: No space left on device")
+
+    monkeypatch.setattr(service.state.store, "check_writable", full)
+    answer = service.http.get("/readyz")
+    assert answer.status_code == 503
+    assert "the store cannot be written: No space left on device" in answer.json()["missing"]
+
+
+def test_the_version_names_what_bytes_depend_on(service: Running) -> None:
+    version = service.http.get("/v1/version").json()
+    assert version["stream"] == "philox-v1"
+    assert {"seedpoint", "torch", "numba", "numpy", "python", "device"} <= set(version)
+
+
+def test_metrics_count_by_template_and_not_by_path(service: Running) -> None:
+    link = service.issue(mlp(1)).headers["location"]
+    service.http.get(link)
+    service.http.get("/v1/checkpoints/unknown")
+    text = service.http.get("/metrics").text
+    assert re.search(
+        r'requests_total\{method="GET",route="/v1/checkpoints/\{id\}",status="200"\}', text
+    )
+    assert 'route="/v1/checkpoints/{id}",status="404"' in text
+    assert link not in text
+    service.http.get("/made/up/path")
+    assert "/made/up" not in service.http.get("/metrics").text
+
+
+def test_the_catalogues_hold_everything_a_spec_can_name(service: Running) -> None:
+    layers = service.http.get("/v1/architectures").json()["architectures"]
+    assert len(layers) == len(architectures.catalogue())
+    found = service.http.get("/v1/initializers").json()["initializers"]
+    assert {item["type"] for item in found} == set(initializers.CATALOGUE)
+
+
+def test_the_docs_ask_no_other_host(service: Running) -> None:
+    page = service.http.get("/docs")
+    assert page.status_code == 200
+    links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert links
+    for link in links:
+        assert link.startswith("/")
+        assert service.http.get(link).status_code == 200
+
+
+def test_openapi_shows_the_spec_with_examples_that_are_issued(service: Running) -> None:
+    document = service.http.get("/openapi.json").json()
+    post = document["paths"]["/v1/checkpoints"]["post"]
+    body = post["requestBody"]["content"]["application/json"]
+    assert body["schema"] == {"$ref": "#/components/schemas/Spec"}
+    assert "Linear" in json.dumps(document["components"]["schemas"])
+    assert set(body["examples"]) == {path.stem for path in EXAMPLES.glob("*.json")}
+    for name, example in body["examples"].items():
+        answer = service.issue(example["value"])
+        assert answer.is_success, (name, answer.text)
+
+
+def test_openapi_has_every_schema_that_it_refers_to(service: Running) -> None:
+    text = service.http.get("/openapi.json").text
+    known = set(json.loads(text)["components"]["schemas"])
+    assert set(re.findall(r'"#/components/schemas/([^"]+)"', text)) <= known
+
+
+def test_openapi_documents_a_problem_for_every_operation(service: Running) -> None:
+    document = service.http.get("/openapi.json").json()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            if path.startswith("/v1") and path != "/v1/version":
+                content = operation["responses"]["default"]["content"]
+                assert "application/problem+json" in content, (method, path)
+            assert operation["description"], (method, path)
+
+
+def test_every_setting_is_described_and_read_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+    monkeypatch.setenv("SEEDPOINT_BUILD_TIMEOUT_SECONDS", "2.5")
+    assert Settings().build_timeout_seconds == 2.5
+
+
+def test_a_request_is_one_log_line_without_credentials(service: Running) -> None:
+    with structlog.testing.capture_logs() as lines:
+        service.http.get("/v1/version?token=hunter2", headers={"Authorization": "Bearer hunter2"})
+        service.http.get("/healthz")  # The first line is written by now.
+    line = next(line for line in lines if line["event"] == "request")
+    assert line["path"] == "/v1/version"
+    assert line["status"] == 200
+    assert "hunter2" not in str(lines)
+
+
+def test_json_logs_are_json(capsys: pytest.CaptureFixture[str]) -> None:
+    from service import logs
+
+    root = logging.getLogger()
+    handlers, level, before = root.handlers[:], root.level, structlog.get_config()
+    try:
+        logs.configure("json", "info")
+        logging.getLogger("uvicorn.error").warning("over %d", 9000)
+        structlog.get_logger("seedpoint.test").info("hello", answer=42)
+    finally:
+        structlog.configure(**before)
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    foreign, own = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (foreign["event"], foreign["level"]) == ("over 9000", "warning")
+    assert foreign["logger"] == "uvicorn"  # Not `uvicorn.error`, which is no error.
+    assert (own["event"], own["answer"]) == ("hello", 42)
+
+
+def test_every_operation_says_what_it_does_in_a_line(service: Running) -> None:
+    paths = service.http.get("/openapi.json").json()["paths"]
+    found = [
+        operation["summary"] for operations in paths.values() for operation in operations.values()
+    ]
+    assert "Issues the checkpoint of a spec" in found
+    assert [line for line in found if " " not in line or len(line) > 100] == []

@@ -1,0 +1,325 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+from typer.testing import CliRunner, Result
+
+from models import presets
+from models.compile import make_plan
+from models.describe import layout
+from models.spec import parse_spec
+from service.cli import app
+from service.cli.flags import flag
+from service.cli.tables import plan_table
+from service.settings import Settings
+from service.version import seedpoint_version
+from tests.support.places import EXAMPLES, GOLDEN
+
+SHA256 = json.loads((GOLDEN / "examples_sha256.json").read_text())
+
+
+def seedpoint(*arguments: str | Path, stdin: str = "") -> Result:
+    environment = {"COLUMNS": "200", "TERMINAL_WIDTH": "200"}
+    return CliRunner(env=environment).invoke(app, list(map(str, arguments)), input=stdin)
+
+
+def test_build_writes_the_file_that_the_service_issues(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "mlp.safetensors"
+    done = seedpoint("build", EXAMPLES / "mlp.json", "-o", path)
+    assert done.exit_code == 0, done.stderr
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == SHA256["mlp"]
+    assert "hidden.weight" in done.stdout and "pass" in done.stdout
+    assert [entry.name for entry in path.parent.iterdir()] == ["mlp.safetensors"]
+
+
+def test_a_slash_at_the_end_of_the_output_makes_a_directory(tmp_path: Path) -> None:
+    done = seedpoint("build", EXAMPLES / "mlp.json", "-o", f"{tmp_path}/new/")
+    assert done.exit_code == 0, done.stderr
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.safetensors"]
+
+
+def test_build_takes_a_seed_and_any_number_of_threads(tmp_path: Path) -> None:
+    found = []
+    for threads in ("1", "3"):
+        path = tmp_path / f"{threads}.safetensors"
+        done = seedpoint(
+            *("build", EXAMPLES / "cnn_normal.json", "-o", path, "--seed", "7"),
+            *("--threads", threads, "--no-statistics"),
+        )
+        assert done.exit_code == 0, done.stderr
+        found.append(path.read_bytes())
+    assert found[0] == found[1]
+    assert hashlib.sha256(found[0]).hexdigest() != SHA256["cnn_normal"]
+
+
+def test_build_into_a_directory_keeps_the_files_names(tmp_path: Path) -> None:
+    document = json.loads((EXAMPLES / "mlp.json").read_text()) | {"max_shard_size": "15kB"}
+    done = seedpoint("build", "-", "-o", tmp_path, "--json", stdin=json.dumps(document))
+    assert done.exit_code == 0, done.stderr
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+    tensors = {name: load_file(tmp_path / file)[name] for name, file in index["weight_map"].items()}
+    assert set(tensors) == {"hidden.weight", "hidden.bias", "output.weight", "output.bias"}
+    resource = json.loads(done.stdout)
+    statistics = resource["statistics"]["tensors"]
+    for name, value in tensors.items():
+        assert statistics[name]["mean"] == pytest.approx(value.double().mean().item(), abs=1e-12)
+
+
+def test_build_under_generator_torch(tmp_path: Path) -> None:
+    document = json.loads((EXAMPLES / "mlp.json").read_text())
+    document["init"]["generator"] = "torch"
+    path = tmp_path / "mlp.safetensors"
+    assert seedpoint("build", "-", "-o", path, stdin=json.dumps(document)).exit_code == 0
+    assert load_file(path)["hidden.weight"].shape == (256, 20)
+
+
+def test_plan_shows_rules_arguments_and_fans_and_generates_nothing(tmp_path: Path) -> None:
+    done = seedpoint("plan", EXAMPLES / "gpt2.json")
+    assert done.exit_code == 0, done.stderr
+    row = next(line for line in done.stdout.splitlines() if "h.3.mlp.c_proj.weight" in line)
+    for shown in ("768x3072", "normal(mean=0, std=0.00408248)", "3072", "768", "0.004082"):
+        assert shown in row
+    assert not list(tmp_path.iterdir())
+
+
+def test_plan_as_json_is_the_resource() -> None:
+    resource = json.loads(seedpoint("plan", EXAMPLES / "mlp.json", "--json").stdout)
+    assert resource["totals"]["parameters"] == 7946
+    assert resource["tensors"][0]["program"] == {"type": "normal", "mean": 0.0, "std": 0.01}
+
+
+def test_a_fault_is_exit_code_3_with_its_path(tmp_path: Path) -> None:
+    spec = {"architecture": {"type": "Linear", "in_features": -1}}
+    done = seedpoint("build", "-", "-o", tmp_path / "x", stdin=json.dumps(spec))
+    assert done.exit_code == 3
+    assert "architecture.in_features: " in done.stderr
+    assert "architecture.out_features: missing" in done.stderr
+    assert "Traceback" not in done.stderr and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "", "5", "[NaN]", '"\\ud800"'])
+def test_what_is_no_spec_is_exit_code_3(text: str) -> None:
+    done = seedpoint("plan", "-", stdin=text)
+    assert done.exit_code == 3
+    assert "Traceback" not in done.stderr
+
+
+def test_a_member_given_twice_is_refused_as_the_service_does() -> None:
+    text = (EXAMPLES / "mlp.json").read_text().replace('"seed": 42', '"seed": 42, "seed": 43')
+    done = seedpoint("plan", "-", stdin=text)
+    assert done.exit_code == 3
+    assert done.stderr == "init.seed: an object has the member 'seed' twice\n"
+
+
+def test_a_path_is_shown_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "[bold]x[/bold]" / "[0].safetensors"
+    done = seedpoint("build", EXAMPLES / "mlp.json", "-o", path)
+    assert done.exit_code == 0, done.stderr
+    assert f"{path} (" in done.stdout
+
+
+def test_what_a_terminal_would_obey_in_a_spec_is_escaped() -> None:
+    children = {"a\x1b[31m": {"type": "Linear", "in_features": -1, "out_features": 1}}
+    spec = {"architecture": {"type": "Module", "children": children}}
+    done = seedpoint("plan", "-", stdin=json.dumps(spec))
+    assert done.exit_code == 3 and done.stderr
+    assert all(line.isprintable() for line in done.stderr.splitlines())
+
+
+def test_the_version_is_one_line() -> None:
+    done = seedpoint("--version")
+    assert (done.exit_code, done.stdout) == (0, f"seedpoint {seedpoint_version()}\n")
+
+
+def test_a_service_whose_port_is_taken_ends_with_exit_code_7(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = seedpoint("serve", "--port", port, "--store", tmp_path)
+    assert (done.exit_code, done.stdout) == (7, "")
+    assert done.stderr == (
+        f"the service cannot start with --host 127.0.0.1 --port {port}: Address already in use\n"
+    )
+
+
+def test_a_service_whose_store_is_no_directory_ends_with_exit_code_7(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = seedpoint("serve", "--port", "0", "--store", tmp_path / "file")
+    assert (done.exit_code, done.stdout) == (7, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"the service cannot start with --store {tmp_path / 'file'}: ")
+
+
+def test_a_service_that_fails_to_start_does_not_end_as_a_spec_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Settings) -> None:
+        sys.exit(3)  # As uvicorn does.
+
+    monkeypatch.setattr("service.server.serve", fail)
+    assert seedpoint("serve", "--port", "0", "--store", tmp_path).exit_code == 7
+
+
+def test_a_file_that_is_not_there_is_exit_code_5(tmp_path: Path) -> None:
+    assert seedpoint("plan", tmp_path / "nothing.json").exit_code == 5
+    done = seedpoint("build", EXAMPLES / "mlp.json", "-o", "/proc/nothing/x")
+    assert done.exit_code == 5
+    assert "Traceback" not in done.stderr
+
+
+def test_wrong_usage_is_exit_code_2() -> None:
+    for arguments in (["build"], ["serve", "--port", "99999"], ["nothing"]):
+        assert seedpoint(*arguments).exit_code == 2
+
+
+def test_every_setting_is_a_flag_of_serve() -> None:
+    helped = seedpoint("serve", "--help").stdout
+    for name in Settings.model_fields:
+        assert flag(name).name == name
+        assert f"--{name.replace('_', '-')}" in helped
+
+
+def test_the_command_ends_with_the_exit_code_of_its_fault() -> None:
+    command = [Path(sys.executable).with_name("seedpoint"), "plan", "-"]
+    done = subprocess.run(command, input="{}", capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr == "architecture: missing; an object with a `type`\n"
+
+
+# --- verify ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Path:
+    path = tmp_path / "mlp.safetensors"
+    assert seedpoint("build", EXAMPLES / "mlp.json", "-o", path).exit_code == 0
+    return path
+
+
+def test_verify_says_that_a_file_is_what_its_header_says(built: Path) -> None:
+    done = seedpoint("verify", built, "--threads", "2", "--device", "cpu")
+    assert done.exit_code == 0, done.stderr
+    identity, verdict, today = done.stdout.splitlines()
+    assert identity.startswith("checkpoint ") and len(identity.split()[1]) == 64
+    assert verdict == "verified: all 31,784 bytes of 1 file are what the header says"
+    assert today == "today's libraries plan the same"
+
+
+def test_verify_as_json_is_the_report(built: Path) -> None:
+    report = json.loads(seedpoint("verify", built, "--json").stdout)
+    assert report["verdict"] == "verified" and report["files"] == {str(built): built.stat().st_size}
+    assert report["today"] == {"same_plan": True, "remark": None}
+
+
+def test_verify_names_the_first_difference_and_ends_with_exit_code_6(built: Path) -> None:
+    data = bytearray(built.read_bytes())
+    data[-1] ^= 1
+    built.write_bytes(data)
+    done = seedpoint("verify", built)
+    assert done.exit_code == 6
+    assert "differs: 1 tensor is not what the header says" in done.stdout
+    offset = len(data) - 4
+    assert f"'output.weight' in {built}: element 2559 [9, 255], at byte {offset}, is" in done.stdout
+
+
+def test_verify_samples_blocks_that_a_seed_chooses(tmp_path: Path) -> None:
+    spec = {"architecture": {"type": "Linear", "in_features": 1000, "out_features": 1000}}
+    path = tmp_path / "x.safetensors"
+    seedpoint("build", "-", "-o", path, "--no-statistics", stdin=json.dumps(spec))
+    done = seedpoint("verify", path, "--sample", "3", "--seed-of-sample", "5")
+    assert done.exit_code == 0, done.stderr
+    assert "no difference in" in done.stdout and "in a sample of 3 blocks" in done.stdout
+
+
+@pytest.mark.parametrize("content", [b"", b"1234567", b"\xff" * 100, b"\2\0\0\0\0\0\0\0{}"])
+def test_what_is_no_checkpoint_is_one_line_and_exit_code_6(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    done = seedpoint("verify", path)
+    assert (done.exit_code, done.stdout) == (6, "")
+    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith(f"{path}: ")
+
+
+def test_verify_of_what_is_not_there_is_exit_code_5(tmp_path: Path) -> None:
+    for path in (tmp_path / "nothing", tmp_path):
+        done = seedpoint("verify", path)
+        assert done.exit_code == 5 and done.stderr.startswith(f"{path}: ")
+
+
+def test_verify_of_a_checkpoint_bound_to_this_platform(tmp_path: Path) -> None:
+    document = json.loads((EXAMPLES / "mlp.json").read_text())
+    document["init"]["generator"] = "torch"
+    path = tmp_path / "mlp.safetensors"
+    seedpoint("build", "-", "-o", path, stdin=json.dumps(document))
+    done = seedpoint("verify", path)
+    assert done.exit_code == 0, done.stdout + done.stderr
+    assert "verified: " in done.stdout
+
+
+def test_verify_of_a_checkpoint_bound_to_another_platform_is_exit_code_4(tmp_path: Path) -> None:
+    document = json.loads((EXAMPLES / "mlp.json").read_text())
+    document["init"]["generator"] = "torch"
+    plan = make_plan(parse_spec(document), platform={"torch": "0.4.1"}).plan
+    (file,) = layout(plan).files.values()
+    path = tmp_path / "mlp.safetensors"
+    path.write_bytes(file.head + bytes(file.size_bytes - len(file.head)))
+    done = seedpoint("verify", path)
+    assert done.exit_code == 4
+    assert "incomplete: no difference in 0 of 31,784 bytes" in done.stdout
+    assert "not checked: 'hidden.weight', 'hidden.bias'" in done.stdout
+    assert "0.4.1" in done.stdout
+
+
+def test_every_exit_code_is_in_the_help_of_every_command() -> None:
+    for command in ("serve", "plan", "build", "verify", "presets"):
+        helped = " ".join(seedpoint(command, "--help").stdout.split())
+        for code in range(8):
+            assert f"{code} " in helped.partition("Exit codes:")[2]
+
+
+def test_the_command_verifies_what_it_builds(tmp_path: Path) -> None:
+    command = Path(sys.executable).with_name("seedpoint")
+    path = tmp_path / "x.safetensors"
+    for arguments in (["build", EXAMPLES / "shared.json", "-o", path], ["verify", path]):
+        done = subprocess.run([command, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_device_that_is_not_there_is_exit_code_4(tmp_path: Path) -> None:
+    for command in (["build", EXAMPLES / "mlp.json", "-o", tmp_path / "x"], ["serve"]):
+        done = seedpoint(*command, "--device", "cuda")
+        assert done.exit_code == 4
+        assert "there is no CUDA device here" in done.stderr
+
+
+def test_presets_are_listed_by_a_word_of_their_names() -> None:
+    every = json.loads(seedpoint("presets", "--json").stdout)
+    assert [item["name"] for item in every] == list(presets.names())
+    shown = seedpoint("presets", "LLAMA").stdout
+    assert "llama-tiny" in shown and "8,030,261,248" in shown and "bert" not in shown
+    none = seedpoint("presets", "zzz")
+    assert none.exit_code == 3
+    assert "no preset has 'zzz' in its name" in none.stderr
+
+
+def test_a_narrow_terminal_gets_whole_names_and_fewer_columns() -> None:
+    document = json.loads(seedpoint("plan", EXAMPLES / "gpt2.json", "--json").stdout)
+    wide, narrow = Console(width=400, record=True), Console(width=72, record=True)
+    for shown in (wide, narrow):
+        shown.print(plan_table(document, shown.width))
+    name, few = "transformer.h.11.mlp.c_proj.weight", narrow.export_text()
+    assert name in few and "fan_out" not in few and "a wider terminal shows more" in few
+    every = wide.export_text()
+    assert name in every and "fan_out" in every and "a wider terminal" not in every

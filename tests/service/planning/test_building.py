@@ -1,0 +1,192 @@
+"""Hostile and heavy specs: a problem for who sends them, and nothing for anyone else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from models.limits import Limits
+from service.planning import builders as building
+from tests.support.problems import assert_problem
+from tests.support.running import Running, mlp
+
+LINEAR = {"type": "Linear", "in_features": 8, "out_features": 8}
+HUGE = {"type": "Linear", "in_features": 2_000_000, "out_features": 2_000_000}
+ORTHOGONAL = {"initializer": {"type": "orthogonal"}, "match": {"parameter": "weight"}}
+
+
+def repeated(count: int, layer: dict[str, Any] = LINEAR) -> dict[str, Any]:
+    return {"architecture": {"type": "Repeat", "count": count, "layer": layer}}
+
+
+def orthogonal(generator: str) -> dict[str, Any]:
+    return {"architecture": HUGE, "init": {"generator": generator, "rules": [ORTHOGONAL]}}
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is small, is very small."""
+    monkeypatch.setattr(building, "SMALL", Limits(modules=4, tensors=4, matches=100))
+    monkeypatch.setattr(building, "SMALL_WORK_BYTES", 1_000_000)
+
+
+@pytest.fixture
+def stopped() -> Iterator[Callable[[list[int]], None]]:
+    """Stops processes until the test is over."""
+    pids: list[int] = []
+
+    def stop(these: list[int]) -> None:
+        for pid in these:
+            os.kill(pid, signal.SIGSTOP)
+            pids.append(pid)
+
+    yield stop
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_large_spec_is_planned_by_workers_of_its_own(
+    start: Callable[..., Running], small: None, stopped: Callable[[list[int]], None]
+) -> None:
+    service = start()
+    stopped(service.state.builders.large.pids)
+    with ThreadPoolExecutor(1) as client:
+        large = client.submit(service.issue, repeated(4))
+        time.sleep(0.2)
+        assert service.issue(mlp()).status_code == 201
+        assert not large.done()
+        os.kill(service.state.builders.large.pids[0], signal.SIGCONT)
+        assert large.result().status_code == 201
+
+
+def test_metrics_tell_of_both_pools(start: Callable[..., Running]) -> None:
+    text = start(build_workers=2).http.get("/metrics").text
+    assert 'seedpoint_workers_warm{pool="small"} 2.0' in text
+    assert 'seedpoint_workers_warm{pool="large"} 1.0' in text
+    assert 'seedpoint_specs_waiting{pool="small"} 0.0' in text
+
+
+def test_more_large_specs_than_may_wait_are_told_to_come_back(
+    start: Callable[..., Running], small: None, stopped: Callable[[list[int]], None]
+) -> None:
+    service = start(large_build_queue=1)
+    stopped(service.state.builders.large.pids)
+    with ThreadPoolExecutor(4) as clients:
+        answers = [clients.submit(service.issue, repeated(4 + n)) for n in range(4)]
+        time.sleep(0.5)
+        refused = [answer.result() for answer in answers if answer.done()]
+        assert len(refused) == 2
+        for answer in refused:
+            assert_problem(answer, 503, "busy")
+            assert answer.headers["retry-after"] == "1"
+        os.kill(service.state.builders.large.pids[0], signal.SIGCONT)
+        assert sorted(answer.result().status_code for answer in answers) == [201, 201, 503, 503]
+
+
+def test_large_tensors_are_made_by_workers_of_their_own(
+    start: Callable[..., Running], small: None, stopped: Callable[[list[int]], None]
+) -> None:
+    service = start()
+    stopped(service.state.builders.large.pids)
+    spec = mlp(hidden=100_000) | {"init": {"generator": "torch"}}
+    with ThreadPoolExecutor(1) as client:
+        large = client.submit(service.issue, spec)
+        time.sleep(0.2)
+        assert service.issue(mlp() | {"init": {"generator": "torch"}}).status_code == 201
+        assert not large.done()
+        os.kill(service.state.builders.large.pids[0], signal.SIGCONT)
+        assert large.result().status_code == 201
+
+
+def test_a_long_body_keeps_no_small_one_waiting(
+    start: Callable[..., Running], stopped: Callable[[list[int]], None]
+) -> None:
+    service = start()
+    stopped(service.state.builders.large.pids)
+    layers = [LINEAR | {"name": f"{'long' * 500}{number}"} for number in range(200)]
+    with ThreadPoolExecutor(1) as client:
+        long = client.submit(
+            service.issue, {"architecture": {"type": "Sequential", "layers": layers}}
+        )
+        assert service.issue(mlp()).status_code == 201
+        assert not long.done()
+        os.kill(service.state.builders.large.pids[0], signal.SIGCONT)
+        assert long.result().status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("settings", "spec", "path"),
+    [
+        ({"max_modules": 5}, repeated(5), "architecture"),
+        ({"max_tensors": 9}, repeated(5), "architecture"),
+        ({"max_plan_bytes": 1000}, repeated(5), ""),
+        ({}, orthogonal("philox-v1"), "init.rules.0.initializer"),
+        ({}, orthogonal("torch"), "init.generator"),
+        ({}, repeated(10**12), "architecture"),
+    ],
+)
+def test_what_is_too_large_is_a_problem_at_its_place(
+    start: Callable[..., Running], settings: dict[str, int], spec: dict[str, Any], path: str
+) -> None:
+    problem = assert_problem(start(**settings).issue(spec), 422, "invalid-spec")
+    assert [error["path"] for error in problem["errors"]] == [path]
+
+
+def test_what_takes_too_much_memory_is_a_problem_that_says_so(
+    start: Callable[..., Running],
+) -> None:
+    service = start(build_memory_bytes=64 << 20)
+    problem = assert_problem(service.issue(repeated(30_000)), 422, "build-memory")
+    assert "more than 67108864 bytes of memory" in problem["detail"]
+    assert service.issue(mlp()).status_code == 201
+
+
+def test_a_hundred_hostile_specs_at_once_are_problems_and_harm_nobody(
+    start: Callable[..., Running],
+) -> None:
+    """Each kind would take minutes or terabytes, were it built."""
+    service = start(build_workers=2, build_timeout_seconds=4)
+    hostile = [
+        orthogonal("philox-v1"),
+        orthogonal("torch"),
+        repeated(99_000),
+        repeated(10**9),
+        repeated(9_000, {"type": "TransformerEncoderLayer", "d_model": 8, "nhead": 2}),
+    ]
+    done = threading.Event()
+    answered = []
+
+    def small_requests() -> None:
+        with httpx.Client(base_url=service.url, timeout=60, trust_env=False) as client:
+            seed = 0
+            while not done.is_set():
+                seed += 1
+                answer = client.post(
+                    "/v1/checkpoints", json=mlp(seed), headers={"Prefer": "return=minimal"}
+                )
+                assert answer.status_code == 201, answer.text
+                answered.append(seed)
+
+    with ThreadPoolExecutor(101) as clients:
+        small = clients.submit(small_requests)
+        answers = list(clients.map(service.issue, (hostile * 20)))
+        done.set()
+        small.result()
+    statuses = Counter((number % 5, answer.status_code) for number, answer in enumerate(answers))
+    assert statuses.keys() <= {
+        (0, 422),
+        (1, 422),
+        (3, 422),
+        *((n, s) for n in (2, 4) for s in (422, 503)),
+    }
+    assert len(answered) > 5  # While the hostile ones were there.
+    assert service.http.get("/readyz").status_code in {200, 503}

@@ -1,0 +1,326 @@
+"""The worker pool: what befalls a worker concerns one caller, and the pool recovers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from multiprocessing import forkserver
+
+import pytest
+
+from service.errors import BuildMemory, BuildTimeout, Busy, ShuttingDown, WorkerLost
+from service.planning import pool as pool_module
+from service.planning.pool import GRACE_SECONDS, Pool
+from service.planning.worker import Budget, WorkerFailed
+from tests.support.pool_tasks import TASK
+
+MIB = 1 << 20
+BUDGET = Budget(seconds=20, memory_bytes=256 * MIB)
+
+
+@asynccontextmanager
+async def pool(
+    *, size: int = 1, waiting: int = 8, wait_seconds: float = 60, budget: Budget = BUDGET
+) -> AsyncIterator[Pool[bytes, bytes]]:
+    made = Pool(TASK, size=size, waiting=waiting, wait_seconds=wait_seconds, budget=budget)
+    made.start()
+    try:
+        yield made
+    finally:
+        await asyncio.to_thread(made.close)
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(test())  # type: ignore[arg-type]
+
+
+def test_a_call_waits_until_a_worker_is_warm_and_gets_its_result() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            assert not workers.warm
+            assert (await workers.call(b"echo hello")).startswith(b"hello ")
+            assert workers.warm
+
+    run(test)
+
+
+def test_one_worker_serves_one_call_after_another() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            answers = await asyncio.gather(*(workers.call(b"echo x") for _ in range(5)))
+            assert len(set(answers)) == 1
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("command", "how"),
+    [
+        (b"die", r"was killed \(SIGKILL\), as it is when the machine has no memory left"),
+        (b"crash", r"crashed \(SIGSEGV\)"),
+        (b"leave", "exit code 3"),
+    ],
+)
+def test_a_worker_that_ends_is_told_to_its_caller_and_replaced(command: bytes, how: str) -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            before = await workers.call(b"echo x")
+            with pytest.raises(WorkerLost, match=how):
+                await workers.call(command)
+            assert await workers.call(b"echo x") != before
+
+    run(test)
+
+
+def test_a_worker_that_dies_harms_no_other_call() -> None:
+    async def test() -> None:
+        async with pool(size=2, waiting=20) as workers:
+            commands = [b"die" if number % 3 == 0 else b"echo x" for number in range(12)]
+            calls = [workers.call(command) for command in commands]
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            lost = [isinstance(answer, WorkerLost) for answer in answers]
+            assert lost == [command == b"die" for command in commands]
+
+    run(test)
+
+
+def test_a_worker_killed_while_idle_is_replaced_before_anyone_asks() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            await workers.call(b"echo x")
+            (pid,) = workers.pids
+            os.kill(pid, 9)
+            await eventually(lambda: workers.warm and workers.pids != [pid])
+            assert (await workers.call(b"echo y")).startswith(b"y ")
+
+    run(test)
+
+
+def test_a_worker_killed_just_before_a_call_costs_no_one_an_answer() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            await workers.call(b"echo x")
+            os.kill(workers.pids[0], 9)
+            await asyncio.sleep(0.05)
+            assert (await workers.call(b"echo y")).startswith(b"y ")
+
+    run(test)
+
+
+@pytest.mark.parametrize("command", [b"sleep 60", b"hang", b"spin"])
+def test_a_call_beyond_the_time_limit_ends_its_worker(command: bytes) -> None:
+    async def test() -> None:
+        async with pool(budget=Budget(0.3, 256 * MIB)) as workers:
+            await eventually(lambda: workers.warm)
+            (pid,) = workers.pids
+            with pytest.raises(BuildTimeout, match=r"longer than 0\.3 seconds"):
+                await workers.call(command)
+            assert (await workers.call(b"echo y")).startswith(b"y ")
+            assert workers.pids != [pid]
+
+    run(test)
+
+
+@pytest.mark.parametrize("command", [b"eat 300", b"eat_shared 300", b"abort", b"crash_after 200"])
+def test_a_call_that_takes_too_much_memory_ends_its_worker(command: bytes) -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            await eventually(lambda: workers.warm)
+            (pid,) = workers.pids
+            with pytest.raises(BuildMemory, match=f"more than {256 * MIB} bytes of memory"):
+                await workers.call(command)
+            assert (await workers.call(b"echo y")).startswith(b"y ")
+            assert workers.pids != [pid]
+
+    run(test)
+
+
+def test_a_call_may_be_given_more_memory_than_others() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            await workers.call(b"eat 300", Budget(20, 512 * MIB))
+            with pytest.raises(BuildMemory):
+                await workers.call(b"eat 300")
+
+    run(test)
+
+
+def test_the_addresses_of_phantom_tensors_are_no_memory() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            assert (await workers.call(b"reserve 16")).startswith(b"16 ")
+
+    run(test)
+
+
+def test_a_worker_that_has_served_long_enough_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "CALLS", 3)
+
+    async def test() -> None:
+        async with pool() as workers:
+            answers = [await workers.call(b"echo x") for _ in range(7)]
+            assert [answers.count(answer) for answer in dict.fromkeys(answers)] == [3, 3, 1]
+
+    run(test)
+
+
+def test_a_worker_that_has_grown_is_replaced() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            answers = [await workers.call(b"keep 50") for _ in range(5)]
+            assert [answers.count(answer) for answer in dict.fromkeys(answers)] == [3, 2]
+
+    run(test)
+
+
+def test_a_call_that_waits_too_long_is_refused_and_never_run() -> None:
+    async def test() -> None:
+        async with pool(wait_seconds=0.3) as workers:
+            await eventually(lambda: workers.warm)
+            first = asyncio.create_task(workers.call(b"sleep 1"))
+            await asyncio.sleep(0.05)
+            with pytest.raises(Busy, match=r"within 0\.3 seconds"):
+                await workers.call(b"die")
+            (pid,) = workers.pids
+            await first
+            assert workers.pids == [pid]
+
+    run(test)
+
+
+def test_the_pool_outlives_the_server_that_its_workers_fork_from() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            before = await workers.call(b"echo x")
+            server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+            os.kill(server, signal.SIGKILL)
+            await eventually(lambda: workers.warm and workers.pids != [int(before.split()[1])])
+            assert (await workers.call(b"echo y")).startswith(b"y ")
+
+    run(test)
+
+
+def test_whatever_befalls_many_calls_at_once_concerns_each_alone() -> None:
+    outcomes: dict[bytes, object] = {
+        b"echo x": bytes,
+        b"die": WorkerLost,
+        b"crash": WorkerLost,
+        b"leave": WorkerLost,
+        b"hang": BuildTimeout,
+        b"eat 300": BuildMemory,
+        b"refuse x": ValueError,
+        b"fail x": WorkerFailed,
+    }
+
+    async def test() -> None:
+        async with pool(size=2, waiting=100, budget=Budget(1, 256 * MIB)) as workers:
+            await eventually(lambda: workers.warm)
+            commands = [*outcomes] * 3
+            calls = [workers.call(command) for command in commands]
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            assert [type(answer) for answer in answers] == [outcomes[c] for c in commands]
+
+    run(test)
+
+
+def test_a_call_that_is_cancelled_ends_its_worker() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            await eventually(lambda: workers.warm)
+            (pid,) = workers.pids
+            call = asyncio.create_task(workers.call(b"sleep 60"))
+            await asyncio.sleep(0.2)
+            call.cancel()
+            await eventually(lambda: workers.warm and workers.pids != [pid])
+
+    run(test)
+
+
+def test_a_call_that_is_cancelled_and_soon_done_leaves_its_worker_to_others() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            await eventually(lambda: workers.warm)
+            pids = workers.pids
+            for _ in range(5):
+                call = asyncio.create_task(workers.call(b"sleep 0.1"))
+                await asyncio.sleep(0.02)
+                call.cancel()
+                assert (await workers.call(b"echo x")).startswith(b"x")
+            await asyncio.sleep(GRACE_SECONDS)
+            assert (await workers.call(b"echo x")).startswith(b"x")
+            assert workers.pids == pids
+
+    run(test)
+
+
+def test_a_call_cancelled_while_it_waits_is_never_run() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            first = asyncio.create_task(workers.call(b"sleep 0.3"))
+            second = asyncio.create_task(workers.call(b"die"))
+            await asyncio.sleep(0.1)
+            second.cancel()
+            await first
+            (pid,) = workers.pids
+            await workers.call(b"echo x")
+            assert workers.pids == [pid]
+
+    run(test)
+
+
+def test_what_the_task_refuses_reaches_the_caller_as_it_is() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            with pytest.raises(ValueError, match="no such layer"):
+                await workers.call(b"refuse no such layer")
+
+    run(test)
+
+
+def test_what_nobody_expected_reaches_the_caller_with_the_workers_traceback() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            with pytest.raises(WorkerFailed, match="pool_tasks"):
+                await workers.call(b"fail x")
+            assert (await workers.call(b"echo y")).startswith(b"y ")
+
+    run(test)
+
+
+def test_one_call_more_than_the_pool_holds_is_refused_at_once() -> None:
+    async def test() -> None:
+        async with pool(waiting=1) as workers:
+            calls = [asyncio.create_task(workers.call(b"sleep 0.3")) for _ in range(2)]
+            await asyncio.sleep(0)
+            with pytest.raises(Busy, match="2 specs"):
+                await workers.call(b"echo x")
+            await asyncio.gather(*calls)
+            assert (await workers.call(b"echo y")).startswith(b"y ")
+
+    run(test)
+
+
+def test_closing_ends_what_is_in_progress_and_refuses_what_waits() -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            calls = [asyncio.create_task(workers.call(b"sleep 60")) for _ in range(2)]
+            await eventually(lambda: workers.warm)
+            await asyncio.sleep(0.1)
+            await asyncio.to_thread(workers.close)
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            assert [type(answer) for answer in answers] == [WorkerLost, ShuttingDown]
+            with pytest.raises(ShuttingDown):
+                await workers.call(b"echo x")
+
+    run(test)

@@ -1,0 +1,66 @@
+"""The service as a process: it starts, serves, stops, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.process import Process, gone
+from tests.support.running import mlp
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    started = Process(tmp_path / "store")
+    yield started
+    started.end()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+def test_it_serves_and_ends_with_its_workers_when_told_to(process: Process) -> None:
+    process.get_ready()
+    issued = httpx.post(f"{process.url}/v1/checkpoints", json=mlp(), trust_env=False, timeout=60)
+    assert issued.status_code == 201
+    workers = process.descendants()
+    assert len(workers) >= 3  # Two workers and the server that they fork from.
+    process.popen.send_signal(signal.SIGTERM)
+    process.popen.communicate(timeout=20)
+    assert process.popen.returncode in (0, -signal.SIGTERM)
+    eventually(lambda: gone(workers))
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+def test_workers_do_not_outlive_a_service_that_is_killed(process: Process) -> None:
+    process.get_ready()
+    workers = process.descendants()
+    process.popen.kill()
+    process.popen.communicate(timeout=20)
+    eventually(lambda: gone(workers))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="by prctl")
+def test_nor_do_workers_that_are_at_work(process: Process) -> None:
+    process.get_ready()
+    workers = process.descendants()
+    layer = {"type": "Linear", "in_features": 8, "out_features": 8}
+    spec = {"architecture": {"type": "Repeat", "count": 99_000, "layer": layer}}
+
+    def issue() -> None:
+        with contextlib.suppress(httpx.TransportError):
+            httpx.post(f"{process.url}/v1/checkpoints", json=spec, trust_env=False, timeout=60)
+
+    client = threading.Thread(target=issue)
+    client.start()
+    time.sleep(2)
+    process.popen.kill()
+    client.join()
+    eventually(lambda: gone(workers))  # They would have been at it for longer.

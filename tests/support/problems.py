@@ -1,0 +1,31 @@
+"""Problems (RFC 9457) as every route gives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from tests.support.running import Running
+
+JSON_TYPE = {"Content-Type": "application/json"}
+
+
+def assert_problem(answer: httpx.Response, status: int, slug: str | None = None) -> dict[str, Any]:
+    """The problem in `answer`, whose shape is checked."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = answer.json()
+    assert set(problem) == {"type", "title", "status", "detail", "errors"}
+    assert problem["status"] == status
+    if slug is not None:
+        assert problem["type"] == f"urn:problem-type:seedpoint:{slug}"
+    for error in problem["errors"]:
+        assert set(error) == {"path", "message"}
+    assert "Traceback" not in answer.text
+    return problem
+
+
+def post(service: Running, body: bytes, **headers: str) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return service.http.post("/v1/checkpoints", content=body, headers=JSON_TYPE | named)

@@ -1,0 +1,80 @@
+"""A service in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+from tests.support.places import ROOT
+from tests.support.waiting import eventually
+
+SERVE = """
+from service.server import serve
+from service.settings import Settings
+if __name__ == "__main__":
+    serve(Settings())
+"""
+
+
+class Process:
+    """A service in a process of its own, with settings from the environment."""
+
+    def __init__(self, store: Path, **more: str) -> None:
+        settings = {"PORT": "0", "STORE": str(store), "LOG_FORMAT": "json", "BUILD_WORKERS": "2"}
+        settings |= more
+        self.popen = subprocess.Popen(
+            [sys.executable, "-c", SERVE],
+            env=os.environ | {f"SEEDPOINT_{key}": value for key, value in settings.items()},
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+        )
+        self.lines: list[dict[str, object]] = []
+        self.url = self._url()
+
+    def _url(self) -> str:
+        assert self.popen.stderr is not None
+        for line in self.popen.stderr:
+            self.lines.append(json.loads(line))
+            if found := re.search(r"http://127\.0\.0\.1:\d+", str(self.lines[-1]["event"])):
+                return found[0]
+        raise AssertionError(f"the service did not start: {self.lines}")
+
+    def get_ready(self) -> None:
+        eventually(
+            lambda: httpx.get(f"{self.url}/readyz", trust_env=False).status_code == 200, seconds=90
+        )
+
+    def descendants(self) -> set[int]:
+        """Process ids of its children, and of theirs."""
+        parents = {}
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+        found = {self.popen.pid}
+        while below := {pid for pid, parent in parents.items() if parent in found} - found:
+            found |= below
+        return found - {self.popen.pid}
+
+    def end(self) -> None:
+        if self.popen.poll() is None:
+            self.popen.kill()
+        self.popen.communicate()
+
+
+def gone(pids: set[int]) -> bool:
+    def running(pid: int) -> bool:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return state != "Z"
+
+    return not any(map(running, pids))

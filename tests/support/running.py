@@ -1,0 +1,100 @@
+"""A real service on loopback: uvicorn in a thread, worker processes, a store on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import uvicorn
+
+from service.app import create_app
+from service.settings import Settings
+from service.state import State
+from service.streaming.connections import Connection
+from tests.support.waiting import eventually
+
+START_SECONDS = 90
+
+
+@dataclass
+class Running:
+    """A service that answers at `url`; `state` is what it holds."""
+
+    url: str
+    port: int
+    state: State
+    http: httpx.Client
+    stop: Callable[[], None]
+
+    def issue(self, spec: dict[str, Any], **headers: str) -> httpx.Response:
+        """POSTs `spec`, and asks for no statistics unless headers say otherwise."""
+        wanted = {"Prefer": "return=minimal"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        return self.http.post("/v1/checkpoints", json=spec, headers=wanted)
+
+    def generated(self) -> float:
+        """How many elements it has generated."""
+        return self.metric("seedpoint_generated_elements_total")
+
+    def metric(self, name: str) -> float:
+        """The value of a metric without labels."""
+        lines = self.http.get("/metrics").text.splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(name + " "))
+
+
+def run_service(settings: Settings, *, ready: bool = True) -> Running:
+    """Starts a service; waits until it is ready unless told not to."""
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=0,
+        loop="uvloop",
+        http=Connection,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=5,
+    )
+    server = uvicorn.Server(config)
+    factory = config.get_loop_factory()
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(server.serve())
+
+    thread = threading.Thread(target=run, name="uvicorn", daemon=True)
+    thread.start()
+    eventually(
+        lambda: server.started or not thread.is_alive(), "uvicorn did not start", START_SECONDS
+    )
+    port = server.servers[0].sockets[0].getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    http = httpx.Client(base_url=url, timeout=60, trust_env=False)
+
+    def stop() -> None:
+        http.close()
+        server.should_exit = True
+        thread.join(30)
+        assert not thread.is_alive(), "the service did not stop"
+
+    running = Running(url, port, app.state.seedpoint, http, stop)
+    if ready:
+        eventually(
+            lambda: http.get("/readyz").status_code == 200,
+            "the service is not ready",
+            START_SECONDS,
+        )
+    return running
+
+
+def mlp(seed: int = 0, hidden: int = 256) -> dict[str, Any]:
+    """The spec of a small MLP; with `hidden` of any size."""
+    layers = [
+        {"name": "hidden", "type": "Linear", "in_features": 20, "out_features": hidden},
+        {"name": "activation", "type": "ReLU"},
+        {"name": "output", "type": "Linear", "in_features": hidden, "out_features": 10},
+    ]
+    return {"architecture": {"type": "Sequential", "layers": layers}, "init": {"seed": seed}}

@@ -1,0 +1,27 @@
+"""What the processes of tests/service/storage/test_durability.py run until they are killed."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from service.storage.store import Store
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def put_for_ever(root: Path, first: int, pipe: Connection) -> None:
+    """Stores plans, each with a literal of its own and one of all, and tells when it has."""
+    store = Store(root)
+    for number in itertools.count(first):
+        literal = b"%d" % number * 1000
+        blobs = {digest(literal): literal, digest(b"shared"): b"shared"}
+        plan = json.dumps({"number": number, "blobs": list(blobs)}).encode()
+        store.put_plan(digest(plan), plan, blobs)
+        store.put_statistics(digest(plan), b"{}")
+        pipe.send_bytes(plan)

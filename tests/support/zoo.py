@@ -1,0 +1,30 @@
+"""Presets of a few kilobytes, in place of the catalogue's: any architecture serves the protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.presets import Preset, UnknownPreset
+from tests.support.running import mlp
+
+
+class Zoo:
+    """What `service.revisions` asks of `models.presets`."""
+
+    UnknownPreset = UnknownPreset
+
+    def __init__(self) -> None:
+        self.specs = {
+            "tiny-mlp": mlp(),
+            "other-1.5": mlp(hidden=64),
+            "sharded": mlp() | {"max_shard_size": 20_480},
+            "large": mlp(hidden=400_000),  # 50 MB
+        }
+
+    def get(self, name: str) -> Preset:
+        if name not in self.specs:
+            raise UnknownPreset(f"no preset {name!r}")
+        return Preset(name, "", "", "tiny", {}, 0)
+
+    def spec(self, name: str, *, seed: int) -> dict[str, Any]:
+        return self.specs[name] | {"init": {"seed": seed}}

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +18,7 @@ from hypothesis import strategies as st
 
 from models.stream import qr
 from models.stream.each import Each, Work, helped, serial
-from tests.support.places import ROOT
+from tests.support.generic_cpu import on_generic_cpu
 
 Matrix = npt.NDArray[np.float64]
 SHAPES = [
@@ -244,20 +241,7 @@ def test_more_columns_on_the_right_change_nothing_on_the_left() -> None:
 
 
 def test_the_bits_are_those_of_a_cpu_without_wide_vectors(tmp_path: Path) -> None:
-    environment = {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path)}
-    run = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from tests.models.initializers.test_qr import digest; print(digest(2))",
-        ],
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.strip() == digest(2)
+    assert on_generic_cpu(__name__, "digest(2)", tmp_path) == digest(2)
 
 
 def test_a_kernel_runs_without_the_gil() -> None:

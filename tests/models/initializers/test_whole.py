@@ -5,9 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import subprocess
-import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,7 +21,8 @@ from models.stream import cuts, qr, reference, whole
 from models.stream.cuts import find_cuts, zeros_per_column
 from models.stream.each import helped
 from models.stream.key import derive_key
-from tests.support.places import GOLDEN, ROOT
+from tests.support.generic_cpu import on_generic_cpu
+from tests.support.places import GOLDEN
 
 ORTHOGONAL = json.loads((GOLDEN / "orthogonal.json").read_text())["cases"]
 SPARSE = json.loads((GOLDEN / "sparse.json").read_text())["cases"]
@@ -72,20 +70,7 @@ def test_every_known_sparse_comes_out_bit_for_bit(case: dict[str, Any]) -> None:
 
 
 def test_the_bits_are_those_of_a_cpu_without_wide_vectors(tmp_path: Path) -> None:
-    environment = {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path)}
-    run = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from tests.models.initializers.test_whole import goldens; print(goldens())",
-        ],
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.strip() == goldens()
+    assert on_generic_cpu(__name__, "goldens()", tmp_path) == goldens()
 
 
 # --- orthogonal ------------------------------------------------------------------

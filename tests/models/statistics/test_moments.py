@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,6 +13,7 @@ from hypothesis import strategies as st
 
 from models.statistics import moments
 from models.statistics.accumulator import BLOCK_ELEMENTS
+from tests.support.generic_cpu import on_generic_cpu
 
 SIZES = [1, 2, 15, 16, 17, 31, 100, 4097, BLOCK_ELEMENTS - 1, BLOCK_ELEMENTS]
 
@@ -216,13 +214,7 @@ def digest():
 
 
 def test_a_cpu_without_vectors_or_fused_arithmetic_gives_the_same_bits(tmp_path):
-    code = "from tests.models.statistics.test_moments import digest; print(digest())"
-    environment = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path)}
-    environment |= {"NUMBA_CPU_FEATURES": "", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == digest()
+    assert on_generic_cpu(__name__, "digest()", tmp_path) == digest()
 
 
 def test_kurtosis_is_scipys():

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -32,7 +29,7 @@ from tests.models.stream.kernels import (
     sources,
     starts,
 )
-from tests.support.places import ROOT
+from tests.support.generic_cpu import on_generic_cpu
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
@@ -133,21 +130,8 @@ class TestCpu(KernelContract):
     def test_the_bits_are_those_of_a_cpu_without_wide_vectors(
         self, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
-        cache = str(tmp_path_factory.mktemp("numba"))
-        environment = {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": cache}
-        run = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                "from tests.models.stream.test_stream import digest; print(digest(2))",
-            ],
-            cwd=ROOT,
-            env=os.environ | environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert run.stdout.strip() == digest(threads=2)
+        cache = tmp_path_factory.mktemp("numba")
+        assert on_generic_cpu(__name__, "digest(2)", cache) == digest(2)
 
     def test_warming_up_leaves_nothing_to_compile(self) -> None:
         cpu.warm_up()

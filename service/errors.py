@@ -48,6 +48,10 @@ class BodyTooLarge(Refusal):
     """The body is longer than `max_body_bytes`."""
 
 
+class BodyTimeout(Refusal):
+    """The client has stopped sending the body."""
+
+
 class UnsupportedMediaType(Refusal):
     """The body is of a type the service does not read."""
 
@@ -105,7 +109,7 @@ class WholeLost(Refusal):
 
 
 class Busy(Refusal):
-    """Every worker is taken and the queue is full."""
+    """Every worker is taken and the queue is full; or no more large answers fit in memory."""
 
 
 class ShuttingDown(Refusal):
@@ -146,6 +150,7 @@ KINDS: dict[type[Exception], Kind] = {
     MalformedRequest: Kind(400, "malformed-request", "The request is not HTTP"),
     HeadTooLarge: Kind(431, "head-too-large", "The request's head is too large"),
     BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
+    BodyTimeout: Kind(408, "body-timeout", "The body does not arrive", {"Connection": "close"}),
     UnsupportedMediaType: Kind(415, "unsupported-media-type", "The body's type is not read here"),
     NotAcceptable: Kind(406, "not-acceptable", "No acceptable representation"),
     NotFound: Kind(404, "not-found", "Not found"),
@@ -257,6 +262,8 @@ def _faults(error: Exception) -> tuple[Fault, ...]:
         return error.faults
     if isinstance(error, InvalidParameter):
         return (Fault(error.path, str(error)),)
+    if isinstance(error, BuildTimeout | BuildMemory):
+        return (Fault("architecture", f"must be smaller, or simpler to plan: {error}"),)
     if isinstance(error, RequestValidationError):
         return tuple(_fault(item) for item in error.errors())
     return ()

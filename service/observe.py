@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 
@@ -28,6 +29,12 @@ class _Exchange:
     def route(self) -> str:
         """The route's template: few values, whatever is asked."""
         return str(getattr(self.scope.get("route"), "path", "")) or "(none)"
+
+    @property
+    def path(self) -> str:
+        """As it was asked, and harmless to a terminal."""
+        path = str(self.scope["path"])
+        return path if path.isprintable() else ascii(path)
 
     def note(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -60,9 +67,14 @@ class Observed:
 
         try:
             await self._app(scope, receive, noting)
+        except asyncio.CancelledError:  # The time that a shutdown leaves is over.
+            if not exchange.status:
+                ending = errors.ShuttingDown("the service is going away")
+                await errors.answer(ending)(scope, receive, noting)
+            # Else the server breaks the connection: the body is not whole.
         except Exception as error:
             if exchange.status or not errors.is_expected(error):
-                said = {"method": scope["method"], "path": scope["path"]}
+                said = {"method": scope["method"], "path": exchange.path}
                 log.error("request failed", **said, exc_info=error)
             if exchange.status:
                 raise  # The server breaks the connection: the body is not whole.
@@ -77,7 +89,7 @@ class Observed:
         log.info(
             "request",
             method=method,
-            path=exchange.scope["path"],
+            path=exchange.path,
             status=exchange.status,
             bytes=exchange.sent_bytes,
             milliseconds=round(seconds * 1e3, 2),

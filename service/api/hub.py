@@ -152,7 +152,15 @@ async def refs(service: Service, repo: Repo) -> Response:
         "ref": f"refs/heads/{revisions.MAIN}",
         "targetCommit": found.commit,
     }
-    return json_response({"branches": [branch], "tags": [], "converts": []})
+    document = {"branches": [branch], "tags": [], "converts": [], "pullRequests": []}
+    return json_response(document)
+
+
+@router.head("/api/models/{repo:repository}/commits/{revision}", responses=schemas.HUB_JSON)
+@router.get("/api/models/{repo:repository}/commits/{revision}", responses=schemas.HUB_JSON)
+async def commits(found: Found) -> Response:
+    """The history of a repository: the one commit that its revision is."""
+    return json_response([hub_documents.commit(found)], 200, _commit(found))
 
 
 @router.head("/api/models/{repo:repository}", responses=schemas.HUB_JSON)
@@ -181,8 +189,9 @@ def _said_of(error: NotFound) -> dict[str, str]:
             code = "RevisionNotFound"
         case _:
             code = "EntryNotFound"
-    message = str(error).encode("unicode_escape")[:MESSAGE_BYTES]  # It may quote anything.
-    return {"X-Error-Code": code, "X-Error-Message": message.decode()}
+    # It may quote anything.
+    shown = (char if " " <= char <= "~" else ascii(char)[1:-1] for char in str(error))
+    return {"X-Error-Code": code, "X-Error-Message": "".join(shown)[:MESSAGE_BYTES]}
 
 
 def _commit(found: Revision) -> dict[str, str]:

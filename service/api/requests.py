@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from fastapi import Depends, Path, Query, Request
 
 from service.checkpoints import Checkpoint
-from service.errors import BodyTooLarge, ClientGone
+from service.errors import BodyTimeout, BodyTooLarge, ClientGone
 from service.state import State
 from service.streaming.response import disconnected
 
@@ -46,11 +46,14 @@ def accepted(request: Request) -> str:
     return ", ".join(request.headers.getlist("accept"))
 
 
+BODY_SECONDS = 60.0  # Between pieces of a body.
+
+
 async def read_body(request: Request, limit_bytes: int) -> bytes:
     """The whole body.
 
     Raises BodyTooLarge as soon as it is longer than `limit_bytes`, whether a
-    Content-Length says so or its chunks come to it, and ClientGone.
+    Content-Length says so or its chunks come to it, BodyTimeout and ClientGone.
     """
     message = f"the body is longer than {limit_bytes} bytes"
     declared = request.headers.get("content-length", "")
@@ -58,7 +61,11 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
         raise BodyTooLarge(message)
     body = bytearray()
     while True:
-        received = await request.receive()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                received = await request.receive()
+        except TimeoutError:
+            raise BodyTimeout(f"nothing came for {BODY_SECONDS:.0f} seconds") from None
         if received["type"] == "http.disconnect":
             raise ClientGone
         body += received.get("body", b"")

@@ -20,10 +20,10 @@ _MEANINGS = {
     5: "a file that cannot be read or written",
     6: "a file that is not what its header says, or none of Seedpoint's",
     7: "a service that cannot start: its address is taken, its store not writable",
-    143: "told to end (SIGTERM); nothing half written is left",
+    143: "told to end (SIGTERM); nothing half written is left; `serve --workers N` ends with 0",
 }
 EXIT_CODES = "Exit codes:\n" + "\n".join(f"{code:>3} {text}" for code, text in _MEANINGS.items())
-SPEC_FAULT, PLATFORM, FILE_FAULT, NOT_GENUINE, CANNOT_SERVE = 3, 4, 5, 6, 7
+WRONG_USAGE, SPEC_FAULT, PLATFORM, FILE_FAULT, NOT_GENUINE, CANNOT_SERVE = 2, 3, 4, 5, 6, 7
 TERMINATED = 128 + signal.SIGTERM
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 
 from models.limits import Limits
 from models.plan import Plan
 from service.errors import BuildTimeout
+from service.lru import LRU
 from service.metrics import Metrics
+from service.planning.lane import Lane
 from service.planning.pool import Pool
 from service.planning.task import (
     Materialize,
@@ -26,18 +30,28 @@ SMALL = Limits(modules=2_000, tensors=4_000, matches=400_000)
 SMALL_BODY_BYTES = 256 << 10
 SMALL_WORK_BYTES = 256 << 20
 SMALL_SECONDS = 5.0
+# What a library's own code takes to build a model, nobody can count beforehand. (A spec that
+# writes one of these words otherwise, has a backslash.)
+UNCOUNTABLE = (b'"transformers"', b'"timm"', b'"torchvision"', b'"preset"', b"\\")
+REMEMBERED = 1_000
 
 
 class Builders:
     """The pool for what is small, and the pool for the rest.
 
     A spec goes to the first pool unless its body is large, and on to the second when it
-    proves to be large or slow.
+    proves to be large or slow. Of models that nobody can count beforehand, the first has one
+    fewer than it has workers, so that there is one for those that can be; and those that were
+    large or slow once go to the second at once.
     """
 
-    def __init__(self, small: Pool[Order, Planned], large: Pool[Order, Planned]) -> None:
+    def __init__(
+        self, small: Pool[Order, Planned], large: Pool[Order, Planned], uncountable: Lane
+    ) -> None:
         self.small = small
         self.large = large
+        self._uncountable = uncountable
+        self._known_large: LRU[bytes, bool] = LRU(REMEMBERED)
 
     @classmethod
     def of(cls, settings: Settings) -> Builders:
@@ -56,7 +70,12 @@ class Builders:
             wait_seconds=seconds,
             budget=Budget(seconds, memory_bytes),
         )
-        return cls(small, large)
+        uncountable = Lane(
+            at_once=max(1, settings.build_workers - 1),
+            waiting=settings.build_queue,
+            wait_seconds=seconds,
+        )
+        return cls(small, large, uncountable)
 
     def measure(self, metrics: Metrics) -> None:
         """Has `metrics` tell of the pools."""
@@ -86,12 +105,29 @@ class Builders:
 
     async def plan(self, body: bytes) -> Planned:
         """The plan of the spec in `body`. Raises what workers and their pools raise."""
+        planned = None
         if len(body) <= SMALL_BODY_BYTES:
-            try:
-                return await self.small.call(PlanBody(body))
-            except (TooLargeHere, BuildTimeout):
-                pass
-        return await self.large.call(PlanBody(body))
+            if not any(word in body for word in UNCOUNTABLE):
+                planned = await self._plan_small(body)
+            elif not self._is_known_large(body):
+                async with self._uncountable.turn():
+                    if not self._is_known_large(body):  # By now.
+                        planned = await self._plan_small(body)
+        return planned or await self.large.call(PlanBody(body))
+
+    async def _plan_small(self, body: bytes) -> Planned | None:
+        """The plan, if it proves to be small."""
+        try:
+            return await self.small.call(PlanBody(body))
+        except TooLargeHere:
+            self._known_large.put(_architecture(body), True)
+        except BuildTimeout:
+            self._known_large.put(_architecture(body), True)
+            self._uncountable.took_long()
+        return None
+
+    def _is_known_large(self, body: bytes) -> bool:
+        return bool(self._known_large) and self._known_large.get(_architecture(body)) is not None
 
     async def materialize(self, plan: Plan) -> None:
         """Has the tensors of a platform-bound plan made and put into the store.
@@ -107,6 +143,16 @@ class Builders:
             else:
                 return
         await self.large.call(order, _with_memory(self.large.budget, work))
+
+
+def _architecture(body: bytes) -> bytes:
+    """Names the architecture of the spec in `body`: the same one, whatever else the spec says."""
+    try:
+        architecture = json.loads(body)["architecture"]
+        content = json.dumps(architecture, sort_keys=True).encode()
+    except (ValueError, LookupError, TypeError, RecursionError):
+        content = body
+    return hashlib.sha256(content).digest()
 
 
 def _with_memory(budget: Budget, more_bytes: int) -> Budget:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
-import time
+import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -99,6 +99,26 @@ class Worker(Generic[Q, R]):
         """
         self.calls += 1
         self._seen_bytes = 0
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            self.kill()
+
+        # It ends whatever waits for the worker: sending what it does not read, too.
+        timer = threading.Timer(budget.seconds, stop)
+        timer.start()
+        try:
+            return self._exchange(request, budget)
+        except WorkerLost:
+            if late.is_set():
+                message = f"the spec took longer than {budget.seconds:g} seconds to plan"
+                raise BuildTimeout(message) from None
+            raise
+        finally:
+            timer.cancel()
+
+    def _exchange(self, request: Q, budget: Budget) -> R:
         try:
             self._pipe.send((request, budget.memory_bytes))
         except OSError:
@@ -129,14 +149,7 @@ class Worker(Generic[Q, R]):
 
     def _watch(self, budget: Budget) -> None:
         """Returns when there is an answer, or none will come."""
-        deadline = time.monotonic() + budget.seconds
-        while True:
-            left = deadline - time.monotonic()
-            if wait([self._pipe, self._process.sentinel], max(0, min(left, LOOK_SECONDS))):
-                return
-            if left <= 0:
-                self.kill()
-                raise BuildTimeout(f"the spec took longer than {budget.seconds:g} seconds to plan")
+        while not wait([self._pipe, self._process.sentinel], LOOK_SECONDS):
             self._seen_bytes = max(self._seen_bytes, self.grown_bytes)
             # RLIMIT_DATA comes first, but does not count memory that is shared.
             if self._seen_bytes > budget.memory_bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http
+import re
 import socket
 import struct
 from collections import deque
@@ -12,14 +13,18 @@ from contextlib import suppress
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service import errors
+from service.streaming.parser import Parser
 
 MAX_HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 60.0  # Until a head is there, from its first byte, or from the connection's begin.
 MAX_WAITING = 1000  # Requests sent at once; each takes kilobytes.
+LINGER_SECONDS = 2.0  # That a refused client has to read why, while it still sends.
+LINGER_BYTES = 16 << 20
 NEAR_MICROSECONDS = 200
 NEAR_BUFFER_BYTES = 512 << 10
 _RTT_OFFSET = 68  # Of tcpi_rtt in `struct tcp_info` (linux/tcp.h), microseconds.
 _LONG = errors.HeadTooLarge(f"a request's line and fields have {MAX_HEAD_BYTES} bytes at most")
+_HOST = re.compile(rb"[^\s/?#@\\]*")
 _MALFORMED = errors.MalformedRequest("what was sent is no HTTP/1.1 request (RFC 9112)")
 
 
@@ -27,8 +32,9 @@ class Connection(HttpToolsProtocol):
     """Bounds what is read before a request, and keeps little in flight to clients that are near.
 
     uvicorn reads heads of any length, for any time, and any number of pipelined requests; it
-    tells only the latest of these that their client has left; and it answers what is no HTTP
-    even in the middle of the body of another answer.
+    tells only the latest of these that their client has left; it answers what is no HTTP
+    even in the middle of the body of another answer, and ends the connection so soon that the
+    answer is lost to clients that still send.
 
     The kernel lets a send buffer grow to megabytes, which a client on the same host or next
     to it never needs, and which then are out of the CPU's cache when they are copied to it.
@@ -38,6 +44,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.parser = Parser(self)  # type: ignore[assignment]
+        self._refused_bytes: int | None = None  # That came since what was sent was refused.
         self._cycles: deque[RequestResponseCycle] = deque()  # Those that are not answered yet.
         self._in_head = False
         self._head_bytes = 0  # That came since its first piece; all of them when it is complete.
@@ -56,9 +64,12 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused_bytes is not None:
+            self._discard(len(data))
+            return
         self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
+        if self._in_head and self._refused_bytes is None and not self.transport.is_closing():
             self._hurry()
             # Of a line that has not ended the parser tells nothing.
             if self._head_bytes > MAX_HEAD_BYTES:
@@ -69,18 +80,24 @@ class Connection(HttpToolsProtocol):
         self._head_bytes, self._in_head = 0, True
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # It comes again, without.
         while self._cycles and self._cycles[0].response_complete:
             self._cycles.popleft()
         fields = sum(len(name) + len(value) for name, value in self.headers)
         self._head_bytes = len(self.url) + fields
         if self._head_bytes > MAX_HEAD_BYTES or len(self._cycles) >= MAX_WAITING:
             raise ValueError("too much")  # To the parser, which gives up.
+        if not self._names_a_host():
+            raise ValueError("no host")
         super().on_headers_complete()
         self._in_head = False
         self._relax()
-        newest = self._cycles[-1] if self._cycles else None
-        if self.cycle is not newest:  # What is to be a WebSocket has none.
-            self._cycles.append(self.cycle)
+        self._cycles.append(self.cycle)
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuses what is no request, with a problem; the connection ends.
@@ -94,7 +111,27 @@ class Connection(HttpToolsProtocol):
             return
         long = self._in_head and self._head_bytes > MAX_HEAD_BYTES
         self.transport.write(_answer(_LONG if long else _MALFORMED))
-        self.transport.close()
+        self._relax()
+        if not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        # To close a socket that was not read to its end resets it, and the answer may be lost.
+        self.transport.write_eof()
+        self._refused_bytes = 0
+        self._impatience = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def _discard(self, count: int) -> None:
+        assert self._refused_bytes is not None
+        self._refused_bytes += count
+        if self._refused_bytes > LINGER_BYTES:
+            self.transport.abort()
+
+    def _names_a_host(self) -> bool:
+        """One, from HTTP/1.1 on (RFC 9112, section 3.2)."""
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if not hosts:
+            return self.parser.get_http_version() == "1.0"
+        return len(hosts) == 1 and _HOST.fullmatch(hosts[0]) is not None
 
     def _hurry(self) -> None:
         if self._impatience is None:

@@ -184,6 +184,29 @@ def test_when_it_ends_a_body_is_finished_or_cut_and_never_looks_whole(
     assert 900_000 < len(waiting.rest()) < waiting.content_length
 
 
+@pytest.mark.timeout(300)
+def test_when_it_ends_who_still_waits_is_told_so(started: Callable[..., Fleet]) -> None:
+    process = started(SHUTDOWN_SECONDS="1", UNASKED_STATISTICS_BYTES=str(1 << 60))
+    huge = mlp(hidden=3_000_000_000) | {"max_shard_size": "900TB"}
+    with ThreadPoolExecutor(1) as clients:
+        waiting = clients.submit(
+            httpx.post,
+            f"{process.url}/v1/checkpoints",
+            json=huge,
+            headers={"Prefer": "wait=100"},
+            trust_env=False,
+            timeout=200,
+        )
+        running = "seedpoint_statistics_running 1.0"
+        eventually(lambda: running in httpx.get(f"{process.url}/metrics", trust_env=False).text)
+        process.popen.send_signal(signal.SIGTERM)
+        answer = waiting.result()
+    process.wait()
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["type"].endswith("shutting-down")
+    assert not any("exception" in line for line in process.lines)
+
+
 def test_a_store_that_cannot_be_written_ends_it_before_it_begins(tmp_path: Path) -> None:
     (tmp_path / "store").write_bytes(b"a file")
     command = [sys.executable, "-c", "from service.cli import main; main()", "serve"]

@@ -18,6 +18,7 @@ from tests.support.running import Running, mlp
 
 LIMIT = MAX_HEAD_BYTES
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def exchange(port: int, *pieces: bytes) -> bytes:
@@ -68,8 +69,7 @@ def answered_with(port: int, *pieces: bytes) -> bytes:
     ids=["path", "query", "ranges", "value", "name", "fields", "value in pieces", "and fields"],
 )
 def test_a_head_that_is_too_long_is_431(service: Running, pieces: tuple[bytes, ...]) -> None:
-    if answer := exchange(service.port, *pieces):  # It is lost when what was not read resets it.
-        assert_refused(answer, b"431", "head-too-large")
+    assert_refused(exchange(service.port, *pieces), b"431", "head-too-large")
     assert service.http.get("/healthz").status_code == 200
 
 
@@ -100,10 +100,58 @@ def test_long_bodies_and_many_requests_are_no_long_head(service: Running) -> Non
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"CONNECT / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a b\r\n\r\n",
     ],
 )
 def test_what_is_no_request_is_400(service: Running, sent: bytes) -> None:
     assert_refused(exchange(service.port, sent), b"400", "malformed-request")
+
+
+@pytest.mark.parametrize("host", [b"", b"Host: x\r\n"])
+def test_http_1_0_needs_no_host(service: Running, host: bytes) -> None:
+    answer = exchange(service.port, b"GET /healthz HTTP/1.0\r\n" + host + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+def test_who_goes_on_sending_what_is_refused_is_cut_off(service: Running) -> None:
+    address = ("127.0.0.1", service.port)
+    with socket.create_connection(address, timeout=60) as client, pytest.raises(ConnectionError):
+        client.sendall(b"GET /" + b"a" * 1_000_000_000)
+
+
+# --- another protocol ------------------------------------------------------------------
+
+UPGRADES = [b"h2c", b"websocket", b"foo"]
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES)
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+def test_a_body_is_never_taken_for_a_request(
+    service: Running, method: bytes, upgrade: bytes
+) -> None:
+    body = b"GET /v1/version HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = method + b" /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n" % len(body)
+    head += b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % upgrade
+    for pieces in ((head, body), (head + body,), (head[:50], head[50:], body[:9], body[9:])):
+        answer = exchange(service.port, *pieces, REQUEST + b"\r\n")
+        assert answer.count(b"HTTP/1.1 ") == 2  # That, and the one after it.
+        assert b"torch" not in answer
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES)
+def test_a_request_for_another_protocol_is_answered_in_this_one(
+    service: Running, upgrade: bytes
+) -> None:
+    fields = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": upgrade.decode()}
+    answer = service.http.post("/v1/checkpoints", json=mlp(), headers=fields)
+    assert answer.status_code in {200, 201}
+    asking = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+    asking += b"Connection: upgrade\r\nUpgrade: %b\r\n\r\n" % upgrade
+    answers = exchange(service.port, asking * (MAX_WAITING - 1) + REQUEST + b"\r\n")
+    assert answers.count(b"HTTP/1.1 200 OK") == MAX_WAITING
 
 
 # --- several requests on one connection ------------------------------------------------
@@ -157,6 +205,12 @@ class Transport(asyncio.Transport):
     def abort(self) -> None:
         self.ended = self.ended or "aborted"
 
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.ended = self.ended or "half closed"
+
     def is_closing(self) -> bool:
         return bool(self.ended)
 
@@ -188,7 +242,7 @@ def test_who_leaves_is_gone_for_every_request_that_was_sent_at_once() -> None:
 
     async def test() -> None:
         connection, _ = connected(application)
-        connection.data_received(b"GET /first HTTP/1.1\r\n\r\nGET /second HTTP/1.1\r\n\r\n")
+        connection.data_received(GET.replace(b"/ ", b"/first ") + GET.replace(b"/ ", b"/second "))
         await asyncio.sleep(0.01)
         assert left == []
         connection.connection_lost(ConnectionResetError())
@@ -204,9 +258,9 @@ def test_no_more_requests_wait_on_a_connection_than_are_allowed() -> None:
 
     async def test() -> None:
         connection, transport = connected(application)
-        connection.data_received(b"GET / HTTP/1.1\r\n\r\n" * MAX_WAITING)
+        connection.data_received(GET * MAX_WAITING)
         assert transport.ended == ""
-        connection.data_received(b"GET / HTTP/1.1\r\n\r\n" * 9000)
+        connection.data_received(GET * 9000)
         assert transport.ended == "aborted"
         assert len(connection._cycles) == MAX_WAITING
         connection.connection_lost(None)
@@ -219,9 +273,9 @@ def test_no_more_requests_wait_on_a_connection_than_are_allowed() -> None:
     [
         (b"", "aborted"),
         (b"GET / HT", "aborted"),
-        (b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nX: ", ""),
-        (b"GET / HTTP/1.1\r\n\r\n", ""),
-        (b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nslow", ""),
+        (GET + b"GET / HTTP/1.1\r\nX: ", ""),
+        (GET, ""),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nslow", ""),
     ],
 )
 def test_a_head_is_not_waited_for_for_ever_and_a_body_and_an_answer_are(
@@ -253,13 +307,13 @@ def test_requests_that_are_answered_are_forgotten() -> None:
 
         connection, transport = connected(application)
         for count in (MAX_WAITING, MAX_WAITING, 1):
-            connection.data_received(b"GET / HTTP/1.1\r\n\r\n" * count)
+            connection.data_received(GET * count)
             for _ in range(count):
                 await answered.acquire()
         assert transport.written.count(b"HTTP/1.1 204") == 2 * MAX_WAITING + 1
         assert len(connection._cycles) == 1
         connection.data_received(b"what?\r\n\r\n")
-        assert transport.ended == "closed"
+        assert transport.ended == "half closed"
         assert b"HTTP/1.1 400 Bad Request\r\n" in transport.written
         connection.connection_lost(None)
 

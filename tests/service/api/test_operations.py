@@ -9,12 +9,14 @@ from collections.abc import Callable
 
 import pytest
 import structlog
+from jsonschema import Draft202012Validator
 
-from models import architectures, initializers
+from models import architectures, initializers, presets
 from service.errors import StoreFull
 from service.settings import Settings
 from tests.support.places import EXAMPLES
 from tests.support.running import Running, mlp
+from tests.support.waiting import eventually
 
 
 def test_health_answers_before_readiness(start: Callable[..., Running]) -> None:
@@ -69,6 +71,32 @@ def test_the_catalogues_hold_everything_a_spec_can_name(service: Running) -> Non
     assert len(layers) == len(architectures.catalogue())
     found = service.http.get("/v1/initializers").json()["initializers"]
     assert {item["type"] for item in found} == set(initializers.CATALOGUE)
+
+
+def test_every_entry_of_a_catalogue_has_an_example_of_its_schema_and_a_spec_that_is_issued(
+    service: Running,
+) -> None:
+    entries = [
+        *service.http.get("/v1/architectures").json()["architectures"],
+        *service.http.get("/v1/initializers").json()["initializers"],
+        *service.http.get("/v1/initializers").json()["transforms"],
+    ]
+    for entry in entries:
+        Draft202012Validator(entry["schema"]).validate(entry["example"])
+        if entry.get("extra") != "timm":  # Another test's: workers may be without it.
+            answer = service.issue(entry["spec"])
+            assert answer.status_code in (200, 201), (entry["type"], answer.text)
+
+
+def test_every_preset_has_an_example_of_its_schema_and_a_spec(service: Running) -> None:
+    answer = service.http.get("/v1/presets")
+    assert len(answer.content) < 150_000
+    for entry in answer.json()["presets"]:
+        schema = Draft202012Validator(entry["schema"])
+        schema.validate(entry["example"])
+        schema.validate(entry["example"] | {"overrides": {"vocab_size": 8}})
+        assert not schema.is_valid(entry["example"] | {"name": "other"})
+        assert entry["spec"] == {"architecture": entry["example"]} == presets.spec(entry["name"])
 
 
 def test_the_docs_ask_no_other_host(service: Running) -> None:
@@ -154,3 +182,12 @@ def test_every_operation_says_what_it_does_in_a_line(service: Running) -> None:
     ]
     assert "Issues the checkpoint of a spec" in found
     assert [line for line in found if " " not in line or len(line) > 100] == []
+
+
+def test_the_log_has_no_control_characters_of_a_path(service: Running) -> None:
+    with structlog.testing.capture_logs() as lines:
+        service.http.get("/zoo/x%1b%5b31mRED%00%0a")
+        service.http.get("/zoo/é")
+        eventually(lambda: len(lines) == 2)
+    assert lines[0]["path"] == repr("/zoo/x\x1b[31mRED\x00\n")
+    assert lines[1]["path"] == "/zoo/é"

@@ -18,6 +18,7 @@ from models.limits import Limits
 from service.planning import builders as building
 from tests.support.problems import assert_problem
 from tests.support.running import Running, mlp
+from tests.support.waiting import eventually
 
 LINEAR = {"type": "Linear", "in_features": 8, "out_features": 8}
 HUGE = {"type": "Linear", "in_features": 2_000_000, "out_features": 2_000_000}
@@ -139,6 +140,44 @@ def test_what_is_too_large_is_a_problem_at_its_place(
 ) -> None:
     problem = assert_problem(start(**settings).issue(spec), 422, "invalid-spec")
     assert [error["path"] for error in problem["errors"]] == [path]
+
+
+def slow(positions: int, seed: int) -> dict[str, Any]:
+    """A model whose constructor takes minutes, as it writes a table of positions in Python."""
+    config = {"model_type": "distilbert", "sinusoidal_pos_embds": True}
+    architecture = {
+        "type": "transformers",
+        "config": config | {"max_position_embeddings": positions},
+    }
+    return {"architecture": architecture, "init": {"seed": seed}}
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_models_that_nobody_can_count_keep_no_others_waiting(
+    start: Callable[..., Running], alike: bool
+) -> None:
+    service = start(build_workers=2, build_timeout_seconds=2, build_queue=200)
+    hostile = [slow(10**7 + (0 if alike else seed), seed) for seed in range(100)]
+    with ThreadPoolExecutor(100) as clients:
+        answers = [clients.submit(service.issue, spec) for spec in hostile]
+        eventually(service.state.builders.small.admitted)
+        assert [service.issue(mlp(seed)).status_code for seed in range(20)] == [201] * 20
+        assert not all(answer.done() for answer in answers)
+        problems = Counter(answer.result().json()["type"] for answer in answers)
+    kinds = {kind.rpartition(":")[2]: count for kind, count in problems.items()}
+    assert kinds.keys() == {"busy", "build-timeout"}
+    assert kinds["busy"] >= 80  # At once, when the first has proved to be slow.
+    assert service.issue({"architecture": {"type": "preset", "name": "llama-tiny"}}).is_success
+
+
+def test_what_was_large_once_is_known_whatever_its_seed(
+    start: Callable[..., Running], stopped: Callable[[list[int]], None]
+) -> None:
+    service = start(build_workers=1, build_timeout_seconds=2)
+    assert_problem(service.issue(slow(10**7, 1)), 422, "build-timeout")
+    eventually(lambda: service.state.builders.warm)
+    stopped(service.state.builders.small.pids)  # It is not asked.
+    assert_problem(service.issue(slow(10**7, 2)), 422, "build-timeout")
 
 
 def test_what_takes_too_much_memory_is_a_problem_that_says_so(

@@ -118,6 +118,18 @@ def test_a_worker_killed_just_before_a_call_costs_no_one_an_answer() -> None:
     run(test)
 
 
+def test_a_worker_that_does_not_read_is_not_waited_for() -> None:
+    async def test() -> None:
+        async with pool(budget=Budget(0.3, 256 * MIB)) as workers:
+            await eventually(lambda: workers.warm)
+            os.kill(workers.pids[0], signal.SIGSTOP)
+            with pytest.raises(BuildTimeout, match=r"longer than 0\.3 seconds"):
+                await workers.call(b"echo " + b"x" * 4_000_000)  # More than the pipe takes.
+            assert (await workers.call(b"echo y")).startswith(b"y ")
+
+    run(test)
+
+
 @pytest.mark.parametrize("command", [b"sleep 60", b"hang", b"spin"])
 def test_a_call_beyond_the_time_limit_ends_its_worker(command: bytes) -> None:
     async def test() -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
+import torch
+
 from models.cost import too_costly, whole_sources
 from models.dtypes import BY_NAME, DType
 from models.errors import Fault, SpecError
@@ -25,10 +27,11 @@ from models.program import (
 )
 from models.rules.fans import default_fans
 from models.rules.matcher import Matcher
-from models.rules.resolve import Resolved, Subject, resolve
+from models.rules.resolve import Resolved, Subject, check_single, resolve
 from models.rules.rule import Candidate, Match, Won
 from models.rules.sharing import shared_streams
 from models.spec import Spec, normalized
+from models.statistics.overflow import overflowing
 from models.structure import Declared, Structure, survey
 
 MAX_BYTES = 2**53 - 1
@@ -116,7 +119,7 @@ class _Compiler:
         self.dtype_touched: set[int] = set()
         self.unmatched: list[str] = []
         self.faults: list[Fault] = []
-        self.warnings: list[str] = []
+        self.warnings: list[str] = list(structure.warnings)
         self.resolved: dict[str, Resolved] = {}
         self.blobs: dict[str, bytes] = dict(structure.blobs)
         # What tensors that differ in name alone have in common is made once.
@@ -141,6 +144,7 @@ class _Compiler:
                 f"dtype.rules.{index} has no effect: a dtype is for floating tensors, and it wins "
                 "none"
             )
+        self._warn_of_dtypes(tensors)
         if not self.sequential:
             self._warn_of_streams(tensors)
         if self.unmatched:
@@ -171,7 +175,7 @@ class _Compiler:
             dtype=dtype,
             kind=declared.kind,
             module=self.structure.module_class(declared.name),
-            program=self._program(declared, resolved, None if won is None else won.index),
+            program=self._program(declared, dtype, resolved, None if won is None else won.index),
             aliases=declared.aliases,
             rule=None if won is None else won.index,
             fan_in=None if fans is None else fans.fan_in,
@@ -189,7 +193,9 @@ class _Compiler:
             self._resolutions[key] = resolved
         return resolved
 
-    def _program(self, declared: Declared, resolved: Resolved | None, rule: int | None) -> Program:
+    def _program(
+        self, declared: Declared, dtype: DType, resolved: Resolved | None, rule: int | None
+    ) -> Program:
         if resolved is None and self.spec.init.unmatched == "error":
             self.unmatched.append(declared.name)
         own = declared.own if resolved is None or not resolved.sources else None
@@ -202,11 +208,21 @@ class _Compiler:
         key = (id(own), id(resolved))
         if (program := self._programs.get(key)) is None:
             composed = _composed(own, resolved)
+            if resolved is not None and self._in_single(composed, resolved, dtype):
+                check_single(resolved.transforms, f"init.rules.{rule}", declared.name)
             program = Program(Materialized(composed)) if self.sequential else composed
             self._programs[key] = program
         if not self.sequential:
             self._check_cost(program, declared, rule)
         return program
+
+    def _in_single(self, program: Program, resolved: Resolved, dtype: DType) -> bool:
+        """Whether transforms are computed in float32, where a float64 tensor's may not be."""
+        if dtype.name != "float64":
+            return dtype.is_floating
+        if self.sequential and not resolved.sources:
+            return True  # The module was built in float32.
+        return program.draws and self.spec.init.generator != "numpy"
 
     def _check_cost(self, program: Program, declared: Declared, rule: int | None) -> None:
         path = declared.path if rule is None else f"init.rules.{rule}.initializer"
@@ -240,6 +256,18 @@ class _Compiler:
             )
             self.warnings.append(f"names of one tensor win different rules: {each}")
 
+    def _warn_of_dtypes(self, tensors: Sequence[PlanTensor]) -> None:
+        self.warnings.extend(
+            f"values of {_listed(names)} are expected to overflow {dtype}, whose largest is "
+            f"{torch.finfo(dtype.torch).max:g}"
+            for dtype, names in overflowing(tensors).items()
+        )
+        if names := [tensor.name for tensor in tensors if tensor.dtype.name == "float8_e8m0fnu"]:
+            self.warnings.append(
+                f"{_listed(names)} are float8_e8m0fnu, which safetensors.torch.load does not read "
+                "from bytes (seen with safetensors 0.8); its load_file and safe_open do"
+            )
+
     def _warn_of_streams(self, tensors: Sequence[PlanTensor]) -> None:
         split = {i for i, rule in enumerate(self.spec.init.rules) if rule.splits is not None}
         shared = shared_streams(tensors, split)
@@ -264,9 +292,8 @@ class _Compiler:
                 self.warnings.append(f"{path}.{index} has no effect: earlier rules win its tensors")
             elif index not in optional:
                 names = [tensor.name for tensor in self.structure.tensors]
-                self.faults.append(
-                    Fault(f"{path}.{index}.match", f"matches no tensor; tensors: {_listed(names)}")
-                )
+                known = f"tensors: {_listed(names)}" if names else "the checkpoint has no tensors"
+                self.faults.append(Fault(f"{path}.{index}.match", f"matches no tensor; {known}"))
 
     def _matched(self, matches: Sequence[Match]) -> set[int]:
         """Which of `matches` any tensor matches, whatever wins it."""

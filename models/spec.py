@@ -29,7 +29,7 @@ from models.canonical import representable
 from models.dtypes import BY_NAME, DType
 from models.errors import SpecError
 from models.faults import faults_from
-from models.rules import globs
+from models.rules import expressions, globs
 from models.rules.numbers import Schema, tagged
 from models.rules.rule import Match, Rule
 
@@ -74,6 +74,8 @@ def _no_name(name: str) -> str | None:
     """Why an expression could not read `name` as this constant, or None."""
     if not name.isidentifier() or name in RESERVED:
         return f"{name!r} cannot name a constant; use another identifier"
+    if name in expressions.FUNCTIONS:
+        return f"{name!r} is a function of expressions; use another identifier"
     if keyword.iskeyword(name):
         return f"{name!r} is a keyword of expressions; use another identifier"
     if (read := unicodedata.normalize("NFKC", name)) != name:

@@ -59,7 +59,8 @@ class Structure:
     `document` is its canonical form. `modules` are (dotted name, class name) of all but the
     root, in `named_modules()` order; `classes` the names of a module's class and its bases,
     by dotted name. `files` are the small text files that go with the tensors. `dtype` is that
-    of the library's model; its tensors of another dtype keep theirs.
+    of the library's model; its tensors of another dtype keep theirs. `warnings` say what of
+    the architecture has no effect.
     """
 
     tensors: tuple[Declared, ...]
@@ -70,6 +71,7 @@ class Structure:
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     dtype: DType | None = None
+    warnings: tuple[str, ...] = ()
 
     @cached_property
     def candidates(self) -> tuple[tuple[Candidate, ...], ...]:
@@ -140,7 +142,8 @@ def _foreign(recipe: Recipe, limits: Limits, document: Known) -> Structure:
     stored = {**made, **recipe.dtypes(tape.module, made)}
     tensors = tuple(replace(tensor, dtype=stored[tensor.name]) for tensor in structure.tensors)
     files = recipe.files(tape.module)
-    return replace(structure, tensors=tensors, files=files, dtype=recipe.dtype)
+    warnings = tuple(map(str, recipe.warnings))
+    return replace(structure, tensors=tensors, files=files, dtype=recipe.dtype, warnings=warnings)
 
 
 def _narrow(recipe: Recipe, wide: dict[str, DType]) -> dict[str, DType]:

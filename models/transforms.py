@@ -115,13 +115,14 @@ EXACT = (ZeroRows, SetElement)
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """Every transform: type, summary, JSON Schema, and an example that works."""
+    """Every transform: type, summary, JSON Schema, an example and a spec that work."""
     return [
         {
             "type": example["type"],
             "summary": inspect.cleandoc(cls.__doc__ or ""),
             "schema": cls.model_json_schema(),
             "example": example,
+            "spec": _spec(example),
         }
         for cls, example in (
             (Scale, {"type": "scale", "value": 0.5}),
@@ -132,3 +133,10 @@ def catalogue() -> list[dict[str, Any]]:
             (SetElement, {"type": "set", "index": [0, 0], "value": 100}),
         )
     ]
+
+
+def _spec(transform: dict[str, Any]) -> dict[str, Any]:
+    """A whole spec with one transform: of a layer's weight, after its own init."""
+    rule = {"match": {"name": "weight"}, "initializer": {"type": "own"}, "transforms": [transform]}
+    layer = {"type": "Linear", "in_features": 3, "out_features": 4}
+    return {"architecture": layer, "init": {"seed": 42, "rules": [rule]}}

@@ -1,4 +1,4 @@
-"""The catalogue of architectures: what may be said, with an example that works."""
+"""The catalogue of architectures: what may be said, with an example and a spec that work."""
 
 from __future__ import annotations
 
@@ -22,10 +22,7 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "ModuleDict": {"type": "ModuleDict", "children": {"left": _LINEAR, "right": _LINEAR}},
     "ModuleList": {"type": "ModuleList", "layers": [_LINEAR, {"type": "ReLU"}]},
     "Repeat": {"type": "Repeat", "count": 3, "layer": _LINEAR},
-    "Ref": {
-        "type": "Sequential",
-        "layers": [{"name": "shared", **_LINEAR}, {"type": "Ref", "ref": "shared"}],
-    },
+    "Ref": {"type": "Ref", "ref": "shared"},
     "Custom": {
         "type": "Custom",
         "parameters": [{"name": "scale", "shape": [5, 3]}],
@@ -54,6 +51,15 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "preset": {"type": "preset", "name": "llama-tiny", "overrides": {"num_hidden_layers": 4}},
 }
 
+# What has no init of its own needs rules.
+_RULES: dict[str, list[dict[str, Any]]] = {
+    "Custom": [
+        {"match": {"name": "scale"}, "initializer": {"type": "normal", "std": 0.02}},
+        {"match": {"name": "count"}, "initializer": {"type": "zeros"}},
+    ],
+    "tensors": [{"match": {}, "initializer": {"type": "normal", "std": 0.02}}],
+}
+
 # What an entry's schema says in place of the union of all layers.
 _ANY_LAYER = {
     "type": "object",
@@ -64,21 +70,34 @@ _ANY_LAYER = {
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """Every type: `{"type", "summary", "schema": JSON Schema, "example"}`.
+    """Every type: `{"type", "summary", "schema": JSON Schema, "example", "spec"}`.
 
-    Each schema stands alone; the example is an architecture (`Ref` needs one around it). Where
-    a type needs another library, `extra` is what installs it and `installed` whether it is there.
+    Each schema stands alone, and the example satisfies it; the spec is a whole one that has the
+    example in it and can be issued as it is. Where a type needs another library, `extra` is what
+    installs it and `installed` whether it is there.
     """
-    return [
-        {
-            "type": name,
-            "summary": definition.get("description", ""),
-            "schema": _alone(definition),
-            "example": _EXAMPLES.get(name) or example_of(name, getattr(nn, name)),
-            **_needs(name),
-        }
-        for name, definition in _definitions()
-    ]
+    return [_entry(name, definition) for name, definition in _definitions()]
+
+
+def _entry(name: str, definition: dict[str, Any]) -> dict[str, Any]:
+    example = _EXAMPLES.get(name) or example_of(name, getattr(nn, name))
+    return {
+        "type": name,
+        "summary": definition.get("description", ""),
+        "schema": _alone(definition),
+        "example": example,
+        "spec": _spec(name, example),
+        **_needs(name),
+    }
+
+
+def _spec(name: str, example: dict[str, Any]) -> dict[str, Any]:
+    """A whole spec with the example: in a layer's place where it is no architecture alone."""
+    if name == "Ref":
+        shared = {"name": example["ref"], **_LINEAR}
+        return {"architecture": {"type": "Sequential", "layers": [shared, example]}}
+    init = {"init": {"seed": 42, "rules": _RULES[name]}} if name in _RULES else {}
+    return {"architecture": example, **init}
 
 
 def _needs(name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from models.architectures.base import Part
 from models.dtypes import DType
+from models.errors import Fault
 
 
 class Recipe(Protocol):
@@ -17,7 +18,8 @@ class Recipe(Protocol):
 
     `path` is where the spec says what it is; `dtype` what its library makes it in, `wide` what
     it is recorded in, so that values are rounded to `dtype` once. Floating tensors that its
-    code gives another dtype keep that, whatever the spec's default says.
+    code gives another dtype keep that, whatever the spec's default says. `warnings` are of
+    what the spec says and the library makes nothing of.
     """
 
     @property
@@ -26,6 +28,8 @@ class Recipe(Protocol):
     def dtype(self) -> DType: ...
     @property
     def wide(self) -> DType: ...
+    @property
+    def warnings(self) -> tuple[Fault, ...]: ...
 
     def make(self, dtype: DType) -> nn.Module:
         """A new model in `dtype`, its own init run in PyTorch's order. Raises SpecError."""

@@ -11,9 +11,13 @@ from models.architectures.limits import MAX_INTEGER
 
 
 def exact(value: Any, at: tuple[str | int, ...] = ()) -> Any:
-    """`value` with numbers as canonical JSON has them: 2.0 is 2, and none is past 2^53 - 1."""
+    """`value` as canonical JSON has it: keys in order, 2.0 is 2, no number past 2^53 - 1.
+
+    So a library is given the same, whether by a caller, whose order carries no meaning, or by
+    the spec in a plan.
+    """
     if isinstance(value, Mapping):
-        return {key: exact(item, (*at, key)) for key, item in value.items()}
+        return {key: exact(value[key], (*at, key)) for key in sorted(value)}
     if isinstance(value, list):
         return [exact(item, (*at, index)) for index, item in enumerate(value)]
     if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_INTEGER:

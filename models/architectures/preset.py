@@ -26,6 +26,7 @@ _TYPES: Mapping[str, type[Foreign]] = {
     "timm": Timm,
     "torchvision": Torchvision,
 }
+_OTHER_TYPE = "take a preset of the other model type, or write its config out as `transformers`"
 
 
 def _known(name: str) -> str:
@@ -58,11 +59,19 @@ class Preset(Foreign):
     def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:
         """The recipe of what the preset stands for. Raises SpecError and LimitExceeded."""
         places = _Places(root, self)
+        self._check_model_type(root)
         try:
             inner = self.expanded().recipe(root, dtype=dtype, max_modules=max_modules)
         except SpecError as error:
             raise places.translated(error) from None
         return _PresetRecipe(inner, places)
+
+    def _check_model_type(self, root: str) -> None:
+        config = presets.get(self.name).architecture.get("config", {})
+        own, other = config.get("model_type"), self.overrides.get("model_type")
+        if own is not None and "model_type" in self.overrides and other != own:
+            message = f"the preset's fields are those of {own!r}; {_OTHER_TYPE}"
+            raise SpecError.at(join(root, "overrides", "model_type"), message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +99,11 @@ class _Places:
 
     def translated(self, error: SpecError) -> SpecError:
         """The same faults where the caller finds them."""
-        return type(error)(Fault(self.of(fault.path), fault.message) for fault in error.faults)
+        return type(error)(map(self.moved, error.faults))
+
+    def moved(self, fault: Fault) -> Fault:
+        """The same fault where the caller finds it."""
+        return Fault(self.of(fault.path), fault.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +124,10 @@ class _PresetRecipe:
     @property
     def wide(self) -> DType:
         return self.inner.wide
+
+    @property
+    def warnings(self) -> tuple[Fault, ...]:
+        return tuple(map(self.places.moved, self.inner.warnings))
 
     def make(self, dtype: DType) -> nn.Module:
         try:

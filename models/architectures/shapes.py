@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from models.architectures.base import Name, Part, Size
 from models.architectures.kinds import LIST, LIST_OR_OBJECT, OBJECT
 from models.architectures.limits import MAX_ELEMENTS, MAX_TENSOR_DIMS, numel
 from models.dtypes import BY_CODE, BY_NAME, DType
+from models.wording import in_words
 
 
 def _representable(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -42,10 +43,28 @@ class Shaped(Part):
     shape: Shape
     dtype: DTypeName = "float32"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_no_list(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            named = '"name": ..., ' if "name" in cls.model_fields else ""
+            raise PydanticCustomError(
+                "shape_alone",
+                "expected {object}, not {given}",
+                {"object": f'{{{named}"shape": {_shown(value)}}}', "given": in_words(value)},
+            )
+        return value
+
     @property
     def element(self) -> DType:
         """The dtype, from our table."""
         return BY_NAME.get(self.dtype) or BY_CODE[self.dtype]
+
+
+def _shown(sizes: Sequence[Any]) -> str:
+    """A caller's list where it can be a shape, else a shape that can be."""
+    is_shape = len(sizes) <= 8 and all(type(size) is int and 0 <= size < 2**53 for size in sizes)
+    return str(list(sizes) if is_shape else [5, 3])
 
 
 class NamedShape(Shaped):

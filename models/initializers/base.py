@@ -18,6 +18,7 @@ from models.program import Source
 from models.rules import expressions
 from models.rules.fans import Fans
 from models.rules.numbers import Number, Schema, tagged
+from models.wording import in_words
 
 _INTEGER = re.compile("-?[0-9]{1,20}")
 
@@ -122,4 +123,14 @@ def resolve_gain(gain: int | float | str | Gain, target: Target) -> float:
     """The number that a gain argument stands for."""
     if not isinstance(gain, Gain):
         return target.number("gain", gain)
-    return float(torch.nn.init.calculate_gain(gain.nonlinearity, gain.param))
+    return gain_of(gain.nonlinearity, gain.param, "gain.param")
+
+
+def gain_of(nonlinearity: Nonlinearity, param: float | None, argument: str) -> float:
+    """`torch.nn.init.calculate_gain`; ArgumentError for a slope whose square is not finite."""
+    try:
+        return float(torch.nn.init.calculate_gain(nonlinearity, param))
+    except OverflowError:
+        raise ArgumentError(
+            argument, f"the negative slope {in_words(param)} is too large: its square is not finite"
+        ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -30,7 +31,7 @@ class Own(Initializer):
 
 # What a canonical spec writes as a string, since RFC 8785 would lose it.
 _WRITTEN: dict[str, Any] = {"-0.0": -0.0}
-_INTEGER = re.compile("-?[0-9]{1,20}")
+_INTEGER = re.compile("-?[0-9]{1,309}")  # As many digits as the largest float64 has.
 
 
 def _numbers(values: Any) -> tuple[tuple[int, ...], tuple[int | float, ...]]:
@@ -51,8 +52,8 @@ def _numbers(values: Any) -> tuple[tuple[int, ...], tuple[int | float, ...]]:
     for item in level:
         if isinstance(item, bool) or not isinstance(item, int | float):
             raise ValueError("must be numbers in lists of equal length")
-        if not (isinstance(item, int) or math.isfinite(item)) or abs(item) >= 2**64:
-            raise ValueError("must be finite numbers below 2^64")
+        if not abs(item) <= sys.float_info.max:  # Nor is NaN.
+            raise ValueError("must be finite numbers, none beyond float64")
     return tuple(shape), tuple(level)
 
 
@@ -88,17 +89,22 @@ class Values(Initializer):
 def _array(numbers: tuple[int | float, ...], dtype: torch.dtype) -> np.ndarray:
     if dtype.is_floating_point:
         array = np.asarray([float(number) for number in numbers], dtype=np.float64)
-        kept = array.astype(np.float32) if dtype == torch.float32 else array
+        with np.errstate(over="ignore"):
+            kept = array.astype(np.float32) if dtype == torch.float32 else array
         if not np.isfinite(kept).all():
-            raise ArgumentError("values", f"a value is beyond {dtype}")
+            raise ArgumentError("values", f"a value is beyond {_name(dtype)}")
         return kept
     integers = [int(number) for number in numbers]
     low, high = (0, 1) if dtype == torch.bool else _limits(dtype)
     if any(a != b or not low <= a <= high for a, b in zip(integers, numbers, strict=True)):
-        raise ArgumentError("values", f"a value does not fit {dtype}")
-    return np.asarray(integers, dtype=str(dtype).removeprefix("torch."))
+        raise ArgumentError("values", f"a value does not fit {_name(dtype)}")
+    return np.asarray(integers, dtype=_name(dtype))
 
 
 def _limits(dtype: torch.dtype) -> tuple[int, int]:
     info = torch.iinfo(dtype)
     return info.min, info.max
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

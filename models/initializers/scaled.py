@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import ClassVar, Literal
 
-import torch
-
 from models import program
 from models.initializers.base import (
     ArgumentError,
@@ -15,6 +13,7 @@ from models.initializers.base import (
     Initializer,
     Nonlinearity,
     Target,
+    gain_of,
     resolve_gain,
 )
 from models.program import Source
@@ -192,5 +191,5 @@ def _xavier_std(gain: int | float | str | Gain, target: Target, name: str) -> fl
 def _kaiming_std(rule: KaimingUniform | KaimingNormal, target: Target) -> float:
     fans = target.required_fans(rule.type)
     fan = fans.fan_in if rule.mode == "fan_in" else fans.fan_out
-    gain = torch.nn.init.calculate_gain(rule.nonlinearity, target.number("a", rule.a))
-    return float(gain) / math.sqrt(fan)
+    gain = gain_of(rule.nonlinearity, target.number("a", rule.a), "a")
+    return gain / math.sqrt(fan)

@@ -56,11 +56,6 @@ class Preset:
             "dtype": self.dtype,
         }
 
-    def document(self) -> dict[str, Any]:
-        """The preset as clients read it: `example` is a spec that issues it."""
-        example = spec(self.name)
-        return {**self.summary(), "architecture": self.architecture, "example": example}
-
 
 @cache
 def names() -> tuple[str, ...]:

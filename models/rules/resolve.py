@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -182,6 +182,22 @@ def _transforms(rule: Rule, path: str, subject: Subject, target: Target) -> Iter
                     "value", f"{resolved.value} is not a value that {subject.dtype} can hold"
                 )
             yield resolved
+
+
+def check_single(transforms: Iterable[Transform], path: str, name: str) -> None:
+    """Raises SpecError for a constant that is infinite in float32, which it is computed in.
+
+    `path` is the place of the rule whose `transforms` they are.
+    """
+    for number, transform in enumerate(transforms):
+        for argument in ("value", "min", "max"):
+            constant = getattr(transform, argument, None)
+            if constant is not None and not math.isfinite(program.f32(constant)):
+                raise SpecError.at(
+                    f"{path}.transforms.{number}.{argument}",
+                    f"'{name}': {constant} is infinite in float32, which this tensor's "
+                    "transforms are computed in",
+                )
 
 
 @contextmanager

@@ -105,7 +105,11 @@ class SplitPart(Schema):
 
 
 class Splits(Schema):
-    """A fused tensor's parts along an axis."""
+    """A fused tensor's parts along an axis.
+
+    Of a list of initializers each goes over all parts before the next one begins: the order in
+    which generators `torch` and `numpy` draw.
+    """
 
     axis: int = Field(default=0, strict=True, description="Along which the parts lie.")
     parts: tuple[SplitPart, ...] = Field(

@@ -24,15 +24,17 @@ def converted(value: float, dtype: DType) -> float:
 def rounding_grid(dtype: DType, low: float, high: float, finest: float) -> tuple[Floats, Floats]:
     """The values of a dtype of 8 or 16 bits that numbers in [low, high] round to.
 
-    Ascending, with the bounds between them, one fewer; NaN at an end stands for what
-    overflows. Of values smaller than `finest` only zero is there.
+    Ascending, with the bounds between them, one fewer. At an end is what overflows: NaN, or
+    the largest value where PyTorch saturates. Of values smaller than `finest` only zero is there.
     """
     steps = _steps(dtype)
     steps = steps[(np.abs(steps) >= finest) | (steps == 0)]
     first = max(int(np.searchsorted(steps, low)) - 1, 0)
     steps = steps[first : int(np.searchsorted(steps, high)) + 1]
-    largest = _steps(dtype)[-2]
-    return np.where(np.abs(steps) > largest, np.nan, steps), (steps[:-1] + steps[1:]) / 2
+    largest, beyond = _steps(dtype)[-2:]
+    overflow = np.copysign(converted(float(beyond), dtype), steps)
+    values = np.where(np.abs(steps) > largest, overflow, steps)
+    return values, (steps[:-1] + steps[1:]) / 2
 
 
 @lru_cache(maxsize=16)

@@ -74,10 +74,11 @@ def forecast(program: Program, shape: Shape, dtype: DType) -> Forecast | None:
 def judge(
     program: Program, shape: Shape, dtype: DType, observed: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """`expected`, `z` and `pass` beside the observed `mean`, `std`, `min` and `max`.
+    """`expected`, `z` and `pass` beside what is observed (`accumulator.MEASURED`).
 
-    Known values must be met exactly (z is 0, or null when they are not). `pass` is null
-    when nothing is expected, or when too few elements decide for a normal law to judge.
+    Known values must be met exactly (z is 0, or null when they are not). An element that is
+    not finite fails where finite ones are expected, also when converting overflowed. `pass`
+    is null when nothing is expected, or when too few elements decide for a normal law.
     """
     found = expected(program, shape)
     try:
@@ -85,7 +86,9 @@ def judge(
     except (ArithmeticError, ValueError):
         foreseen = None  # As in `expected`, at the very ends of binary64.
     z_mean, z_std, passed = None, None, None
-    if foreseen is None:
+    if found.mean is not None and (observed["nan_count"] or observed["inf_count"]):
+        passed = False
+    elif foreseen is None:
         pass
     elif observed["mean"] is None or observed["std"] is None:
         passed = False

@@ -22,6 +22,7 @@ from models.program import (
     Normal,
     Part,
     Program,
+    Scale,
     SetElement,
     Split,
     Uniform,
@@ -179,6 +180,85 @@ def test_an_integer_tensor_takes_only_its_own_values(value: float) -> None:
     assert list(faults(counter, zeros)) == ["init.rules.0.transforms.0.value"]
 
 
+PAST_FLOAT32: list[tuple[dict[str, Any], str]] = [
+    ({"type": "scale", "value": 1e39}, "value"),
+    ({"type": "scale", "value": "1e20 * 1e20"}, "value"),
+    ({"type": "add", "value": -1e39}, "value"),
+    ({"type": "clamp", "min": 1e39}, "min"),
+    ({"type": "clamp", "max": -1e39}, "max"),
+    ({"type": "hard_threshold", "value": 1e39}, "value"),
+    ({"type": "set", "index": [0], "value": 1e39}, "value"),
+]
+
+
+def transformed(
+    dtype: str, initializer: dict[str, Any], change: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    listed = {"type": "tensors", "tensors": [{"name": "a", "shape": [2], "dtype": dtype}]}
+    return listed, rule({}, initializer, transforms=[{"type": "zero_rows", "rows": [0]}, change])
+
+
+@pytest.mark.parametrize(("change", "argument"), PAST_FLOAT32)
+@pytest.mark.parametrize(
+    ("dtype", "initializer"),
+    [
+        ("float32", {"type": "ones"}),
+        ("bfloat16", normal()),
+        ("float8_e5m2", normal()),
+        ("float64", normal()),
+    ],
+)
+def test_a_constant_of_a_transform_that_float32_cannot_hold_is_a_fault(
+    dtype: str, initializer: dict[str, Any], change: dict[str, Any], argument: str
+) -> None:
+    found = faults(*transformed(dtype, initializer, change))
+    assert list(found) == [f"init.rules.0.transforms.1.{argument}"]
+
+
+@pytest.mark.parametrize("change", [change for change, _ in PAST_FLOAT32])
+def test_a_float64_tensor_that_is_not_drawn_takes_larger_constants(change: dict[str, Any]) -> None:
+    plan(*transformed("float64", {"type": "ones"}, change))
+
+
+def test_the_largest_float32_in_its_usual_digits_is_taken() -> None:
+    """3.4028235e38 is more than it, and rounds to it."""
+    change = {"type": "clamp", "min": -3.4028235e38, "max": 3.4028235e38}
+    plan(*transformed("float32", normal(), change))
+
+
+def own_scaled(layer: dict[str, Any], parameter: str, generator: str) -> Plan:
+    """A layer of float64 whose own init is scaled by what float32 cannot hold."""
+    scaled = rule(
+        {"parameter": parameter}, {"type": "own"}, transforms=[{"type": "scale", "value": 1e39}]
+    )
+    init = {"rules": [scaled], "generator": generator}
+    spec = parse_spec({"architecture": layer, "init": init, "dtype": "float64"})
+    return make_plan(spec, platform={}).plan
+
+
+@pytest.mark.parametrize(
+    ("layer", "parameter", "generator"),
+    [
+        (LINEAR, "weight", "philox-v1"),
+        (LINEAR, "weight", "torch"),
+        ({"type": "LayerNorm", "normalized_shape": 3}, "weight", "torch"),
+        ({"type": "LayerNorm", "normalized_shape": 3}, "weight", "numpy"),
+    ],
+)
+def test_an_own_init_in_float32_takes_no_larger_constant(
+    layer: dict[str, Any], parameter: str, generator: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        own_scaled(layer, parameter, generator)
+    (fault,) = caught.value.faults
+    assert fault.path == "init.rules.0.transforms.0.value"
+
+
+def test_an_own_init_that_is_exact_takes_a_larger_constant() -> None:
+    found = own_scaled({"type": "LayerNorm", "normalized_shape": 3}, "weight", "philox-v1")
+    assert tensor(found, "weight").program.transforms == (Scale(1e39),)
+
+
 def test_zero_rows_and_set_take_negative_indices() -> None:
     found = plan(
         sequential(LINEAR),
@@ -230,6 +310,11 @@ def test_aliases_that_would_win_different_rules_are_warned_of() -> None:
     (weight,) = found.tensors
     assert (weight.name, weight.aliases, weight.rule) == ("e.weight", ("o.weight",), 0)
     assert any("'e.weight' rule 1, 'o.weight' rule 0" in warning for warning in found.warnings)
+
+
+def test_a_rule_for_a_checkpoint_without_tensors_is_told_that_there_are_none() -> None:
+    told = faults({"type": "ReLU"}, rule({}, {"type": "zeros"}))
+    assert told == {"init.rules.0.match": "matches no tensor; the checkpoint has no tensors"}
 
 
 def test_a_rule_that_never_wins_is_warned_of() -> None:
@@ -555,6 +640,8 @@ def test_one_dtype_is_one_id_however_it_is_spelled() -> None:
         ("float32", {"type": "values", "values": [-0.0, 1.0]}),
         ("float32", {"type": "constant", "val": 1e17}),
         ("float64", {"type": "constant", "val": 1e20}),
+        ("float32", {"type": "values", "values": [-3.4028234663852886e38, 10**38]}),
+        ("float64", {"type": "values", "values": [10**308, 2**64]}),
         ("int64", {"type": "constant", "val": 2**53 + 1}),
         ("int64", {"type": "constant", "val": 2**63 - 1}),
         ("int64", {"type": "values", "values": [2**53 + 1, -(2**63)]}),
@@ -621,6 +708,7 @@ def test_an_element_set_in_a_drawn_float64_tensor_is_rounded_to_float32() -> Non
         ("\ufb01", "read '\ufb01' as 'fi'"),
         ("fan_in", "cannot name a constant"),
         ("two words", "cannot name a constant"),
+        ("sqrt", "a function of expressions"),
     ],
 )
 def test_a_constant_that_no_expression_could_name_is_a_fault(name: str, reason: str) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load, load_file, save_file
 
 from models.compile import make_plan
 from models.spec import parse_spec
@@ -95,3 +100,71 @@ def test_a_dtype_rule_that_wins_one_floating_tensor_is_not() -> None:
     rules = [{"match": {"kind": "buffer"}, "dtype": "float64"}]
     norm = {"type": "BatchNorm1d", "num_features": 2}
     assert warnings(norm, dtype={"rules": rules}) == ()
+
+
+# --- values past a dtype -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("generator", [None, {"generator": "torch"}])
+@pytest.mark.parametrize(
+    ("dtype", "initializer"),
+    [
+        ("float16", {"type": "normal", "std": 1e6}),
+        ("float16", {"type": "uniform", "a": 0, "b": 1e5}),
+        ("float16", {"type": "constant", "val": 1e6}),
+        ("float16", {"type": "constant", "val": 65520}),
+        ("bfloat16", {"type": "normal", "std": 2e38}),
+        ("bfloat16", {"type": "constant", "val": 3.4e38}),
+        ("float32", {"type": "normal", "std": 3e38}),
+        ("float8_e5m2", {"type": "constant", "val": -1e5}),
+        ("float8_e4m3fn", {"type": "normal", "mean": 500}),
+    ],
+)
+def test_tensors_that_will_overflow_their_dtype_are_warned_of(
+    dtype: str, initializer: dict[str, Any], generator: Any
+) -> None:
+    (warning,) = warnings(listed("w", dtype=dtype), {"initializer": initializer}, init=generator)
+    assert warning.startswith(f"values of 'w' are expected to overflow {dtype}, whose largest is ")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "initializer"),
+    [
+        ("float16", {"type": "normal", "std": 10_000}),  # 8 values, 1 in 10^10 past 65504
+        ("float16", {"type": "constant", "val": 65519}),  # rounds to 65504
+        ("bfloat16", {"type": "uniform", "a": 0, "b": 3.38e38}),
+        ("float8_e4m3fn", {"type": "constant", "val": 463}),
+        ("float64", {"type": "constant", "val": 1e300}),
+        ("float64", {"type": "normal", "std": 1e30}),
+        ("int64", {"type": "constant", "val": 2**62}),
+    ],
+)
+def test_tensors_that_fit_their_dtype_are_not_warned_of(
+    dtype: str, initializer: dict[str, Any]
+) -> None:
+    assert warnings(listed("w", dtype=dtype), {"initializer": initializer}) == ()
+
+
+def test_one_element_that_overflows_is_warned_of() -> None:
+    change = {"type": "set", "index": [0, 0], "value": 1e5}
+    one = {"match": {"name": "w2"}, "initializer": NORMAL, "transforms": [change]}
+    (warning,) = warnings(listed("w1", "w2", dtype="float16"), one, REST)
+    assert "'w2'" in warning and "'w1'" not in warning
+
+
+# --- what readers cannot read ----------------------------------------------------------
+
+
+def test_a_dtype_that_safetensors_does_not_load_from_bytes_is_warned_of() -> None:
+    ones = {"initializer": {"type": "ones"}}
+    (warning,) = warnings(listed("w", dtype="float8_e8m0fnu"), ones)
+    assert warning.startswith("'w' are float8_e8m0fnu, which safetensors.torch.load does not read")
+
+
+def test_safetensors_loads_that_dtype_from_files_alone(tmp_path: Path) -> None:
+    """Once this fails, the warning has had its day."""
+    file = tmp_path / "w.safetensors"
+    save_file({"w": torch.ones(2, dtype=torch.float8_e8m0fnu)}, file)
+    assert load_file(file)["w"].dtype == torch.float8_e8m0fnu
+    with pytest.raises(KeyError):
+        load(file.read_bytes())

@@ -17,7 +17,7 @@ from models.architectures.huggingface.configs import config_of
 from models.architectures.huggingface.library import OnlineError, offline
 from models.architectures.weights import is_ours, said
 from models.dtypes import BY_NAME, BY_TORCH, DType
-from models.errors import SpecError
+from models.errors import Fault, SpecError
 from models.faults import join
 
 
@@ -30,6 +30,7 @@ class TransformersRecipe:
     dtype: DType
     path: str
     stored: DType | None = None
+    warnings: tuple[Fault, ...] = ()
 
     @property
     def wide(self) -> DType:
@@ -93,12 +94,12 @@ def recipe_of(
     """
     path = join(root, "config")
     with offline():
-        config = config_of(fields, path, max_modules)
+        config, warnings = config_of(fields, path, max_modules)
         model = class_of(config, root, name=name, task=task)
     own = BY_TORCH[config.dtype] if isinstance(config.dtype, torch.dtype) else BY_NAME["float32"]
     # PyTorch makes nothing in 8 bits; narrow, it shows which tensors have a dtype of their own.
     made = dtype if dtype is None or dtype.itemsize > 1 else BY_NAME["bfloat16"]
-    return TransformersRecipe(config, model, made or own, path, stored=dtype)
+    return TransformersRecipe(config, model, made or own, path, stored=dtype, warnings=warnings)
 
 
 def _plain(text: str) -> str:

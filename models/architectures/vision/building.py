@@ -18,6 +18,7 @@ WEIGHTS = "it is for trained weights, which are never loaded; leave it out"
 PLACEMENT = "the spec itself says what tensors are like; leave it out"
 
 _COUNT = re.compile(r".*(depth|layer|block|stage)s?")
+_SIZE = re.compile(r"num_(class|layer|block|stage|head)e?s|depths?|layers")
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
@@ -33,6 +34,8 @@ def check_arguments(
         raise SpecError(faults)
     for name, value in args.items():
         for count in value if isinstance(value, list) else [value]:
+            if _SIZE.fullmatch(name) and isinstance(count, int) and count < 0:
+                raise SpecError.at(join(path, name), f"expected at least 0, not {count}")
             if _COUNT.fullmatch(name) and isinstance(count, int) and count > max_modules:
                 message = f"{count} are more modules than are allowed; at most {max_modules}"
                 raise LimitExceeded.at(join(path, name), message)

@@ -19,7 +19,7 @@ from models.architectures.vision.building import (
 )
 from models.architectures.weights import said
 from models.dtypes import BY_NAME, DType
-from models.errors import SpecError
+from models.errors import Fault, SpecError
 from models.faults import join, one_of
 
 _REFUSED = {
@@ -28,6 +28,8 @@ _REFUSED = {
     **dict.fromkeys(("pretrained_filter_fn", "cache_dir"), WEIGHTS),
     **dict.fromkeys(("device", "dtype"), PLACEMENT),
 }
+# For `create_model` itself, which hands none of them to the model.
+_FACTORY = frozenset({"scriptable", "exportable", "no_jit"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class TimmRecipe:
     root: str
     dtype: DType = BY_NAME["float32"]
     wide: DType = BY_NAME["float32"]
+    warnings: tuple[Fault, ...] = ()
 
     @classmethod
     def of(cls, model: str, args: Mapping[str, Any], root: str, max_modules: int) -> TimmRecipe:
@@ -93,7 +96,8 @@ def _described(module: nn.Module, args: Mapping[str, Any]) -> str:
     sink = _Sink()
     on_disk = mock.patch.object(_hub, "Path", lambda path: path)
     with on_disk, mock.patch.object(data_config, "_logger"):
-        _hub.save_config_for_hf(module, sink, model_args=dict(args))
+        model_args = {name: value for name, value in args.items() if name not in _FACTORY}
+        _hub.save_config_for_hf(module, sink, model_args=model_args)
     return sink.text
 
 

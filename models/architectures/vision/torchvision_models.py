@@ -12,7 +12,7 @@ from torch import nn
 
 from models.architectures.vision.building import WEIGHTS, check_arguments, constructed
 from models.dtypes import BY_NAME, DType
-from models.errors import SpecError
+from models.errors import Fault, SpecError
 from models.faults import join, one_of
 
 _BACKBONE = "weights_backbone"
@@ -32,6 +32,7 @@ class TorchvisionRecipe:
     root: str
     dtype: DType = BY_NAME["float32"]
     wide: DType = BY_NAME["float32"]
+    warnings: tuple[Fault, ...] = ()
 
     @classmethod
     def of(

@@ -414,6 +414,19 @@ def test_a_custom_tensor_that_cannot_be_is_a_fault(more: Document, path: str) ->
     assert paths({"type": "Custom", **more}) == [f"architecture.{path}"]
 
 
+@pytest.mark.parametrize(
+    ("entries", "path", "expected"),
+    [
+        ({"w": [5, 3]}, "w", '{"shape": [5, 3]}, not a list of 2'),
+        ({"w": ["x"]}, "w", '{"shape": [5, 3]}, not a list of 1'),
+        ([[4]], "0", '{"name": ..., "shape": [4]}, not a list of 1'),
+    ],
+)
+def test_a_shape_alone_is_told_how_it_is_written(entries: Any, path: str, expected: str) -> None:
+    told = faults({"type": "Custom", "parameters": entries})
+    assert told == [(f"architecture.parameters.{path}", f"expected {expected}")]
+
+
 # --- Lazy ------------------------------------------------------------------------
 
 

@@ -106,7 +106,8 @@ def test_dtypes_that_no_model_is_made_in_are_refused() -> None:
 
 def test_sizes_beyond_any_memory_are_told() -> None:
     message = faults(LLAMA | {"vocab_size": 2**50, "hidden_size": 2**40})["config"]
-    assert "LlamaModel: no address space" in message
+    assert message.startswith("LlamaModel: has tensors of about ")
+    assert message.endswith("; at most 140737488355328 are allowed")
     assert "2^53 - 1" in faults(LLAMA | {"vocab_size": 2**60})["config.vocab_size"]
 
 
@@ -167,6 +168,12 @@ def test_a_config_s_own_name_is_only_a_word(name: str) -> None:
     named = make_plan(parse_spec(document)).plan
     assert named.files == plain.files
     assert [t.program for t in named.tensors] == [t.program for t in plain.tensors]
+
+
+def test_a_backbone_of_trained_weights_is_refused() -> None:
+    for kind in ("detr", "timm_backbone"):
+        config = {"model_type": kind, "backbone": "resnet18", "use_pretrained_backbone": True}
+        assert "trained weights" in faults(config)["config.use_pretrained_backbone"]
 
 
 def test_a_config_that_wants_trained_weights_is_refused() -> None:
@@ -252,9 +259,22 @@ def test_no_kernel_is_looked_for_where_their_library_is_installed(
             assert not module.is_kernels_available()
 
 
-@pytest.mark.parametrize("size", ["hidden_size", "vocab_size", "num_attention_heads"])
+@pytest.mark.parametrize("size", ["hidden_size", "num_attention_heads"])
 def test_a_negative_size_is_told_as_pytorch_tells_it(size: str) -> None:
     assert "negative dimension -" in faults(LLAMA | {size: -4})["config"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "least"),
+    [("num_hidden_layers", -1, 0), ("num_labels", -1, 0), ("vocab_size", 0, 1)],
+)
+def test_there_is_no_count_below_nothing(field: str, value: int, least: int) -> None:
+    expected = f"expected at least {least}, not {value}"
+    assert faults(LLAMA | {field: value}) == {f"config.{field}": expected}
+    inside = {"model_type": "clip", "text_config": {field: value}}
+    assert faults(inside) == {f"config.text_config.{field}": expected}
+    config = {"model_type": "swin", "depths": [2, -1]}
+    assert faults(config) == {"config.depths": "expected at least 0, not -1"}
 
 
 def test_labels_beyond_any_plan_are_not_even_named() -> None:

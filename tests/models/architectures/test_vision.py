@@ -235,6 +235,36 @@ def test_a_rule_wins_and_the_dtype_is_the_spec_s() -> None:
     assert {tensor.dtype.name for tensor in made.plan.tensors} == {"bfloat16"}
 
 
+def test_the_order_of_arguments_carries_no_meaning() -> None:
+    args = {"num_classes": 3, "in_chans": 1, "img_size": 32}
+    swapped = dict(reversed(args.items()))
+    given = [{"type": "timm", "model": "test_vit", "args": each} for each in (args, swapped)]
+    one, other = (planned(each).plan for each in given)
+    assert one.id == other.id and one.files == other.files
+    config = json.loads(one.files["config.json"])
+    assert [name for name in config["model_args"] if name in args] == sorted(args)
+
+
+def test_a_plan_is_made_again_from_its_own_spec_whatever_order_it_came_in() -> None:
+    args = {"num_classes": 3, "in_chans": 1, "img_size": 32}
+    document = {"architecture": {"type": "timm", "model": "test_vit", "args": args}}
+    spec = parse_spec(document | {"init": {"generator": "torch"}})
+    first = make_plan(spec, platform={"torch": "any"}).plan
+    stored = json.loads(first.canonical.decode())["spec"]
+    assert make_plan(parse_spec(stored), platform={"torch": "any"}).plan.id == first.id
+
+
+@pytest.mark.parametrize("name", ["scriptable", "exportable", "no_jit"])
+def test_what_is_for_timm_s_factory_is_not_the_model_s(name: str, tmp_path: Path) -> None:
+    from timm import create_model
+
+    made = planned({"type": "timm", "model": "test_vit", "args": {name: True, "num_classes": 3}})
+    issue(made, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["model_args"]["num_classes"] == 3 and name not in config["model_args"]
+    assert create_model(f"local-dir:{tmp_path}", pretrained=False).num_classes == 3
+
+
 # --- bad input -----------------------------------------------------------------------
 
 
@@ -253,12 +283,14 @@ def test_a_rule_wins_and_the_dtype_is_the_spec_s() -> None:
         ({"args": {"num_clases": 1}}, "args.num_clases: VisionTransformer.__init__() got an unex"),
         ({"args": {"num_classes": "x"}}, "args: "),
         ({"args": {"depth": 2**40}}, "args.depth: 1099511627776 are more modules than are allowed"),
-        ({"args": {"embed_dim": 2**52}}, "args: no address space"),
+        ({"args": {"embed_dim": 2**52}}, "args: has tensors of about "),
         ({"args": {"embed_dim": 2**54}}, "args.embed_dim: expected a number up to 2^53 - 1"),
         ({"pretrained": True}, "pretrained: unknown argument"),
         ({"args": {"weight_init": "x"}}, "args: AssertionError at vision_transformer.py:"),
         ({"model": "resnet18", "args": {"output_stride": 7}}, "args: AssertionError at resnet.py"),
-        ({"args": {"num_classes": -7, "embed_dim": -64}}, "args: "),
+        ({"args": {"embed_dim": -64}}, "args: "),
+        ({"args": {"num_classes": -2}}, "args.num_classes: expected at least 0, not -2"),
+        ({"args": {"depth": -1}}, "args.depth: expected at least 0, not -1"),
         (
             {"model": "hrnet_w18_small", "args": {"num_classes": "x", "features_only": [1]}},
             "args: Export argument num_classes=x disagrees",
@@ -279,6 +311,7 @@ def test_a_bad_model_of_timm_is_a_problem_at_its_place(
         ({"args": {"weights": "DEFAULT"}}, "args.weights: it is for trained weights"),
         ({"args": {"weights_backbone": "DEFAULT"}}, "args.weights_backbone: it is for trained"),
         ({"args": {"quantize": True}}, "args.quantize: quantized weights are made from trained"),
+        ({"args": {"num_classes": -2}}, "args.num_classes: expected at least 0, not -2"),
         ({"args": {"foo": 1}}, "args.foo: SqueezeNet.__init__() got an unexpected keyword"),
     ],
 )

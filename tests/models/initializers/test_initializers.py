@@ -118,6 +118,23 @@ def test_a_list_that_ends_in_given_values_draws_as_a_script_does(dtype: str) -> 
     assert torch.equal(found["b"], torch.empty(6, 40).normal_().to(getattr(torch, dtype)))
 
 
+def test_each_of_a_list_of_initializers_draws_all_parts_before_the_next() -> None:
+    rule = {
+        "initializer": [{"type": "uniform"}, {"type": "normal"}],
+        "splits": {"parts": [{"size": 15}, {"size": 25}]},
+    }
+    listed = {"type": "tensors", "tensors": [{"name": "w", "shape": [40, 3], "dtype": "float32"}]}
+    init = {"generator": "torch", "seed": 5, "rules": [rule]}
+    spec = parse_spec({"architecture": listed, "init": init})
+    found = materialize(spec, make_plan(spec, platform=platform()))
+    torch.manual_seed(5)
+    expected = torch.empty(40, 3)
+    for draw in (torch.Tensor.uniform_, torch.Tensor.normal_):
+        for part in expected.split([15, 25]):
+            draw(part)
+    assert torch.equal(found["w"], expected)
+
+
 def test_a_rule_for_one_of_two_tied_modules_draws_once() -> None:
     embedding = {"name": "e", "type": "Embedding", "num_embeddings": 6, "embedding_dim": 4}
     head: dict[str, Any] = {"name": "o", "type": "Linear", "in_features": 4, "out_features": 6}
@@ -232,6 +249,13 @@ def test_default_fans_are_torchs() -> None:
         ({"type": "values", "values": [1, 2, 3]}, (2, 2), "values"),
         ({"type": "variance_scaling", "scale": 0}, (2, 2), "scale"),
         ({"type": "normal", "std": "x"}, (2, 2), "std"),
+        ({"type": "kaiming_normal", "a": -1e200}, (2, 2), "a"),
+        ({"type": "kaiming_uniform", "a": 1e160}, (2, 2), "a"),
+        (
+            {"type": "xavier_normal", "gain": {"nonlinearity": "leaky_relu", "param": 1e200}},
+            (2, 2),
+            "gain.param",
+        ),
     ],
 )
 def test_an_argument_that_does_not_fit_is_named(
@@ -294,6 +318,55 @@ def test_values_keep_every_bit() -> None:
     literal = found.source(target)
     raw = torch.frombuffer(bytearray(target.blobs[literal.sha256]), dtype=torch.float64)
     assert [value.hex() for value in raw.tolist()] == [v.hex() for v in (0.1, -0.0, 1e-310, 3.0)]
+
+
+MASK = -3.4028234663852886e38  # The least float32, which attention masks hold.
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "kept"),
+    [
+        ("float32", [MASK, 0.5], [MASK, 0.5]),
+        ("bfloat16", [MASK, 0.5], [MASK, 0.5]),  # As float32, until it is converted.
+        ("float16", [65520, 10**30], [65520.0, 1e30]),
+        ("float64", [1e300, 2**64], [1e300, 2.0**64]),
+        ("int64", [-(2**63), 2**63 - 1], [-(2**63), 2**63 - 1]),
+        ("bool", [1.0, 0], [1, 0]),
+    ],
+)
+def test_values_may_be_any_number_that_the_tensor_s_dtype_takes(
+    dtype: str, values: list[float], kept: list[float]
+) -> None:
+    target = Target((2,), BY_NAME[dtype], None, {})
+    literal = ADAPTER.validate_python({"type": "values", "values": values}).source(target)
+    held = getattr(torch, literal.dtype)
+    found = torch.frombuffer(bytearray(target.blobs[literal.sha256]), dtype=held)
+    assert torch.equal(found, torch.tensor(kept, dtype=held))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "said"),
+    [
+        ("float32", 1e39, "beyond float32"),
+        ("float16", -(10**39), "beyond float32"),
+        ("int64", 2**63, "does not fit int64"),
+        ("int64", 1e300, "does not fit int64"),
+        ("uint64", 2**64, "does not fit uint64"),
+        ("int8", 0.5, "does not fit int8"),
+        ("bool", 2, "does not fit bool"),
+    ],
+)
+def test_a_value_that_the_tensor_s_dtype_cannot_take_is_refused(
+    dtype: str, value: float, said: str
+) -> None:
+    with pytest.raises(ArgumentError, match=said):
+        source({"type": "values", "values": [value]}, (1,), dtype)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 10**309, -(10**400)])
+def test_a_value_that_is_not_finite_does_not_parse(value: float) -> None:
+    with pytest.raises(ValidationError, match="finite"):
+        ADAPTER.validate_python({"type": "values", "values": [value]})
 
 
 def test_every_catalogue_example_is_a_valid_initializer() -> None:

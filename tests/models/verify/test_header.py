@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import re
 import struct
 import tracemalloc
+from collections.abc import Iterator
 from typing import Any
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from models.verify.header import FileFault, Header, head_bytes, parse
-from models.verify.stated import stated
+from models.verify.header import (
+    _STRING_OR_OPENING,
+    FileFault,
+    Header,
+    head_bytes,
+    metadata_alone,
+    parse,
+)
+from models.verify.stated import metadata_of, stated
 from tests.support.verifying import with_header
 
 F32 = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
@@ -120,7 +130,95 @@ def test_a_header_that_would_take_much_memory_is_refused_before_it_does(
     assert peak < 4 * len(data)
 
 
+@pytest.mark.parametrize("stop", [b'"', b"", b"\\"])
+def test_a_string_is_passed_over_once_and_without_memory(
+    stop: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.verify.header.MAX_CONTAINERS", 10)
+    seen: list[int] = []
+
+    class Counted:
+        def finditer(self, text: str) -> Iterator[re.Match[str]]:
+            for match in _STRING_OR_OPENING.finditer(text):
+                seen.append(match.end() - match.start())
+                yield match
+
+    monkeypatch.setattr("models.verify.header._STRING_OR_OPENING", Counted())
+    text = b'{"a":"' + b'\\"[' * 20_000 + stop
+    with pytest.raises(FileFault, match="is not JSON"):
+        parse(with_header(text), len(text) + 8)
+    assert seen == [1, 3, 60_001 + len(stop)]
+
+
 def test_brackets_within_strings_are_no_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.verify.header.MAX_CONTAINERS", 10)
     data = with_header({"__metadata__": {'\\"[': '["{' * 20}, "a": entry(0, 4)}, b"1234")
     assert set(parse(data[:-4], len(data)).tensors) == {"a"}
+
+
+# --- long headers --------------------------------------------------------------------
+
+
+@pytest.fixture
+def all_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No header is parsed whole."""
+    monkeypatch.setattr("models.verify.stated.LONG_BYTES", 0)
+
+    def never(*_: object) -> Header:
+        raise AssertionError("was parsed")
+
+    monkeypatch.setattr("models.verify.stated.parse", never)
+
+
+@pytest.mark.usefixtures("all_long")
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"[" * 1000, b'{"a":' * 1000, b'{"a": "seedpoint.id"}', b'{"seedpoint.id":{}}'],
+)
+def test_a_long_header_of_somebody_elses_is_told_without_being_parsed(text: bytes) -> None:
+    data = with_header(text)
+    with pytest.raises(FileFault, match="not written by Seedpoint"):
+        stated(metadata_of(data, len(data)))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"a": "b"},
+        {"seedpoint.id": '{"__metadata__":{"a":"b"}', "c": '\\"},{'},
+        {"é\U0001f331": "\ud7ff\u2028", "": ""},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("ascii_", [True, False])
+def test_metadata_alone_is_what_the_whole_header_says(
+    metadata: dict[str, str], indent: int | None, ascii_: bool
+) -> None:
+    document = {',"__metadata__":{': F32, "__metadata__": metadata, "a": entry(4, 8)}
+    text = json.dumps(document, indent=indent, ensure_ascii=ascii_).encode()
+    data = with_header(text, b"12345678")
+    assert metadata_alone(data[:-8]) == parse(data[:-8], len(data)).metadata == metadata
+
+
+@pytest.mark.usefixtures("all_long")
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (b"[", "not an object of strings"),
+        (b'{"seedpoint.id":[[[[', "not an object of strings"),
+        (b'{"seedpoint.id":1}', "not an object of strings"),
+        (b'{"seedpoint.id":"x}', "not an object of strings"),
+        (b'{"seedpoint.id":"\xff"}', "not UTF-8 at byte 41"),
+        (b'{"seedpoint.id":"\n"}', "is not JSON"),
+        (b'{"seedpoint.id":"x",}', "is not JSON"),
+        (b'{"seedpoint.id":"" "":""}', "is not JSON"),
+        (b'{"seedpoint.id":"","seedpoint.id":""}', "twice in one object"),
+        (b'{"seedpoint.id":"\\ud800"}', "surrogate"),
+        (b'{"seedpoint.id":"x"}', "one shard of checkpoint 'x'"),
+    ],
+)
+def test_metadata_that_is_unsound_is_told_of_a_long_header_too(said: bytes, message: str) -> None:
+    data = with_header(b'{"__metadata__":' + said + (b' ,"seedpoint.id":' * 2))
+    with pytest.raises(FileFault, match=message):
+        stated(metadata_of(data, len(data)))

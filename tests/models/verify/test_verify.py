@@ -15,7 +15,7 @@ from safetensors import safe_open
 from models.dtypes import BY_NAME, DTYPES
 from models.generate import Evaluator
 from models.plan import Plan
-from models.verify.findings import Sample
+from models.verify.findings import Difference, Sample, number
 from models.verify.header import FileFault
 from models.verify.stated import stated
 from tests.support.places import EXAMPLES
@@ -183,6 +183,24 @@ def test_the_first_difference_of_each_tensor_is_named(eyes: Path) -> None:
     assert b.offset == len(data) - 2
     assert str(a).startswith(f"'a' in {eyes}: element 66000 [66000], at byte {a.offset}, is ")
     json.dumps(report.document(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "raw", "bits"),
+    [
+        ("uint8", "7f", "0x7f"),
+        ("bfloat16", "d83b", "0x3bd8"),
+        ("float32", "5b1cd83b", "0x3bd81c5b"),
+        ("int64", "0100000000000080", "0x8000000000000001"),
+        ("complex64", "0000803f000000c0", "0x3f800000 0xc0000000"),
+    ],
+)
+def test_the_bits_of_an_element_are_shown_as_a_number(dtype: str, raw: str, bits: str) -> None:
+    found = bytes.fromhex(raw)
+    difference = Difference("f", "a", BY_NAME[dtype], 0, 0, (0,), bytes(len(found)), found)
+    value = number(found, BY_NAME[dtype])
+    assert f"is {value} ({bits}), not " in str(difference)
+    assert difference.document()["found"] == {"bytes": raw, "value": value}
 
 
 @pytest.mark.parametrize("threads", [1, 5])

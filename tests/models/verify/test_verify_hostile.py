@@ -95,6 +95,23 @@ def test_a_tampered_plan_is_refused_by_its_id(path: Path) -> None:
     assert "is not the one it was issued with" in fault(path)
 
 
+def test_a_long_header_is_compared_without_being_parsed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("models.verify.stated", "service.local.opened"):
+        monkeypatch.setattr(f"{module}.LONG_BYTES", 100)
+    assert check(path).verdict == "verified"
+    size = path.read_bytes().index(b'"a":')
+    rewrite(path, rename)  # Spelled with spaces.
+    message = fault(path)
+    assert "is not the one of" in message and "they differ from byte 0 on" in message
+    data = write(SPEC, path.parent).read_bytes()
+    path.write_bytes(data[:size] + data[size:].replace(b'"a":', b'"A":', 1))
+    assert fault(path).endswith(f"they differ from byte {size + 1} on")
+    path.write_bytes(data[:-1])
+    assert "truncated" in fault(path)
+
+
 # --- no file, or one that does not stay ------------------------------------------------------
 
 

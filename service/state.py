@@ -13,6 +13,7 @@ from models.stream import cpu, whole
 from models.wholes import Wholes
 from service.checkpoints import Checkpoints
 from service.devices import resolve_device
+from service.documents import Documents
 from service.metrics import Metrics
 from service.planning.builders import Builders
 from service.settings import Settings
@@ -42,6 +43,7 @@ class State:
     checkpoints: Checkpoints
     digests: Digests
     statistics: Statistics
+    documents: Documents
     kernels_ready: asyncio.Event = field(default_factory=asyncio.Event)
     probe: Probe = field(init=False)
 
@@ -75,8 +77,9 @@ class State:
         most = settings.statistics_at_once + settings.statistics_queue
         lease_seconds = settings.statistics_lease_seconds
         digests = Digests(engine, store, turns, most=most, lease_seconds=lease_seconds)
+        documents = Documents()
         statistics = Statistics(
-            *(engine, store, digests, metrics, turns),
+            *(engine, store, digests, metrics, turns, documents),
             most=most,
             lease_seconds=lease_seconds,
             digested_bytes=settings.unasked_digest_bytes,
@@ -85,7 +88,7 @@ class State:
         retention = Retention(store, _policy(settings), checkpoints.retire)
         return cls(
             *(settings, metrics, store, retention, builders),
-            *(engine, checkpoints, digests, statistics),
+            *(engine, checkpoints, digests, statistics, documents),
         )
 
     @contextlib.asynccontextmanager

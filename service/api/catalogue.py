@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -15,37 +16,40 @@ from service.errors import NotFound
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
 
+_TEXTS = frozenset({"title", "description", "default", "examples"})
+
 
 @router.head("/architectures", responses=schemas.CATALOGUE)
 @router.get("/architectures", responses=schemas.CATALOGUE)
 def get_architectures() -> Response:
-    """Every type of architecture and layer, with its JSON Schema and an example that works."""
+    """Every type of architecture and layer, with its JSON Schema, an example and a whole spec."""
     return json_bytes(_architectures())
 
 
 @router.head("/initializers", responses=schemas.CATALOGUE)
 @router.get("/initializers", responses=schemas.CATALOGUE)
 def get_initializers() -> Response:
-    """Every initializer and transform, with its JSON Schema and an example that works."""
+    """Every initializer and transform, with its JSON Schema, an example and a whole spec."""
     return json_bytes(_initializers())
 
 
 @router.head("/presets", responses=schemas.CATALOGUE)
 @router.get("/presets", responses=schemas.CATALOGUE)
 def get_presets() -> Response:
-    """Every preset: the name of an architecture, what it is, and how many parameters it has."""
+    """Every preset: what it is, its parameters, JSON Schema, an example and a whole spec."""
     return json_bytes(_presets())
 
 
 @router.head("/presets/{name}", responses=schemas.PRESET)
 @router.get("/presets/{name}", responses=schemas.PRESET)
 def get_preset(name: str) -> Response:
-    """A preset with its whole architecture, and a spec that issues it."""
+    """A preset with all that the list has of it, and the architecture that it stands for."""
     try:
         preset = presets.get(name)
     except presets.UnknownPreset as error:
         raise NotFound(str(error)) from None
-    return json_bytes(json.dumps(preset.document()).encode())
+    document = {**_preset(preset), "architecture": preset.architecture}
+    return json_bytes(json.dumps(document).encode())
 
 
 @cache
@@ -61,8 +65,30 @@ def _initializers() -> bytes:
 
 @cache
 def _presets() -> bytes:
-    found = [
-        {**presets.get(name).summary(), "links": {"self": f"/v1/presets/{name}"}}
-        for name in presets.names()
-    ]
+    found = [_preset(presets.get(name)) for name in presets.names()]
     return json.dumps({"presets": found}).encode()
+
+
+def _preset(preset: presets.Preset) -> dict[str, Any]:
+    """A preset as an entry of the list; `example` is an architecture, `spec` issues it."""
+    name, spec = preset.name, presets.spec(preset.name)
+    schema = _preset_schema()
+    return {
+        **preset.summary(),
+        "schema": {**schema, "properties": {**schema["properties"], "name": {"const": name}}},
+        "example": spec["architecture"],
+        "spec": spec,
+        "links": {"self": f"/v1/presets/{name}"},
+    }
+
+
+@cache
+def _preset_schema() -> dict[str, Any]:
+    """The schema of type `preset` without its texts, which hundreds of entries would repeat."""
+    (found,) = (e["schema"] for e in architectures.catalogue() if e["type"] == "preset")
+    properties = {name: _without_texts(inner) for name, inner in found["properties"].items()}
+    return {**_without_texts(found), "properties": properties}
+
+
+def _without_texts(schema: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if key not in _TEXTS}

@@ -86,7 +86,7 @@ async def _as_resource(
     headers = _headers(checkpoint, applied)
     getting = service.statistics.get(checkpoint, seconds, asked=False)
     found = await while_connected(request, getting)
-    if isinstance(found, bytes):
+    if isinstance(found, memoryview):
         return json_parts(await _document(service, checkpoint, found), status, headers)
     document = await _document(service, checkpoint, progress=to_json(found))
     return json_parts(document, 202, headers | progress_headers(found))
@@ -109,31 +109,33 @@ async def _as_parts(
     request: Request, service: Service, checkpoint: Checkpoint, status: int
 ) -> Response:
     prefer = negotiation.preferences(request.headers.getlist("prefer"))
-    resource = await service.checkpoints.resource(checkpoint)
     if prefer.get("return") == "minimal":
+        resource = await service.checkpoints.resource(checkpoint)
         headers = _headers(checkpoint, ["return=minimal"])
         return Mixed(service, checkpoint, resource, None).response(status, headers)
-    statistics: bytes | Pass | None = await service.statistics.known(checkpoint.id)
+    statistics: memoryview | Pass | None = await service.statistics.known(checkpoint.id)
     if statistics is None:
-        statistics = await run_in_threadpool(service.statistics.begin, checkpoint)
+        statistics = await service.statistics.begin(checkpoint)
+    resource = await service.checkpoints.resource(checkpoint)
     mixed = Mixed(service, checkpoint, resource, statistics)
     return await run_in_threadpool(mixed.response, status, _headers(checkpoint, []))
 
 
 def _headers(checkpoint: Checkpoint, applied: Sequence[str]) -> dict[str, str]:
     headers = {"Vary": "Accept, Prefer", "Location": f"/v1/checkpoints/{checkpoint.id}"}
-    return headers | ({"Preference-Applied": ", ".join(applied)} if applied else {})
+    return headers | negotiation.applied_field(applied)
 
 
 async def _document(
     service: State,
     checkpoint: Checkpoint,
-    statistics: bytes | None = None,
+    statistics: memoryview | None = None,
     progress: bytes | None = None,
 ) -> list[bytes | memoryview]:
-    """The resource, and what members of it are given: JSON, in parts."""
+    """The resource, and what members of it are given: JSON, in parts. Raises Busy."""
     resource = await service.checkpoints.resource(checkpoint)
-    parts: list[bytes | memoryview] = [memoryview(resource)[:-1]]
+    opened = memoryview(resource)[:-1]
+    parts: list[bytes | memoryview] = [service.documents.share(checkpoint.id, "resource", opened)]
     for name, member in (("statistics", statistics), ("progress", progress)):
         if member is not None:
             parts += [b',"%s":' % name.encode(), member]

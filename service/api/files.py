@@ -43,4 +43,5 @@ def representation(checkpoint: Checkpoint, name: str) -> Representation:
         needs=checkpoint.needs(file),
         media_type=JSON if name.endswith(".json") else OCTETS,
         light=checkpoint.plan.platform is None,
+        tensors=len(checkpoint.plan.tensors),
     )

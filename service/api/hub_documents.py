@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
+from models.errors import SpecError
 from models.layout import SUFFIX, File
 from service.api.files import representation
 from service.api.negotiation import JSON
@@ -51,6 +52,17 @@ async def information(service: State, found: Revision, *, blobs: bool) -> dict[s
     }
 
 
+def commit(found: Revision) -> dict[str, Any]:
+    """The commit that a revision is."""
+    return {
+        "id": found.commit,
+        "title": f"Initialized from seed {found.checkpoint.plan.seed}",
+        "message": "",
+        "date": EPOCH,
+        "authors": [{"user": "seedpoint"}],
+    }
+
+
 async def entries(service: State, found: Revision, names: Sequence[str]) -> list[dict[str, Any]]:
     """The entry of each file in the tree."""
     return [await _entry(service, found.checkpoint, name) for name in names]
@@ -81,6 +93,7 @@ async def _sha256(service: State, checkpoint: Checkpoint, name: str) -> str | No
         item.etag,
         body=lambda: item.body(service, background=True),
         size_bytes=item.size_bytes,
+        tensors=item.tensors,
         wait_seconds=service.settings.digest_wait_seconds,
     )
 
@@ -96,7 +109,10 @@ def _oid(checkpoint: Checkpoint, file: File) -> str:
 def asked_paths(body: bytes, content_type: str) -> list[str]:
     """`paths` in a form or a JSON document. Raises MalformedBody, InvalidParameter."""
     if content_type.partition(";")[0].strip().lower() == JSON:
-        document = parse_json(body)
+        try:
+            document = parse_json(body)
+        except SpecError as error:
+            raise MalformedBody(str(error)) from None
         paths = document.get("paths", []) if isinstance(document, dict) else None
         paths = [paths] if isinstance(paths, str) else paths
     else:

@@ -16,7 +16,7 @@ PIECE_BYTES = 1 << 18
 
 
 def json_bytes(
-    content: bytes, status: int = 200, headers: Mapping[str, str] | None = None
+    content: bytes | memoryview, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A document that is JSON already.
 

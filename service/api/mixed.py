@@ -26,6 +26,8 @@ from service.state import State
 from service.statistics.passes import Pass
 from service.streaming.response import Body, GeneratedResponse
 
+Parts = list[bytes | memoryview]
+
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
@@ -37,7 +39,7 @@ class Mixed:
     service: State
     checkpoint: Checkpoint
     resource: bytes
-    statistics: bytes | Pass | None
+    statistics: bytes | memoryview | Pass | None
 
     def response(self, status: int, headers: Mapping[str, str]) -> Response:
         size_bytes = self._size_bytes()
@@ -54,6 +56,17 @@ class Mixed:
         return _length(self._resource_part()) + content + last + len(self._frame.end())
 
     async def _body(self, size_bytes: int) -> Body:
+        """What is sent; a pass is closed after it."""
+        try:
+            async with aclosing(self._sent(size_bytes)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+                    del chunk  # Its buffer is free once the transport has sent it.
+        finally:
+            if isinstance(self.statistics, Pass):
+                self.statistics.close()
+
+    async def _sent(self, size_bytes: int) -> Body:
         """Each part's opening goes out with the first bytes after it."""
         before, sent = self._resource_part(), 0
         for file in self._files:
@@ -77,7 +90,7 @@ class Mixed:
             return self.statistics.body(file, begun=begun)
         return files.representation(self.checkpoint, file.name).body(self.service, begun=begun)
 
-    async def _found(self) -> bytes | None:
+    async def _found(self) -> bytes | memoryview | None:
         if isinstance(self.statistics, Pass):
             return await self.service.statistics.finish(self.statistics)
         return self.statistics
@@ -90,7 +103,7 @@ class Mixed:
     def _files(self) -> list[File]:
         return list(self.checkpoint.layout.files.values())
 
-    def _resource_part(self) -> list[bytes]:
+    def _resource_part(self) -> Parts:
         headers = _json(f"/v1/checkpoints/{self.checkpoint.id}", "checkpoint", self.resource)
         return [self._frame.opening(headers, first=True), self.resource]
 
@@ -105,7 +118,7 @@ class Mixed:
             }
         )
 
-    def _statistics_part(self, statistics: bytes | None) -> list[bytes]:
+    def _statistics_part(self, statistics: bytes | memoryview | None) -> Parts:
         if statistics is None:
             return []
         location = f"/v1/checkpoints/{self.checkpoint.id}/statistics"
@@ -115,11 +128,11 @@ class Mixed:
 _LENGTH_DIGITS = 20  # Of the statistics, in the opening of their part.
 
 
-def _length(parts: list[bytes]) -> int:
+def _length(parts: Parts) -> int:
     return sum(map(len, parts))
 
 
-def _json(location: str, name: str, content: bytes) -> dict[str, str]:
+def _json(location: str, name: str, content: bytes | memoryview) -> dict[str, str]:
     return {
         "Content-Type": JSON,
         "Content-Length": str(len(content)),

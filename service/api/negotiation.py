@@ -133,6 +133,11 @@ def patience(prefer: Mapping[str, str], default_seconds: float) -> tuple[float, 
     return (0.0 if said else default_seconds), said
 
 
+def applied_field(applied: Sequence[str]) -> dict[str, str]:
+    """What of `Prefer` an answer was made by, as its field says it (RFC 7240, 3); or no field."""
+    return {"Preference-Applied": ", ".join(applied)} if applied else {}
+
+
 def wants_sha256(fields: Sequence[str]) -> bool:
     """Whether a `Want-Repr-Digest` header asks for a SHA-256 (RFC 9530, 4); the last counts."""
     members = (member.strip(" \t") for member in ",".join(fields).split(","))

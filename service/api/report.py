@@ -25,14 +25,14 @@ async def get(request: Request, service: Service, checkpoint: Found) -> Response
     seconds, _ = negotiation.patience(prefer, service.settings.statistics_wait_seconds)
     found = await while_connected(request, service.statistics.get(checkpoint, seconds))
     resource = await service.checkpoints.resource(checkpoint)
-    if isinstance(found, bytes):
+    if isinstance(found, memoryview):
         return html_page(await run_in_threadpool(_page, checkpoint, resource, found))
     page = await run_in_threadpool(_waiting_page, resource, found)
     return html_page(page, 202, {"Retry-After": "1"})
 
 
-def _page(checkpoint: Checkpoint, resource: bytes, statistics: bytes) -> str:
-    return report.page(checkpoint.plan, json.loads(resource), json.loads(statistics))
+def _page(checkpoint: Checkpoint, resource: bytes, statistics: memoryview) -> str:
+    return report.page(checkpoint.plan, json.loads(resource), json.loads(bytes(statistics)))
 
 
 def _waiting_page(resource: bytes, progress: Document) -> str:

@@ -26,10 +26,12 @@ class Representation:
     """A file of a checkpoint, computed when it is read: `size_bytes` that never change.
 
     It is called `name` and `suffix` where it is saved. It is `light` when little of it takes
-    microseconds: nothing is read from disk, nor computed to be left out.
+    microseconds: nothing is read from disk, nor computed to be left out. Its checkpoint has
+    so many `tensors`.
     """
 
     checkpoint: str
+    tensors: int
     name: str
     size_bytes: int
     etag: str
@@ -92,20 +94,22 @@ async def respond(
     size = item.size_bytes
     outcome = ranges.evaluate(request.method, request.headers.items(), etag=item.etag, size=size)
     said = item.headers | dict(headers or {})
+    refused = _without_type(said) | {"Cache-Control": "no-store"}
     match outcome:
         case ranges.NotModified():
             return Response(status_code=304, headers=_without_type(said))
         case ranges.PreconditionFailed():
-            raise errors.PreconditionFailed(f"the entity tag is {item.etag}")
+            raise errors.PreconditionFailed(f"the entity tag is {item.etag}", headers=refused)
         case ranges.Unsatisfiable():
             raise errors.Unsatisfiable(
                 f"no range asked begins within the {size} bytes",
-                headers={"Content-Range": ranges.unsatisfied_range(size)},
+                headers=refused | {"Content-Range": ranges.unsatisfied_range(size)},
             )
     digested = await repr_digest(request, service, item, asked=digest)
-    if digest and not digested:
+    if digest and "Repr-Digest" not in digested:
         progress = {"progress": service.digests.progress(item.etag, size)}
-        return json_response(progress, 202, {"Retry-After": "1", "Cache-Control": "no-store"})
+        later = {"Retry-After": "1", "Cache-Control": "no-store"}
+        return json_response(progress, 202, digested | later)
     said |= digested
     if request.method == "HEAD":
         return Response(headers=said | {"Content-Length": str(size)})
@@ -145,22 +149,25 @@ async def repr_digest(
     """The `Repr-Digest` of `item` (RFC 9530) if it is known, or wanted and soon computed.
 
     It is wanted when the query asks for it, or a `Want-Repr-Digest`; then an answer waits
-    for it as long as `Prefer: wait` or the settings say. Nothing is computed unasked.
+    for it as long as `Prefer: wait` or the settings say, and says so (`Preference-Applied`).
+    Nothing is computed unasked.
     """
     found = await service.digests.known(item.checkpoint, item.etag)
     wanted = asked or negotiation.wants_sha256(request.headers.getlist("want-repr-digest"))
+    prefer = negotiation.preferences(request.headers.getlist("prefer") if wanted else [])
+    seconds, applied = negotiation.patience(prefer, service.settings.digest_wait_seconds)
+    said = negotiation.applied_field(applied)
     if found is None and wanted:
-        prefer = negotiation.preferences(request.headers.getlist("prefer"))
-        seconds, _ = negotiation.patience(prefer, service.settings.digest_wait_seconds)
         getting = service.digests.get(
             item.checkpoint,
             item.etag,
             body=lambda: item.body(service, background=True),
             size_bytes=item.size_bytes,
+            tensors=item.tensors,
             wait_seconds=seconds,
         )
         found = await while_connected(request, getting)
-    return {} if found is None else {"Repr-Digest": digests.field(found)}
+    return said if found is None else said | {"Repr-Digest": digests.field(found)}
 
 
 def _without_type(headers: Mapping[str, str]) -> dict[str, str]:

@@ -222,10 +222,12 @@ _RANGED: Responses = {
         ETag="Strong; fixes every byte.",
         Content_Disposition=_SAVED,
         Repr_Digest=_DIGEST,
+        Preference_Applied=_APPLIED,
     ),
     202: _answer(
         "The digest that the query asks for is being computed.",
         _json(Running),
+        Preference_Applied=_APPLIED,
         Retry_After="Seconds.",
     ),
     206: _answer(
@@ -263,7 +265,7 @@ POST_CHECKPOINT: Responses = {
 }
 CHECKPOINT: Responses = {
     200: _answer("The checkpoint.", _json(Checkpoint)),
-    **_problems(404, 409),
+    **_problems(404, 409, 503),
 }
 PAGE: Responses = {200: _answer("A page.", _json(Page)), **_problems(422)}
 FILE: Responses = {**_RANGED, **_problems(404, 409, 412, 416, 422)}
@@ -280,7 +282,7 @@ STATISTICS: Responses = {
         Preference_Applied=_APPLIED,
         Retry_After="Seconds.",
     ),
-    **_problems(404, 409),
+    **_problems(404, 409, 503),
 }
 _HTML = {"text/html": {"schema": {"type": "string"}}}
 REPORT: Responses = {
@@ -288,7 +290,7 @@ REPORT: Responses = {
     202: _answer(
         "A page that looks again: they are being computed.", _HTML, Retry_After="Seconds."
     ),
-    **_problems(404, 409),
+    **_problems(404, 409, 503),
 }
 LANDING: Responses = {200: _answer("The page.", _HTML), **_problems()}
 _COMMIT = "40 hexadecimal digits, another for whatever changes a byte."

@@ -22,9 +22,9 @@ async def get(request: Request, service: Service, checkpoint: Found) -> Response
     """
     prefer = negotiation.preferences(request.headers.getlist("prefer"))
     seconds, applied = negotiation.patience(prefer, service.settings.statistics_wait_seconds)
-    headers = {"Preference-Applied": ", ".join(applied)} if applied else {}
+    headers = negotiation.applied_field(applied)
     found = await while_connected(request, service.statistics.get(checkpoint, seconds))
-    if isinstance(found, bytes):
+    if isinstance(found, memoryview):
         return json_bytes(found, 200, headers)
     later = {"Retry-After": "1", "Cache-Control": "no-store"}  # To ask again is to begin them.
     return json_response({"progress": found}, 202, headers | later)

@@ -11,7 +11,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
+from models.faults import join
 from models.slices import parse_slice
+from models.wording import in_words
 from service.api import negotiation, representations, schemas
 from service.api.json_response import json_bytes
 from service.api.negotiation import JSON, OCTETS
@@ -39,6 +41,7 @@ register_url_convertor("tensor", _TensorName())
 router = APIRouter(prefix="/v1/checkpoints/{id}/tensors", tags=["tensors"])
 
 VARY = {"Vary": "Accept"}
+_PARAMETERS = ("slice", "digest")
 
 
 @router.head("/{name:tensor}", responses=schemas.TENSOR, openapi_extra=schemas.BYTES)
@@ -52,6 +55,7 @@ async def get(
     digest: DigestQuery = None,
 ) -> Response:
     """A small safetensors file with the tensor or slice under its name, or JSON numbers."""
+    _check_parameters(request)
     offer = negotiation.choose(accepted(request), (OCTETS, JSON))
     tensor = await checkpoint.tensor(name)
     try:
@@ -70,10 +74,22 @@ async def get(
         read=file.read,
         cuts=file.cuts,
         needs=file.needs,
+        tensors=len(checkpoint.plan.tensors),
     )
     return await representations.respond(
         request, service, item, digest=digest is not None, headers=VARY
     )
+
+
+def _check_parameters(request: Request) -> None:
+    """Raises InvalidParameter for one that is not there: a misspelled slice is no whole tensor."""
+    for name in request.query_params:
+        if name not in _PARAMETERS:
+            known = ", ".join(_PARAMETERS)
+            raise InvalidParameter(
+                f"unknown parameter {in_words(name)}; those there are: {known}",
+                path=join("query", name),
+            )
 
 
 async def _as_numbers(

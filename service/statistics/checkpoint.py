@@ -16,12 +16,15 @@ from models.dtypes import BY_NAME
 from models.generate import OBSERVED_BLOCKS, ByteArray
 from models.plan import Plan
 from models.statistics.checkpoint import CheckpointStatistics, TensorAccumulator, widened
+from service.budget import Budget, Hold
 from service.checkpoints import LARGE_AT_ONCE, LARGE_TENSORS, Checkpoint
+from service.documents import Documents
 from service.flights import Flights, Full
 from service.metrics import Metrics
 from service.statistics.digests import Digests
-from service.statistics.passes import Pass, document
+from service.statistics.passes import Pass, document, gathering
 from service.statistics.progress import Board, Document, Progress
+from service.statistics.rooms import Rooms
 from service.statistics.turns import Turns
 from service.storage.store import Store
 from service.streaming.engine import Engine
@@ -29,6 +32,10 @@ from service.wholes.wholesale import Needing
 
 JOB_BLOCKS = 16  # What one job of a thread covers at most: about a millisecond on a CPU.
 WIDEST_BYTES = 8  # Of a floating element.
+NAME = "statistics"  # Of the document.
+PASSES_TENSORS = 200_000  # In passes that are sent; each takes some kilobytes for so long.
+COUNTED_TENSORS = 1_000  # Of a pass that is worth counting.
+FULL = "as many large checkpoints are being sent with their statistics as may be; ask again later"
 
 Piece = tuple[int, int, int]  # A tensor's index, and elements [start, stop) of it.
 
@@ -36,10 +43,10 @@ Piece = tuple[int, int, int]  # A tensor's index, and elements [start, stop) of 
 class Statistics:
     """Computes and keeps the statistics of checkpoints. Belongs to one event loop.
 
-    Those of checkpoints up to `digested_bytes` have digests. At most `most` are being
-    computed or wait for their turn, and those of checkpoints larger than `unasked_bytes`
-    are begun only when they are `asked` for. What nobody asks for during `lease_seconds` is
-    given up.
+    Those of checkpoints up to `digested_bytes` have digests. At most `most` of large ones
+    are being computed or wait for their turn (`Rooms`), and those of checkpoints larger than
+    `unasked_bytes` are begun only when they are `asked` for. What nobody asks for during
+    `lease_seconds` is given up.
     """
 
     def __init__(
@@ -49,6 +56,7 @@ class Statistics:
         digests: Digests,
         metrics: Metrics,
         turns: Turns,
+        documents: Documents,
         *,
         most: int,
         lease_seconds: float,
@@ -59,34 +67,47 @@ class Statistics:
         self._store = store
         self._digests = digests
         self._metrics = metrics
+        self._documents = documents
         self._digested_bytes = digested_bytes
         self._unasked_bytes = unasked_bytes
-        self._reading: Flights[str, bytes | None] = Flights()
+        self._reading: Flights[str, memoryview | None] = Flights()
         self._finishing = asyncio.Semaphore(LARGE_AT_ONCE)
-        self._running: Flights[str, bytes] = Flights(most, lease_seconds=lease_seconds)
+        self._running: Rooms[bytes] = Rooms(most, lease_seconds=lease_seconds)
+        self._passes = Budget(PASSES_TENSORS)
         self._board = Board(turns)
         self._scratch = threading.local()
 
-    async def known(self, id_: str) -> bytes | None:
-        """The statistics, JSON, if they have been computed; read once for all who ask at once."""
-        return await self._reading.join(id_, lambda: asyncio.to_thread(self._store.statistics, id_))
+    async def known(self, id_: str) -> memoryview | None:
+        """The statistics, JSON, if they have been computed: one buffer for all whom it is sent to.
+
+        Raises Busy (`Documents`).
+        """
+        if (found := self._documents.get(id_, NAME)) is not None:
+            return found
+        return await self._reading.join(id_, partial(self._read, id_))
+
+    async def _read(self, id_: str) -> memoryview | None:
+        found = await asyncio.to_thread(self._store.statistics, id_)
+        return None if found is None else self._documents.share(id_, NAME, found)
 
     async def get(
         self, checkpoint: Checkpoint, wait_seconds: float, *, asked: bool = True
-    ) -> bytes | Document:
+    ) -> memoryview | Document:
         """The statistics, JSON; their progress when they take longer, and then they go on a while.
 
         When the call is cancelled, and nobody else waits, they do not. They are not begun
-        when nobody asked and they would take long, nor when there is no room.
+        when nobody asked and they would take long, nor when there is no room. Raises Busy
+        when they are known but cannot be sent (`Documents`).
         """
         if (found := await self.known(checkpoint.id)) is not None:
             return found
         if asked or checkpoint.size_bytes <= self._unasked_bytes:
+            room = self._running.of(checkpoint.size_bytes, len(checkpoint.plan.tensors))
             with suppress(Full):
-                found = await self._running.within(
-                    wait_seconds, checkpoint.id, partial(self._compute, checkpoint)
-                )
-                return found or self._board.document(checkpoint.id)
+                compute = partial(self._compute, checkpoint)
+                if (made := await room.within(wait_seconds, checkpoint.id, compute)) is None:
+                    return self._board.document(checkpoint.id)
+                return self._documents.share(checkpoint.id, NAME, made)
         return self._progress(checkpoint)
 
     def _progress(self, checkpoint: Checkpoint) -> Document:
@@ -95,9 +116,18 @@ class Statistics:
             return self._board.document(checkpoint.id)
         return Progress(checkpoint.size_bytes).document
 
-    def begin(self, checkpoint: Checkpoint) -> Pass:
-        """A pass over the files, for who sends them at the same time; `finish` it."""
-        return Pass(self._engine, checkpoint, digested=self._is_digested(checkpoint))
+    async def begin(self, checkpoint: Checkpoint) -> Pass:
+        """A pass over the files, for who sends them at the same time; `finish` it.
+
+        Raises Busy when as many tensors are in such passes as may be.
+        """
+        tensors, hold = len(checkpoint.plan.tensors), None
+        if tensors > COUNTED_TENSORS:
+            hold = self._passes.take(tensors, FULL)
+        return await asyncio.to_thread(self._pass, checkpoint, hold)
+
+    def _pass(self, checkpoint: Checkpoint, hold: Hold | None = None) -> Pass:
+        return Pass(self._engine, checkpoint, digested=self._is_digested(checkpoint), hold=hold)
 
     async def finish(self, whole: Pass) -> bytes:
         """The statistics, JSON, of a pass that is complete."""
@@ -117,7 +147,7 @@ class Statistics:
 
     async def _read_files(self, checkpoint: Checkpoint) -> bytes:
         async with self._board.showing(checkpoint.id, checkpoint.size_bytes) as progress:
-            whole = await asyncio.to_thread(self.begin, checkpoint)
+            whole = await asyncio.to_thread(self._pass, checkpoint)
             for file in checkpoint.layout.files.values():
                 async with aclosing(whole.body(file, background=True)) as chunks:
                     async for chunk in chunks:
@@ -128,7 +158,7 @@ class Statistics:
         """Without the files: into memory that stays in cache."""
         plan, ahead = checkpoint.plan, 2 * self._engine.threads + 2
         async with self._board.showing(checkpoint.id, checkpoint.floating_bytes) as progress:
-            gathered = await asyncio.to_thread(CheckpointStatistics, plan)
+            gathered = await asyncio.to_thread(gathering, plan)
             jobs = (
                 Needing(
                     partial(self._gather, checkpoint, gathered, pieces),

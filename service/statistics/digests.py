@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
 from functools import partial
 
-from service.flights import Flights, Full
+from service.flights import Full
 from service.lru import LRU
 from service.statistics.progress import Board, Document, Progress
+from service.statistics.rooms import Rooms
 from service.statistics.turns import Turns
 from service.storage.store import Store
 from service.streaming.engine import Engine
@@ -26,8 +27,8 @@ KEPT_OF_ONE = 2_000  # Every slice of a tensor is a representation of its own.
 class Digests:
     """The digests of checkpoints' representations, by entity tag. Belongs to one event loop.
 
-    At most `most` are being computed or wait for their turn. What nobody asks for during
-    `lease_seconds` is given up.
+    At most `most` of large ones are being computed or wait for their turn (`Rooms`). What
+    nobody asks for during `lease_seconds` is given up.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Digests:
     ) -> None:
         self._engine = engine
         self._store = store
-        self._running: Flights[str, str] = Flights(most, lease_seconds=lease_seconds)
+        self._running: Rooms[str] = Rooms(most, lease_seconds=lease_seconds)
         self._board = Board(turns)
         self._known: LRU[str, Mapping[str, str]] = LRU(KEPT_IN_MEMORY, lambda kept: 1 + len(kept))
         self._writing = threading.Lock()
@@ -54,12 +55,13 @@ class Digests:
         *,
         body: Callable[[], Body],
         size_bytes: int,
+        tensors: int,
         wait_seconds: float,
     ) -> str | None:
         """The SHA-256 of `body`, hexadecimal; None when it takes longer, and then it goes on.
 
         When the call is cancelled, and nobody else waits, it does not; nor does what could
-        not be begun for want of room.
+        not be begun for want of room, which depends on how many `tensors` its checkpoint has.
         """
         if (found := (await self._read(id_)).get(etag)) is not None:
             return found
@@ -68,7 +70,7 @@ class Digests:
             return await self._compute(id_, etag, body, size_bytes)
 
         with suppress(Full):
-            return await self._running.within(wait_seconds, etag, compute)
+            return await self._running.of(size_bytes, tensors).within(wait_seconds, etag, compute)
         return None
 
     def progress(self, etag: str, size_bytes: int) -> Document:

@@ -12,10 +12,13 @@ from pydantic_core import to_json
 from models.chunks import Observed
 from models.digests import FileDigests
 from models.layout import File
+from models.plan import Plan
 from models.statistics.accumulator import MEASURED
 from models.statistics.checkpoint import CheckpointStatistics, layers
 from models.statistics.histogram import BINS
-from service.checkpoints import Checkpoint
+from service import heap
+from service.budget import Hold
+from service.checkpoints import LARGE_TENSORS, Checkpoint
 from service.streaming.engine import Engine
 from service.streaming.response import Body
 
@@ -26,12 +29,21 @@ class Pass:
     """Every file is to be read once and whole; then the statistics are complete.
 
     `digested`: with the SHA-256 of the files and tensors, which takes several times as long.
+    It keeps its `hold` until it is closed.
     """
 
-    def __init__(self, engine: Engine, checkpoint: Checkpoint, *, digested: bool) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        checkpoint: Checkpoint,
+        *,
+        digested: bool,
+        hold: Hold | None = None,
+    ) -> None:
         self.checkpoint = checkpoint
+        self._hold = hold
         self._engine = engine
-        self._gathered = CheckpointStatistics(checkpoint.plan)
+        self._gathered = gathering(checkpoint.plan)
         self._observed = Observed(checkpoint.evaluator, self._gathered)
         self._digests = {
             file.name: FileDigests(file) for file in checkpoint.layout.files.values() if digested
@@ -56,6 +68,11 @@ class Pass:
         """No less than the length of the statistics as JSON."""
         return room_bytes(self.checkpoint)
 
+    def close(self) -> None:
+        """To be called when it is complete, or given up."""
+        if self._hold is not None:
+            self._hold.give_back()
+
     def document(self) -> Document:
         """The statistics. Raises ValueError when some of the files has not been read."""
         return document(self._gathered, self.checkpoint, self._digests)
@@ -64,6 +81,14 @@ class Pass:
         """SHA-256 of the files by entity tag, hexadecimal."""
         etag = self.checkpoint.file_etag
         return {etag(name): digests.whole for name, digests in self._digests.items()}
+
+
+def gathering(plan: Plan) -> CheckpointStatistics:
+    """The statistics of `plan`, none of which is gathered yet."""
+    gathered = CheckpointStatistics(plan)
+    if len(plan.tensors) > LARGE_TENSORS:
+        heap.give_back_after(gathered)
+    return gathered
 
 
 def document(

@@ -82,6 +82,9 @@ def test_minimal_computes_no_statistics(start: Callable[..., Running]) -> None:
     assert answer.headers["preference-applied"] == "return=minimal"
     assert "statistics" not in answer.json()
     assert service.metric("seedpoint_generated_elements_total") == 0
+    again = service.issue(mlp())
+    assert again.status_code == 200
+    assert again.headers["preference-applied"] == "return=minimal"
 
 
 def test_respond_async_is_202_at_once_and_statistics_follow(service: Running) -> None:

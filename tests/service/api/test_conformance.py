@@ -130,6 +130,17 @@ def test_a_slice_that_cannot_be_taken_is_named(service: Running, base: str, text
     assert error["message"] == problem["detail"]
 
 
+@pytest.mark.parametrize("query", ["slise=0:1", "slice=0:1&Digest=sha-256", "x"])
+def test_a_parameter_that_a_tensor_has_not_is_named(
+    service: Running, base: str, query: str
+) -> None:
+    answer = service.http.get(f"{base}/tensors/hidden.weight?{query}")
+    problem = assert_problem(answer, 422, "invalid-parameter")
+    name = query.rpartition("&")[2].partition("=")[0]
+    said = f'unknown parameter "{name}"; those there are: slice, digest'
+    assert problem["errors"] == [{"path": f"query.{name}", "message": said}]
+
+
 def test_a_cursor_that_cannot_be_read_is_named(service: Running) -> None:
     answer = service.http.get("/v1/checkpoints?cursor=zzz")
     (error,) = assert_problem(answer, 422, "invalid-parameter")["errors"]

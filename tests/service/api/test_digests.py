@@ -110,6 +110,18 @@ def test_tensors_and_slices_have_digests(service: Running, slice_: str) -> None:
         assert got.headers["repr-digest"] == said(got.content)
 
 
+@pytest.mark.parametrize("preferred", ["wait=60", "respond-async, wait=60"])
+def test_what_was_preferred_of_a_digest_is_said(service: Running, preferred: str) -> None:
+    link = file_of(service, mlp(205))
+    said_of = {"Prefer": f"{preferred}, handling=strict"}
+    for query, headers in (("?digest=sha-256", {}), ("", WANTED), ("", WANTED)):
+        for method in ("GET", "HEAD"):
+            got = service.http.request(method, link + query, headers=headers | said_of)
+            assert got.status_code == 200
+            assert got.headers["preference-applied"] == preferred
+    assert "preference-applied" not in service.http.get(link, headers=said_of).headers
+
+
 def test_octets_of_a_post_have_their_digest_when_wanted(service: Running) -> None:
     got = service.issue(mlp(204), Accept="application/octet-stream", **WANTED)
     assert got.headers["repr-digest"] == said(got.content)
@@ -166,6 +178,7 @@ def test_a_digest_that_takes_long_is_202_with_progress_and_follows(
     begun = service.http.get(link, headers={"Prefer": "respond-async"})
     assert begun.status_code == 202
     assert begun.headers["retry-after"] == "1"
+    assert begun.headers["preference-applied"] == "respond-async"
     assert begun.headers["cache-control"] == "no-store"
     progress = begun.json()["progress"]
     assert set(progress) == {

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import huggingface_hub
 import pytest
 import safetensors.torch
 
@@ -410,6 +411,8 @@ def test_paths_info_takes_forms_and_json_and_drops_what_is_not_there(
     ("body", "content_type", "status"),
     [
         (b"{", "application/json", 400),
+        (b'{"paths": NaN}', "application/json", 400),
+        (b'{"paths": [], "paths": []}', "application/json", 400),
         (b"\xff", "application/x-www-form-urlencoded", 400),
         (b"&paths=x" * 20_000, "application/x-www-form-urlencoded", 400),
         (b"[1]", "application/json", 422),
@@ -437,8 +440,31 @@ def test_refs_have_the_main_branch(service: Running) -> None:
     document = get(service, "/api/models/zoo/tiny-mlp/refs").json()
     commit = sha(service, "zoo/tiny-mlp")
     branch = {"name": "main", "ref": "refs/heads/main", "targetCommit": commit}
-    assert document == {"branches": [branch], "tags": [], "converts": []}
+    assert document == {"branches": [branch], "tags": [], "converts": [], "pullRequests": []}
     assert_missing(get(service, "/api/models/zoo/nothing/refs"), "RepoNotFound")
+
+
+def test_the_library_lists_refs_and_commits(service: Running) -> None:
+    api = huggingface_hub.HfApi(service.url, token=False)
+    commit = sha(service, "zoo/tiny-mlp")
+    (branch,) = api.list_repo_refs("zoo/tiny-mlp", include_pull_requests=True).branches
+    assert (branch.name, branch.target_commit) == ("main", commit)
+    (listed,) = api.list_repo_commits("zoo/tiny-mlp", revision="main")
+    assert listed.commit_id == commit
+    assert "seed 0" in listed.title
+    assert_missing(get(service, "/api/models/zoo/tiny-mlp/commits/none"), "RevisionNotFound")
+
+
+def test_what_is_refused_of_a_file_tells_which_file_it_is(service: Running) -> None:
+    link = "/zoo/tiny-mlp/resolve/main/model.safetensors"
+    known = service.http.head(link).headers
+    beyond = get(service, link, Range="bytes=99999999-")
+    other = get(service, link, **{"If-Match": '"other"'})
+    assert (beyond.status_code, other.status_code) == (416, 412)
+    for answer in (beyond, other):
+        assert answer.headers["etag"] == known["etag"]
+        assert answer.headers["x-repo-commit"] == known["x-repo-commit"]
+        assert answer.headers["cache-control"] == "no-store"
 
 
 def test_the_root_is_a_page_of_links_to_the_files(service: Running) -> None:

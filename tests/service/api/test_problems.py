@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.api import requests
 from service.errors import KINDS, Refusal
 from tests.support.problems import JSON_TYPE, assert_problem, post
 from tests.support.running import Running, mlp
@@ -27,10 +28,8 @@ from tests.support.running import Running, mlp
         b"{",
         b"not json",
         b"\xff\xfe",
-        b'{"init": NaN}',
         b"[" * 100_000,
         b'{"architecture":' * 100_000,
-        b'{"init": {"seed": ' + b"9" * 5000 + b"}}",
     ],
 )
 def test_what_is_not_json_is_400(service: Running, body: bytes) -> None:
@@ -72,6 +71,36 @@ def test_a_rule_that_matches_nothing_is_a_fault(service: Running) -> None:
 
 def test_a_member_named_twice_is_a_fault(service: Running) -> None:
     assert_problem(post(service, b'{"dtype": "float32", "dtype": "bfloat16"}'), 422)
+
+
+@pytest.mark.parametrize("std", ["NaN", "Infinity", "-Infinity", "-1", "1e999"])
+def test_a_std_that_is_no_finite_number_is_a_fault_at_its_place(service: Running, std: str) -> None:
+    spec = mlp()
+    rule = {"match": {"parameter": "weight"}, "initializer": {"type": "normal", "std": "STD"}}
+    spec["init"]["rules"] = [rule]
+    body = json.dumps(spec).replace('"STD"', std).encode()
+    problem = assert_problem(post(service, body), 422, "invalid-spec")
+    assert {error["path"] for error in problem["errors"]} == {"init.rules.0.initializer.std"}
+
+
+def test_a_seed_of_thousands_of_digits_is_a_fault_at_its_place(service: Running) -> None:
+    body = b'{"init": {"seed": ' + b"9" * 5000 + b"}}"
+    problem = assert_problem(post(service, body), 422, "invalid-spec")
+    assert [error["path"] for error in problem["errors"]] == ["init.seed"]
+
+
+def test_a_body_that_does_not_arrive_is_not_waited_for(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "BODY_SECONDS", 0.05)
+    head = b"POST /v1/checkpoints HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+        client.sendall(head + b"Content-Length: 100\r\n\r\n{")
+        answer = b""
+        while data := client.recv(1 << 16):  # Until the connection is closed.
+            answer += data
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"body-timeout" in answer
 
 
 def test_layers_without_number_are_refused_at_once(service: Running) -> None:
@@ -210,7 +239,10 @@ def test_a_spec_that_takes_too_long_is_a_problem_and_the_next_is_issued(
     service = start(build_timeout_seconds=2)
     for pid in service.state.builders.pids:
         os.kill(pid, 19)
-    assert_problem(service.issue(mlp()), 422, "build-timeout")
+    (fault,) = assert_problem(service.issue(mlp()), 422, "build-timeout")["errors"]
+    assert fault["path"] == "architecture"
+    assert fault["message"].startswith("must be smaller, or simpler to plan: ")
+    assert fault["message"].endswith("longer than 2 seconds to plan")
     assert service.issue(mlp()).status_code == 201
 
 

@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+import pytest
 
+from service.statistics import rooms
 from tests.support.running import Running, mlp
 from tests.support.waiting import eventually
 
-HUGE = 1_000_000_000  # 124 GB: minutes of work.
+HUGE = 1_000_000_000_000  # 124 TB: hours of work.
 
 
 def huge(seed: int = 0) -> dict[str, Any]:
@@ -48,6 +50,11 @@ def test_those_of_a_huge_checkpoint_are_begun_when_they_are_asked_for(
     assert begun(service.issue(huge(), Prefer="wait=60")) == "running"  # It is told of that.
 
 
+def digest_of(service: Running, spec: dict[str, Any], prefer: str) -> httpx.Response:
+    (link,) = service.issue(spec).json()["links"]["files"].values()
+    return service.http.get(f"{link}?digest=sha-256", headers={"Prefer": prefer})
+
+
 def test_no_more_are_computed_or_wait_than_the_settings_say(start: Callable[..., Running]) -> None:
     service = start(statistics_at_once=1, statistics_queue=1, unasked_statistics_bytes=1 << 60)
     answers = [service.issue(huge(seed), Prefer="respond-async") for seed in range(4)]
@@ -72,9 +79,28 @@ def test_small_ones_do_not_wait_for_huge_ones(start: Callable[..., Running]) -> 
     eventually(goes_on, "the large one does not go on")
 
 
+def test_small_ones_find_room_when_huge_ones_have_taken_all(start: Callable[..., Running]) -> None:
+    service = start(statistics_at_once=1, statistics_queue=0, unasked_statistics_bytes=1 << 60)
+    states = [begun(service.issue(huge(seed), Prefer="respond-async")) for seed in range(2)]
+    assert states == ["running", "not-begun"]
+    for hidden in (256, 1_000_000):  # With digests and without.
+        answer = service.issue(mlp(hidden=hidden), Prefer="wait=60")
+        assert answer.status_code == 201
+        assert answer.json()["statistics"]
+
+
+def test_what_is_small_is_told_by_bytes_and_by_tensors() -> None:
+    room: rooms.Rooms[None] = rooms.Rooms(1, lease_seconds=1)
+    small = room.of(rooms.SMALL_BYTES, rooms.SMALL_TENSORS)
+    assert room.of(0, 1) is small
+    large = room.of(rooms.SMALL_BYTES + 1, 1)
+    assert room.of(0, rooms.SMALL_TENSORS + 1) is large is not small
+
+
 def test_more_clients_than_there_is_room_for_all_get_their_statistics(
-    start: Callable[..., Running],
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rooms, "SMALL_MOST", 1)
     service = start(statistics_at_once=1, statistics_queue=0)
     with ThreadPoolExecutor(8) as clients:
         wanted = [mlp(seed, hidden=20_000) for seed in range(16)]
@@ -88,21 +114,16 @@ def test_a_client_that_leaves_while_it_waits_frees_its_place(start: Callable[...
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
         connection.sendall(f"GET {link} HTTP/1.1\r\nHost: x\r\nPrefer: wait=600\r\n\r\n".encode())
         eventually(service.generated)
-        answer = service.issue(mlp(1), Prefer="wait=0")
-        assert begun(answer) == "not-begun"
-    assert service.issue(mlp(1), Prefer="wait=60").json()["statistics"]
+        other = service.issue(huge(1))
+        assert begun(statistics_of(service, other, "wait=0")) == "not-begun"
+    assert begun(statistics_of(service, other, "wait=10")) == "running"
 
 
 def test_digests_are_bounded_too(start: Callable[..., Running]) -> None:
     service = start(statistics_at_once=1, statistics_queue=0)
-    links = [
-        service.issue(huge(seed)).json()["links"]["files"]["model.safetensors"] for seed in range(2)
-    ]
-    asked = [
-        service.http.get(f"{link}?digest=sha-256", headers={"Prefer": "respond-async"})
-        for link in links
-    ]
+    asked = [digest_of(service, huge(seed), "respond-async") for seed in range(2)]
     assert [begun(answer) for answer in asked] == ["running", "not-begun"]
+    assert "repr-digest" in digest_of(service, mlp(), "wait=60").headers  # Small ones find room.
 
 
 def test_what_nobody_comes_back_for_is_given_up(start: Callable[..., Running]) -> None:

@@ -1,0 +1,31 @@
+"""Memory that large passes took goes back to the system once they have gone."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.compile import make_plan
+from models.spec import parse_spec
+from service import heap
+from service.statistics import passes
+from tests.support.running import mlp
+from tests.support.waiting import eventually
+
+
+def test_free_memory_is_given_back_when_a_large_pass_has_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given_back: list[int] = []
+    monkeypatch.setattr(heap, "_trim", given_back.append)
+    monkeypatch.setattr(heap, "DELAY_SECONDS", 0.0)
+    monkeypatch.setattr(passes, "LARGE_TENSORS", 3)
+    gathered = passes.gathering(make_plan(parse_spec(mlp())).plan)
+    assert not given_back
+    del gathered
+    eventually(lambda: given_back == [0], "nothing was given back")
+
+
+def test_a_system_without_the_means_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heap, "_trim", None)
+    monkeypatch.setattr(heap, "_give_back", pytest.fail)
+    heap.give_back_after(passes.gathering(make_plan(parse_spec(mlp())).plan))

@@ -170,8 +170,8 @@ class Settings(BaseSettings):
     statistics_queue: int = Field(
         16,
         ge=0,
-        description="Computations of statistics, and as many of digests, that may wait for "
-        "their turn; further ones are not begun.",
+        description="Computations of statistics, and as many of digests, of large checkpoints "
+        "that may wait for their turn; further ones are not begun.",
     )
     statistics_lease_seconds: float = Field(
         600.0,

@@ -6,9 +6,13 @@ import ctypes
 import mmap
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+MAX_BYTES = 2**47
+"""What the addresses of a process reach for on x86-64."""
 
 _CHUNK_BYTES = 1 << 36
 _ALIGNMENT_BYTES = 64
@@ -34,6 +38,7 @@ class Arena:
     def __init__(self) -> None:
         self._chunk: ctypes.Array[ctypes.c_ubyte] | None = None
         self._used = 0
+        self._held = _Held()
 
     def tensor(self, size: Sequence[int], stride: Sequence[int], dtype: torch.dtype) -> Tensor:
         """A tensor of a storage of its own, just large enough for `size` and `stride`.
@@ -45,16 +50,32 @@ class Arena:
         elements = 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         nbytes = elements * dtype.itemsize
         if self._chunk is None or self._used + nbytes > len(self._chunk):
-            self._chunk, self._used = _reserved(max(nbytes, _CHUNK_BYTES)), 0
+            self._chunk, self._used = _reserved(max(nbytes, _CHUNK_BYTES), self._held), 0
         flat = torch.frombuffer(self._chunk, dtype=dtype, count=elements, offset=self._used)
         self._used += -(-nbytes // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
         return flat.as_strided(size, stride)
 
 
-def _reserved(nbytes: int) -> ctypes.Array[ctypes.c_ubyte]:
-    address = _libc.mmap(None, nbytes, _PROTECTION_NONE, _FLAGS, -1, 0)
-    if address in (None, ctypes.c_void_p(-1).value):
-        raise MemoryError(f"no address space for {nbytes} bytes of phantom tensors")
+@dataclass(slots=True)
+class _Held:
+    """The bytes of address space that the chunks of an arena take."""
+
+    nbytes: int = 0
+
+    def give_back(self, address: int, nbytes: int) -> None:
+        _libc.munmap(address, nbytes)
+        self.nbytes -= nbytes
+
+
+def _reserved(nbytes: int, held: _Held) -> ctypes.Array[ctypes.c_ubyte]:
+    total, failed = held.nbytes + nbytes, (None, ctypes.c_void_p(-1).value)
+    fits = total <= MAX_BYTES  # else mmap would be told a size of which it sees the low bits
+    address = _libc.mmap(None, nbytes, _PROTECTION_NONE, _FLAGS, -1, 0) if fits else None
+    if address in failed:
+        raise MemoryError(
+            f"has tensors of about {total} bytes, and perhaps more; at most {MAX_BYTES} are allowed"
+        )
     chunk = (ctypes.c_ubyte * nbytes).from_address(address)
-    weakref.finalize(chunk, _libc.munmap, address, nbytes)
+    held.nbytes = total
+    weakref.finalize(chunk, held.give_back, address, nbytes)
     return chunk

@@ -235,6 +235,17 @@ def header_difference(expected: Header, found: Header) -> str:
     return "its header says what Seedpoint's would, in other bytes: another program wrote it"
 
 
+def long_difference(expected: bytes, found: bytes) -> str:
+    """How a header that is too long to be parsed unproven differs from the one its plan gives."""
+    size = min(len(expected), len(found))
+    ours, theirs = (np.frombuffer(head, np.uint8, size) for head in (expected, found))
+    at = first_difference(theirs, ours, 1)
+    return (
+        f"its header has {len(found):,} bytes, and is not the one of {len(expected):,} that "
+        f"Seedpoint writes for its plan: they differ from byte {size if at is None else at} on"
+    )
+
+
 def plan_difference(ours: Plan, theirs: Plan) -> str | None:
     """How a plan made now differs from the one in a file; None when it does not."""
     if ours.id == theirs.id:

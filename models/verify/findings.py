@@ -37,8 +37,8 @@ class Difference:
             return f"{place}: its bytes, from {self.offset} on, are not the literal of its plan"
         return (
             f"{place}: element {self.element} {list(self.index or ())}, at byte {self.offset}, is "
-            f"{number(self.found, self.dtype)} (0x{self.found.hex()}), not "
-            f"{number(self.expected, self.dtype)} (0x{self.expected.hex()})"
+            f"{number(self.found, self.dtype)} ({bits(self.found, self.dtype)}), not "
+            f"{number(self.expected, self.dtype)} ({bits(self.expected, self.dtype)})"
         )
 
     def document(self) -> dict[str, Any]:
@@ -107,6 +107,13 @@ class Report:
             "unchecked": dict(self.unchecked),
             "today": {"same_plan": self.same_plan, "remark": self.remark},
         }
+
+
+def bits(raw: bytes, dtype: DType) -> str:
+    """The bits of one element, little-endian, as a number: two numbers of a complex one."""
+    size = len(raw) // 2 if dtype.torch.is_complex else len(raw)
+    parts = (raw[start : start + size] for start in range(0, len(raw), size))
+    return " ".join(f"0x{int.from_bytes(part, 'little'):0{2 * size}x}" for part in parts)
 
 
 def number(raw: bytes, dtype: DType) -> str:

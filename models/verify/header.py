@@ -27,7 +27,17 @@ MAX_DIMENSIONS = 64  # torch's TensorIterator takes no more
 MAX_CONTAINERS = MAX_HEADER_BYTES // 16
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_STRING_OR_OPENING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]+', re.DOTALL)
+# A string that does not end goes to the end: else each of its quotes would be tried as a
+# beginning. Possessive, since what might be gone back on would be remembered.
+_STRING_OR_OPENING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{]+', re.DOTALL)
+# No quote of a string's inside stands behind a comma or a brace alone: they are escaped.
+_METADATA = re.compile(rb'[{,][ \t\n\r]*"%s"[ \t\n\r]*:[ \t\n\r]*' % METADATA_KEY.encode())
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_STRINGS = re.compile(
+    rb"\{(?:[ \t\n\r]*+%s[ \t\n\r]*+:[ \t\n\r]*+%s[ \t\n\r]*+,?+){0,%d}+[ \t\n\r]*+\}"
+    % (_STRING, _STRING, MAX_CONTAINERS),
+    re.DOTALL,
+)
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring = _BRIEF.maxother = 80
 
@@ -104,6 +114,26 @@ def parse(head: bytes, size_bytes: int) -> Header:
     return Header(metadata, dict(ordered))
 
 
+def metadata_alone(head: bytes) -> Mapping[str, str]:
+    """The metadata of `head`, without a look at the tensors: none where there is no such member.
+
+    For a long header, which would take much memory to parse. It may be no header at all:
+    that is for the caller to find, by comparing it with what the metadata says it should be.
+    Raises FileFault.
+    """
+    if (member := _METADATA.search(head, LENGTH_BYTES)) is None:
+        return {}
+    if (found := _STRINGS.match(head, member.end())) is None:
+        raise FileFault(f"{METADATA_KEY} in its header is not an object of strings")
+    try:
+        text = found[0].decode()
+    except UnicodeDecodeError as error:
+        at = found.start() + error.start
+        raise FileFault(f"its header is not UTF-8 at byte {at}") from None
+    metadata: dict[str, str] = load_json(text, METADATA_KEY, _header_integer)
+    return metadata
+
+
 def load_json(text: str, what: str, parse_int: Callable[[str], int | float]) -> Any:
     """The JSON document `text`; raises FileFault, which calls it `what`.
 
@@ -124,7 +154,8 @@ def load_json(text: str, what: str, parse_int: Callable[[str], int | float]) -> 
     except UnicodeEncodeError:
         raise FileFault(f"{what} has half of a surrogate pair, which is no character") from None
     except json.JSONDecodeError as error:
-        raise FileFault(f"{what} is not JSON: {error.msg.lower()} at {error.pos}") from None
+        message = error.msg.lower().removesuffix(" at")
+        raise FileFault(f"{what} is not JSON: {message} at {error.pos}") from None
     except RecursionError:
         raise FileFault(f"{what} nests too deep") from None
     except ValueError as error:

@@ -8,17 +8,35 @@ from typing import Any
 from models.describe import layout
 from models.layout import Layout
 from models.plan import Plan
-from models.verify.header import FileFault, load_json, shown
+from models.verify.header import FileFault, load_json, metadata_alone, parse, shown
 from models.verify.soundness import check_plan
 
 ID, SPEC, PLAN = "seedpoint.id", "seedpoint.spec", "seedpoint.plan"
 
+LONG_BYTES = 4 << 20
+"""What a header may have to be parsed whole before it is known to be its plan's."""
+
 _EXACT = 2**53
+_NOT_OURS = "not written by Seedpoint: its header has no seedpoint metadata"
 _TOO_DEEP = f"{SPEC} or {PLAN} nests too deep"
 
 
 class NoPlan(FileFault):
     """A file of Seedpoint whose checkpoint's plan is in another file: the first shard."""
+
+
+def metadata_of(head: bytes, size_bytes: int) -> Mapping[str, str]:
+    """The metadata of a file's header, from which `stated` has the plan.
+
+    Of a header longer than LONG_BYTES nothing else is read, and nothing at all of one that
+    does not have `seedpoint.id` in it: to parse it could take twenty times its length.
+    Raises FileFault.
+    """
+    if len(head) <= LONG_BYTES:
+        return parse(head, size_bytes).metadata
+    if not any(b'"%s"' % key.encode() in head for key in (ID, SPEC, PLAN)):
+        raise FileFault(_NOT_OURS)
+    return metadata_alone(head)
 
 
 def stated(metadata: Mapping[str, str]) -> tuple[Plan, Layout]:
@@ -29,7 +47,7 @@ def stated(metadata: Mapping[str, str]) -> tuple[Plan, Layout]:
     Raises FileFault.
     """
     if not any(key in metadata for key in (ID, SPEC, PLAN)):
-        raise FileFault("not written by Seedpoint: its header has no seedpoint metadata")
+        raise FileFault(_NOT_OURS)
     if ID in metadata and not (SPEC in metadata or PLAN in metadata):
         raise NoPlan(f"one shard of checkpoint {shown(metadata[ID])}, and not the first")
     if missing := [key for key in (ID, SPEC, PLAN) if key not in metadata]:

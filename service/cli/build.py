@@ -8,9 +8,17 @@ from typing import Annotated, Any, Literal, Optional
 
 import typer
 
-from service.cli.exits import ending_well, faults_as_exit_codes
+from service.cli.exits import WRONG_USAGE, ending_well, faults_as_exit_codes
 from service.cli.specs import Seed, Spec, planned, read_document
-from service.cli.terminal import AsJson, console, print_json, print_warnings, progress, room
+from service.cli.terminal import (
+    AsJson,
+    complain,
+    console,
+    print_json,
+    print_warnings,
+    progress,
+    room,
+)
 
 Device = Annotated[
     Literal["auto", "cpu", "cuda"], typer.Option(help="Where elements are generated.")
@@ -84,8 +92,14 @@ def _evaluator(document: Any, device: str) -> tuple[Any, Any, dict[str, Any]]:
 
 def _targets(names: list[str], given: str) -> dict[str, Path]:
     """Where each file goes: a directory takes all, a file name only one."""
+    from models.layout import SUFFIX
+
     output = Path(given)
-    if output.is_dir() or len(names) > 1 or given.endswith(os.sep):
+    is_folder = output.is_dir() or given.endswith(os.sep)
+    if len(names) > 1 and not is_folder and output.suffix == SUFFIX:
+        complain(f"the checkpoint is {len(names)} files; give a directory (-o {given}/)")
+        raise typer.Exit(WRONG_USAGE)
+    if is_folder or len(names) > 1:
         output.mkdir(parents=True, exist_ok=True)
         return {name: output / name for name in names}
     output.parent.mkdir(parents=True, exist_ok=True)

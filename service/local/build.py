@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +44,9 @@ class Writer:
     def write(self, file: File, path: Path, *, threads: int, wrote: Callable[[int], None]) -> None:
         """Writes `file` to `path`, which has the whole of it or is left as it was.
 
-        `wrote` is told the bytes of each piece as it is done. Raises OSError.
+        `wrote` is told the bytes of each piece as it is done. Raises OSError that names `path`.
         """
-        with replacing(path) as descriptor:
+        with _naming(path), replacing(path) as descriptor:
             os.truncate(descriptor, file.size_bytes)
             os.pwrite(descriptor, file.head, 0)
             wrote(len(file.head))
@@ -90,3 +91,12 @@ class Writer:
         if buffer is None or len(buffer) < size:
             buffer = self._scratch.buffer = np.empty(size, np.uint8)
         return buffer[:size]
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """An OSError inside names `path`, not the temporary file beside it, or no file at all."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error

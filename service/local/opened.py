@@ -20,9 +20,9 @@ from models.generate import ByteArray
 from models.layout import File, Layout
 from models.plan import Plan
 from models.shards import INDEX_FILE, SINGLE_FILE
-from models.verify.comparison import header_difference
+from models.verify.comparison import header_difference, long_difference
 from models.verify.header import LENGTH_BYTES, FileFault, head_bytes, parse
-from models.verify.stated import NoPlan, stated
+from models.verify.stated import LONG_BYTES, NoPlan, metadata_of, stated
 
 _SHARD = re.compile(r"(.*-)[0-9]{5}(-of-[0-9]{5}\.safetensors)", re.DOTALL)
 _INDEX_SUFFIX = ".safetensors.index.json"
@@ -108,7 +108,7 @@ def open_checkpoint(path: Path, stack: ExitStack) -> Opened:
     head = first.head()
     with first.named():
         try:
-            plan, layout = stated(parse(head, first.size_bytes).metadata)
+            plan, layout = stated(metadata_of(head, first.size_bytes))
         except NoPlan as error:
             raise FileFault(f"{error}: the plan is in {_first_shard(first.path)}") from None
     files = layout.shards
@@ -167,5 +167,7 @@ def _check_header(file: File, source: OpenFile) -> None:
     if head == file.head and source.size_bytes == file.size_bytes:
         return
     with source.named():
+        if len(head) > LONG_BYTES and head != file.head:
+            raise FileFault(long_difference(file.head, head))
         found = parse(head, source.size_bytes)
         raise FileFault(header_difference(parse(file.head, file.size_bytes), found))

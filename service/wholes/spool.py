@@ -13,18 +13,18 @@ import hashlib
 import json
 import mmap
 import os
+import stat
 import struct
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import astuple
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from models.wholes import Needed, Raw
-from service.storage.durable import is_left, locked, remove_left, replacing
+from service.storage.durable import is_left, locked, remove_left, replacing, temporary_path
 
 STREAM = "philox-v1"
 MAGIC = b"seedpoint whole\0"
@@ -48,18 +48,27 @@ class Spool:
         self._checked: dict[str, Stamp] = {}
 
     def open(self, needed: Needed) -> Raw | None:
-        """The whole, mapped and now the latest used; None when it is not here."""
+        """The whole, mapped and now the latest used; None when it is not here.
+
+        What cannot be read is not here: to make it again is always right. Raises OSError
+        when no more files can be open.
+        """
         name = _name(needed)
         path = self.root / name
         try:
-            with path.open("rb") as file:
-                status = os.fstat(file.fileno())
-                found = _mapped(file, needed.nbytes)
-        except FileNotFoundError:
+            with _reading(path) as descriptor:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):
+                    return None
+                found = _mapped(descriptor, status.st_size, needed.nbytes)
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise
             return None
         stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
         if found is None or (self._checked.get(name) != stamp and not _is_sound(name, found)):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
             return None
         if len(self._checked) >= CHECKED:
             self._checked.clear()
@@ -92,6 +101,7 @@ class Spool:
         """A descriptor of a new file with room for `nbytes`, there when `stack` ends well."""
         with locked(self.root / ".lock", exclusive=True):
             self._make_room(nbytes)
+            _put_aside(self.root / name)
             descriptor = stack.enter_context(replacing(self.root / name))
             os.posix_fallocate(descriptor, 0, nbytes)
         return descriptor
@@ -117,12 +127,14 @@ class Spool:
             excess -= size
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
-        """The wholes here, and those that are being written."""
+        """The wholes here, and those that are being written; nothing that is no file."""
         with suppress(FileNotFoundError), os.scandir(self.root) as entries:
             for entry in entries:
                 if not entry.name.endswith(".lock"):
-                    with suppress(FileNotFoundError):
-                        yield Path(entry.path), entry.stat()
+                    with suppress(OSError):
+                        status = entry.stat()
+                        if stat.S_ISREG(status.st_mode):
+                            yield Path(entry.path), status
 
 
 def _name(needed: Needed) -> str:
@@ -131,20 +143,39 @@ def _name(needed: Needed) -> str:
     return hashlib.sha256(json.dumps(of).encode()).hexdigest()
 
 
+def _put_aside(path: Path) -> None:
+    """Renames what has a whole's name and is no file: a directory or a pipe, of nobody here.
+
+    It is not removed, since only files are known to be the spool's. Raises OSError.
+    """
+    if os.path.lexists(path) and not path.is_file():
+        path.rename(temporary_path(path))
+
+
 def _digest(name: str, content: Raw) -> bytes:
     digest = hashlib.sha256(name.encode())
     digest.update(content.data)
     return digest.digest()
 
 
-def _mapped(file: BinaryIO, nbytes: int) -> Raw | None:
-    """The whole file; None when it has not the length of a whole of `nbytes`.
+@contextmanager
+def _reading(path: Path) -> Iterator[int]:
+    # Without O_NONBLOCK, opening a pipe would wait for somebody to write to it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _mapped(descriptor: int, size_bytes: int, nbytes: int) -> Raw | None:
+    """A file of `size_bytes`, all of it; None when it has not the length of a whole of `nbytes`.
 
     Mapped to be written to, which changes no file: torch warns of arrays that cannot be.
     """
-    if os.fstat(file.fileno()).st_size != HEAD.size + nbytes:
+    if size_bytes != HEAD.size + nbytes:
         return None
-    return np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), np.uint8)
+    return np.frombuffer(mmap.mmap(descriptor, size_bytes, access=mmap.ACCESS_COPY), np.uint8)
 
 
 def _is_sound(name: str, file: Raw) -> bool:

@@ -122,6 +122,15 @@ def test_a_member_given_twice_is_refused_as_the_service_does() -> None:
     assert done.stderr == "init.seed: an object has the member 'seed' twice\n"
 
 
+def test_what_is_no_number_is_refused_as_the_service_does() -> None:
+    text = (EXAMPLES / "mlp.json").read_text().replace('"std": 0.01', '"std": NaN')
+    done = seedpoint("plan", "-", stdin=text)
+    assert done.exit_code == 3
+    assert done.stderr == (
+        "init.rules.0.initializer.std: NaN is no JSON number; expected a finite number\n"
+    )
+
+
 def test_a_path_is_shown_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "[bold]x[/bold]" / "[0].safetensors"
     done = seedpoint("build", EXAMPLES / "mlp.json", "-o", path)
@@ -175,6 +184,24 @@ def test_a_file_that_is_not_there_is_exit_code_5(tmp_path: Path) -> None:
     done = seedpoint("build", EXAMPLES / "mlp.json", "-o", "/proc/nothing/x")
     assert done.exit_code == 5
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_cannot_be_made_is_told_by_the_name_that_was_given() -> None:
+    done = seedpoint("build", EXAMPLES / "mlp.json", "-o", "/proc/x.safetensors")
+    assert done.exit_code == 5
+    assert done.stderr == "/proc/x.safetensors: No such file or directory\n"
+
+
+def test_several_files_are_not_written_into_a_directory_named_like_one(tmp_path: Path) -> None:
+    document = json.loads((EXAMPLES / "mlp.json").read_text()) | {"max_shard_size": "15kB"}
+    text, path = json.dumps(document), tmp_path / "x.safetensors"
+    done = seedpoint("build", "-", "-o", path, stdin=text)
+    assert done.exit_code == 2
+    assert done.stderr == f"the checkpoint is 3 files; give a directory (-o {path}/)\n"
+    assert not list(tmp_path.iterdir())
+    assert seedpoint("build", "-", "-o", f"{path}/", stdin=text).exit_code == 0
+    assert len(list(path.iterdir())) == 3
+    assert seedpoint("build", "-", "-o", path, stdin=text).exit_code == 0
 
 
 def test_wrong_usage_is_exit_code_2() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -105,6 +106,78 @@ def test_a_file_of_another_length_is_as_if_it_were_not_there(spool: Spool, lengt
     (path,) = files(spool)
     os.truncate(path, length)
     assert Spool(spool.root, GIB).open(matrix()) is None
+
+
+def directory(path: Path) -> None:
+    path.mkdir()
+    (path / "inside").write_bytes(b"somebody's")
+
+
+def dangling(path: Path) -> None:
+    path.symlink_to(path.with_name("nothing"))
+
+
+def looping(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def linked(path: Path) -> None:
+    path.symlink_to("/dev/null")
+
+
+NO_FILES = [directory, os.mkfifo, dangling, looping, linked]
+
+
+@pytest.mark.parametrize("put", NO_FILES)
+def test_what_is_no_file_under_a_wholes_name_is_as_if_it_were_not_there(
+    spool: Spool, put: Callable[[Path], None]
+) -> None:
+    spool.add(matrix(), filled(matrix()))
+    (path,) = files(spool)
+    path.unlink()
+    put(path)
+    fresh = Spool(spool.root, GIB)
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    assert fresh.open(matrix()) is None
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+    fresh.add(matrix(), filled(matrix()))
+    assert fresh.open(matrix()) is not None
+    assert files(spool) == [path]
+    assert [kept.read_bytes() for kept in spool.root.rglob("inside")] == (
+        [b"somebody's"] if put is directory else []
+    )
+
+
+@pytest.mark.parametrize("put", NO_FILES)
+def test_what_is_no_file_does_not_keep_others_from_getting_room(
+    tmp_path: Path, put: Callable[[Path], None]
+) -> None:
+    spool = Spool(tmp_path, 2 * 180_000)
+    put(tmp_path / "other")
+    for draw in range(4):
+        spool.add(matrix(draw), filled(matrix(draw)))
+    assert spool.open(matrix(3)) is not None
+
+
+def test_a_file_that_may_not_be_read_is_as_if_it_were_not_there(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool.add(matrix(), filled(matrix()))
+
+    def failing(number: int) -> Callable[..., int]:
+        def fail(*_: object) -> int:
+            raise OSError(number, os.strerror(number))
+
+        return fail
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", failing(errno.EACCES))
+        assert spool.open(matrix()) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", failing(errno.EMFILE))
+        with pytest.raises(OSError, match="Too many open files"):
+            spool.open(matrix())
+    assert spool.open(matrix()) is not None
 
 
 def test_a_file_under_another_name_is_damaged(spool: Spool) -> None:

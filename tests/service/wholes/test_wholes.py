@@ -217,6 +217,37 @@ def test_a_damaged_file_of_the_spool_is_computed_again(start: Start) -> None:
 
 
 @pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("put", [Path.mkdir, os.mkfifo])
+def test_what_is_no_file_in_the_spool_costs_nobody_an_answer(
+    start: Start, put: Callable[[Path], None]
+) -> None:
+    first = start()
+    content = first.http.get(link(first, orthogonal())).content
+    (path,) = spooled(first)
+    path.unlink()
+    put(path)
+    second = start()
+    assert second.http.get(link(second, orthogonal())).content == content
+    assert made(second) == 1
+
+
+@pytest.mark.usefixtures("large")
+def test_a_place_in_the_spool_that_stays_taken_costs_nobody_an_answer(start: Start) -> None:
+    first = start()
+    content = first.http.get(link(first, orthogonal())).content
+    (path,) = spooled(first)
+    path.unlink()
+    path.mkdir()
+    lock = path.with_name(f".{path.name[:2]}.lock")
+    lock.unlink()
+    lock.mkdir()  # Nothing can be made there now.
+    second = start()
+    for _ in range(2):
+        assert second.http.get(link(second, orthogonal())).content == content
+    assert made(second) == 1
+
+
+@pytest.mark.usefixtures("large")
 def test_the_spool_stays_within_its_bound(start: Start) -> None:
     service = start(spool_bytes=3 * 250_000)
     for seed in range(6):

@@ -165,7 +165,7 @@ KINDS: dict[type[Exception], Kind] = {
     BuildMemory: Kind(422, "build-memory", "The spec takes too much memory to plan"),
     WorkerLost: Kind(503, "worker-lost", "The worker died while it planned the spec", RETRY),
     WholeLost: Kind(503, "whole-lost", "A tensor could not be computed as a whole", RETRY),
-    Busy: Kind(503, "busy", "Every worker is busy", RETRY),
+    Busy: Kind(503, "busy", "The service is busy", RETRY),
     ShuttingDown: Kind(503, "shutting-down", "The service is shutting down", RETRY),
     StoreFull: Kind(507, "store-full", "The store is full"),
     StoreUnwritable: Kind(503, "store-unwritable", "The store cannot be written", RETRY),

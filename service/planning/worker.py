@@ -99,24 +99,15 @@ class Worker(Generic[Q, R]):
         """
         self.calls += 1
         self._seen_bytes = 0
-        late = threading.Event()
-
-        def stop() -> None:
-            late.set()
-            self.kill()
-
         # It ends whatever waits for the worker: sending what it does not read, too.
-        timer = threading.Timer(budget.seconds, stop)
-        timer.start()
-        try:
-            return self._exchange(request, budget)
-        except WorkerLost:
-            if late.is_set():
-                message = f"the spec took longer than {budget.seconds:g} seconds to plan"
-                raise BuildTimeout(message) from None
-            raise
-        finally:
-            timer.cancel()
+        with _Deadline(budget.seconds, self.kill) as deadline:
+            try:
+                return self._exchange(request, budget)
+            except WorkerLost:
+                if deadline.passed:
+                    message = f"the spec took longer than {budget.seconds:g} seconds to plan"
+                    raise BuildTimeout(message) from None
+                raise
 
     def _exchange(self, request: Q, budget: Budget) -> R:
         try:
@@ -184,6 +175,32 @@ class Worker(Generic[Q, R]):
         self._process.join(timeout=5)
         code = self._process.exitcode
         return WorkerLost(f"the worker that planned this spec {_death(code)}; nothing was issued")
+
+
+class _Deadline:
+    """Calls `end` after so many seconds, from a thread of its own, and never after the block."""
+
+    def __init__(self, seconds: float, end: Callable[[], None]) -> None:
+        self.passed = False
+        self._end = end
+        self._over = False
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(seconds, self._pass)
+
+    def __enter__(self) -> _Deadline:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        with self._lock:
+            self._over = True
+
+    def _pass(self) -> None:
+        with self._lock:
+            if not self._over:
+                self.passed = True
+                self._end()
 
 
 def _death(code: int | None) -> str:

@@ -34,7 +34,6 @@ JOB_BLOCKS = 16  # What one job of a thread covers at most: about a millisecond 
 WIDEST_BYTES = 8  # Of a floating element.
 NAME = "statistics"  # Of the document.
 PASSES_TENSORS = 200_000  # In passes that are sent; each takes some kilobytes for so long.
-COUNTED_TENSORS = 1_000  # Of a pass that is worth counting.
 FULL = "as many large checkpoints are being sent with their statistics as may be; ask again later"
 
 Piece = tuple[int, int, int]  # A tensor's index, and elements [start, stop) of it.
@@ -122,7 +121,7 @@ class Statistics:
         Raises Busy when as many tensors are in such passes as may be.
         """
         tensors, hold = len(checkpoint.plan.tensors), None
-        if tensors > COUNTED_TENSORS:
+        if tensors > LARGE_TENSORS:
             hold = self._passes.take(tensors, FULL)
         return await asyncio.to_thread(self._pass, checkpoint, hold)
 

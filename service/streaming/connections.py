@@ -24,8 +24,9 @@ NEAR_MICROSECONDS = 200
 NEAR_BUFFER_BYTES = 512 << 10
 _RTT_OFFSET = 68  # Of tcpi_rtt in `struct tcp_info` (linux/tcp.h), microseconds.
 _LONG = errors.HeadTooLarge(f"a request's line and fields have {MAX_HEAD_BYTES} bytes at most")
-_HOST = re.compile(rb"[^\s/?#@\\]*")
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=:%\[\]-]*")  # RFC 9110, section 7.2.
 _MALFORMED = errors.MalformedRequest("what was sent is no HTTP/1.1 request (RFC 9112)")
+_HOSTLESS = errors.MalformedRequest("a request has one `Host` field, from HTTP/1.1 on (RFC 9112)")
 
 
 class Connection(HttpToolsProtocol):
@@ -45,7 +46,8 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.parser = Parser(self)  # type: ignore[assignment]
-        self._refused_bytes: int | None = None  # That came since what was sent was refused.
+        self._refusal = _MALFORMED  # Of what is no request.
+        self._refused_bytes: int | None = None  # That came since then.
         self._cycles: deque[RequestResponseCycle] = deque()  # Those that are not answered yet.
         self._in_head = False
         self._head_bytes = 0  # That came since its first piece; all of them when it is complete.
@@ -57,9 +59,7 @@ class Connection(HttpToolsProtocol):
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, NEAR_BUFFER_BYTES)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for cycle in self._unanswered():
-            cycle.disconnected = True
-            cycle.message_event.set()
+        self._leave()
         self._relax()
         super().connection_lost(exc)
 
@@ -69,11 +69,13 @@ class Connection(HttpToolsProtocol):
             return
         self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._refused_bytes is None and not self.transport.is_closing():
+        if self._refused_bytes is not None or self.transport.is_closing():
+            return
+        if self._in_head or not self._unanswered():  # As the rest of what was answered early.
             self._hurry()
-            # Of a line that has not ended the parser tells nothing.
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.send_400_response("")
+        # Of a line that has not ended the parser tells nothing.
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+            self.send_400_response("")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -89,6 +91,7 @@ class Connection(HttpToolsProtocol):
         if self._head_bytes > MAX_HEAD_BYTES or len(self._cycles) >= MAX_WAITING:
             raise ValueError("too much")  # To the parser, which gives up.
         if not self._names_a_host():
+            self._refusal = _HOSTLESS
             raise ValueError("no host")
         super().on_headers_complete()
         self._in_head = False
@@ -110,7 +113,8 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
             return
         long = self._in_head and self._head_bytes > MAX_HEAD_BYTES
-        self.transport.write(_answer(_LONG if long else _MALFORMED))
+        self.transport.write(_answer(_LONG if long else self._refusal))
+        self._leave()
         self._relax()
         if not self.transport.can_write_eof():
             self.transport.close()
@@ -119,6 +123,12 @@ class Connection(HttpToolsProtocol):
         self.transport.write_eof()
         self._refused_bytes = 0
         self._impatience = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def _leave(self) -> None:
+        """Tells whoever is at an answer that nobody waits for it any more."""
+        for cycle in self._unanswered():
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def _discard(self, count: int) -> None:
         assert self._refused_bytes is not None

@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import structlog
 from uvicorn import Config
 from uvicorn.server import ServerState
 
 from service.streaming import connections
 from service.streaming.connections import MAX_HEAD_BYTES, MAX_WAITING, Connection
 from tests.support.running import Running, mlp
+from tests.support.waiting import eventually
 
 LIMIT = MAX_HEAD_BYTES
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
@@ -104,6 +106,7 @@ def test_long_bodies_and_many_requests_are_no_long_head(service: Running) -> Non
         b"GET /healthz HTTP/1.1\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nHost: a b\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a,b\r\n\r\n",
     ],
 )
 def test_what_is_no_request_is_400(service: Running, sent: bytes) -> None:
@@ -120,6 +123,22 @@ def test_who_goes_on_sending_what_is_refused_is_cut_off(service: Running) -> Non
     address = ("127.0.0.1", service.port)
     with socket.create_connection(address, timeout=60) as client, pytest.raises(ConnectionError):
         client.sendall(b"GET /" + b"a" * 1_000_000_000)
+
+
+@pytest.mark.parametrize("first", [b"GET /v1/initializers", b"POST /v1/checkpoints"])
+def test_what_proves_to_be_no_request_ends_what_was_begun_of_it(
+    service: Running, first: bytes
+) -> None:
+    head = first + b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with structlog.testing.capture_logs() as lines:
+        answer = exchange(service.port, head + b"ZZZ\r\n")
+        eventually(lambda: lines)
+    assert_refused(answer, b"400", "malformed-request")
+    assert [line["event"] for line in lines] == ["request"]  # And no traceback.
+
+
+def test_a_host_that_is_missing_is_told_of(service: Running) -> None:
+    assert b"one `Host`" in exchange(service.port, b"GET /healthz HTTP/1.1\r\n\r\n")
 
 
 # --- another protocol ------------------------------------------------------------------
@@ -291,6 +310,30 @@ def test_a_head_is_not_waited_for_for_ever_and_a_body_and_an_answer_are(
         connection.data_received(sent)
         await asyncio.sleep(0.2)
         assert transport.ended == ended
+        connection.connection_lost(None)
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("rest", [b"", b"x"])
+def test_the_rest_of_a_body_that_was_answered_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, rest: bytes
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.02)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def test() -> None:
+        connection, transport = connected(application)
+        connection.data_received(GET.replace(b"\r\n\r\n", b"\r\nContent-Length: 9\r\n\r\n"))
+        await asyncio.sleep(0.01)
+        assert b"HTTP/1.1 204" in transport.written
+        if rest:
+            connection.data_received(rest)
+        await asyncio.sleep(0.2)
+        assert transport.ended == ("aborted" if rest else "")  # Else it is kept alive a while.
         connection.connection_lost(None)
 
     asyncio.run(test())

@@ -72,5 +72,9 @@ def _orthogonal(program: Program, shape: Shape) -> Expected:
     scales = [transform.value for transform in program.transforms if isinstance(transform, Scale)]
     if not isinstance(source, Orthogonal) or not total or len(scales) < len(program.transforms):
         return Expected()
-    gain = abs(source.gain * math.prod(scales))
-    return Expected(0.0, gain / math.sqrt(max(shape[0], total // shape[0])))
+    return Expected(0.0, orthogonal_std(source.gain * math.prod(scales), shape))
+
+
+def orthogonal_std(gain: float, shape: Shape) -> float:
+    """The root mean square of a semi-orthogonal matrix times `gain`; `shape` is not empty."""
+    return abs(gain) / math.sqrt(max(shape[0], math.prod(shape[1:])))

@@ -4,47 +4,66 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 import torch
 
-from models.dtypes import DType
+from models.dtypes import BY_NAME, DType
 from models.plan import PlanTensor
 from models.program import (
     Add,
+    Constant,
+    Dirac,
+    Eye,
     FillRegion,
     HardThreshold,
     Materialized,
     Normal,
+    Orthogonal,
     Program,
     Scale,
     SetElement,
     Source,
+    Split,
     TruncNormal,
     Uniform,
     ZeroRows,
 )
-from models.statistics.expected import expected
+from models.statistics.expected import expected, orthogonal_std
 from models.statistics.population import Shape, population
 
 _LIKELY = 0.5
 """Elements expected to overflow from which on a tensor is told of: one, when rounded."""
 
+_HUGE = 1e60
+"""A std so far past float32 that all values overflow, and whose fourth power is still finite."""
+
 
 def overflowing(tensors: Iterable[PlanTensor]) -> dict[DType, list[str]]:
-    """The names of tensors that are expected to overflow, by dtype; none is of float64."""
+    """The names of tensors that are expected to overflow, by the dtype whose limit they pass.
+
+    It is float32 for the stream's draws in float64 tensors; none is float64.
+    """
     found: dict[DType, list[str]] = {}
     counts: dict[tuple[int, Shape, DType], float] = {}
     for tensor in tensors:
-        if not tensor.dtype.is_floating or tensor.dtype.name == "float64":
+        dtype = _narrowest(tensor)
+        if not dtype.is_floating or dtype.name == "float64":
             continue
-        key = (id(tensor.program), tensor.shape, tensor.dtype)
+        key = (id(tensor.program), tensor.shape, dtype)
         if key not in counts:
-            counts[key] = overflows(tensor.program, tensor.shape, tensor.dtype)
+            counts[key] = overflows(tensor.program, tensor.shape, dtype)
         if counts[key] > _LIKELY:
-            found.setdefault(tensor.dtype, []).append(tensor.name)
+            found.setdefault(dtype, []).append(tensor.name)
     return found
+
+
+def _narrowest(tensor: PlanTensor) -> DType:
+    """The dtype through which a tensor's values go: the stream draws in float32."""
+    drawn = tensor.dtype.name == "float64" and tensor.program.draws
+    return BY_NAME["float32"] if drawn else tensor.dtype
 
 
 def overflows(program: Program, shape: Shape, dtype: DType) -> float:
@@ -52,12 +71,34 @@ def overflows(program: Program, shape: Shape, dtype: DType) -> float:
 
     0 where there is no closed form, and where what is expected is itself not finite.
     """
-    limit = _limit(dtype)
-    if _reach(program) < limit or expected(program, shape).mean is None:
+    most = limit(dtype)
+    if _reach(program) < most:
         return 0.0
-    inside = np.array([-limit, limit])
+    program = _independent(program, shape)
+    if expected(program, shape).mean is None:
+        return 0.0
+    inside = np.array([-most, most])
     groups = population(program, shape, double=True)
     return sum(group.count * (1.0 - float(group.law.shares(inside)[0])) for group in groups)
+
+
+def _independent(program: Program, shape: Shape) -> Program:
+    """`program` with normal values for orthogonal ones: each entry alone is nearly so."""
+    match program.source:
+        case Materialized(shown=shown):
+            return _independent(shown, shape)
+        case Orthogonal(gain=gain) if math.prod(shape):
+            std = min(orthogonal_std(gain, shape), _HUGE)
+            return replace(program, source=Normal(0.0, std, (std, 0.0)))
+        case Split(axis=axis, parts=parts):
+            shapes = [(*shape[:axis], part.size, *shape[axis + 1 :]) for part in parts]
+            parts = tuple(
+                replace(part, program=_independent(part.program, inner))
+                for part, inner in zip(parts, shapes, strict=True)
+            )
+            return replace(program, source=Split(axis, parts))
+        case _:
+            return program
 
 
 def _reach(program: Program) -> float:
@@ -86,12 +127,20 @@ def _source_reach(source: Source) -> float:
             return max(abs(a), abs(b))
         case Normal(mean=mean, std=std):
             return abs(mean) + 9 * std  # Beyond with probability 2e-19.
+        case Orthogonal(gain=gain):
+            return abs(gain)
+        case Split(parts=parts):
+            return max((_reach(part.program) for part in parts), default=0.0)
+        case Constant(value=value) if not isinstance(value, complex):
+            return abs(value)
+        case Eye() | Dirac():
+            return 1.0
         case _:
             return math.inf
 
 
 @lru_cache(maxsize=16)
-def _limit(dtype: DType) -> float:
+def limit(dtype: DType) -> float:
     """The last number that rounds to the largest value: less than half a step past it."""
     info = torch.finfo(dtype.torch)
     half_step = info.eps * 2.0 ** (math.frexp(info.max)[1] - 2)

@@ -16,8 +16,9 @@ import torch
 
 from models.dtypes import DType
 from models.program import Materialized, Orthogonal, Program
-from models.statistics.expected import expected
+from models.statistics.expected import expected, orthogonal_std
 from models.statistics.law import ROUNDING, Points
+from models.statistics.overflow import limit
 from models.statistics.population import Group, Shape, mixed, population, visible
 
 LIMIT = 6.0
@@ -62,10 +63,10 @@ def forecast(program: Program, shape: Shape, dtype: DType) -> Forecast | None:
     """
     if isinstance(program.source, Materialized):
         return forecast(program.source.shown, shape, dtype)
-    if isinstance(program.source, Orthogonal):
-        return _orthogonal_forecast(program, shape, dtype)
     if dtype.name == "float8_e8m0fnu":  # powers of two, without zero or sign
         return None
+    if isinstance(program.source, Orthogonal):
+        return _orthogonal_forecast(program, shape, dtype)
     double = dtype.name == "float64" and not program.draws
     groups = population(program, shape, double=double)
     return _groups_forecast(groups, dtype) if groups else None
@@ -155,10 +156,11 @@ def _groups_forecast(groups: Sequence[Group], dtype: DType) -> Forecast | None:
 def _orthogonal_forecast(program: Program, shape: Shape, dtype: DType) -> Forecast | None:
     """The sum of the entries has variance gain^2 min(rows, columns) (Haar measure).
 
-    The sum of their squares is fixed, so the std varies only by the mean.
+    The sum of their squares is fixed, so the std varies only by the mean. None where an
+    entry, none of which exceeds the gain, may be past the dtype's largest value.
     """
     found = expected(program, shape)
-    if not found.std:
+    if not found.std or found.std / orthogonal_std(1.0, shape) > limit(dtype):
         return None
     of_mean = found.std**2 / math.prod(shape)
     slack = (torch.finfo(dtype.torch).eps / 2 + 16 * ROUNDING) * found.std

@@ -8,19 +8,25 @@ import pytest
 import torch
 
 from models.dtypes import BY_NAME, DTYPES, DType
+from models.plan import PlanTensor
 from models.program import (
+    Add,
     Clamp,
     Constant,
+    Eye,
     FillRegion,
     Literal,
     Materialized,
     Normal,
+    Orthogonal,
+    Part,
     Program,
     Scale,
     Sparse,
+    Split,
     Uniform,
 )
-from models.statistics.overflow import overflows
+from models.statistics.overflow import overflowing, overflows
 
 F16 = BY_NAME["float16"]
 NARROW = [d for d in DTYPES if d.is_floating and d.itemsize <= 2 and d.name != "float8_e8m0fnu"]
@@ -71,5 +77,47 @@ def test_infinities_that_are_written_are_no_overflow(program: Program) -> None:
     assert overflows(program, (10, 10), F16) == 0
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float8_e5m2"])
+@pytest.mark.parametrize("shape", [(64, 64), (96, 40), (20, 8, 5)])
+def test_an_orthogonal_tensor_overflows_as_its_entries_do(
+    shape: tuple[int, ...], dtype: str
+) -> None:
+    torch.manual_seed(0)
+    values = torch.nn.init.orthogonal_(torch.empty(shape), gain=300_000.0)
+    seen = values.to(BY_NAME[dtype].torch).isinf().sum().item()
+    found = overflows(Program(Orthogonal(300_000.0)), shape, BY_NAME[dtype])
+    assert found == pytest.approx(seen, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("program", "count"),
+    [
+        (Program(Orthogonal(1.0), (Add(1e5),)), 100),
+        (Program(Materialized(Program(Orthogonal(1.0), (Add(1e5),)))), 100),
+        (Program(Orthogonal(-1e300)), 100),
+        (Program(Orthogonal(65_504.0)), 0),
+        (Program(Orthogonal(1e6), (Scale(0.01),)), 0),
+        (Program(Split(0, (Part(6, Program(Orthogonal(1e30))), Part(4, Program(Eye()))))), 60),
+        (Program(Split(0, (Part(5, Program(Orthogonal(6e4))),) * 2)), 0),
+    ],
+    ids=str,
+)
+def test_transforms_and_parts_of_orthogonal_count(program: Program, count: float) -> None:
+    assert overflows(program, (10, 10), F16) == pytest.approx(count, rel=1e-3)
+
+
+def test_draws_in_float64_overflow_as_the_float32_they_are_made_in() -> None:
+    def named(program: Program) -> dict[DType, list[str]]:
+        tensor = PlanTensor("w", (4, 2), BY_NAME["float64"], "parameter", "Linear", program)
+        return overflowing([tensor])
+
+    assert named(Program(Normal.of(0, 3e38))) == {BY_NAME["float32"]: ["w"]}
+    assert named(Program(Orthogonal(1e300))) == {BY_NAME["float32"]: ["w"]}
+    assert named(Program(Normal.of(0, 1e30))) == {}
+    assert named(Program(Constant(1e300))) == {}
+    assert named(Program(Materialized(Program(Normal.of(0, 3e38))))) == {}  # NumPy's are float64
+
+
 def test_nothing_overflows_in_an_empty_tensor() -> None:
     assert overflows(Program(Constant(1e6)), (0, 3), F16) == 0
+    assert overflows(Program(Orthogonal(1e6)), (0, 3), F16) == 0

@@ -193,6 +193,39 @@ def test_an_orthogonal_matrix_passes(shape, dtype):
         assert not judged(1.05 * values, program, BY_NAME[dtype])["pass"]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "gain", "scale"),
+    [
+        ("float8_e4m3fn", 3000.0, 1.0),  # saturates
+        ("float8_e4m3fn", 30.0, 100.0),
+        ("float8_e8m0fnu", 1.0, 1.0),
+    ],
+)
+def test_an_orthogonal_matrix_past_what_its_dtype_holds_is_not_judged(dtype, gain, scale):
+    torch.manual_seed(0)
+    values = scale * torch.nn.init.orthogonal_(torch.empty(64, 64), gain=gain)
+    converted = values.to(BY_NAME[dtype].torch).float()
+    if not converted.isfinite().all():
+        pytest.skip("this release does not saturate")
+    assert (
+        judged(values, Program(Orthogonal(gain), (Scale(scale),)), BY_NAME[dtype])["pass"] is None
+    )
+
+
+@pytest.mark.parametrize(("dtype", "gain"), [("float8_e4m3fn", 448.0), ("float16", 65504.0)])
+def test_an_orthogonal_matrix_within_what_its_dtype_holds_is_judged(dtype, gain):
+    torch.manual_seed(0)
+    values = torch.nn.init.orthogonal_(torch.empty(64, 64), gain=gain)
+    assert judged(values, Program(Orthogonal(gain)), BY_NAME[dtype])["pass"] is True
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float8_e5m2"])
+def test_an_orthogonal_matrix_with_infinities_fails(dtype):
+    torch.manual_seed(0)
+    values = torch.nn.init.orthogonal_(torch.empty(64, 64), gain=3e6)
+    assert judged(values, Program(Orthogonal(3e6)), BY_NAME[dtype])["pass"] is False
+
+
 def test_sparse_and_identity_tensors_pass():
     torch.manual_seed(0)
     sparse = torch.nn.init.sparse_(torch.empty(100, 100), 0.3, std=0.5)

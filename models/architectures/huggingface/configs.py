@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from models.architectures.huggingface.fields import fields_of, sub_class
+from models.architectures.huggingface.names import is_misspelled, is_reserved, is_settable, told
 from models.architectures.huggingface.published import is_published
+from models.architectures.huggingface.refusals import REFUSED, refused
 from models.architectures.huggingface.values import decoded, widened
 from models.architectures.torch_errors import message_of
 from models.errors import Fault, LimitExceeded, SpecError
 from models.faults import join, one_of
 
-DTYPES = ("float32", "bfloat16", "float16", "float64")
-
-_REMOTE = "code from elsewhere is never run; leave it out"
-_QUANTIZED = (
-    "quantized weights are made from trained ones, not initialized; leave it out and choose a dtype"
-)
-_REFUSED = {
-    "auto_map": _REMOTE,
-    "trust_remote_code": _REMOTE,
-    "quantization_config": _QUANTIZED,
-    "compression_config": _QUANTIZED,
-}
-# Fields that can name a kernel on a hub, which is code: `owner/name`.
-_IMPLEMENTATIONS = ("attn_implementation", "_attn_implementation", "experts_implementation")
-_TRAINED = "trained weights are never loaded; leave it out, or say false"
+_RESERVED = "has no such field, and itself says what is of that name; leave it out"
 _ALONE = "it is kept in config.json, unchecked"
-_KERNEL = "a kernel of a hub is code from elsewhere, which is never run; leave it out"
 # Fields of every config: no class of the library checks these.
 _TYPES: dict[str, type] = {
     **dict.fromkeys(("is_encoder_decoder", "output_hidden_states", "return_dict"), bool),
@@ -41,8 +27,6 @@ _TYPES: dict[str, type] = {
     **dict.fromkeys(("id2label", "label2id"), dict),
     "architectures": list,
 }
-_MISSPELLED = 0.9
-_LONG = 100
 _MAX_LABELS = 1_000_000  # The names of more would fill any plan.
 _MAX_WARNINGS = 8
 _COUNT = re.compile(r"(num|n)_.*(layer|block|stage|expert)s?|[a-z]_layers?|depths?")
@@ -57,10 +41,11 @@ def config_of(
     Raises SpecError with what is wrong with it, and LimitExceeded for counts of layers that
     no module could have.
     """
-    faults = list(_refused(document, path))
+    faults = list(refused(document, path))
     if faults:
         raise SpecError(faults)
-    document, cls = decoded(document), _class_of(document, path)
+    cls = _class_of(document, path)
+    document = told(decoded(document), cls)
     # What the library itself wrote may be of any version of it, and no misspelling.
     written = bool(document.get("transformers_version"))
     unknown = list(_unknown(document, cls, path, written=written))
@@ -70,29 +55,6 @@ def config_of(
         raise SpecError(faults)
     _check_counts(document, path, max_modules)
     return _made(document, cls, path), _warnings([fault for fault, _ in unknown], path)
-
-
-def _refused(value: Any, path: str) -> Iterator[Fault]:
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            if key in _REFUSED and item is not None and item is not False:
-                yield Fault(join(path, key), _REFUSED[key])
-            elif key in _IMPLEMENTATIONS and _names_kernel(item):
-                yield Fault(join(path, key), _KERNEL)
-            elif key == "use_pretrained_backbone" and item is True:
-                yield Fault(join(path, key), _TRAINED)
-            elif key in ("dtype", "torch_dtype") and item is not None and item not in DTYPES:
-                yield Fault(join(path, key), f"no dtype of a model; known: {', '.join(DTYPES)}")
-            else:
-                yield from _refused(item, join(path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _refused(item, join(path, index))
-
-
-def _names_kernel(value: Any) -> bool:
-    named = value.values() if isinstance(value, Mapping) else [value]
-    return any(isinstance(name, str) and "/" in name for name in named)
 
 
 def _class_of(document: Mapping[str, Any], path: str) -> Any:
@@ -118,8 +80,8 @@ def _unknown(
 
     `written`: the library has written the config, or it is one inside another. Published
     configs carry fields of other versions, and inside others of other classes (a vision model's
-    `vocab_size`), so there only what is misspelled is wrong, and what the class has a
-    method of that name for.
+    `vocab_size`), so there only what is misspelled is wrong, and what takes the place of what
+    the class itself says.
     """
     from transformers import __version__
 
@@ -128,17 +90,15 @@ def _unknown(
         place = join(path, key)
         if (inner := sub_class(cls, key, value)) is not None:
             yield from _unknown(value, inner, place, written=True)
-        elif key in known or key in _REFUSED or is_published(key, cls):
+        elif is_reserved(cls, key):
+            yield Fault(place, f"{cls.__name__} {_RESERVED}"), True
+        elif key in known or key in REFUSED or is_published(key, cls) or is_settable(cls, key):
             continue
-        elif not written or hasattr(cls, key) or _is_misspelled(key, known):
+        elif not written or is_misspelled(key, known):
             yield Fault(place, f"{cls.__name__} has no such field; {one_of(key, known)}"), True
         else:
             message = f"{cls.__name__} of transformers {__version__} has no such field; {_ALONE}"
             yield Fault(place, message), False
-
-
-def _is_misspelled(key: str, known: Sequence[str]) -> bool:
-    return bool(difflib.get_close_matches(key[:_LONG], known, cutoff=_MISSPELLED))
 
 
 def _warnings(found: Sequence[Fault], path: str) -> tuple[Fault, ...]:
@@ -187,7 +147,7 @@ def _made(document: Mapping[str, Any], cls: Any, path: str) -> Any:
     for key, value in document.items():
         if (inner := sub_class(cls, key, value)) is not None:
             _made(value, inner, join(path, key))
-    left_out = {"model_type", *_REFUSED}  # of which only `false` and `null` come so far
+    left_out = {"model_type", *REFUSED}  # of which only `false` and `null` come so far
     arguments = {key: value for key, value in document.items() if key not in left_out}
     try:
         # The library writes into the objects that it is given, such as `rope_scaling`.

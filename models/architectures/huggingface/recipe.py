@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,17 +40,8 @@ class TransformersRecipe:
     def make(self, dtype: DType) -> nn.Module:
         """`model._from_config(config)`, which is what `AutoModel.from_config` calls."""
         config = copy.deepcopy(self.config)
-        try:
-            with offline():
-                made: nn.Module = self.model._from_config(config, dtype=dtype.torch)
-        except (RecursionError, SpecError):
-            raise
-        except OnlineError as error:
-            raise SpecError.at(self.path, f"{self.model.__name__}: {error}") from None
-        except Exception as error:  # whatever a constructor raises
-            if is_ours(error):
-                raise
-            raise SpecError.at(self.path, f"{self.model.__name__}: {said(error)}") from error
+        with self._telling():
+            made: nn.Module = self.model._from_config(config, dtype=dtype.torch)
         return made
 
     def dtypes(self, module: Any, names: Mapping[str, DType]) -> Mapping[str, DType]:
@@ -68,15 +60,30 @@ class TransformersRecipe:
 
     def files(self, module: Any) -> Mapping[str, str]:
         """`config.json`, and `generation_config.json` where the model can generate."""
-        with offline():
+        with self._telling():
             config = copy.deepcopy(module.config)
             config.dtype = self.dtype.name  # never of 8 bits, which the library loads nothing in
             config.architectures = [type(module).__name__]
             found = {"config.json": config.to_json_string(use_diff=True)}
             if module.can_generate() and getattr(module, "generation_config", None) is not None:
                 text = module.generation_config.to_json_string(use_diff=True)
-                found["generation_config.json"] = _plain(text)
-        return {name: _plain(text) for name, text in found.items()}
+                found["generation_config.json"] = text
+            return {name: _plain(text) for name, text in found.items()}
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """While it lasts the library is offline, and whatever it raises a SpecError."""
+        try:
+            with offline():
+                yield
+        except (RecursionError, SpecError):
+            raise
+        except OnlineError as error:
+            raise SpecError.at(self.path, f"{self.model.__name__}: {error}") from None
+        except Exception as error:  # whatever a constructor or a config raises
+            if is_ours(error):
+                raise
+            raise SpecError.at(self.path, f"{self.model.__name__}: {said(error)}") from error
 
 
 def recipe_of(

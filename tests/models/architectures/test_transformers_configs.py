@@ -10,7 +10,9 @@ import pytest
 
 from models.architectures.given import exact
 from models.architectures.huggingface.configs import config_of
+from models.architectures.huggingface.fields import fields_of
 from models.architectures.huggingface.library import offline
+from models.architectures.huggingface.names import _is_slip
 from models.architectures.limits import MAX_MODULES
 from models.compile import Planned, make_plan
 from models.errors import SpecError
@@ -130,6 +132,84 @@ def test_no_field_takes_the_place_of_the_class_s_own_code(name: str) -> None:
     assert f"config.{name}: " in faults(LLAMA | VERSION | {name: "x"})[0]
     inside = {"model_type": "clip", "text_config": {name: "x"}}
     assert f"config.text_config.{name}: " in faults(inside)[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *(("llama", "_hidden_size"), ("llama", "_output_attentions")),
+        ("paligemma", "_vocab_size"),
+    ],
+)
+def test_a_known_name_after_an_underscore_is_a_leftover(kind: str, name: str) -> None:
+    with offline():
+        (warning,) = config_of({"model_type": kind, name: 3, **VERSION}, "config", MAX_MODULES)[1]
+    assert warning.path == f"config.{name}" and "kept in config.json" in warning.message
+    assert "has no such field" in faults({"model_type": kind, name: 3})[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "meant"),
+    [
+        ("t5", "d_modle", "d_model"),
+        ("t5", "d_fff", "d_ff"),
+        ("gpt2", "n_lyaer", "n_layer"),
+        ("gpt2", "n_haed", "n_head"),
+        ("gpt2", "n_embdd", "n_embd"),
+        ("gpt2", "n_hed", "n_head"),
+    ],
+)
+def test_a_slip_in_a_short_name_is_a_fault(kind: str, name: str, meant: str) -> None:
+    (fault,) = faults({"model_type": kind, name: 3, **VERSION})
+    assert fault.startswith(f"architecture.config.{name}: ") and meant in fault
+
+
+def test_no_field_of_one_class_is_a_slip_in_a_short_name_of_another_s() -> None:
+    """What one class declares is left in configs of others, and is there no misspelling."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    names = {key for document in written().values() for key in document}
+    for kind in ("gpt2", "t5", "llama", "mamba", "bart", "distilbert", "clip_text_model", "xlnet"):
+        cls: Any = CONFIG_MAPPING[kind]
+        for name in names - {*fields_of(cls)}:
+            slips = [field for field in fields_of(cls) if _is_slip(name, field)]
+            assert not [f for f in slips if len(f) in (4, len(name))], (kind, name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("nemotron_h", "num_hidden_layers", 2),
+        ("modernbert", "sliding_window", 64),
+        ("resnet", "layer_types", ["basic", "bottleneck"]),
+        ("emu3_text_model", "attention_bias", True),
+    ],
+)
+def test_what_a_class_lets_a_config_set_is_a_field(kind: str, field: str, value: Any) -> None:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    pattern = {"hybrid_override_pattern": "M*"} if kind == "nemotron_h" else {}
+    document = {"model_type": kind, field: value, **pattern}
+    mine, theirs = taken(document), CONFIG_MAPPING[kind](**document)
+    assert getattr(mine, field) == getattr(theirs, field)
+    assert mine.to_json_string() == theirs.to_json_string()
+
+
+OF_THE_CLASS = ("attribute_map", "sub_configs", "base_model_tp_plan", "base_model_ep_plan")
+
+
+@pytest.mark.parametrize("name", [*OF_THE_CLASS, "sub_configs_defaults", "extra_files"])
+def test_null_is_nothing_said_of_what_a_class_says_itself(name: str) -> None:
+    assert "itself says" in faults(LLAMA | VERSION | {name: {"x": "y"}})[0]
+    said = planned(LLAMA | VERSION | {name: None}).plan
+    assert said.files == planned(LLAMA | VERSION).plan.files and said.warnings == ()
+
+
+def test_what_older_versions_worked_out_is_dropped() -> None:
+    plain = taken({"model_type": "clip"}).to_json_string()
+    inside = {"use_return_dict": True}
+    more = taken({"model_type": "clip", "use_return_dict": False, "vision_config": inside})
+    assert more.to_json_string() == plain
 
 
 def test_an_unknown_field_inside_is_warned_of() -> None:

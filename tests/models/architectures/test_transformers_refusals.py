@@ -1,0 +1,112 @@
+"""What no config may say, whatever its class: code from elsewhere, and trained weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import transformers
+
+from models.architectures.huggingface import configs, library
+from models.compile import make_plan
+from models.errors import SpecError
+from models.spec import parse_spec
+from tests.support.transformers_specs import CONFIGS
+
+LLAMA = CONFIGS["LlamaForCausalLM"]
+
+
+def faults(config: Any) -> dict[str, str]:
+    """What is wrong with a config, by path."""
+    with pytest.raises(SpecError) as caught:
+        make_plan(parse_spec({"architecture": {"type": "transformers", "config": config}}))
+    found = caught.value.faults
+    return {fault.path.removeprefix("architecture."): fault.message for fault in found}
+
+
+def test_a_backbone_of_trained_weights_is_refused() -> None:
+    for kind in ("detr", "timm_backbone"):
+        config = {"model_type": kind, "backbone": "resnet18", "use_pretrained_backbone": True}
+        assert "trained weights" in faults(config)["config.use_pretrained_backbone"]
+
+
+@pytest.mark.parametrize("value", [True, 1, "true", [True], {"__float__": "Infinity"}])
+def test_only_false_and_null_say_that_no_backbone_is_trained(value: Any) -> None:
+    config = {"model_type": "detr", "backbone": "resnet18", "use_pretrained_backbone": value}
+    assert "trained weights" in faults(config)["config.use_pretrained_backbone"]
+
+
+TIMM_WEIGHTS = [
+    ("pretrained", 1),
+    ("checkpoint_path", "weights.bin"),
+    ("pretrained_cfg", {"file": "weights.bin"}),
+    ("pretrained_cfg_overlay", {"url": "https://example.org/weights"}),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), TIMM_WEIGHTS)
+def test_what_names_weights_of_timm_is_refused(key: str, value: Any) -> None:
+    wrapper, backbone = {"model_type": "timm_wrapper"}, {"model_type": "timm_backbone"}
+    for config, path in (
+        *([] if key == "pretrained_cfg" else [(wrapper | {key: value}, key)]),
+        (backbone | {key: value}, key),
+        (wrapper | {"model_args": {key: value}}, f"model_args.{key}"),
+        ({"model_type": "detr", "backbone_config": backbone | {key: value}}, None),
+        ({"model_type": "detr", "backbone_kwargs": {key: value}}, f"backbone_kwargs.{key}"),
+    ):
+        place = f"config.{path or f'backbone_config.{key}'}"
+        assert "trained weights" in faults(config)[place]
+
+
+def test_a_config_of_timm_s_own_may_say_what_was_trained() -> None:
+    trained = {"url": "https://example.org/weights", "input_size": [3, 224, 224]}
+    config = {"model_type": "timm_wrapper", "architecture": "resnet18", "pretrained_cfg": trained}
+    with library.offline():
+        configs.config_of(config, "config", 100)
+
+
+def test_weights_of_timm_may_be_said_not_to_be_there() -> None:
+    said = {key: None for key, _ in TIMM_WEIGHTS} | {"pretrained": False}
+    with library.offline():
+        configs.config_of({"model_type": "timm_wrapper"} | said, "config", 100)
+
+
+@pytest.mark.parametrize("name", ["to_dict", "to_json_string", "__class__", "sub_configs"])
+@pytest.mark.parametrize("kind", ["timm_wrapper", "timm_backbone"])
+def test_no_argument_of_timm_takes_the_place_of_a_config_s_code(kind: str, name: str) -> None:
+    assert "itself says" in faults({"model_type": kind, name: 1})[f"config.{name}"]
+
+
+def test_an_error_of_the_library_while_it_writes_a_config_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any, **__: Any) -> str:
+        raise TypeError("no text of it")
+
+    monkeypatch.setattr(transformers.LlamaConfig, "to_json_string", fail)
+    assert faults(LLAMA) == {"config": "LlamaModel: no text of it"}
+
+
+@pytest.mark.parametrize("key", ["transformers_weights", "fusion_config"])
+def test_what_steers_the_library_s_loader_is_refused(key: str) -> None:
+    assert "the library's loader" in faults(LLAMA | {key: {"x": True}})[f"config.{key}"]
+    inside = {"model_type": "clip", "text_config": {key: "x"}}
+    assert "the library's loader" in faults(inside)[f"config.text_config.{key}"]
+
+
+@pytest.mark.parametrize("kind", ["attn", "experts"])
+@pytest.mark.parametrize(
+    "form", ["{}_implementation", "_{}_implementation", "_{}_implementation_internal"]
+)
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("owner/kernel", "owner/kernel@main:flash", {"": "owner/kernel"}),
+        *(["owner/kernel"], {"": {"": ["owner/kernel"]}}),
+    ],
+)
+def test_a_kernel_of_a_hub_is_code_from_elsewhere(kind: str, form: str, value: Any) -> None:
+    key = form.format(kind)
+    assert "never run" in faults(LLAMA | {key: value})[f"config.{key}"]
+    inside = {"model_type": "clip", "text_config": {key: value}}
+    assert "never run" in faults(inside)[f"config.text_config.{key}"]

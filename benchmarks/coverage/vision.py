@@ -16,8 +16,8 @@ import torch
 
 from benchmarks.coverage.check import Outcome, compared
 from benchmarks.coverage.report import counts, write
+from models.architectures.extras import require
 from models.architectures.vision import Timm, Torchvision
-from models.architectures.vision.library import require
 from models.errors import SpecError
 from models.tape import RecordingError, record
 

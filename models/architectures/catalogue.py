@@ -8,10 +8,9 @@ from typing import Any
 from torch import nn
 
 from models.architectures.examples import example_of
-from models.architectures.huggingface.library import is_installed as transformers_is_installed
+from models.architectures.extras import EXTRAS, is_installed
 from models.architectures.layers import LAYERS
 from models.architectures.union import STRUCTURE, WHOLE, json_schema
-from models.architectures.vision.library import is_installed
 
 _LINEAR = {"type": "Linear", "in_features": 4, "out_features": 4}
 _NAMED = [{"name": "hidden", **_LINEAR}, {"name": "activation", "type": "ReLU"}]
@@ -101,10 +100,9 @@ def _spec(name: str, example: dict[str, Any]) -> dict[str, Any]:
 
 
 def _needs(name: str) -> dict[str, Any]:
-    if name in ("transformers", "preset"):
-        return {"extra": "transformers", "installed": transformers_is_installed()}
-    if name in ("timm", "torchvision"):
-        return {"extra": "timm", "installed": is_installed(name)}
+    library = "transformers" if name == "preset" else name
+    if library in EXTRAS:
+        return {"extra": EXTRAS[library], "installed": is_installed(library)}
     return {}
 
 

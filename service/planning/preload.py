@@ -5,6 +5,6 @@ A build of torchvision for another torch would fail then, and the server of all 
 
 from __future__ import annotations
 
-from models.architectures.vision.library import load_torchvision
+from models.architectures.extras import load_torchvision
 
 load_torchvision()

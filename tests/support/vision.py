@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from models.architectures.vision import library
+from models.architectures import extras
 
 # Apart, because whatever imports PyPI's torchvision beside a torch without CUDA fails, unless it
-# is prepared as `library.load_torchvision` prepares it.
+# is prepared as `extras.load_torchvision` prepares it.
 APART = Path(sys.prefix) / "vision"
 
 
@@ -19,8 +19,8 @@ def load() -> None:
     """Imports both; skips the test where they are not installed."""
     if find_spec("timm") is None and APART.is_dir():
         sys.path.append(str(APART))
-        library.is_installed.cache_clear()
-        library.load_torchvision.cache_clear()
-    if not library.is_installed("timm"):
+        extras.is_installed.cache_clear()
+        extras.load_torchvision.cache_clear()
+    if not extras.is_installed("timm"):
         pytest.skip("timm and torchvision are not installed")
-    library.require("timm", "architecture")
+    extras.require("timm", "architecture")

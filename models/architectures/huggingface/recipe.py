@@ -15,7 +15,7 @@ from torch import nn
 
 from models.architectures.huggingface.classes import class_of
 from models.architectures.huggingface.configs import config_of
-from models.architectures.huggingface.library import OnlineError, offline
+from models.architectures.huggingface.offline import OnlineError, offline
 from models.architectures.weights import is_ours, said
 from models.dtypes import BY_NAME, BY_TORCH, DType
 from models.errors import Fault, SpecError

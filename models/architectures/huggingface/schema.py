@@ -36,9 +36,9 @@ class Transformers(Foreign):
 
     def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:
         """The checked config and class. Raises SpecError and LimitExceeded."""
-        from models.architectures.huggingface.library import require
+        from models.architectures.extras import require
 
-        require(root)
+        require("transformers", root)
         from models.architectures.huggingface.recipe import recipe_of
 
         return recipe_of(

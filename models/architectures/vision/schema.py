@@ -31,7 +31,7 @@ class Timm(Foreign):
 
     def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:
         """The checked name and arguments. Raises SpecError."""
-        from models.architectures.vision.library import require
+        from models.architectures.extras import require
 
         require("timm", root)
         from models.architectures.vision.timm_models import TimmRecipe
@@ -54,7 +54,7 @@ class Torchvision(Foreign):
 
     def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:
         """The checked name and arguments. Raises SpecError."""
-        from models.architectures.vision.library import require
+        from models.architectures.extras import require
 
         require("torchvision", root)
         from models.architectures.vision.torchvision_models import TorchvisionRecipe

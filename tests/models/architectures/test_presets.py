@@ -15,7 +15,7 @@ from models import architectures, presets
 from models.architectures import parse
 from models.architectures.given import exact
 from models.architectures.huggingface.configs import config_of
-from models.architectures.huggingface.library import offline
+from models.architectures.huggingface.offline import offline
 from models.architectures.limits import MAX_MODULES
 from models.compile import Planned, make_plan
 from models.describe import layout

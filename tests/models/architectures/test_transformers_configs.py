@@ -11,8 +11,8 @@ import pytest
 from models.architectures.given import exact
 from models.architectures.huggingface.configs import config_of
 from models.architectures.huggingface.fields import fields_of
-from models.architectures.huggingface.library import offline
 from models.architectures.huggingface.names import _is_slip
+from models.architectures.huggingface.offline import offline
 from models.architectures.limits import MAX_MODULES
 from models.compile import Planned, make_plan
 from models.errors import SpecError

@@ -13,7 +13,9 @@ import torch
 import transformers
 from torch import nn
 
-from models.architectures.huggingface import configs, library, recipe
+from models.architectures import extras
+from models.architectures.huggingface import configs, recipe
+from models.architectures.huggingface.offline import OnlineError, offline
 from models.compile import make_plan
 from models.errors import LimitExceeded, SpecError
 from models.limits import Limits
@@ -171,12 +173,12 @@ def test_a_config_s_own_name_is_only_a_word(name: str) -> None:
 
 
 def test_a_config_that_wants_trained_weights_is_refused() -> None:
-    with library.offline(), pytest.raises(library.OnlineError, match="nothing is downloaded"):
+    with offline(), pytest.raises(OnlineError, match="nothing is downloaded"):
         transformers.AutoConfig.from_pretrained("microsoft/resnet-50")
 
 
 def test_without_the_extra_a_problem_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "is_installed", lambda: False)
+    monkeypatch.setattr(extras, "is_installed", lambda _: False)
     assert "seedpoint[transformers]" in faults(LLAMA)["type"]
     assert util.find_spec("transformers") is not None
 
@@ -241,7 +243,7 @@ def test_no_kernel_is_looked_for_where_their_library_is_installed(
 
     for module in (modeling_utils, hub_kernels):
         monkeypatch.setattr(module, "is_kernels_available", lambda *_: True)
-        with library.offline():
+        with offline():
             assert not module.is_kernels_available()
 
 

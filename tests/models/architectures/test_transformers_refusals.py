@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import transformers
 
-from models.architectures.huggingface import configs, library
+from models.architectures.huggingface import configs
+from models.architectures.huggingface.offline import offline
 from models.compile import make_plan
 from models.errors import SpecError
 from models.spec import parse_spec
@@ -61,13 +62,13 @@ def test_what_names_weights_of_timm_is_refused(key: str, value: Any) -> None:
 def test_a_config_of_timm_s_own_may_say_what_was_trained() -> None:
     trained = {"url": "https://example.org/weights", "input_size": [3, 224, 224]}
     config = {"model_type": "timm_wrapper", "architecture": "resnet18", "pretrained_cfg": trained}
-    with library.offline():
+    with offline():
         configs.config_of(config, "config", 100)
 
 
 def test_weights_of_timm_may_be_said_not_to_be_there() -> None:
     said = {key: None for key, _ in TIMM_WEIGHTS} | {"pretrained": False}
-    with library.offline():
+    with offline():
         configs.config_of({"model_type": "timm_wrapper"} | said, "config", 100)
 
 

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 from benchmarks.coverage.vision import check
 from models import architectures
-from models.architectures import parse
-from models.architectures.vision import Timm, Torchvision, library
+from models.architectures import extras, parse
+from models.architectures.vision import Timm, Torchvision
 from models.compile import Planned, make_plan
 from models.describe import layout
 from models.errors import LimitExceeded, SpecError
@@ -326,7 +326,7 @@ def test_a_bad_model_of_torchvision_is_a_problem_at_its_place(
 def test_without_the_library_a_problem_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(library, "is_installed", lambda _: False)
+    monkeypatch.setattr(extras, "is_installed", lambda _: False)
     message = f"architecture.type: {name} is not installed here; install the extra: "
     assert faults({"type": name, "model": "resnet18"}) == [
         f"{message}pip install 'seedpoint[timm]'"

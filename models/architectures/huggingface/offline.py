@@ -1,39 +1,18 @@
-"""The transformers library: whether it is there, and held to what is on this machine."""
+"""The transformers library held to what is given: no hub, no cache, no weights."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
-from importlib.util import find_spec
 from typing import Any
 from unittest import mock
 
-from models.architectures.vision.library import load_torchvision
 from models.architectures.weights import OnlineError, never_loaded, refused
-from models.errors import SpecError
 
-__all__ = ["OnlineError", "is_installed", "offline", "require"]
+__all__ = ["OnlineError", "offline"]
 
 _SILENT = 50  # logging.CRITICAL
-
-
-@cache
-def is_installed() -> bool:
-    """Whether the library can be imported; it is not imported to find out."""
-    return find_spec("transformers") is not None
-
-
-def require(root: str) -> None:
-    """Raises SpecError, at the architecture's type, where the library is not installed."""
-    if not is_installed():
-        raise SpecError.at(
-            f"{root}.type",
-            "transformers is not installed here; install the extra: "
-            "pip install 'seedpoint[transformers]'",
-        )
-    load_torchvision()  # which the library imports where it finds it
 
 
 @contextmanager

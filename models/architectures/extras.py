@@ -1,4 +1,4 @@
-"""The libraries timm and torchvision: whether they are there, and loaded beside any torch."""
+"""The libraries of the extras: whether they are there, and loaded beside any torch."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ _SCHEMAS = tuple(
 )
 
 
+EXTRAS = {"transformers": "transformers", "timm": "timm", "torchvision": "timm"}
+"""The extra that installs each library."""
+
+
 @cache
 def is_installed(library: str) -> bool:
-    """Whether `timm` or `torchvision` can be imported; neither is, to find out.
+    """Whether one of `EXTRAS` can be imported; it is not, to find out.
 
     timm needs torchvision, too.
     """
-    return all(find_spec(name) is not None for name in {library, "torchvision"})
+    names = (library, "torchvision") if library == "timm" else (library,)
+    return all(find_spec(name) is not None for name in names)
 
 
 def require(library: str, root: str) -> None:
@@ -31,9 +36,10 @@ def require(library: str, root: str) -> None:
     if not is_installed(library):
         raise SpecError.at(
             f"{root}.type",
-            f"{library} is not installed here; install the extra: pip install 'seedpoint[timm]'",
+            f"{library} is not installed here; install the extra: "
+            f"pip install 'seedpoint[{EXTRAS[library]}]'",
         )
-    load_torchvision()
+    load_torchvision()  # which the others import where they find it
     importlib.import_module(library)
 
 

@@ -13,10 +13,10 @@ from models.stream import cpu, whole
 from models.wholes import Wholes
 from service.checkpoints import Checkpoints
 from service.devices import resolve_device
-from service.documents import Documents
 from service.metrics import Metrics
 from service.planning.builders import Builders
 from service.settings import Settings
+from service.shared_documents import Documents
 from service.statistics.checkpoint import Statistics, warm_up
 from service.statistics.digests import Digests
 from service.statistics.turns import Turns

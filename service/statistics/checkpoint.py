@@ -18,9 +18,9 @@ from models.plan import Plan
 from models.statistics.checkpoint import CheckpointStatistics, TensorAccumulator, widened
 from service.budget import Budget, Hold
 from service.checkpoints import LARGE_AT_ONCE, LARGE_TENSORS, Checkpoint
-from service.documents import Documents
 from service.flights import Flights, Full
 from service.metrics import Metrics
+from service.shared_documents import Documents
 from service.statistics.digests import Digests
 from service.statistics.passes import Pass, document, gathering
 from service.statistics.progress import Board, Document, Progress

@@ -1,50 +1,24 @@
-"""Files and tensors over HTTP: whole, in ranges, conditionally, and cut short."""
+"""Files over HTTP: whole, in ranges and conditionally."""
 
 from __future__ import annotations
 
 import json
-import socket
-import struct
 from collections.abc import Callable
 from email import policy
 from email.parser import BytesParser
-from typing import Any
 from urllib.parse import quote
 
 import httpx
-import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
+from tests.support.files import (
+    FOREVER,
+    break_after,
+    exchange,
+)
 from tests.support.running import Running, mlp
-from tests.support.waiting import eventually, settled
-
-FOREVER = mlp(hidden=3_000_000_000)  # 372 GB
-
-
-@pytest.fixture(scope="module")
-def file(service: Running) -> str:
-    """The path of a file of about 33 kB."""
-    link: str = service.issue(mlp(42)).json()["links"]["files"]["model.safetensors"]
-    return link
-
-
-@pytest.fixture(scope="module")
-def content(service: Running, file: str) -> bytes:
-    return service.http.get(file).content
-
-
-def exchange(service: Running, request: str) -> tuple[str, dict[str, str], bytes]:
-    """Sends raw bytes and reads all that comes back: status line, headers, body."""
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
-        text = request.replace("\n", "\r\n") + "Host: x\r\nConnection: close\r\n\r\n"
-        connection.sendall(text.encode())
-        received = b"".join(iter(lambda: connection.recv(1 << 16), b""))
-    head, _, body = received.partition(b"\r\n\r\n")
-    status, *lines = head.decode().split("\r\n")
-    headers = dict(line.lower().split(": ", 1) for line in lines)
-    return status, headers, body
 
 
 def test_a_file_is_what_the_safetensors_library_reads(content: bytes) -> None:
@@ -219,15 +193,7 @@ def test_a_part_that_fails_breaks_the_connection(
 ) -> None:
     service = start()
     resource = service.issue(mlp(hidden=1_000_000)).json()
-    checkpoint = service.state.checkpoints._loaded.get(resource["id"])
-    fill = checkpoint.evaluator.fill
-
-    def broken(tensor: int, begin: int, stop: int, out: Any, observer: Any = None) -> None:
-        if begin > 5_000_000:
-            raise OSError("gone")
-        fill(tensor, begin, stop, out, observer)
-
-    monkeypatch.setattr(checkpoint.evaluator, "fill", broken, raising=False)
+    break_after(5_000_000, service, resource["id"], monkeypatch)
     (file,) = resource["links"]["files"].values()
     asked = "Range: bytes=0-9,60000000-60000009"
     status, headers, body = exchange(service, f"GET {file} HTTP/1.1\n{asked}\n")
@@ -358,179 +324,3 @@ def test_chunks_of_any_size_give_the_same_file(
     assert other.http.get(link).content == whole
     got = other.http.get(link, headers={"Range": "bytes=4097-2000001"})
     assert got.content == whole[4097:2000002]
-
-
-# --- clients that leave ------------------------------------------------------------
-
-
-def leave(service: Running, request: bytes, read_bytes: int) -> None:
-    """Sends a request, reads some of the answer and breaks the connection."""
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
-        connection.sendall(request)
-        received = 0
-        while received < read_bytes:
-            received += len(connection.recv(min(1 << 16, read_bytes - received)))
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-def test_a_client_that_leaves_stops_the_work(start: Callable[..., Running]) -> None:
-    service = start()
-    (file,) = service.issue(FOREVER | {"max_shard_size": "900TB"}).json()["links"]["files"].values()
-    leave(service, f"GET {file} HTTP/1.1\r\nHost: x\r\n\r\n".encode(), 10_000_000)
-    # 10 MB are 2.5 million elements, and sockets hold a few more.
-    assert settled(service.generated) < 30_000_000
-
-
-def test_a_client_that_stops_reading_stops_the_work(start: Callable[..., Running]) -> None:
-    service = start()
-    (file,) = service.issue(FOREVER | {"max_shard_size": "900TB"}).json()["links"]["files"].values()
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
-        connection.sendall(f"GET {file} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        connection.recv(1000)
-        assert settled(service.generated) < 30_000_000
-
-
-def test_a_client_that_leaves_stops_the_statistics(start: Callable[..., Running]) -> None:
-    service = start(statistics_wait_seconds=1000)
-    body = json.dumps(mlp(hidden=50_000_000)).encode()
-    head = f"POST /v1/checkpoints HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
-        connection.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
-        eventually(service.generated)
-    assert settled(service.generated) < 31 * 50_000_000 / 2
-
-
-def test_a_body_that_fails_breaks_the_connection(
-    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    service = start()
-    resource = service.issue(mlp(hidden=1_000_000)).json()
-    checkpoint = service.state.checkpoints._loaded.get(resource["id"])
-    fill = checkpoint.evaluator.fill
-
-    def broken(tensor: int, begin: int, stop: int, out: Any, observer: Any = None) -> None:
-        if begin > 5_000_000:
-            raise OSError("gone")
-        fill(tensor, begin, stop, out, observer)
-
-    monkeypatch.setattr(checkpoint.evaluator, "fill", broken, raising=False)
-    (file,) = resource["links"]["files"].values()
-    status, headers, body = exchange(service, f"GET {file} HTTP/1.1\n")
-    assert status == "HTTP/1.1 200 OK"
-    assert len(body) < int(headers["content-length"])
-
-
-# --- tensors -----------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def tensors(service: Running) -> tuple[str, dict[str, torch.Tensor]]:
-    resource = service.issue(mlp(42)).json()
-    (file,) = resource["links"]["files"].values()
-    loaded = safetensors.torch.load(service.http.get(file).content)
-    return resource["links"]["self"] + "/tensors/", loaded
-
-
-@pytest.mark.parametrize(
-    ("text", "index"),
-    [
-        ("", ...),
-        ("3", 3),
-        ("0:128,:", np.s_[0:128, :]),
-        (":,0", np.s_[:, 0]),
-        ("::7,1:-1:3", np.s_[::7, 1:-1:3]),
-        ("-5:", np.s_[-5:]),
-        ("7,7", np.s_[7, 7]),
-        ("5:5", np.s_[5:5]),
-    ],
-)
-def test_a_slice_is_the_whole_tensors_slice(
-    service: Running, tensors: tuple[str, dict[str, torch.Tensor]], text: str, index: Any
-) -> None:
-    base, whole = tensors
-    expected = whole["hidden.weight"][index]
-    got = service.http.get(base + "hidden.weight", params={"slice": text})
-    assert got.headers["content-type"] == "application/octet-stream"
-    (loaded,) = safetensors.torch.load(got.content).items()
-    assert loaded[0] == "hidden.weight"
-    assert torch.equal(loaded[1], expected)
-    asked = {"Accept": "application/json"}
-    numbers = service.http.get(base + "hidden.weight", params={"slice": text}, headers=asked).json()
-    assert numbers["shape"] == list(expected.shape)
-    assert torch.equal(torch.tensor(numbers["values"]).reshape(expected.shape), expected)
-
-
-def test_a_slice_takes_ranges_and_conditions(
-    service: Running, tensors: tuple[str, dict[str, torch.Tensor]]
-) -> None:
-    link = tensors[0] + "hidden.weight?slice=:,::3"
-    whole = service.http.get(link)
-    part = service.http.get(link, headers={"Range": "bytes=101-333"})
-    assert part.status_code == 206
-    assert part.content == whole.content[101:334]
-    etag = whole.headers["etag"]
-    assert service.http.get(link, headers={"If-None-Match": etag}).status_code == 304
-    other = service.http.head(tensors[0] + "hidden.weight?slice=:,::2").headers["etag"]
-    assert other != etag
-
-
-def test_short_runs_of_a_large_tensor_are_picked_right(service: Running) -> None:
-    layers = [{"type": "Linear", "in_features": 3000, "out_features": 700}]
-    resource = service.issue({"architecture": {"type": "Sequential", "layers": layers}}).json()
-    (file,) = resource["links"]["files"].values()
-    whole = safetensors.torch.load(service.http.get(file).content)["0.weight"]
-    base = resource["links"]["self"] + "/tensors/0.weight"
-    for text, index in ((":,17", np.s_[:, 17]), ("::699,::2", np.s_[::699, ::2])):
-        got = service.http.get(base, params={"slice": text})
-        assert torch.equal(safetensors.torch.load(got.content)["0.weight"], whole[index])
-
-
-def test_bfloat16_as_json_is_exact(service: Running) -> None:
-    resource = service.issue(mlp(1) | {"dtype": "bfloat16"}).json()
-    base = resource["links"]["self"] + "/tensors/output.bias"
-    exact = safetensors.torch.load(service.http.get(base).content)["output.bias"]
-    values = service.http.get(base, headers={"Accept": "application/json"}).json()["values"]
-    assert values == exact.double().tolist()
-
-
-def test_more_elements_than_json_is_given_for_are_a_problem(start: Callable[..., Running]) -> None:
-    service = start(max_json_elements=20)
-    base = service.issue(mlp()).headers["location"] + "/tensors/hidden.weight"
-    asked = {"Accept": "application/json"}
-    assert service.http.get(base + "?slice=0", headers=asked).is_success
-    refused = service.http.get(base + "?slice=:2", headers=asked)
-    assert refused.status_code == 422
-    assert "20" in refused.json()["detail"]
-
-
-@pytest.mark.parametrize(
-    "name", ["fc2 ", " ", "a/b", "ü.é", "100%", "a?b#c", "x+y", "naïve\n", "..", "a//b", "%2F"]
-)
-def test_any_name_can_be_asked_for(service: Running, name: str) -> None:
-    spec = {
-        "architecture": {
-            "type": "tensors",
-            "tensors": [{"name": name, "shape": [2], "dtype": "float32"}],
-        },
-        "init": {"rules": [{"match": {}, "initializer": {"type": "constant", "val": 2.0}}]},
-    }
-    issued = service.issue(spec)
-    assert issued.status_code in (200, 201), issued.text
-    path = f"{issued.headers['location']}/tensors/{quote(name, safe='')}"
-    status, _, body = exchange(service, f"GET {path} HTTP/1.1\nAccept: application/json\n")
-    assert status == "HTTP/1.1 200 OK", body
-    assert json.loads(body) == {"name": name, "dtype": "F32", "shape": [2], "values": [2.0, 2.0]}
-
-
-def test_a_tensor_answers_under_an_alias_too(service: Running) -> None:
-    tied = {
-        "type": "Sequential",
-        "layers": [
-            {"name": "a", "type": "Linear", "in_features": 4, "out_features": 4},
-            {"name": "b", "type": "Ref", "ref": "a"},
-        ],
-    }
-    base = service.issue({"architecture": tied}).headers["location"] + "/tensors/"
-    first = safetensors.torch.load(service.http.get(base + "a.weight").content)["a.weight"]
-    second = safetensors.torch.load(service.http.get(base + "b.weight").content)["b.weight"]
-    assert torch.equal(first, second)

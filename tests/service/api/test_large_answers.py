@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service import budget, documents
+from service import budget, shared_documents
 from service.api.mixed import Mixed
 from service.errors import Busy
 from service.statistics import checkpoint as computing
@@ -82,7 +82,7 @@ def test_who_reads_slowly_shares_one_buffer_with_all_others(
 ) -> None:
     link = known[0]
     content = service.http.get(link).content
-    assert len(content) > 2 * documents.LARGE_BYTES
+    assert len(content) > 2 * shared_documents.LARGE_BYTES
     id_, reads = link.split("/")[3], []
     read = service.state.store.statistics
 
@@ -120,8 +120,8 @@ def test_large_documents_that_find_no_room_are_refused_and_small_ones_never(
 
 
 def test_one_checkpoint_alone_finds_room_however_large_it_is() -> None:
-    shared = documents.Documents(documents.LARGE_BYTES)
-    large = bytes(2 * documents.LARGE_BYTES)
+    shared = shared_documents.Documents(shared_documents.LARGE_BYTES)
+    large = bytes(2 * shared_documents.LARGE_BYTES)
     held = [shared.share("a", name, large) for name in ("resource", "statistics")]
     with pytest.raises(Busy):
         shared.share("b", "resource", large)

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from service.streaming.engine import FIRST_BYTES
-from tests.service.api.test_files import FOREVER
+from tests.support.files import FOREVER
 from tests.support.running import Running, mlp
 
 FILES = 6

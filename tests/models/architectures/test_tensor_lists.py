@@ -1,0 +1,90 @@
+"""Plain lists of tensors, and headers of existing files."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.architectures import (
+    NamedTensor,
+    TensorList,
+    build,
+    normalized,
+    parse,
+)
+from models.dtypes import BY_NAME
+from tests.support.trees import (
+    Document,
+    paths,
+    sequential,
+)
+
+
+def test_a_list_of_tensors_is_not_built_but_listed() -> None:
+    entries = [
+        {"name": "model.embed/kernel", "shape": [3, 4], "dtype": "bfloat16"},
+        {"name": "step", "shape": [], "dtype": "I64"},
+        {"name": "b", "shape": [0]},
+    ]
+    document = {"type": "tensors", "tensors": entries}
+    result = build(parse(document))
+    assert result == TensorList(
+        (
+            NamedTensor(
+                "model.embed/kernel", (3, 4), BY_NAME["bfloat16"], "architecture.tensors.0"
+            ),
+            NamedTensor("step", (), BY_NAME["int64"], "architecture.tensors.1"),
+            NamedTensor("b", (0,), BY_NAME["float32"], "architecture.tensors.2"),
+        )
+    )
+    entries[1]["dtype"] = "int64"
+    assert normalized(parse(document)) == document
+
+
+def test_a_safetensors_header_is_the_list_it_describes() -> None:
+    header = {
+        "__metadata__": {"format": "pt"},
+        "a.weight": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [0, 12]},
+        "a.bias": {"dtype": "F32", "shape": [2], "data_offsets": [12, 20]},
+    }
+    document = {"type": "tensors", "header": header}
+    result = build(parse(document))
+    assert isinstance(result, TensorList)
+    assert [(t.name, t.shape, t.dtype.code) for t in result.tensors] == [
+        ("a.weight", (2, 3), "BF16"),
+        ("a.bias", (2,), "F32"),
+    ]
+    assert result.tensors[0].path == 'architecture.header["a.weight"]'
+    assert normalized(parse(document)) == {
+        "type": "tensors",
+        "tensors": [
+            {"name": "a.weight", "shape": [2, 3], "dtype": "bfloat16"},
+            {"name": "a.bias", "shape": [2]},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "path"),
+    [
+        ({}, ""),
+        ({"tensors": [], "header": {}}, ""),
+        ({"tensors": [{"name": "a", "shape": []}] * 2}, ".tensors.1.name"),
+        ({"tensors": [{"name": "", "shape": []}]}, ".tensors.0.name"),
+        ({"tensors": {"__metadata__": {"shape": []}}}, ".tensors.__metadata__"),
+        ({"tensors": [{"name": "a"}]}, ".tensors.0.shape"),
+        ({"tensors": [{"shape": []}]}, ".tensors.0.name"),
+        ({"tensors": {"a.b": {"shape": [True]}}}, '.tensors["a.b"].shape.0'),
+        ({"header": {"a.b": {"dtype": "float32", "shape": []}}}, '.header["a.b"].dtype'),
+        (
+            {"header": {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}},
+            ".header.a.data_offsets",
+        ),
+        ({"tensors": [], "name": "x"}, ".name"),
+    ],
+)
+def test_a_list_of_tensors_that_cannot_be_is_a_fault(more: Document, path: str) -> None:
+    assert paths({"type": "tensors", **more}) == [f"architecture{path}"]
+
+
+def test_a_list_of_tensors_is_no_layer() -> None:
+    assert paths(sequential({"type": "tensors", "tensors": []})) == ["architecture.layers.0.type"]

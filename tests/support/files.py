@@ -1,0 +1,37 @@
+"""Files over HTTP/1.1, asked for by hand."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from tests.support.running import Running, mlp
+
+FOREVER = mlp(hidden=3_000_000_000)  # 372 GB
+
+
+def exchange(service: Running, request: str) -> tuple[str, dict[str, str], bytes]:
+    """Sends raw bytes and reads all that comes back: status line, headers, body."""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        text = request.replace("\n", "\r\n") + "Host: x\r\nConnection: close\r\n\r\n"
+        connection.sendall(text.encode())
+        received = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    head, _, body = received.partition(b"\r\n\r\n")
+    status, *lines = head.decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    return status, headers, body
+
+
+def break_after(element: int, service: Running, id_: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes after so many elements of a tensor of the checkpoint cannot be computed."""
+    evaluator = service.state.checkpoints._loaded.get(id_).evaluator
+    fill = evaluator.fill
+
+    def broken(tensor: int, begin: int, stop: int, out: Any, observer: Any = None) -> None:
+        if begin > element:
+            raise OSError("gone")
+        fill(tensor, begin, stop, out, observer)
+
+    monkeypatch.setattr(evaluator, "fill", broken, raising=False)

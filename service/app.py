@@ -26,15 +26,16 @@ from service.api.shortcut import Shortcut
 from service.observe import Observed
 from service.settings import Settings
 from service.state import State
+from service.storage.clock import Clock, system
 from service.version import seedpoint_version
 
 ROUTERS = (checkpoints, files, tensors, statistics, report, catalogue, operations, hub, landing)
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, *, clock: Clock = system) -> FastAPI:
     """The service as an ASGI application, settings from the environment unless given."""
     settings = settings or Settings()
-    state = State.of(settings)
+    state = State.of(settings, clock=clock)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

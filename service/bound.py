@@ -7,7 +7,6 @@ again, which only a host can whose bits are the plan's.
 from __future__ import annotations
 
 import asyncio
-import time
 
 import structlog
 
@@ -21,8 +20,6 @@ from service.storage.seals import BlockFile, Damaged
 from service.storage.store import Store
 
 log = structlog.get_logger("seedpoint.bound")
-
-USE_SECONDS = 60.0  # How often the store is told that tensors are being read.
 
 Version = tuple[int, int] | None
 
@@ -78,10 +75,6 @@ class BoundTensors:
         """Of the file: another whenever it is written."""
         return self._store.materialized_version(plan.id)
 
-    def use(self, plan: Plan) -> None:
-        """Tells the store that they are in use."""
-        self._store.use(plan.id)
-
     def _open(self, plan: Plan) -> BlockFile | None:
         return self._store.materialized(plan.id, sum(tensor.nbytes for tensor in plan.tensors))
 
@@ -113,11 +106,9 @@ class _Reader:
         self._tensors = tensors
         self._plan = plan
         self._file = file
-        self._used = time.monotonic()
 
     def __call__(self, start: int, stop: int) -> bytes | memoryview:
         """Bytes [start, stop) of all tensors, in the plan's order."""
-        self._tell()
         version = self._tensors.version(self._plan)
         try:
             return self._file.read(start, stop)
@@ -127,9 +118,3 @@ class _Reader:
             return self._file.read(start, stop)
         except (Damaged, OSError) as error:
             raise self._tensors.corrupt(self._plan, error) from error
-
-    def _tell(self) -> None:
-        """Tells the store now and again, so that no other process removes the file meanwhile."""
-        if time.monotonic() - self._used > USE_SECONDS:
-            self._used = time.monotonic()
-            self._tensors.use(self._plan)

@@ -33,11 +33,12 @@ from service.metrics import Metrics
 from service.once import once
 from service.planning.builders import Builders
 from service.planning.task import Planned
+from service.storage.clock import Clock, system
 from service.storage.store import Store
+from service.storage.uses import Uses
 from service.streaming.engine import Cuts, Needs, Read
 
 KNOWN_BODIES = 10_000
-USE_SECONDS = 60.0  # How often the store is told that a checkpoint is in use.
 MAX_CANDIDATES = 1000  # Names among which the nearest is looked for,
 MAX_MATCHED = 50  # so many of them exactly,
 MAX_CHARACTERS = 100  # of so many characters at most: that takes their product.
@@ -150,6 +151,7 @@ class Checkpoints:
         *,
         device: str,
         cached_tensors: int,
+        clock: Clock = system,
     ) -> None:
         self._builders = builders
         self._store = store
@@ -160,7 +162,7 @@ class Checkpoints:
         self._loaded: LRU[str, Checkpoint] = LRU(cached_tensors, _weight)
         # Whoever serves a checkpoint's bytes holds its evaluator for as long as it does.
         self._served: WeakValueDictionary[str, Evaluator] = WeakValueDictionary()
-        self._used: LRU[str, float] = LRU(KNOWN_BODIES)  # When the store was told, by id.
+        self.uses = Uses(store, clock=clock)
         self._known: LRU[bytes, str] = LRU(KNOWN_BODIES)  # SHA-256 of a body -> id
         self._planning: Flights[bytes, tuple[Checkpoint, bool]] = Flights()
         self._loading: Flights[str, Checkpoint] = Flights()
@@ -182,8 +184,10 @@ class Checkpoints:
 
     async def get(self, id_: str) -> Checkpoint:
         """Raises NotFound, CorruptStore, and what making its tensors again raises."""
-        if (checkpoint := self._loaded.get(id_)) is not None and await self._is_kept(id_):
-            return checkpoint
+        if (checkpoint := self._loaded.get(id_)) is not None:
+            if await self.uses.note(id_):
+                return checkpoint
+            self._loaded.drop(id_)
         return await self._loading.join(id_, lambda: self._load(id_))
 
     async def resource(self, checkpoint: Checkpoint) -> bytes:
@@ -242,18 +246,8 @@ class Checkpoints:
     def _keep(self, checkpoint: Checkpoint) -> Checkpoint:
         self._loaded.put(checkpoint.id, checkpoint)
         self._served[checkpoint.id] = checkpoint.evaluator
-        self._used.put(checkpoint.id, time.monotonic())
+        self.uses.add(checkpoint.id)
         return checkpoint
-
-    async def _is_kept(self, id_: str) -> bool:
-        """Whether the store still has it. Now and again it is asked, and told of the use."""
-        if time.monotonic() - (self._used.get(id_) or 0.0) < USE_SECONDS:
-            return True
-        self._used.put(id_, time.monotonic())
-        if await asyncio.to_thread(self._store.use, id_):
-            return True
-        self._loaded.drop(id_)
-        return False
 
     def _open(self, plan: Plan, blob: Callable[[str], bytes]) -> Checkpoint:
         """What serves `plan`, whose literals are by their SHA-256 what `blob` gives."""
@@ -264,10 +258,14 @@ class Checkpoints:
             draws=self._draws,
             wholes=self._wholes,
         )
-        evaluator.count = self._metrics.elements.inc
+        evaluator.count = partial(self._count, plan.id)
         checkpoint = Checkpoint(plan.id, plan, layout(plan), evaluator)
         _ = checkpoint.indices, checkpoint.floating_bytes  # Here, outside the event loop.
         return checkpoint
+
+    def _count(self, id_: str, elements: int) -> None:
+        self._metrics.elements.inc(elements)
+        self.uses.mark(id_)
 
     def _materialized(self, plan: Plan) -> dict[str, ReadBytes]:
         """What reads the tensors of a platform-bound plan from the store."""

@@ -40,6 +40,10 @@ class LRU(Generic[K, V]):
             _, oldest = self._values.popitem(last=False)
             self._weight -= self._weigh(oldest)
 
+    def items(self) -> list[tuple[K, V]]:
+        """Every key and its value, the longest unused first; none counts as used by this."""
+        return list(self._values.items())
+
     def drop(self, key: K) -> None:
         """Forgets `key` if it is there."""
         if (value := self._values.pop(key, None)) is not None:

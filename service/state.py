@@ -20,6 +20,7 @@ from service.shared_documents import Documents
 from service.statistics.checkpoint import Statistics, warm_up
 from service.statistics.digests import Digests
 from service.statistics.turns import Turns
+from service.storage.clock import Clock, system
 from service.storage.probe import Probe
 from service.storage.retention import Policy, Retention
 from service.storage.store import SPOOL, Store
@@ -51,9 +52,9 @@ class State:
         self.probe = Probe(self.store)
 
     @classmethod
-    def of(cls, settings: Settings) -> State:
+    def of(cls, settings: Settings, *, clock: Clock = system) -> State:
         metrics = Metrics()
-        store = Store(settings.store)
+        store = Store(settings.store, clock=clock)
         builders = Builders.of(settings)
         builders.measure(metrics)
         shelf = Shelf()
@@ -72,6 +73,7 @@ class State:
             Wholes(shelf),
             device=resolve_device(settings.device),
             cached_tensors=settings.cached_tensors,
+            clock=clock,
         )
         turns = Turns(settings.statistics_at_once)
         most = settings.statistics_at_once + settings.statistics_queue
@@ -85,7 +87,7 @@ class State:
             digested_bytes=settings.unasked_digest_bytes,
             unasked_bytes=settings.unasked_statistics_bytes,
         )
-        retention = Retention(store, _policy(settings), checkpoints.retire)
+        retention = Retention(store, _policy(settings), checkpoints.retire, clock=clock)
         return cls(
             *(settings, metrics, store, retention, builders),
             *(engine, checkpoints, digests, statistics, documents),
@@ -98,6 +100,7 @@ class State:
         self.builders.start()
         background = [
             asyncio.create_task(self._warm_up()),
+            asyncio.create_task(self.checkpoints.uses.run()),
             asyncio.create_task(self.retention.run()),
         ]
         try:

@@ -42,13 +42,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     """Starts a service with settings of its own; any that are still there end with the test."""
     from service.settings import Settings
+    from service.storage.clock import Clock, system
     from tests.support.running import run_service
 
     started: list[Running] = []
 
-    def start_one(*, ready: bool = True, **settings: Any) -> Running:
+    def start_one(*, ready: bool = True, clock: Clock = system, **settings: Any) -> Running:
         kept = {"store": tmp_path / "store", "build_workers": 1} | settings
-        started.append(run_service(Settings(**kept), ready=ready))
+        started.append(run_service(Settings(**kept), ready=ready, clock=clock))
         return started[-1]
 
     yield start_one

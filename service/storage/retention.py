@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from service.storage.clock import Clock, Steps, system
 from service.storage.store import Entry, Store
+from service.storage.uses import ROUND_SECONDS
 
 log = structlog.get_logger("seedpoint.retention")
 
@@ -18,6 +20,7 @@ SWEEP_SECONDS = 60.0
 IDLE_SHARE = 20  # Sweeping takes at most one part in so many of the time.
 GRACE_SECONDS = 300.0  # Nothing goes that was used so recently, by whichever process.
 LEFT_SECONDS = 300.0  # What is older was not finished, unless somebody has it locked.
+QUIET_SECONDS = 2 * ROUND_SECONDS  # By then every process has noted what it uses.
 PLANLESS_SECONDS = 3600.0  # So long tensors wait for the plan that is stored after them.
 STEP_NS = 60 * 10**9  # How finely a census tells times apart.
 
@@ -112,13 +115,27 @@ class Retention:
 
     `retire` is asked before a plan or its tensors go, by its id: whether nobody is being
     served it. Literals go once no plan names them.
+
+    Files age by the wall clock, which may be wrong. After a start, and after a step of it
+    against the monotonic clock, nothing goes for `QUIET_SECONDS`.
     """
 
-    def __init__(self, store: Store, policy: Policy, retire: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        policy: Policy,
+        retire: Callable[[str], bool],
+        *,
+        clock: Clock = system,
+    ) -> None:
         self._store = store
         self._policy = policy
         self._retire = retire
-        self._tidied_ns = 0
+        self._clock = clock
+        now = clock()
+        self._steps = Steps(now)
+        self._quiet_until_ns = now.monotonic_ns + int(QUIET_SECONDS * 1e9)
+        self._tidy_from_ns = now.monotonic_ns
 
     async def run(self) -> None:
         """Sweeps now and again, until it is cancelled."""
@@ -132,9 +149,20 @@ class Retention:
             await asyncio.sleep(max(SWEEP_SECONDS, IDLE_SHARE * spent))
 
     async def sweep(self) -> None:
-        """Removes what the policy does not keep, and what was never finished."""
-        now_ns = time.time_ns()
-        await asyncio.to_thread(self._tidy, now_ns)
+        """Removes what was never finished, and in time what the policy does not keep."""
+        now = self._clock()
+        if step_ns := self._steps.step_ns(now):
+            log.warning("the clock was set; the store is not swept for now", seconds=step_ns / 1e9)
+            self._quiet_until_ns = now.monotonic_ns + int(QUIET_SECONDS * 1e9)
+        if now.monotonic_ns >= self._tidy_from_ns:
+            self._tidy_from_ns = now.monotonic_ns + int(LEFT_SECONDS * 1e9)
+            left_ns = now.wall_ns - int(LEFT_SECONDS * 1e9)
+            await asyncio.to_thread(self._store.remove_left, left_ns)
+        if now.monotonic_ns >= self._quiet_until_ns:
+            await self._sweep(now.wall_ns)
+
+    async def _sweep(self, now_ns: int) -> None:
+        await asyncio.to_thread(self._remove_planless, now_ns)
         going = await asyncio.to_thread(
             lambda: list(doomed(self._store.entries, self._policy, now_ns))
         )
@@ -151,13 +179,8 @@ class Retention:
             return False
         return await asyncio.to_thread(self._store.remove, entry)
 
-    def _tidy(self, now_ns: int) -> None:
-        """Now and again, removes what nobody will finish: files, and tensors without a plan."""
-        before_ns = now_ns - int(LEFT_SECONDS * 1e9)
-        if self._tidied_ns > before_ns:
-            return
-        self._tidied_ns = now_ns
-        self._store.remove_left(before_ns)
+    def _remove_planless(self, now_ns: int) -> None:
+        """Removes tensors whose plan nobody will store any more."""
         planless_ns = now_ns - int(PLANLESS_SECONDS * 1e9)
         for entry in list(self._store.entries("materialized")):
             if entry.used_ns < planless_ns and not self._store.has_plan(entry.name):

@@ -24,7 +24,6 @@ import errno
 import os
 import re
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -44,6 +43,7 @@ from service.errors import (
 )
 from service.lru import LRU
 from service.storage import durable
+from service.storage.clock import Clock, system
 from service.storage.durable import is_left, locked, write_atomically
 from service.storage.seals import (
     BlockFile,
@@ -115,8 +115,9 @@ class Entry:
 class Store:
     """The plan store in the directory `root`. Thread-safe."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, clock: Clock = system) -> None:
         self.root = root
+        self._clock = clock
         # What could not be kept on disk, for whoever comes back to ask for it.
         self._unkept: LRU[tuple[str, str], bytes] = LRU(UNKEPT_BYTES, len)
         self._unkept_lock = threading.Lock()
@@ -151,13 +152,16 @@ class Store:
                 write_atomically(self._path("plans", id_), [sealed(plan)])
         return not known
 
-    def use(self, id_: str) -> bool:
-        """Notes that the plan and its tensors are in use; False when it is not there."""
+    def use(self, id_: str, used_ns: int | None = None) -> bool:
+        """Notes that the plan and its tensors are in use; False when it is not there.
+
+        They are used now, or were at `used_ns` by the wall clock.
+        """
         if not _ID.fullmatch(id_):
             return False
         with self._kept():
-            self._use("materialized", id_)
-            return self._use("plans", id_)
+            self._use("materialized", id_, used_ns)
+            return self._use("plans", id_, used_ns)
 
     def has_plan(self, id_: str) -> bool:
         return _ID.fullmatch(id_) is not None and self._path("plans", id_).exists()
@@ -310,11 +314,18 @@ class Store:
                 stack.enter_context(locked(self.root / ".lock", exclusive=False))
             yield
 
-    def _use(self, kind: str, name: str) -> bool:
-        """Sets the access time; False when there is no such file."""
+    def _use(self, kind: str, name: str, used_ns: int | None = None) -> bool:
+        """Sets the access time; False when there is no such file.
+
+        Always a later one, also when the wall clock was set back meanwhile: by that `remove`
+        knows of the use.
+        """
         path = self._path(kind, name)
+        wall_ns = self._clock().wall_ns if used_ns is None else used_ns
         try:
-            os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+            status = path.stat()
+            later_ns = max(wall_ns, _used_ns(status) + 1)
+            os.utime(path, ns=(later_ns, status.st_mtime_ns))
         except FileNotFoundError:
             return False
         except OSError:  # Another user's, whose service shares the store; or not to be written.

@@ -30,6 +30,7 @@ STREAM = "philox-v1"
 MAGIC = b"seedpoint whole\0"
 HEAD = struct.Struct("<16s32sQ8x")  # 64 bytes, so that what follows is aligned as it is mapped.
 LEAST_BYTES = 1 << 16  # What a file counts at least, so that there are never too many.
+AHEAD_NS = 60 * 10**9  # That the clocks of processes which share the spool may differ.
 CHECKED = 10_000  # Files that are known to be sound; then all are checked anew.
 
 Stamp = tuple[int, int, int]
@@ -107,9 +108,13 @@ class Spool:
         return descriptor
 
     def _make_room(self, nbytes: int) -> None:
-        """Removes what is longest unused, until there is room; raises OSError if there is none."""
+        """Removes what is longest unused, until there is room; raises OSError if there is none.
+
+        What was used by a clock that was ahead goes first: it would outlast all that is used.
+        """
         excess = max(nbytes, LEAST_BYTES) - self._max_bytes
         removable: list[tuple[int, int, Path]] = []
+        latest_ns = time.time_ns() + AHEAD_NS
         for path, status in list(self._files()):
             if is_left(path.name):
                 remove_left(path)
@@ -117,7 +122,7 @@ class Spool:
             else:
                 excess += _counted(status)
                 used_ns = max(status.st_atime_ns, status.st_mtime_ns)
-                removable.append((used_ns, _counted(status), path))
+                removable.append((used_ns if used_ns <= latest_ns else 0, _counted(status), path))
         if excess > sum(size for _, size, _ in removable):
             raise OSError(errno.ENOSPC, f"the spool holds at most {self._max_bytes} bytes")
         for _, size, path in sorted(removable):

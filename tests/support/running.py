@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import uvicorn
@@ -14,8 +14,11 @@ import uvicorn
 from service.app import create_app
 from service.settings import Settings
 from service.state import State
+from service.storage.clock import Clock, system
 from service.streaming.connections import Connection
 from tests.support.waiting import eventually
+
+R = TypeVar("R")
 
 START_SECONDS = 90
 
@@ -29,6 +32,11 @@ class Running:
     state: State
     http: httpx.Client
     stop: Callable[[], None]
+    loop: asyncio.AbstractEventLoop
+
+    def within(self, work: Coroutine[Any, Any, R]) -> R:
+        """The result of `work` in the service's event loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
     def issue(self, spec: dict[str, Any], **headers: str) -> httpx.Response:
         """POSTs `spec`, and asks for no statistics unless headers say otherwise."""
@@ -45,9 +53,9 @@ class Running:
         return next(float(line.split()[1]) for line in lines if line.startswith(name + " "))
 
 
-def run_service(settings: Settings, *, ready: bool = True) -> Running:
+def run_service(settings: Settings, *, ready: bool = True, clock: Clock = system) -> Running:
     """Starts a service; waits until it is ready unless told not to."""
-    app = create_app(settings)
+    app = create_app(settings, clock=clock)
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
@@ -59,10 +67,10 @@ def run_service(settings: Settings, *, ready: bool = True) -> Running:
         timeout_graceful_shutdown=5,
     )
     server = uvicorn.Server(config)
-    factory = config.get_loop_factory()
+    runner = asyncio.Runner(loop_factory=config.get_loop_factory())
 
     def run() -> None:
-        with asyncio.Runner(loop_factory=factory) as runner:
+        with runner:
             runner.run(server.serve())
 
     thread = threading.Thread(target=run, name="uvicorn", daemon=True)
@@ -80,7 +88,7 @@ def run_service(settings: Settings, *, ready: bool = True) -> Running:
         thread.join(30)
         assert not thread.is_alive(), "the service did not stop"
 
-    running = Running(url, port, app.state.seedpoint, http, stop)
+    running = Running(url, port, app.state.seedpoint, http, stop, runner.get_loop())
     if ready:
         eventually(
             lambda: http.get("/readyz").status_code == 200,

@@ -17,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.settings import Settings
-from service.storage import durable, retention
-from service.storage.retention import CACHES, Policy, Retention, doomed
+from service.storage import durable
+from service.storage.retention import CACHES, QUIET_SECONDS, Policy, Retention, doomed
 from service.storage.store import SUFFIXES, Entry, Store
+from tests.support.clocks import FakeClock
 from tests.support.problems import assert_problem
 from tests.support.running import Running, mlp
 from tests.support.waiting import eventually
@@ -151,7 +152,10 @@ def age(root: Path, name: str, seconds: float) -> None:
 
 
 def sweep(store: Store, policy: Policy, *, serving: Iterable[str] = ()) -> None:
-    asyncio.run(Retention(store, policy, lambda id_: id_ not in serving).sweep())
+    clock = FakeClock()
+    retention = Retention(store, policy, lambda id_: id_ not in serving, clock=clock)
+    clock.pass_(QUIET_SECONDS)
+    asyncio.run(retention.sweep())
 
 
 @pytest.fixture
@@ -302,6 +306,18 @@ def test_an_empty_store_is_swept(store: Store) -> None:
 # --- in a service ------------------------------------------------------------------------
 
 
+def plan_of(service: Running, id_: str) -> Path:
+    """Where the store has a plan: whoever asks the service for it uses it."""
+    path: Path = service.state.settings.store / "plans" / id_[:2] / f"{id_}.json"
+    return path
+
+
+def swept(service: Running, id_: str) -> bool:
+    """Sweeps; whether the plan has gone, as it does when nothing of a request holds it."""
+    service.within(service.state.retention.sweep())
+    return not plan_of(service, id_).exists()
+
+
 def test_an_id_that_has_gone_is_not_found_and_can_be_issued_again(
     start: Callable[..., Running],
 ) -> None:
@@ -309,8 +325,11 @@ def test_an_id_that_has_gone_is_not_found_and_can_be_issued_again(
     old, young = (before.http.post("/v1/checkpoints", json=mlp(seed)).json() for seed in (1, 2))
     before.stop()
     age(before.state.settings.store, old["id"], 2000)
-    after = start(store_max_age_seconds=1000)
-    eventually(lambda: after.http.get(old["links"]["self"]).status_code == 404)
+    clock = FakeClock()
+    after = start(store_max_age_seconds=1000, clock=clock)
+    clock.pass_(QUIET_SECONDS)
+    assert swept(after, old["id"])
+    assert_problem(after.http.get(old["links"]["self"]), 404, "not-found")
     assert_problem(after.http.get(old["links"]["statistics"]), 404, "not-found")
     assert after.http.get(young["links"]["self"]).status_code == 200
     again = after.http.post("/v1/checkpoints", json=mlp(1))
@@ -319,30 +338,27 @@ def test_an_id_that_has_gone_is_not_found_and_can_be_issued_again(
 
 
 def test_a_service_that_has_a_plan_in_memory_forgets_it_with_the_store(
-    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., Running],
 ) -> None:
-    monkeypatch.setattr(retention, "SWEEP_SECONDS", 0.1)
-    service = start(store_max_bytes=1)
+    clock = FakeClock()
+    service = start(store_max_bytes=1, clock=clock)
     issued = service.issue(mlp()).json()
-    age(service.state.settings.store, issued["id"], 2000)
-    eventually(lambda: service.http.get(issued["links"]["self"]).status_code == 404)
+    clock.pass_(2000)
+    eventually(lambda: swept(service, issued["id"]))
+    assert service.http.get(issued["links"]["self"]).status_code == 404
     assert service.issue(mlp()).status_code == 201
 
 
-def test_what_is_being_sent_stays_until_it_is_sent(
-    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(retention, "SWEEP_SECONDS", 0.1)
-    service = start(store_max_age_seconds=1000)
+def test_what_is_being_sent_stays_until_it_is_sent(start: Callable[..., Running]) -> None:
+    clock = FakeClock()
+    service = start(store_max_age_seconds=1000, clock=clock)
     issued = service.issue(mlp(hidden=10_000_000)).json()
-    plan = service.state.settings.store / "plans" / issued["id"][:2] / f"{issued['id']}.json"
     with service.http.stream("GET", issued["links"]["files"]["model.safetensors"]) as answer:
         chunks = answer.iter_raw()
         next(chunks)
-        age(service.state.settings.store, issued["id"], 2000)
-        time.sleep(1)
-        assert plan.exists()
-    eventually(lambda: not plan.exists())
+        clock.pass_(2000)
+        assert not swept(service, issued["id"])
+    eventually(lambda: swept(service, issued["id"]))
 
 
 # --- tensors that were made once -----------------------------------------------------------

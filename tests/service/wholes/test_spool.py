@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
@@ -203,17 +204,34 @@ def test_a_sound_file_is_checked_once(spool: Spool, monkeypatch: pytest.MonkeyPa
     assert len(checked) == 1
 
 
+def add_used(spool: Spool, draw: int, used_ns: int) -> None:
+    """Adds a whole that was last used then."""
+    before = set(files(spool))
+    spool.add(matrix(draw), filled(matrix(draw)))
+    (path,) = set(files(spool)) - before
+    os.utime(path, ns=(used_ns, used_ns))
+
+
 def test_it_never_holds_more_than_its_bound_and_forgets_the_longest_unused(tmp_path: Path) -> None:
     spool = Spool(tmp_path, 4 * 180_000)
     for draw in range(4):
-        spool.add(matrix(draw), filled(matrix(draw)))
-        time.sleep(0.01)
+        add_used(spool, draw, used_ns=draw)
     assert spool.open(matrix(0)) is not None
     for draw in (4, 5):
         spool.add(matrix(draw), filled(matrix(draw)))
         assert spool.size_bytes() <= 4 * 180_000
     kept = [draw for draw in range(6) if spool.open(matrix(draw)) is not None]
     assert kept == [0, 3, 4, 5]
+
+
+def test_what_was_used_by_a_clock_that_was_ahead_does_not_outlast_what_is_used(
+    tmp_path: Path,
+) -> None:
+    spool = Spool(tmp_path, 2 * 180_000)
+    add_used(spool, 0, used_ns=time.time_ns() + 2 * 86_400 * 10**9)
+    for draw in (1, 2):
+        spool.add(matrix(draw), filled(matrix(draw)))
+    assert [spool.open(matrix(draw)) is not None for draw in range(3)] == [False, True, True]
 
 
 def test_small_files_count_enough_that_there_are_never_too_many(tmp_path: Path) -> None:
@@ -285,33 +303,38 @@ def test_what_a_killed_process_left_is_removed_and_what_is_written_is_not(tmp_pa
 
 def test_what_threads_want_at_once_is_made_once(spool: Spool) -> None:
     made: list[int] = []
+    all_want_it = threading.Barrier(6)
 
     def make() -> Raw:
         made.append(threading.get_ident())
-        time.sleep(0.1)
         return filled(matrix())()
 
+    def want() -> None:
+        all_want_it.wait(60)
+        spool.add(matrix(), make)
+
     with ThreadPoolExecutor(6) as pool:
-        for added in [pool.submit(spool.add, matrix(), make) for _ in range(6)]:
+        for added in [pool.submit(want) for _ in range(6)]:
             added.result()
     assert len(made) == 1
 
 
-def add_slowly(root: Path, log: Path) -> None:
+def add_at_once(root: Path, log: Path, all_want_it: Barrier) -> None:
     def make() -> Raw:
         with log.open("a") as file:
             file.write("made\n")
-        time.sleep(0.3)
         return filled(matrix())()
 
+    all_want_it.wait(60)
     Spool(root, GIB).add(matrix(), make)
 
 
 def test_what_processes_want_at_once_is_made_once(tmp_path: Path) -> None:
     context = get_context("forkserver")
-    log = tmp_path / "log"
+    log, all_want_it = tmp_path / "log", context.Barrier(2)
     processes = [
-        context.Process(target=add_slowly, args=(tmp_path / "spool", log)) for _ in range(2)
+        context.Process(target=add_at_once, args=(tmp_path / "spool", log, all_want_it))
+        for _ in range(2)
     ]
     for process in processes:
         process.start()

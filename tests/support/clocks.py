@@ -1,0 +1,32 @@
+"""A clock that tests set."""
+
+from __future__ import annotations
+
+from service.storage.clock import Instant, system
+
+DAY_SECONDS = 86_400.0
+
+
+class FakeClock:
+    """The clocks of this machine, moved on by `pass_` and, the wall clock alone, by `step`.
+
+    Files that the kernel dates are in step with it as long as nobody moves it.
+    """
+
+    def __init__(self) -> None:
+        self._passed_ns = 0
+        self._stepped_ns = 0
+
+    def __call__(self) -> Instant:
+        now = system()
+        return Instant(
+            now.wall_ns + self._passed_ns + self._stepped_ns, now.monotonic_ns + self._passed_ns
+        )
+
+    def pass_(self, seconds: float) -> None:
+        """Let time go by."""
+        self._passed_ns += int(seconds * 1e9)
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock, as an operator or a time server does."""
+        self._stepped_ns += int(seconds * 1e9)

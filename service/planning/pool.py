@@ -82,12 +82,20 @@ class Pool(Generic[Q, R]):
     """
 
     def __init__(
-        self, task: Task[Q, R], *, size: int, waiting: int, wait_seconds: float, budget: Budget
+        self,
+        task: Task[Q, R],
+        *,
+        size: int,
+        waiting: int,
+        wait_seconds: float,
+        budget: Budget,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self._task = task
         self._admissible = size + waiting
         self.budget = budget
         self._wait_seconds = wait_seconds
+        self._grace_seconds = grace_seconds
         self._jobs: queue.Queue[_Job[Q, R]] = queue.Queue()
         self._admitted = 0
         self._closing = threading.Event()
@@ -112,7 +120,7 @@ class Pool(Generic[Q, R]):
 
     def warm_workers(self) -> int:
         """How many workers are up and warm."""
-        return sum(worker is not None and worker.warm for worker in self._workers)
+        return sum(worker is not None and worker.is_warm for worker in self._workers)
 
     def admitted(self) -> int:
         """How many calls a worker is at or wait for one."""
@@ -121,7 +129,12 @@ class Pool(Generic[Q, R]):
     @property
     def pids(self) -> list[int]:
         """The process ids of the workers that are up."""
-        return [worker.pid for worker in self._workers if worker is not None]
+        return [worker.pid for worker in self._workers if worker is not None and worker.is_up]
+
+    @property
+    def pids_at_work(self) -> list[int]:
+        """The process ids of the workers that are at a call."""
+        return [w.pid for w in self._workers if w is not None and w.is_up and w.is_at_work]
 
     async def call(self, request: Q, budget: Budget | None = None) -> R:
         """What the task returns for `request`. Cancelled, it ends a worker that stays at it.
@@ -145,7 +158,7 @@ class Pool(Generic[Q, R]):
         except asyncio.CancelledError:
             outcome.cancel()
             if job.abandon():
-                asyncio.get_running_loop().call_later(GRACE_SECONDS, job.end)
+                asyncio.get_running_loop().call_later(self._grace_seconds, job.end)
             raise
         finally:
             self._admitted -= 1

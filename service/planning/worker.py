@@ -68,8 +68,9 @@ class Worker(Generic[Q, R]):
         self._process.start()
         theirs.close()
         self.pid: int = self._process.pid
-        self.warm = False
         self.calls = 0
+        self.is_at_work = False
+        self._warmed_up = False
         self._idle_bytes = 0
         self._seen_bytes = 0  # The most that a call was seen to have taken.
         self._ended = False
@@ -77,6 +78,16 @@ class Worker(Generic[Q, R]):
     def is_alive(self) -> bool:
         """False from the moment that it is told to end."""
         return not self._ended and bool(self._process.is_alive())
+
+    @property
+    def is_up(self) -> bool:
+        """Return whether it was not told to end, and is not known to have ended."""
+        return not self._ended
+
+    @property
+    def is_warm(self) -> bool:
+        """Return whether it is up and can be called."""
+        return self._warmed_up and not self._ended
 
     @property
     def grown_bytes(self) -> int:
@@ -89,7 +100,7 @@ class Worker(Generic[Q, R]):
             self.kill()
         self._receive()
         self._idle_bytes = resident_bytes(self.pid) or 0
-        self.warm = True
+        self._warmed_up = True
 
     def call(self, request: Q, budget: Budget) -> R:
         """What the task returns for `request`.
@@ -99,6 +110,7 @@ class Worker(Generic[Q, R]):
         """
         self.calls += 1
         self._seen_bytes = 0
+        self.is_at_work = True
         # It ends whatever waits for the worker: sending what it does not read, too.
         with _Deadline(budget.seconds, self.kill) as deadline:
             try:
@@ -108,6 +120,8 @@ class Worker(Generic[Q, R]):
                     message = f"the spec took longer than {budget.seconds:g} seconds to plan"
                     raise BuildTimeout(message) from None
                 raise
+            finally:
+                self.is_at_work = False
 
     def _exchange(self, request: Q, budget: Budget) -> R:
         try:

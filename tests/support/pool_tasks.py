@@ -8,9 +8,11 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from models.tape.phantom import Arena
 from service.planning.worker import Task
+from tests.support.waiting import eventually
 
 kept: list[object] = []
 
@@ -72,10 +74,14 @@ def abort(_: str) -> None:
     os.abort()
 
 
-def crash_after(megabytes: str) -> None:
-    """As code does that has no memory and does not look whether it was refused."""
+def crash_after(argument: str) -> None:
+    """As code does that has no memory and does not look whether it was refused.
+
+    The argument is megabytes and a path, which is there when the parent has seen them taken.
+    """
+    megabytes, _, path = argument.partition(" ")
     eaten = [bytearray(os.urandom(1 << 10)) * (1 << 10) for _ in range(int(megabytes))]
-    time.sleep(0.3)
+    eventually(Path(path).exists)
     assert eaten
     crash("")
 

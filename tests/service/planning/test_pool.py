@@ -5,28 +5,42 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from multiprocessing import forkserver
+from multiprocessing.connection import wait
+from pathlib import Path
 
 import pytest
 
 from service.errors import BuildMemory, BuildTimeout, Busy, ShuttingDown, WorkerLost
 from service.planning import pool as pool_module
-from service.planning.pool import GRACE_SECONDS, Pool
-from service.planning.worker import Budget, WorkerFailed
+from service.planning.pool import Pool, _Job
+from service.planning.worker import CRASHED_SHARE, Budget, Worker, WorkerFailed
 from tests.support.pool_tasks import TASK
+from tests.support.waiting import reached
 
 MIB = 1 << 20
-BUDGET = Budget(seconds=20, memory_bytes=256 * MIB)
+BUDGET = Budget(seconds=60, memory_bytes=256 * MIB)  # Time enough for all that ends by itself.
+SHORT = Budget(seconds=0.3, memory_bytes=256 * MIB)  # For what never ends.
 
 
 @asynccontextmanager
 async def pool(
-    *, size: int = 1, waiting: int = 8, wait_seconds: float = 60, budget: Budget = BUDGET
+    *,
+    size: int = 1,
+    waiting: int = 8,
+    wait_seconds: float = 60,
+    grace_seconds: float = 60,
 ) -> AsyncIterator[Pool[bytes, bytes]]:
-    made = Pool(TASK, size=size, waiting=waiting, wait_seconds=wait_seconds, budget=budget)
+    made = Pool(
+        TASK,
+        size=size,
+        waiting=waiting,
+        wait_seconds=wait_seconds,
+        budget=BUDGET,
+        grace_seconds=grace_seconds,
+    )
     made.start()
     try:
         yield made
@@ -34,11 +48,23 @@ async def pool(
         await asyncio.to_thread(made.close)
 
 
-async def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Inside, the process does nothing: what it is given it is at until the block ends."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def has_ended(worker: Worker[bytes, bytes]) -> bool:
+    """Whether its process has, as the pool will find; the look leaves it to the pool."""
+    try:
+        return bool(wait([worker._process.sentinel], 0))
+    except (OSError, ValueError):  # The pool has found it.
+        return True
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -101,7 +127,7 @@ def test_a_worker_killed_while_idle_is_replaced_before_anyone_asks() -> None:
             await workers.call(b"echo x")
             (pid,) = workers.pids
             os.kill(pid, 9)
-            await eventually(lambda: workers.warm and workers.pids != [pid])
+            await reached(lambda: workers.warm and workers.pids != [pid])
             assert (await workers.call(b"echo y")).startswith(b"y ")
 
     run(test)
@@ -111,8 +137,10 @@ def test_a_worker_killed_just_before_a_call_costs_no_one_an_answer() -> None:
     async def test() -> None:
         async with pool() as workers:
             await workers.call(b"echo x")
-            os.kill(workers.pids[0], 9)
-            await asyncio.sleep(0.05)
+            (worker,) = workers._workers
+            assert worker is not None
+            os.kill(worker.pid, 9)
+            await reached(lambda: has_ended(worker))
             assert (await workers.call(b"echo y")).startswith(b"y ")
 
     run(test)
@@ -120,11 +148,13 @@ def test_a_worker_killed_just_before_a_call_costs_no_one_an_answer() -> None:
 
 def test_a_worker_that_does_not_read_is_not_waited_for() -> None:
     async def test() -> None:
-        async with pool(budget=Budget(0.3, 256 * MIB)) as workers:
-            await eventually(lambda: workers.warm)
-            os.kill(workers.pids[0], signal.SIGSTOP)
-            with pytest.raises(BuildTimeout, match=r"longer than 0\.3 seconds"):
-                await workers.call(b"echo " + b"x" * 4_000_000)  # More than the pipe takes.
+        async with pool() as workers:
+            await reached(lambda: workers.warm)
+            with (
+                stopped(workers.pids[0]),
+                pytest.raises(BuildTimeout, match=r"longer than 0\.3 seconds"),
+            ):
+                await workers.call(b"echo " + b"x" * 4_000_000, SHORT)  # More than the pipe takes.
             assert (await workers.call(b"echo y")).startswith(b"y ")
 
     run(test)
@@ -133,22 +163,22 @@ def test_a_worker_that_does_not_read_is_not_waited_for() -> None:
 @pytest.mark.parametrize("command", [b"sleep 60", b"hang", b"spin"])
 def test_a_call_beyond_the_time_limit_ends_its_worker(command: bytes) -> None:
     async def test() -> None:
-        async with pool(budget=Budget(0.3, 256 * MIB)) as workers:
-            await eventually(lambda: workers.warm)
+        async with pool() as workers:
+            await reached(lambda: workers.warm)
             (pid,) = workers.pids
             with pytest.raises(BuildTimeout, match=r"longer than 0\.3 seconds"):
-                await workers.call(command)
+                await workers.call(command, SHORT)
             assert (await workers.call(b"echo y")).startswith(b"y ")
             assert workers.pids != [pid]
 
     run(test)
 
 
-@pytest.mark.parametrize("command", [b"eat 300", b"eat_shared 300", b"abort", b"crash_after 200"])
+@pytest.mark.parametrize("command", [b"eat 300", b"eat_shared 300", b"abort"])
 def test_a_call_that_takes_too_much_memory_ends_its_worker(command: bytes) -> None:
     async def test() -> None:
         async with pool() as workers:
-            await eventually(lambda: workers.warm)
+            await reached(lambda: workers.warm)
             (pid,) = workers.pids
             with pytest.raises(BuildMemory, match=f"more than {256 * MIB} bytes of memory"):
                 await workers.call(command)
@@ -158,10 +188,29 @@ def test_a_call_that_takes_too_much_memory_ends_its_worker(command: bytes) -> No
     run(test)
 
 
+def test_a_crash_when_much_memory_was_taken_is_for_want_of_it(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with pool() as workers:
+            await reached(lambda: workers.warm)
+            (worker,) = workers._workers
+            assert worker is not None
+            crash = tmp_path / "crash"
+            call = asyncio.create_task(workers.call(b"crash_after 200 %b" % bytes(crash)))
+            much = CRASHED_SHARE * BUDGET.memory_bytes
+            await reached(lambda: worker._seen_bytes > much)
+            crash.touch()
+            with pytest.raises(BuildMemory, match=f"more than {256 * MIB} bytes of memory"):
+                await call
+            assert (await workers.call(b"echo y")).startswith(b"y ")
+            assert workers.pids != [worker.pid]
+
+    run(test)
+
+
 def test_a_call_may_be_given_more_memory_than_others() -> None:
     async def test() -> None:
         async with pool() as workers:
-            await workers.call(b"eat 300", Budget(20, 512 * MIB))
+            await workers.call(b"eat 300", Budget(60, 512 * MIB))
             with pytest.raises(BuildMemory):
                 await workers.call(b"eat 300")
 
@@ -198,14 +247,16 @@ def test_a_worker_that_has_grown_is_replaced() -> None:
 
 def test_a_call_that_waits_too_long_is_refused_and_never_run() -> None:
     async def test() -> None:
-        async with pool(wait_seconds=0.3) as workers:
-            await eventually(lambda: workers.warm)
-            first = asyncio.create_task(workers.call(b"sleep 1"))
-            await asyncio.sleep(0.05)
-            with pytest.raises(Busy, match=r"within 0\.3 seconds"):
-                await workers.call(b"die")
+        async with pool(wait_seconds=2) as workers:
+            await reached(lambda: workers.warm)
             (pid,) = workers.pids
+            with stopped(pid):
+                first = asyncio.create_task(workers.call(b"echo x"))
+                await reached(lambda: workers.pids_at_work == [pid])
+                with pytest.raises(Busy, match=r"within 2 seconds"):
+                    await workers.call(b"die")
             await first
+            assert (await workers.call(b"echo y")).startswith(b"y ")
             assert workers.pids == [pid]
 
     run(test)
@@ -217,7 +268,7 @@ def test_the_pool_outlives_the_server_that_its_workers_fork_from() -> None:
             before = await workers.call(b"echo x")
             server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
             os.kill(server, signal.SIGKILL)
-            await eventually(lambda: workers.warm and workers.pids != [int(before.split()[1])])
+            await reached(lambda: workers.warm and workers.pids != [int(before.split()[1])])
             assert (await workers.call(b"echo y")).startswith(b"y ")
 
     run(test)
@@ -236,10 +287,10 @@ def test_whatever_befalls_many_calls_at_once_concerns_each_alone() -> None:
     }
 
     async def test() -> None:
-        async with pool(size=2, waiting=100, budget=Budget(1, 256 * MIB)) as workers:
-            await eventually(lambda: workers.warm)
+        async with pool(size=2, waiting=100) as workers:
+            await reached(lambda: workers.warm)
             commands = [*outcomes] * 3
-            calls = [workers.call(command) for command in commands]
+            calls = [workers.call(c, SHORT if c == b"hang" else BUDGET) for c in commands]
             answers = await asyncio.gather(*calls, return_exceptions=True)
             assert [type(answer) for answer in answers] == [outcomes[c] for c in commands]
 
@@ -248,13 +299,13 @@ def test_whatever_befalls_many_calls_at_once_concerns_each_alone() -> None:
 
 def test_a_call_that_is_cancelled_ends_its_worker() -> None:
     async def test() -> None:
-        async with pool() as workers:
-            await eventually(lambda: workers.warm)
+        async with pool(grace_seconds=0.1) as workers:
+            await reached(lambda: workers.warm)
             (pid,) = workers.pids
-            call = asyncio.create_task(workers.call(b"sleep 60"))
-            await asyncio.sleep(0.2)
+            call = asyncio.create_task(workers.call(b"hang"))
+            await reached(lambda: workers.pids_at_work == [pid])
             call.cancel()
-            await eventually(lambda: workers.warm and workers.pids != [pid])
+            await reached(lambda: workers.warm and workers.pids != [pid])
 
     run(test)
 
@@ -262,29 +313,51 @@ def test_a_call_that_is_cancelled_ends_its_worker() -> None:
 def test_a_call_that_is_cancelled_and_soon_done_leaves_its_worker_to_others() -> None:
     async def test() -> None:
         async with pool() as workers:
-            await eventually(lambda: workers.warm)
-            pids = workers.pids
+            await reached(lambda: workers.warm)
+            (pid,) = workers.pids
             for _ in range(5):
-                call = asyncio.create_task(workers.call(b"sleep 0.1"))
-                await asyncio.sleep(0.02)
-                call.cancel()
+                with stopped(pid):
+                    call = asyncio.create_task(workers.call(b"echo x"))
+                    await reached(lambda: workers.pids_at_work == [pid])
+                    call.cancel()
+                    await asyncio.wait((call,))
                 assert (await workers.call(b"echo x")).startswith(b"x")
-            await asyncio.sleep(GRACE_SECONDS)
-            assert (await workers.call(b"echo x")).startswith(b"x")
-            assert workers.pids == pids
+            assert workers.pids == [pid]
 
     run(test)
+
+
+class Immortal:
+    """A worker that answers at once, and must not be killed."""
+
+    def call(self, request: bytes, budget: Budget) -> bytes:
+        return request
+
+    def kill(self) -> None:
+        raise AssertionError("it is at another's call by now")
+
+
+def test_the_grace_of_a_call_that_is_done_ends_nobody() -> None:
+    job: _Job[bytes, bytes] = _Job(b"x", BUDGET)
+    job.run(Immortal())  # type: ignore[arg-type]
+    assert not job.abandon()
+    job.end()
+    assert job.future.result() == b"x"
 
 
 def test_a_call_cancelled_while_it_waits_is_never_run() -> None:
     async def test() -> None:
         async with pool() as workers:
-            first = asyncio.create_task(workers.call(b"sleep 0.3"))
-            second = asyncio.create_task(workers.call(b"die"))
-            await asyncio.sleep(0.1)
-            second.cancel()
-            await first
+            await reached(lambda: workers.warm)
             (pid,) = workers.pids
+            with stopped(pid):
+                first = asyncio.create_task(workers.call(b"echo x"))
+                await reached(lambda: workers.pids_at_work == [pid])
+                second = asyncio.create_task(workers.call(b"die"))
+                await reached(lambda: workers.admitted() == 2)
+                second.cancel()
+                await asyncio.wait((second,))
+            await first
             await workers.call(b"echo x")
             assert workers.pids == [pid]
 
@@ -313,8 +386,8 @@ def test_what_nobody_expected_reaches_the_caller_with_the_workers_traceback() ->
 def test_one_call_more_than_the_pool_holds_is_refused_at_once() -> None:
     async def test() -> None:
         async with pool(waiting=1) as workers:
-            calls = [asyncio.create_task(workers.call(b"sleep 0.3")) for _ in range(2)]
-            await asyncio.sleep(0)
+            calls = [asyncio.create_task(workers.call(b"echo x")) for _ in range(2)]
+            await asyncio.sleep(0)  # Both are admitted, and no turn of the loop ends one.
             with pytest.raises(Busy, match="2 specs"):
                 await workers.call(b"echo x")
             await asyncio.gather(*calls)
@@ -326,9 +399,8 @@ def test_one_call_more_than_the_pool_holds_is_refused_at_once() -> None:
 def test_closing_ends_what_is_in_progress_and_refuses_what_waits() -> None:
     async def test() -> None:
         async with pool() as workers:
-            calls = [asyncio.create_task(workers.call(b"sleep 60")) for _ in range(2)]
-            await eventually(lambda: workers.warm)
-            await asyncio.sleep(0.1)
+            calls = [asyncio.create_task(workers.call(b"hang")) for _ in range(2)]
+            await reached(lambda: workers.pids_at_work)
             await asyncio.to_thread(workers.close)
             answers = await asyncio.gather(*calls, return_exceptions=True)
             assert [type(answer) for answer in answers] == [WorkerLost, ShuttingDown]

@@ -23,6 +23,11 @@ class DType:
     def is_floating(self) -> bool:
         return self.torch.is_floating_point
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it is a floating type that float32 values are rounded to."""
+        return self.is_floating and self.itemsize < 4
+
     def takes(self, value: float) -> bool:
         """Whether an element can be set to `value`.
 

@@ -21,6 +21,7 @@ from models.sources import CpuDraws, Draws, Sources, kernel
 from models.staging import Staging
 from models.statistics.accumulator import BLOCK_ELEMENTS, widened
 from models.stream.key import derive_key
+from models.stream.rounding import ARRAYS
 from models.wholes import Needed, Wholes
 
 DEVICE_BLOCK_ELEMENTS = 1 << 20
@@ -32,6 +33,9 @@ DIRECT_BLOCKS = 64
 
 OBSERVED_BLOCKS = 4
 """The same where the values are looked at, so that they are still in L2 cache then."""
+
+DIRECT = {"float32": np.dtype(np.float32), **ARRAYS}
+"""The types of arrays in which kernels write a dtype's final bytes, by its name."""
 
 ByteArray = npt.NDArray[np.uint8]
 
@@ -196,6 +200,9 @@ class Evaluator:
         """Elements from `start` on into `values`, and converted once into `out`."""
         program, stop = tensor.program, start + len(values)
         self.sources.values(program, tensor.name, tensor.shape, start, stop, values)
+        if tensor.dtype.is_narrow:
+            self.sources.draws.convert(values, out)
+            return
         out.copy_(values)
         if tensor.dtype.is_floating and nans.may_have(program):
             nans.settle(out, values, tensor.dtype)
@@ -204,7 +211,7 @@ class Evaluator:
         """Whether a kernel can write the tensor's final bytes itself."""
         program = tensor.program
         drawn = isinstance(program.source, Uniform | Normal | TruncNormal)
-        plain = drawn and not program.transforms and tensor.dtype.name in ("float32", "bfloat16")
+        plain = drawn and not program.transforms and tensor.dtype.name in DIRECT
         return plain and isinstance(self.sources.draws, CpuDraws)
 
     def _draw_into(
@@ -213,8 +220,7 @@ class Evaluator:
         source = program.source
         assert isinstance(source, Uniform | Normal | TruncNormal)
         key = derive_key(self.plan.seed, source.stream or name)
-        bits = out.view(np.float32 if dtype.name == "float32" else np.uint16)
-        kernel(source)(bits, key, source.draw, start, source.f32)
+        kernel(source)(out.view(DIRECT[dtype.name]), key, source.draw, start, source.f32)
 
     def _values_buffer(self, size: int, dtype: torch.dtype) -> torch.Tensor:
         """A buffer of this thread's own."""

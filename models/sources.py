@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from models.apply import apply
-from models.dtypes import BY_NAME
+from models.dtypes import BY_NAME, BY_TORCH
 from models.program import (
     Constant,
     Dirac,
@@ -61,6 +61,9 @@ class Draws(Protocol):
     def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
         """Elements [start, start + len(out)) of `draw` into `out`, float32 on `device`."""
 
+    def convert(self, values: torch.Tensor, out: torch.Tensor) -> None:
+        """`values`, float32 on `device`, converted into `out`, of a narrower floating dtype."""
+
 
 class CpuDraws:
     """The Numba kernels."""
@@ -70,6 +73,10 @@ class CpuDraws:
 
     def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
         kernel(draw)(out.numpy(), key, draw.draw, start, draw.f32)
+
+    def convert(self, values: torch.Tensor, out: torch.Tensor) -> None:
+        patterns = out.view(torch.uint8).numpy()
+        cpu.convert(values.numpy(), patterns, BY_TORCH[out.dtype].name)
 
 
 class ReferenceDraws:
@@ -96,6 +103,10 @@ class ReferenceDraws:
         stop = start + len(out)
         out.copy_(function(key, draw.draw, start, stop, draw.f32, device=self.device))
 
+    def convert(self, values: torch.Tensor, out: torch.Tensor) -> None:
+        patterns = reference.convert(values, BY_TORCH[out.dtype].name)
+        out.copy_(patterns.view(out.dtype))
+
 
 def draws_on(device: str) -> Draws:
     """The implementation for a device: kernels for `cpu`, the reference for any other."""
@@ -103,7 +114,7 @@ def draws_on(device: str) -> Draws:
 
 
 def kernel(draw: Draw) -> Any:
-    """The Numba kernel that fills an array of float32, or of bfloat16 bits in uint16."""
+    """The Numba kernel that fills an array of float32, or of the patterns of a narrow dtype."""
     match draw:
         case Uniform():
             return cpu.uniform

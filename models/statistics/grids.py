@@ -10,14 +10,17 @@ import torch
 from numpy.typing import NDArray
 
 from models.dtypes import DType
+from models.stream import reference
 
 Floats = NDArray[np.float64]
 
 
 def converted(value: float, dtype: DType) -> float:
-    """`value` converted to `dtype` as PyTorch converts it; NaN where that is not finite."""
-    kept = torch.tensor(value, dtype=torch.float64 if dtype.itemsize == 8 else torch.float32)
-    number = float(kept.to(dtype.torch).to(torch.float64))
+    """`value` converted to `dtype` as a tensor's values are; NaN where that is not finite."""
+    kept = torch.tensor([value], dtype=torch.float64 if dtype.itemsize == 8 else torch.float32)
+    if dtype.is_narrow:
+        kept = reference.convert(kept, dtype.name).view(dtype.torch)
+    number = float(kept.to(torch.float64))
     return number if math.isfinite(number) else math.nan
 
 
@@ -25,7 +28,7 @@ def rounding_grid(dtype: DType, low: float, high: float, finest: float) -> tuple
     """The values of a dtype of 8 or 16 bits that numbers in [low, high] round to.
 
     Ascending, with the bounds between them, one fewer. At an end is what overflows: NaN, or
-    the largest value where PyTorch saturates. Of values smaller than `finest` only zero is there.
+    the largest value where the dtype saturates. Of values smaller than `finest` only zero is there.
     """
     steps = _steps(dtype)
     steps = steps[(np.abs(steps) >= finest) | (steps == 0)]

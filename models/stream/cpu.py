@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.stream import kernels
+from models.stream import kernels, rounding
 
 Key = tuple[int, int]
-Values = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
+Values = npt.NDArray[Any]
 
 
 def words(out: npt.NDArray[np.uint32], key: Key, draw: int, start: int) -> None:
@@ -31,8 +31,8 @@ def words(out: npt.NDArray[np.uint32], key: Key, draw: int, start: int) -> None:
 def uniform(out: Values, key: Key, draw: int, start: int, f32: Sequence[float]) -> None:
     """Elements [start, start + len(out)) of a uniform draw; `f32` is (high - low, low).
 
-    `out` is a contiguous vector of float32, or of uint16 for bfloat16 bit patterns
-    (the float32 value rounded to nearest even). Raises ValueError as `words` does.
+    `out` is a contiguous vector of float32, or of the patterns of a narrow dtype, which its
+    type names (`rounding.ARRAYS`): the float32 values converted. Raises ValueError as `words` does.
     """
     _check(out, VALUES, draw, start)
     width, low = f32
@@ -53,8 +53,19 @@ def trunc_normal(out: Values, key: Key, draw: int, start: int, f32: Sequence[flo
     kernels.trunc_normal(out, key, draw, start, (lo, width, scale, mean, a, b))
 
 
+def convert(values: npt.NDArray[np.float32], out: npt.NDArray[np.uint8], dtype: str) -> None:
+    """The bytes of `values` in a narrow dtype, given by PyTorch's name, into `out`.
+
+    Both are contiguous and aligned. Raises ValueError for an `out` of another size.
+    """
+    if out.nbytes != len(values) * rounding.itemsize(dtype):
+        raise ValueError(f"{len(values)} elements of {dtype} are not {out.nbytes} bytes")
+    rounding.convert(values, out, dtype)
+
+
 def warm_up() -> None:
     """Every kernel compiled, or loaded from Numba's cache, so that no call has to wait."""
+    rounding.warm_up()
     words(np.empty(0, np.uint32), (0, 0), 0, 0)
     for dtype in VALUES:
         out: Any = np.empty(0, dtype)
@@ -63,7 +74,7 @@ def warm_up() -> None:
         trunc_normal(out, (0, 0), 0, 0, (-0.5, 1, 1, 0, -1, 1))
 
 
-VALUES = (np.dtype(np.float32), np.dtype(np.uint16))
+VALUES = (np.dtype(np.float32), *rounding.ARRAYS.values())
 
 
 def _check(out: npt.NDArray[Any], dtypes: tuple[np.dtype[Any], ...], draw: int, start: int) -> None:

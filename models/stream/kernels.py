@@ -22,12 +22,13 @@ from numpy import float32, int32, uint32, uint64
 from models.stream import constants
 from models.stream.compiled import kernel
 from models.stream.llvm import full_width, prefetch
+from models.stream.rounding import put
 
 Lanes = npt.NDArray[uint64]
 Words = npt.NDArray[uint32]
 Floats = npt.NDArray[float32]
 Indices = npt.NDArray[int32]
-Values = npt.NDArray[Any]  # float32, or uint16 for bfloat16 bits
+Values = npt.NDArray[Any]  # float32, or patterns of a narrow dtype (`rounding.ARRAYS`)
 Key = tuple[int, int]
 
 BLOCK = 512  # counters: 2048 words, 8 KiB of each scratch array
@@ -131,16 +132,6 @@ def bits(x: float32) -> uint32:
 @kernel
 def real(b: int | uint32) -> float32:
     return uint32(b).view(float32)
-
-
-@kernel
-def put(out: Values, at: int, x: float32) -> None:
-    """out[at] = x: as float32, or as bfloat16 bits rounded to nearest even."""
-    if out.itemsize == 2:
-        b = bits(x)
-        out[at] = uint32(b + 0x7FFF + (uint32(b >> 16) & 1)) >> 16
-    else:
-        out[at] = x
 
 
 @kernel

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from models.stream import constants
+from models.stream.formats import EXPONENT, EXPONENT_NAN, FORMATS, INFINITY, Format
 
 Key = tuple[int, int]
 Device = torch.device | str
@@ -84,6 +85,38 @@ def trunc_normal(
     u = ((word >> 9).to(torch.float32) + 0.5) * 2.0**-23
     p = _clamp(u * width + lo, -float(constants.P_LIMIT), float(constants.P_LIMIT))
     return _clamp(erfinv(p) * scale + mean, a, b)
+
+
+def convert(x: Tensor, dtype: str) -> Tensor:
+    """The bit patterns, uint8 or uint16, of float32 values in a narrow dtype, by integers alone.
+
+    `dtype` is PyTorch's name. Raises KeyError for one that is not narrower than float32.
+    """
+    b = x.contiguous().view(torch.int32).to(torch.int64) & MASK
+    magnitude = b & MASK >> 1
+    if dtype == EXPONENT:
+        code = magnitude + 0x3FFFFF + (magnitude >= 1 << 23).to(torch.int64) >> 23
+        code = torch.where(magnitude > INFINITY, EXPONENT_NAN, code.clamp(max=EXPONENT_NAN))
+        return code.to(torch.uint8)
+    numbers = FORMATS[dtype]
+    code = _rounded(magnitude, numbers).clamp(max=numbers.overflow)
+    sign = b >> 31 << numbers.bits - 1
+    if not numbers.negative_zero:
+        sign = torch.where(code == 0, 0, sign)
+    code = torch.where(magnitude > INFINITY, numbers.nan, code | sign)
+    return code.to(torch.uint8 if numbers.bits == 8 else torch.uint16)
+
+
+def _rounded(magnitude: Tensor, numbers: Format) -> Tensor:
+    """The patterns of magnitudes as if the format's exponents had no end."""
+    exponent = (magnitude >> 23).clamp(min=1)
+    significand = magnitude - (exponent - 1 << 23)
+    smallest = 1 - numbers.bias + 127
+    # A significand has 24 bits: shifted by 25 or more it is below half, and rounds to zero.
+    shift = (numbers.shift + (smallest - exponent).clamp(min=0)).clamp(max=25)
+    odd = significand >> shift & 1
+    kept = significand + (torch.ones_like(shift) << shift - 1) - 1 + odd >> shift
+    return ((exponent - smallest).clamp(min=0) << numbers.mantissa_bits) + kept
 
 
 def ln(x: Tensor) -> Tensor:

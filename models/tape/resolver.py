@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 
+from models.dtypes import BY_TORCH
 from models.program import Scalar
+from models.stream import reference
 from models.tape.geometry import (
     Box,
     View,
@@ -255,6 +257,9 @@ def _separate(regions: Sequence[Box]) -> bool:
 
 def exact(value: Scalar, dtype: torch.dtype) -> Scalar:
     """`value` as `dtype` holds it."""
+    if dtype.is_floating_point and dtype.itemsize < 4:
+        kept = torch.full((1,), value, dtype=torch.float64).to(torch.float32)
+        return reference.convert(kept, BY_TORCH[dtype].name).view(dtype).item()
     number: Scalar = torch.full((), value, dtype=dtype).item()
     return number
 

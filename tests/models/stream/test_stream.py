@@ -138,7 +138,7 @@ class TestCpu(KernelContract):
         entry_points: Any = (kernels.words, kernels.uniform, kernels.normal, kernels.trunc_normal)
         before = [kernel.signatures for kernel in entry_points]
         cpu.words(np.empty(9, np.uint32), (2**32 - 1, 0), 2**32 - 1, 2**63 - 10)
-        for dtype in (np.float32, np.uint16):
+        for dtype in cpu.VALUES:
             for source in STANDARD.values():
                 out = np.empty(9, dtype)
                 getattr(cpu, source.type)(out, (5, 6), 1, 3, source.f32)
@@ -173,7 +173,7 @@ class TestCpu(KernelContract):
 def digest(threads: int, chunk: int = 2**15) -> str:
     """A hash of 300000 elements of every distribution and type, by chunks on `threads`."""
     total = hashlib.sha256()
-    for dtype in (np.float32, np.uint16):
+    for dtype in cpu.VALUES:
         for source in (*STANDARD.values(), TruncNormal.of(0.1, 0.5, 1.8, 7.0)):
             out = np.empty(300_000, dtype)
             fill(out, source, threads, chunk)

@@ -18,6 +18,7 @@ from models.limits import DEFAULT, Limits
 from models.plan import Plan, PlanTensor
 from models.program import (
     Materialized,
+    Opaque,
     Orthogonal,
     Program,
     Source,
@@ -35,6 +36,7 @@ from models.statistics.overflow import overflowing
 from models.structure import Declared, Structure, survey
 
 MAX_BYTES = 2**53 - 1
+OPAQUE = Program(Opaque())
 SHOWN = 8
 """How many names a message lists before it says how many more there are."""
 
@@ -198,7 +200,7 @@ class _Compiler:
     ) -> Program:
         if resolved is None and self.spec.init.unmatched == "error":
             self.unmatched.append(declared.name)
-        own = declared.own if resolved is None or not resolved.sources else None
+        own = self._own(declared) if resolved is None or not resolved.sources else None
         if own is None and (resolved is None or not resolved.sources):
             raise SpecError.at(
                 declared.path,
@@ -215,6 +217,12 @@ class _Compiler:
         if not self.sequential:
             self._check_cost(program, declared, rule)
         return program
+
+    def _own(self, declared: Declared) -> Program | None:
+        """The module's own init; a sequential generator runs also what no program expresses."""
+        if declared.own is None and self.sequential and declared.is_computable:
+            return OPAQUE
+        return declared.own
 
     def _in_single(self, program: Program, resolved: Resolved, dtype: DType) -> bool:
         """Whether transforms are computed in float32, where a float64 tensor's may not be."""

@@ -48,6 +48,7 @@ __all__ = [
     "Materialized",
     "Normal",
     "Norms",
+    "Opaque",
     "Orthogonal",
     "Part",
     "Plus",
@@ -256,6 +257,16 @@ class Materialized:
 
 
 @dataclass(frozen=True, slots=True)
+class Opaque:
+    """Values that a module's own code computes and no program expresses.
+
+    Only inside `Materialized`: a platform-bound generator runs that code.
+    """
+
+    type: ClassVar[str] = "opaque"
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """`size` slots of a split along its axis, with a program of their own."""
 
@@ -289,7 +300,7 @@ class Norms:
 Draw = Uniform | Normal | TruncNormal
 Whole = Orthogonal | Sparse
 """Sources that are not element by element: the tensor is computed whole."""
-Source = Constant | Literal | Draw | Whole | Eye | Dirac | Materialized | Split | Norms
+Source = Constant | Literal | Draw | Whole | Eye | Dirac | Materialized | Opaque | Split | Norms
 
 
 def keyed(source: Source, stream: str | None) -> Source:
@@ -324,7 +335,7 @@ _TYPES: Mapping[str, Any] = {
     cls.type: cls
     for cls in (
         *(Constant, Literal, Uniform, Normal, TruncNormal, Eye, Dirac),
-        *(Orthogonal, Sparse, Materialized, Split, Norms),
+        *(Orthogonal, Sparse, Materialized, Opaque, Split, Norms),
         *(Scale, Add, Clamp, HardThreshold, ZeroRows, SetElement, FillRegion),
         *(Divide, Exp, Expm1, Log, Plus),
     )

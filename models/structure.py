@@ -39,6 +39,7 @@ class Declared:
     """One tensor of an architecture: its names, type, and own init.
 
     `own` is None where there is none that the plan could hold, and `reason` says why;
+    `is_computable` says that running the module's code gives its values all the same.
     `path` is the place in the spec of the layer that holds it.
     """
 
@@ -50,6 +51,7 @@ class Declared:
     own: Program | None
     path: str
     reason: str | None = None
+    is_computable: bool = False
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,7 @@ def _structure(tape: Tape, path_of: Callable[[str], str], document: Known) -> St
                 own=tensor.program and _one(tensor.program, programs),
                 path=path_of(tensor.name),
                 reason=tensor.reason,
+                is_computable=tensor.is_defined,
             )
             for tensor in tape.tensors
         ),

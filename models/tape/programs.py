@@ -77,6 +77,7 @@ class Compiler:
 
     def __init__(self, journal: Journal, tensors: Sequence[tuple[str, Ref]]) -> None:
         self.literals: dict[str, bytes] = {}
+        self._journal = journal
         self._tensors = tensors
         self._end = len(journal.operations)
         self._evaluator = Evaluator(journal)
@@ -96,6 +97,11 @@ class Compiler:
             return Own(None, str(error))
         except UnknownValueError as error:
             return Own(None, f"it holds values that {error}")
+
+    def is_defined(self, index: int) -> bool:
+        """Return whether the tensor number `index` depends on no uninitialized memory."""
+        _, ref = self._tensors[index]
+        return not self._journal.past([(ref.storage, self._end)]).undefined
 
     def _deterministic(self, value: Value, ref: Ref) -> Program:
         match value:

@@ -26,7 +26,8 @@ class TapeTensor:
 
     `name` is its first name in `state_dict()` order, `aliases` the others in that order;
     `kind` is `parameter` or `buffer`. `program` is its own init, of philox semantics; where it
-    is None, `reason` says why (`never written`, or what has no program).
+    is None, `reason` says why (`never written`, or what has no program), and `is_defined`
+    whether running the code gives it values all the same.
     """
 
     name: str
@@ -36,6 +37,7 @@ class TapeTensor:
     kind: str
     program: Program | None
     reason: str | None
+    is_defined: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ def _tape(module: nn.Module, journal: Journal, entries: list[_Entry]) -> Tape:
         tensors.append(
             TapeTensor(
                 *(first, tuple(others), entry.ref.size, dtype, entry.kind),
-                *(own.program, own.reason),
+                *(own.program, own.reason, own.program is not None or compiler.is_defined(index)),
             )
         )
     refs = tuple(entry.ref for entry in entries)

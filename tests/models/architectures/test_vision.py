@@ -19,11 +19,12 @@ from models import architectures
 from models.architectures import extras, parse
 from models.architectures.vision import Timm, Torchvision
 from models.compile import Planned, make_plan
-from models.describe import layout
+from models.describe import layout, resource
 from models.errors import LimitExceeded, SpecError
 from models.generate import Evaluator
 from models.limits import Limits
 from models.materialize import materialize, platform
+from models.plan import Plan
 from models.program import TruncNormal
 from models.spec import parse_spec
 from models.tape import record
@@ -184,6 +185,43 @@ def test_generator_torch_gives_what_create_model_gives() -> None:
     torch.manual_seed(11)
     for name, tensor in create_model("test_vit", num_classes=3).state_dict().items():
         assert torch.equal(tensors[name], tensor)
+
+
+def test_generator_torch_needs_no_program() -> None:
+    from timm import create_model
+
+    document = {
+        "architecture": {"type": "timm", "model": "convit_tiny", "args": {"num_classes": 2}},
+        "init": {"seed": 11, "generator": "torch"},
+    }
+    spec = parse_spec(document)
+    made = make_plan(spec, platform=platform())
+    name = "blocks.0.attn.pos_proj.weight"
+    shown = {tensor["name"]: tensor for tensor in resource(made.plan, layout(made.plan))["tensors"]}
+    assert shown[name]["program"] == {"type": "opaque"}
+    assert shown[name]["expected"] == {"mean": None, "std": None}
+    tensors = materialize(spec, made)
+    torch.manual_seed(11)
+    for key, tensor in create_model("convit_tiny", num_classes=2).state_dict().items():
+        assert torch.equal(tensors[key], tensor)
+    assert Plan.from_record(made.plan.record).id == made.plan.id
+    assert f"'{name}' has no own init" in faults(document["architecture"])[0]
+
+
+def test_a_rule_s_transforms_follow_what_no_program_expresses() -> None:
+    name = "blocks.0.attn.pos_proj.weight"
+    document = {
+        "architecture": {"type": "timm", "model": "convit_tiny"},
+        "init": {"generator": "torch"},
+    }
+    scaled = {"match": {"name": name}, "transforms": [{"type": "scale", "value": 2}]}
+    plain, twice = (
+        parse_spec(document | {"init": document["init"] | {"rules": rules}})
+        for rules in ([], [scaled | {"initializer": {"type": "own"}}])
+    )
+    plans = [(spec, make_plan(spec, platform=platform())) for spec in (plain, twice)]
+    one, other = (materialize(*each) for each in plans)
+    assert torch.equal(2 * one[name], other[name])
 
 
 def test_the_config_is_what_timm_itself_writes(tmp_path: Path) -> None:

@@ -173,9 +173,17 @@ def test_a_long_computation_is_run_where_no_expression_says_it() -> None:
 def test_a_parameter_never_written_has_no_program() -> None:
     tape = record(lambda: nn.utils.skip_init(nn.Linear, 3, 4))
     assert [(t.program, t.reason) for t in tape.tensors] == [(None, "never written")] * 2
+    assert not any(tensor.is_defined for tensor in tape.tensors)
     partly = only(initialized(4, 4, init=lambda w: w[:2].zero_()))
     assert partly.program is None
-    assert "never written" in str(partly.reason)
+    assert "never written" in str(partly.reason) and not partly.is_defined
+
+
+def test_values_without_a_program_are_defined_where_running_the_code_gives_them() -> None:
+    opaque = only(initialized(4, 4, init=lambda w: w.copy_(torch.randn(4, 4).sort()[0])))
+    assert opaque.program is None and opaque.is_defined
+    partly = only(initialized(4, 4, init=lambda w: w[:2].copy_(torch.randn(2, 4).sort()[0])))
+    assert partly.program is None and not partly.is_defined
 
 
 def test_empty_tensors_are_constant() -> None:

@@ -11,16 +11,19 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import Server, drain, seedpoint
+from service.planning import forkserver
 from service.planning.task import PlanBody, Planner
+from service.planning.worker import Budget, Worker
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 POSTS = 200
+BUDGET = Budget(seconds=60, memory_bytes=2 << 30)
 LINEAR = {"type": "Linear", "in_features": 64, "out_features": 64}
 SPECS: dict[str, dict[str, Any]] = {
     "MLP, 4 tensors": json.loads((EXAMPLES / "mlp.json").read_text()),
@@ -33,13 +36,14 @@ SPECS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as store:
+    with tempfile.TemporaryDirectory() as store, ExitStack() as stack:
         task = Planner(Path(store), max_materialized_bytes=0).task()
-        task.warm_up()
+        worker = stack.enter_context(closing(Worker(forkserver.context(), task)))
+        worker.wait_until_warm()
         for name, spec in SPECS.items():
             print(f"{name}: planned in a worker in")
             for what, swept in SWEEPS.items():
-                seconds = timed(lambda body: task.run(PlanBody(body)), swept(spec))
+                seconds = timed(lambda body: worker.call(PlanBody(body), BUDGET), swept(spec))
                 print(f"  {what:7} {shown(seconds[1:])}; the first in {1e3 * seconds[0]:.1f} ms")
     with seedpoint("--build-workers", "1") as server:
         for name, spec in SPECS.items():

@@ -81,9 +81,13 @@ def _evaluator(document: Any, device: str) -> tuple[Any, Any, dict[str, Any]]:
     from models.sources import draws_on
     from models.spec import parse_spec
     from service.devices import resolve_device
+    from service.planning.guard import guarded
 
     made = planned(document)
-    given = materialized(parse_spec(document), made) if made.plan.platform else {}
+    given = {}
+    if made.plan.platform:
+        with guarded(document):
+            given = materialized(parse_spec(document), made)
     found = layout(made.plan)
     draws = draws_on(resolve_device(device))
     evaluator = Evaluator(made.plan, made.blobs, given, draws=draws)

@@ -58,9 +58,11 @@ def _text(spec: str) -> bytes:
 
 
 def planned(document: Any) -> Planned:
-    """The plan of a spec; raises SpecError."""
+    """The plan of a spec, whose constructors are guarded as in a worker; raises SpecError."""
     from models.compile import make_plan
     from models.materialize import platform
     from models.spec import parse_spec
+    from service.planning.guard import guarded
 
-    return make_plan(parse_spec(document), platform=platform())
+    with guarded(document):
+        return make_plan(parse_spec(document), platform=platform())

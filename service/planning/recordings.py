@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, get_args
@@ -45,11 +46,17 @@ class Recordings:
     """The architectures used latest, up to `tensors` tensors and modules in all.
 
     By their text, not their canonical form: a fault names a place in the caller's own
-    document, where children may be a list or an object.
+    document, where children may be a list or an object. Each is built inside `building`, which
+    is given the document and may raise at its end: then it is not kept.
     """
 
-    def __init__(self, tensors: int) -> None:
+    def __init__(
+        self,
+        tensors: int,
+        building: Callable[[Any], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self._known: LRU[bytes, Recording] = LRU(tensors, attrgetter("weight"))
+        self._building = building
 
     def plan(
         self, document: Any, *, platform: Mapping[str, object], limits: Limits = DEFAULT
@@ -71,10 +78,10 @@ class Recordings:
         recording = self._known.get(key)
         if recording is not None:
             return parse_spec(document, architecture=recording.architecture), recording
-        spec = parse_spec(document)
-        recording = Recording(
-            spec.architecture, survey(spec.architecture, limits, dtype=spec.model_dtype)
-        )
+        with self._building(document):
+            spec = parse_spec(document)
+            structure = survey(spec.architecture, limits, dtype=spec.model_dtype)
+        recording = Recording(spec.architecture, structure)
         self._known.put(key, recording)
         return spec, recording
 

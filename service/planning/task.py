@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from models.spec import parse_spec
 from models.structure import check_size
 from service.errors import MalformedBody, StoreFull, StoreUnwritable
 from service.planning.documents import parse_json
+from service.planning.guard import Guard
+from service.planning.places import Places
 from service.planning.recordings import Recordings
 from service.planning.worker import Task
 from service.storage.store import Store
@@ -80,12 +83,14 @@ class _Desk:
 
     def __init__(self, planner: Planner) -> None:
         self.planner = planner
-        self.recordings = Recordings(planner.recorded_tensors)
 
     def warm_up(self) -> None:
-        """Imports and runs what the first request would wait for."""
+        """Import and run what the first request would wait for, and guard the process."""
         layer = {"type": "Linear", "in_features": 1, "out_features": 1}
         compile.make_plan(parse_spec({"architecture": {"type": "Sequential", "layers": [layer]}}))
+        self.guard = Guard(Places.of_process(tempfile.gettempdir()))
+        self.recordings = Recordings(self.planner.recorded_tensors, self.guard.refusing)
+        self.guard.enforce()
 
     def run(self, order: Order) -> Planned:
         """Raises MalformedBody, SpecError, PlatformMismatch, TooLargeHere, MemoryError.
@@ -128,9 +133,11 @@ class _Desk:
                 f"checkpoint {recorded.id} was planned by another version of Seedpoint, and its "
                 "bits can be reproduced only there"
             )
-        tensors = materialize.materialize(spec, planned)
-        store = Store(self.planner.store)
-        store.put_materialized(recorded.id, materialize.raw(recorded, tensors))
+        with self.guard.refusing(document):
+            tensors = materialize.materialize(spec, planned)
+        with self.guard.lifted():
+            store = Store(self.planner.store)
+            store.put_materialized(recorded.id, materialize.raw(recorded, tensors))
         return _planned(planned)
 
     def _check_size(self, plan: Plan) -> None:

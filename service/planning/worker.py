@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
+import shutil
 import signal
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable
@@ -61,12 +64,22 @@ class Worker(Generic[Q, R]):
 
     def __init__(self, context: BaseContext, task: Task[Q, R]) -> None:
         self._pipe, theirs = context.Pipe()
-        # A daemon, so that it does not outlive an interpreter that ends without `close`.
-        self._process: Any = context.Process(  # type: ignore[attr-defined]
-            target=_serve, args=(theirs, task), name="seedpoint-worker", daemon=True
-        )
-        self._process.start()
-        theirs.close()
+        self._folder = tempfile.mkdtemp(prefix="seedpoint-worker-")
+        try:
+            # A daemon, so that it does not outlive an interpreter that ends without `close`.
+            self._process: Any = context.Process(  # type: ignore[attr-defined]
+                target=_serve,
+                args=(theirs, task, self._folder),
+                name="seedpoint-worker",
+                daemon=True,
+            )
+            self._process.start()
+        except BaseException:
+            self._pipe.close()
+            self._remove_folder()
+            raise
+        finally:
+            theirs.close()
         self.pid: int = self._process.pid
         self.calls = 0
         self.is_at_work = False
@@ -151,6 +164,10 @@ class Worker(Generic[Q, R]):
         self._process.join()
         self._process.close()
         self._pipe.close()
+        self._remove_folder()
+
+    def _remove_folder(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _watch(self, budget: Budget) -> None:
         """Returns when there is an answer, or none will come."""
@@ -228,10 +245,14 @@ def _out_of_memory(limit_bytes: int) -> BuildMemory:
     return BuildMemory(f"the spec took more than {limit_bytes} bytes of memory to plan")
 
 
-def _serve(pipe: Connection, task: Task[Any, Any]) -> None:
-    """The life of a worker process: until the other end of the pipe is closed."""
+def _serve(pipe: Connection, task: Task[Any, Any], folder: str) -> None:
+    """The life of a worker process: until the other end of the pipe is closed.
+
+    `folder` is its directory for temporary files.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which closes us.
     forkserver.end_with_service()
+    tempfile.tempdir = os.environ["TMPDIR"] = folder
     pipe.send(_outcome(task, lambda _: task.warm_up(), None))
     gc.freeze()  # What all workers share stays shared, and is not looked at any more.
     while True:

@@ -11,8 +11,8 @@ from typing import Any
 from models.architectures.huggingface.fields import fields_of, sub_class
 from models.architectures.huggingface.names import is_misspelled, is_reserved, is_settable, told
 from models.architectures.huggingface.published import is_published
-from models.architectures.huggingface.refusals import REFUSED, refused
 from models.architectures.huggingface.values import decoded, widened
+from models.architectures.refusals import REFUSED, refused
 from models.architectures.torch_errors import message_of
 from models.errors import Fault, LimitExceeded, SpecError
 from models.faults import join, one_of

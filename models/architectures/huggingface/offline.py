@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any, NoReturn
 from unittest import mock
 
-from models.architectures.weights import OnlineError, never_loaded, refused
+from models.architectures.weights import OnlineError, never_loaded
 
 __all__ = ["OnlineError", "offline"]
 
 _SILENT = 50  # logging.CRITICAL
+_ASKS = ("repo_exists", "file_exists", "model_info", "hf_hub_download", "snapshot_download")
 
 
 @contextmanager
@@ -22,11 +25,9 @@ def offline() -> Iterator[None]:
     What is in a cache differs from machine to machine: weights that were loaded would not be
     a function of the spec. Raises OnlineError where something is to be loaded.
     """
-    from huggingface_hub import HfApi, constants
-    from transformers import PreTrainedModel, modeling_utils
-    from transformers.configuration_utils import PreTrainedConfig
+    from huggingface_hub import constants
     from transformers.integrations import hub_kernels
-    from transformers.utils import hub, logging
+    from transformers.utils import import_utils, logging
 
     verbosity = logging.get_verbosity()
     with ExitStack() as stack:
@@ -34,20 +35,48 @@ def offline() -> Iterator[None]:
         logging.set_verbosity(_SILENT)
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
+        refuse = stack.enter_context(never_loaded())
         stack.enter_context(mock.patch.object(constants, "HF_HUB_OFFLINE", new=True))
-        for owner, name in (
-            (PreTrainedModel, "from_pretrained"),
-            (PreTrainedConfig, "get_config_dict"),
-        ):
-            stack.enter_context(mock.patch.object(owner, name, new=classmethod(refused)))
-        stack.enter_context(mock.patch.object(hub, "cached_files", new=refused))
-        # Whether a name is a repository's is asked for backbones that are given by name.
-        stack.enter_context(mock.patch.object(HfApi, "repo_exists", new=refused))
+        for owner, name, stand_in in _readers(refuse):
+            stack.enter_context(mock.patch.object(owner, name, new=stand_in))
         # With the library of kernels, code of a hub would be run, by some constructors unasked.
-        for module in (modeling_utils, hub_kernels):
+        for module in import_module("transformers.modeling_utils"), hub_kernels:
             stack.enter_context(mock.patch.object(module, "is_kernels_available", new=_not_there))
-        stack.enter_context(never_loaded())
+        # Others ask for the compiler of their own kernels, by running it; the answer is kept.
+        import_utils.is_ninja_available.cache_clear()
+        stack.callback(import_utils.is_ninja_available.cache_clear)
+        none = SimpleNamespace(check_output=_not_found)
+        stack.enter_context(mock.patch.object(import_utils, "subprocess", new=none))
         yield
+
+
+def _readers(refuse: Callable[..., NoReturn]) -> Iterator[tuple[Any, str, Any]]:
+    """What of the library reads files by their names, and what stands for it."""
+    from huggingface_hub import HfApi
+    from transformers import GenerationConfig, PreTrainedModel
+    from transformers.configuration_utils import PreTrainedConfig
+
+    as_class = classmethod(refuse)
+    yield PreTrainedModel, "from_pretrained", as_class
+    yield PreTrainedConfig, "get_config_dict", as_class
+    yield GenerationConfig, "from_pretrained", as_class
+    # Whether a name is a repository's is asked for backbones that are given by name.
+    yield from ((HfApi, name, refuse) for name in _ASKS)
+    for module, names in {
+        "transformers.utils.hub": ("cached_file", "cached_files"),
+        "transformers.configuration_utils": ("cached_file",),
+        "transformers.dynamic_module_utils": ("get_class_from_dynamic_module", "cached_file"),
+        "transformers.generation.configuration_utils": ("cached_file",),
+        "transformers.modeling_utils": ("safe_open", "load_state_dict"),
+        "transformers.models.auto.auto_factory": ("get_class_from_dynamic_module",),
+        "transformers.models.auto.configuration_auto": ("get_class_from_dynamic_module",),
+    }.items():
+        owner = import_module(module)
+        yield from ((owner, name, refuse) for name in names if hasattr(owner, name))
+
+
+def _not_found(*_: Any, **__: Any) -> NoReturn:
+    raise FileNotFoundError
 
 
 def _not_there(*_: Any, **__: Any) -> bool:

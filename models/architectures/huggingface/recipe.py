@@ -100,9 +100,12 @@ def recipe_of(
     `name` is the class's, else `task` says it. Raises SpecError and LimitExceeded.
     """
     path = join(root, "config")
-    with offline():
-        config, warnings = config_of(fields, path, max_modules)
-        model = class_of(config, root, name=name, task=task)
+    try:
+        with offline():
+            config, warnings = config_of(fields, path, max_modules)
+            model = class_of(config, root, name=name, task=task)
+    except OnlineError as error:
+        raise SpecError.at(path, str(error)) from None
     own = BY_TORCH[config.dtype] if isinstance(config.dtype, torch.dtype) else BY_NAME["float32"]
     # PyTorch makes nothing in 8 bits; narrow, it shows which tensors have a dtype of their own.
     made = dtype if dtype is None or dtype.itemsize > 1 else BY_NAME["bfloat16"]

@@ -6,16 +6,14 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
+from models.architectures.refusals import refused_arguments
 from models.architectures.weights import OnlineError, is_ours, never_loaded, said
-from models.errors import Fault, LimitExceeded, SpecError
+from models.errors import LimitExceeded, SpecError
 from models.faults import join
-
-WEIGHTS = "it is for trained weights, which are never loaded; leave it out"
-PLACEMENT = "the spec itself says what tensors are like; leave it out"
 
 _COUNT = re.compile(r".*(depth|layer|block|stage)s?")
 _SIZE = re.compile(r"num_(class|layer|block|stage|head)e?s|depths?|layers")
@@ -23,14 +21,17 @@ _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
 def check_arguments(
-    args: Mapping[str, Any], path: str, *, refused: Mapping[str, str], max_modules: int
+    args: Mapping[str, Any],
+    path: str,
+    *,
+    library: Literal["timm", "torchvision"],
+    max_modules: int,
 ) -> None:
     """Raises SpecError for arguments that a spec may not give, whatever they are.
 
     Raises LimitExceeded for counts of layers that no module could have.
     """
-    faults = [Fault(join(path, name), refused[name]) for name in args if name in refused]
-    if faults:
+    if faults := list(refused_arguments(args, path, library)):
         raise SpecError(faults)
     for name, value in args.items():
         for count in value if isinstance(value, list) else [value]:

@@ -11,23 +11,13 @@ from unittest import mock
 
 from torch import nn
 
-from models.architectures.vision.building import (
-    PLACEMENT,
-    WEIGHTS,
-    check_arguments,
-    constructed,
-)
+from models.architectures.refusals import is_place
+from models.architectures.vision.building import check_arguments, constructed
 from models.architectures.weights import said
 from models.dtypes import BY_NAME, DType
 from models.errors import Fault, SpecError
 from models.faults import join, one_of
 
-_REFUSED = {
-    **dict.fromkeys(("pretrained", "pretrained_cfg", "pretrained_cfg_overlay"), WEIGHTS),
-    **dict.fromkeys(("pretrained_model_args", "pretrained_strict", "checkpoint_path"), WEIGHTS),
-    **dict.fromkeys(("pretrained_filter_fn", "cache_dir"), WEIGHTS),
-    **dict.fromkeys(("device", "dtype"), PLACEMENT),
-}
 # For `create_model` itself, which hands none of them to the model.
 _FACTORY = frozenset({"scriptable", "exportable", "no_jit"})
 
@@ -47,7 +37,7 @@ class TimmRecipe:
     def of(cls, model: str, args: Mapping[str, Any], root: str, max_modules: int) -> TimmRecipe:
         """The recipe of the architecture at the path `root`. Raises SpecError, LimitExceeded."""
         _check_name(model, join(root, "model"))
-        check_arguments(args, join(root, "args"), refused=_REFUSED, max_modules=max_modules)
+        check_arguments(args, join(root, "args"), library="timm", max_modules=max_modules)
         return cls(model, args, root)
 
     @property
@@ -122,7 +112,7 @@ class _Sink:
 def _check_name(name: str, path: str) -> None:
     from timm import is_model, list_models
 
-    if ":" in name or "/" in name:
+    if is_place(name):
         message = f"{name!r} is a place on a hub or a disk; expected the name of a model of timm"
         raise SpecError.at(path, message)
     if not is_model(name):

@@ -10,17 +10,12 @@ from typing import Any
 
 from torch import nn
 
-from models.architectures.vision.building import WEIGHTS, check_arguments, constructed
+from models.architectures.vision.building import check_arguments, constructed
 from models.dtypes import BY_NAME, DType
 from models.errors import Fault, SpecError
 from models.faults import join, one_of
 
 _BACKBONE = "weights_backbone"
-_REFUSED = {
-    **dict.fromkeys(("weights", _BACKBONE, "pretrained", "pretrained_backbone"), WEIGHTS),
-    "progress": WEIGHTS,
-    "quantize": "quantized weights are made from trained ones, not initialized; leave it out",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +40,7 @@ class TorchvisionRecipe:
             near = one_of(model, list_models())
             message = f"torchvision has no model {model!r}; {near}"
             raise SpecError.at(join(root, "model"), message)
-        check_arguments(args, join(root, "args"), refused=_REFUSED, max_modules=max_modules)
+        check_arguments(args, join(root, "args"), library="torchvision", max_modules=max_modules)
         return cls(model, args, root)
 
     @property

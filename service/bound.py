@@ -22,6 +22,7 @@ from service.storage.store import Store
 log = structlog.get_logger("seedpoint.bound")
 
 Version = tuple[int, int] | None
+LOST = (Damaged, FileNotFoundError)  # Whatever else keeps a file from being read, it is sound.
 
 
 class BoundTensors:
@@ -40,13 +41,14 @@ class BoundTensors:
     async def ensure(self, plan: Plan) -> None:
         """Has the tensors of `plan` made, unless they are there and look whole.
 
-        Raises PlatformMismatch, CorruptStore, and what workers and their pools raise.
+        Raises PlatformMismatch, CorruptStore, StoreUnreadable, and what workers and their pools
+        raise.
         """
         self._loop = asyncio.get_running_loop()
         version = await asyncio.to_thread(self._store.materialized_version, plan.id)
         try:
             found = await asyncio.to_thread(self._open, plan)
-        except (Damaged, OSError) as error:
+        except LOST as error:
             await self._mend(plan, version, error)
         else:
             if found is None:
@@ -56,12 +58,12 @@ class BoundTensors:
         """What reads the tensors, which `ensure` has ensured, in any thread but the loop's.
 
         What turns out to be damaged is made again meanwhile, and everybody waits for it.
-        It raises what `ensure` raises. Raises CorruptStore.
+        It raises what `ensure` raises. Raises CorruptStore, StoreUnreadable.
         """
         try:
             if (file := self._open(plan)) is None:
                 raise CorruptStore(f"the tensors of checkpoint {plan.id} have just gone")
-        except (Damaged, OSError) as error:
+        except LOST as error:
             raise self.corrupt(plan, error) from error
         return _Reader(self, plan, file)
 
@@ -70,6 +72,10 @@ class BoundTensors:
         assert self._loop is not None
         mending = self._mend(plan, version, error)
         asyncio.run_coroutine_threadsafe(mending, self._loop).result()
+
+    def read(self, file: BlockFile, start: int, stop: int) -> bytes | memoryview:
+        """Bytes [start, stop) of it. Raises what is in LOST, and StoreUnreadable."""
+        return self._store.read_materialized(file, start, stop)
 
     def version(self, plan: Plan) -> Version:
         """Of the file: another whenever it is written."""
@@ -111,10 +117,10 @@ class _Reader:
         """Bytes [start, stop) of all tensors, in the plan's order."""
         version = self._tensors.version(self._plan)
         try:
-            return self._file.read(start, stop)
-        except (Damaged, OSError) as error:
+            return self._tensors.read(self._file, start, stop)
+        except LOST as error:
             self._tensors.mend(self._plan, version, error)
         try:
-            return self._file.read(start, stop)
-        except (Damaged, OSError) as error:
+            return self._tensors.read(self._file, start, stop)
+        except LOST as error:
             raise self._tensors.corrupt(self._plan, error) from error

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from models.errors import Fault, PlatformMismatch, SpecError
+from service.shortage import is_shortage
 
 PROBLEM_JSON = "application/problem+json"
 TYPE_PREFIX = "urn:problem-type:seedpoint:"
@@ -124,8 +125,16 @@ class StoreUnwritable(Refusal):
     """The store cannot be written, for another reason than that it is full."""
 
 
+class StoreUnreadable(Refusal):
+    """A file of the store cannot be read now, for a reason that is not its content."""
+
+
 class CorruptStore(Refusal):
     """A file of the store is not what was written, and cannot be made again here."""
+
+
+class OutOfResources(Refusal):
+    """The process or the system has no descriptor or no memory left."""
 
 
 class ClientGone(Refusal):
@@ -169,14 +178,18 @@ KINDS: dict[type[Exception], Kind] = {
     ShuttingDown: Kind(503, "shutting-down", "The service is shutting down", RETRY),
     StoreFull: Kind(507, "store-full", "The store is full"),
     StoreUnwritable: Kind(503, "store-unwritable", "The store cannot be written", RETRY),
+    StoreUnreadable: Kind(503, "store-unreadable", "The store cannot be read", RETRY),
     CorruptStore: Kind(500, "corrupt-store", "A file of the store is damaged"),
+    OutOfResources: Kind(503, "out-of-resources", "The service is short of resources", RETRY),
     ClientGone: Kind(499, "client-gone", "The client has gone"),
     Exception: Kind(500, "internal-error", "Something failed inside the service"),
 }
 
 
 def kind_of(error: Exception) -> Kind:
-    """The table's entry for `error`: that of its nearest class."""
+    """The table's entry for `error`: that of its nearest class, or of what was short."""
+    if is_shortage(error):
+        return KINDS[OutOfResources]
     return next(KINDS[cls] for cls in type(error).__mro__ if cls in KINDS)
 
 
@@ -254,6 +267,8 @@ def _detail(error: Exception) -> str:
     if isinstance(error, SpecError | RequestValidationError) and faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         return f"{faults[0]}{more}"
+    if isinstance(error, OSError):  # Its text has a path of this machine.
+        return f"{error.strerror}; ask again in a moment"
     return str(error)
 
 

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import errors
 from service.metrics import Metrics
+from service.shortage import is_shortage, name_of
 
 log = structlog.get_logger("seedpoint.access")
 
@@ -73,7 +74,9 @@ class Observed:
                 await errors.answer(ending)(scope, receive, noting)
             # Else the server breaks the connection: the body is not whole.
         except Exception as error:
-            if exchange.status or not errors.is_expected(error):
+            if is_shortage(error):
+                _tell_shortage(error, exchange)
+            elif exchange.status or not errors.is_expected(error):
                 said = {"method": scope["method"], "path": exchange.path}
                 log.error("request failed", **said, exc_info=error)
             if exchange.status:
@@ -95,3 +98,10 @@ class Observed:
             milliseconds=round(seconds * 1e3, 2),
             **({} if exchange.whole else {"cut": True}),
         )
+
+
+def _tell_shortage(error: Exception, exchange: _Exchange) -> None:
+    """Logs what was short; where the code was that met it, tells nothing."""
+    assert isinstance(error, OSError)
+    said = {"method": exchange.scope["method"], "path": exchange.path}
+    log.error("out of resources", **said, errno=name_of(error), reason=error.strerror)

@@ -29,6 +29,18 @@ class Settings(BaseSettings):
         description="Processes that answer at this address and share the store, each with its own "
         "threads, worker processes and caches.",
     )
+    max_connections: int = Field(
+        4096,
+        ge=1,
+        description="Connections that each process has open at once; further ones wait in the "
+        "kernel's backlog. Fewer when the limit of open files allows no more.",
+    )
+    write_timeout_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="A client that takes no byte of what is sent for so long is cut; one that "
+        "reads slowly is not.",
+    )
     shutdown_seconds: int = Field(
         20, ge=0, description="How long bodies may go on being sent once it is told to stop."
     )

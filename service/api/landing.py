@@ -10,7 +10,8 @@ from service.api import schemas
 from service.api.report import html_page
 from service.api.requests import Service
 from service.report.page import landing_page
-from service.storage.store import Issued, Store
+from service.storage.issued import Issued
+from service.storage.store import Store
 from service.version import seedpoint_version
 
 router = APIRouter(tags=["operations"])

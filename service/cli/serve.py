@@ -16,22 +16,25 @@ from service.settings import Settings
 @with_settings
 def serve(settings: Settings) -> None:
     """Run the service until it is told to stop."""
-    from service.devices import resolve_device
+    from service.fleet import STARTUP_FAILURE
     from service.server import serve as run
 
-    with faults_as_exit_codes():
-        resolve_device(settings.device)
+    _check_device(settings)
     _check(settings)
     try:
         run(settings)
     except SystemExit as ended:
-        if ended.code == UVICORN_FAILED:  # It has logged why.
+        if ended.code == STARTUP_FAILURE:  # It has logged why.
             raise typer.Exit(CANNOT_SERVE) from None
         raise
 
 
-UVICORN_FAILED = 3
-"""How uvicorn ends when the application does not start: a spec's fault, among our codes."""
+def _check_device(settings: Settings) -> None:
+    if settings.device == "cuda":  # The others are always there, and torch takes long to import.
+        from service.devices import resolve_device
+
+        with faults_as_exit_codes():
+            resolve_device(settings.device)
 
 
 def _check(settings: Settings) -> None:
@@ -51,15 +54,16 @@ def _check(settings: Settings) -> None:
 def _check_store(directory: Path) -> None:
     """Writes into the store and leaves nothing there; raises OSError.
 
-    One that is full is left at that: what is in it can be served.
+    One that is full, or has plans, is left at that: what is in it can be served.
     """
-    from service.storage.durable import check_writable
-    from service.storage.store import FULL, PROBE_BYTES
+    from service.storage.durable import can_list, check_writable
+    from service.storage.faults import FULL
+    from service.storage.store import PLANS, PROBE_BYTES
 
     try:
         check_writable(directory, PROBE_BYTES)
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in FULL and not can_list(directory / PLANS):
             raise
 
 

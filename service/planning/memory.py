@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PAGE_BYTES = resource.getpagesize()
@@ -16,7 +16,9 @@ _RESIDENT, _DATA = 1, 5  # Fields of /proc/<pid>/statm.
 
 def resident_bytes(pid: int) -> int | None:
     """What a process has in memory, shared pages included; None when nothing tells."""
-    return _statm(str(pid), _RESIDENT)
+    with suppress(OSError):  # None can be looked at for want of a descriptor.
+        return _statm(str(pid), _RESIDENT)
+    return None
 
 
 @contextmanager
@@ -25,7 +27,7 @@ def at_most(more_bytes: int) -> Iterator[None]:
 
     RLIMIT_DATA counts memory that is private and writable, whether touched or not. The
     address space of phantom tensors is neither readable nor writable and does not count,
-    which is why this is not RLIMIT_AS.
+    which is why this is not RLIMIT_AS. Raises OSError when it is not known what it has.
     """
     has = _statm("self", _DATA)
     if has is None:
@@ -44,5 +46,5 @@ def at_most(more_bytes: int) -> Iterator[None]:
 def _statm(pid: str, field: int) -> int | None:
     try:
         return int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[field]) * PAGE_BYTES
-    except (OSError, IndexError):  # Not Linux, or the process has ended.
+    except (FileNotFoundError, ProcessLookupError, IndexError):  # Not Linux, or it has ended.
         return None

@@ -67,6 +67,15 @@ def check_writable(folder: Path, nbytes: int) -> None:
             probe.unlink()
 
 
+def can_list(folder: Path) -> bool:
+    """Whether it is there and may be looked into."""
+    try:
+        with os.scandir(folder):
+            return True
+    except OSError:
+        return False
+
+
 def temporary_path(path: Path) -> Path:
     """A new name beside `path`, which `is_left` knows, with the process id in it."""
     return path.with_name(f".{path.name[:_SHOWN]}.{os.getpid()}.{secrets.token_hex(8)}.tmp")

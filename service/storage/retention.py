@@ -143,6 +143,8 @@ class Retention:
             started = time.monotonic()
             try:
                 await self.sweep()
+            except OSError as error:  # Short of descriptors, or not to be written.
+                log.warning("the store could not be swept", reason=str(error))
             except Exception:
                 log.exception("the store could not be swept")
             spent = time.monotonic() - started

@@ -18,16 +18,12 @@ stored; its access time is set when it is used, whatever the mount options are.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import errno
 import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from heapq import nlargest
 from itertools import chain
 from pathlib import Path
@@ -36,15 +32,18 @@ import structlog
 
 from service.errors import (
     CorruptStore,
-    InvalidParameter,
     NotFound,
     StoreFull,
+    StoreUnreadable,
     StoreUnwritable,
 )
 from service.lru import LRU
+from service.shortage import is_shortage
 from service.storage import durable
 from service.storage.clock import Clock, system
-from service.storage.durable import is_left, locked, write_atomically
+from service.storage.durable import can_list, is_left, locked, write_atomically
+from service.storage.faults import reading, storing, unreadable
+from service.storage.issued import Issued
 from service.storage.seals import (
     BlockFile,
     Damaged,
@@ -56,6 +55,7 @@ from service.storage.seals import (
 
 log = structlog.get_logger("seedpoint.store")
 
+PLANS = "plans"
 SUFFIXES = {
     "plans": ".json",
     "blobs": "",
@@ -66,37 +66,9 @@ SUFFIXES = {
 SPOOL = "spool"  # In it the wholes are kept, beside all this (`wholes.spool`).
 UNKEPT_BYTES = 16 << 20
 PROBE_BYTES = 8192  # More than filesystems keep beside a file's name.
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 POST_AGAIN = "POST the checkpoint's spec again, or restore the file from a backup"
 _ID = re.compile(r"[0-9a-f]{64}")
 _NAMED = re.compile(rb'"sha256":"([0-9a-f]{64})"')
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Issued:
-    """One issued checkpoint: when its plan was stored, in nanoseconds since the epoch."""
-
-    created_ns: int
-    id: str
-
-    @property
-    def created(self) -> datetime:
-        return datetime.fromtimestamp(self.created_ns / 1e9, UTC)
-
-    @property
-    def cursor(self) -> str:
-        """Where a page that ends with this one goes on; opaque to clients."""
-        return base64.urlsafe_b64encode(f"{self.created_ns}:{self.id}".encode()).decode()
-
-    @classmethod
-    def at(cls, cursor: str) -> Issued:
-        """The inverse of `cursor`. Raises InvalidParameter."""
-        try:
-            created, id_ = base64.urlsafe_b64decode(cursor.encode()).decode("ascii").split(":")
-            return cls(int(created), id_)
-        except (ValueError, binascii.Error):
-            message = f"{cursor!r} is no cursor that was given out"
-            raise InvalidParameter(message, path="query.cursor") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +96,22 @@ class Store:
 
     def check_writable(self) -> None:
         """Writes a little, durably. Raises StoreFull, StoreUnwritable."""
-        with _storing():
+        with storing(self.root):
             durable.check_writable(self.root, PROBE_BYTES)
 
     def check_usable(self) -> None:
-        """As `check_writable`, but one that is full can be read, and is left at that.
+        """As `check_writable`, but one that is full, or has plans, is left at that.
 
-        Raises StoreUnwritable.
+        What is in it can be served. Raises StoreUnwritable.
         """
-        with suppress(StoreFull):  # It is logged.
+        try:
             self.check_writable()
+        except StoreFull:  # It is logged.
+            pass
+        except StoreUnwritable:
+            if not can_list(self.root / PLANS):
+                raise
+            log.warning("the store cannot be written; what is in it is served")
 
     # --- plans -----------------------------------------------------------------
 
@@ -143,12 +121,12 @@ class Store:
         Of what is there already, what is damaged is written again. Raises StoreFull,
         StoreUnwritable.
         """
-        with _storing(), self._kept():
+        with storing(self.root), self._kept():
             for digest, blob in blobs.items():
-                if not (self._use("blobs", digest) and self._is_intact("blobs", digest)):
+                if not (self._use("blobs", digest) and self._found("blobs", digest) is not None):
                     write_atomically(self._path("blobs", digest), [blob])
             known = self._use("plans", id_)
-            if not (known and self._is_intact("plans", id_)):
+            if not known or self._found("plans", id_) is None:
                 write_atomically(self._path("plans", id_), [sealed(plan)])
         return not known
 
@@ -167,31 +145,38 @@ class Store:
         return _ID.fullmatch(id_) is not None and self._path("plans", id_).exists()
 
     def has_intact_plan(self, id_: str) -> bool:
-        """Whether `plan` would give it: it is read."""
-        return self.has_plan(id_) and self._is_intact("plans", id_)
+        """Whether `plan` would give it: it is read. Raises StoreUnreadable."""
+        return _ID.fullmatch(id_) is not None and self._found("plans", id_) is not None
 
     def plan(self, id_: str) -> bytes:
-        """The plan's record. Raises NotFound, and CorruptStore rather than give another plan."""
+        """The plan's record.
+
+        Raises NotFound, StoreUnreadable, and CorruptStore rather than give another plan.
+        """
         if not _ID.fullmatch(id_):
             raise NotFound(f"{id_[:80]!r} is not a checkpoint id (64 hexadecimal digits)")
         try:
             return self._intact("plans", id_)
         except FileNotFoundError:
             raise NotFound(f"no checkpoint {id_} has been issued here") from None
-        except (Damaged, OSError) as error:
+        except Damaged as error:
             raise self._corrupt("plans", id_, error, POST_AGAIN) from error
 
     def blob(self, digest: str) -> bytes:
-        """The literal bytes with this SHA-256. Raises CorruptStore."""
+        """The literal bytes with this SHA-256. Raises CorruptStore, StoreUnreadable."""
         try:
             return self._intact("blobs", digest)
-        except (Damaged, OSError) as error:
+        except (Damaged, FileNotFoundError) as error:
             raise self._corrupt("blobs", digest, error, POST_AGAIN) from error
 
     def beginning(self, digits: str) -> list[str]:
-        """The ids of the plans that begin with these hexadecimal digits, two or more of them."""
-        entries = _scan([self.root / "plans" / digits[:2]])
-        names = (entry.name.partition(".") for entry in entries)
+        """The ids of the plans that begin with these hexadecimal digits, two or more of them.
+
+        Raises StoreUnreadable.
+        """
+        folder = self.root / "plans" / digits[:2]
+        with self._listing(folder):
+            names = [entry.name.partition(".") for entry in _scan([folder])]
         return [
             name
             for name, dot, _ in names
@@ -201,12 +186,21 @@ class Store:
     def page(self, limit: int, after: str | None) -> tuple[list[Issued], str | None]:
         """Up to `limit` issued checkpoints, newest first, from `after` on, and the next cursor.
 
-        Looks at every plan's directory entry: about 3 ms for a thousand.
+        Looks at every plan's directory entry: about 3 ms for a thousand. Raises
+        StoreUnreadable.
         """
         bound = Issued.at(after) if after else None
-        older = (item for item in self._issued() if bound is None or item < bound)
-        found = nlargest(limit + 1, older)
+        with self._listing(self.root / "plans"):
+            older = (item for item in self._issued() if bound is None or item < bound)
+            found = nlargest(limit + 1, older)
         return found[:limit], found[limit - 1].cursor if len(found) > limit else None
+
+    @contextmanager
+    def _listing(self, folder: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise unreadable(self.root, folder, error) from error
 
     def _issued(self) -> Iterator[Issued]:
         for entry in self._files("plans"):
@@ -219,27 +213,38 @@ class Store:
 
     def put_materialized(self, id_: str, pieces: Iterable[bytes | memoryview]) -> None:
         """Stores a platform-bound plan's tensors. Raises StoreFull, StoreUnwritable."""
-        with _storing():
+        with storing(self.root):
             path = self._path("materialized", id_)
             write_atomically(path, with_block_digests(pieces, id_))
 
     def materialized(self, id_: str, size_bytes: int) -> BlockFile | None:
         """A platform-bound plan's tensors, which it says are so long; None when they are gone.
 
-        Raises Damaged when that is seen already, and OSError.
+        Raises Damaged when that is seen already, and StoreUnreadable.
         """
-        try:
-            return BlockFile(self._path("materialized", id_), id_, size_bytes)
-        except FileNotFoundError:
-            return None
+        path = self._path("materialized", id_)
+        with reading(self.root, path), suppress(FileNotFoundError):
+            return BlockFile(path, id_, size_bytes)
+        return None
+
+    def read_materialized(self, file: BlockFile, start: int, stop: int) -> bytes | memoryview:
+        """Bytes [start, stop) of such tensors.
+
+        Raises FileNotFoundError, Damaged, StoreUnreadable.
+        """
+        with reading(self.root, file.path):
+            return file.read(start, stop)
 
     def materialized_version(self, id_: str) -> tuple[int, int] | None:
-        """Another whenever the tensors are stored; None when they are gone."""
-        try:
-            status = self._path("materialized", id_).stat()
-        except OSError:
-            return None
-        return status.st_ino, status.st_mtime_ns
+        """Another whenever the tensors are stored; None when they are gone.
+
+        Raises StoreUnreadable.
+        """
+        path = self._path("materialized", id_)
+        with reading(self.root, path), suppress(FileNotFoundError, NotADirectoryError):
+            status = path.stat()
+            return status.st_ino, status.st_mtime_ns
+        return None
 
     def corrupt_materialized(self, id_: str, error: Exception, remedy: str) -> CorruptStore:
         """What to raise when the tensors are damaged and cannot be made again."""
@@ -307,11 +312,15 @@ class Store:
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
-        """Inside, nothing is removed that has been noted to be in use."""
+        """Inside, nothing is removed that has been noted to be in use. Raises StoreUnreadable."""
+        lock = self.root / ".lock"
         with ExitStack() as stack:
-            with suppress(OSError):  # Without locks, nothing can be removed either.
+            try:
                 self.root.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(locked(self.root / ".lock", exclusive=False))
+                stack.enter_context(locked(lock, exclusive=False))
+            except OSError as error:  # Where there are no locks, nothing can be removed either.
+                if is_shortage(error):
+                    raise unreadable(self.root, lock, error) from error
             yield
 
     def _use(self, kind: str, name: str, used_ns: int | None = None) -> bool:
@@ -333,11 +342,11 @@ class Store:
         return True
 
     def _cached(self, kind: str, id_: str) -> bytes | None:
-        try:
-            document = self._intact(kind, id_)
-        except (Damaged, OSError) as error:
-            if not isinstance(error, FileNotFoundError):
-                log.warning("a cached file is damaged", kind=kind, id=id_, reason=str(error))
+        """Its content; None when there is none that can be read, since it can be made again.
+
+        Raises StoreUnreadable where that would only be for want of a descriptor or memory.
+        """
+        if (document := self._found(kind, id_)) is None:
             with self._unkept_lock:
                 return self._unkept.get((kind, id_))
         self._use(kind, id_)
@@ -352,8 +361,10 @@ class Store:
                 self._unkept.put((kind, id_), document)
 
     def _intact(self, kind: str, name: str) -> bytes:
-        """The content of a short file. Raises Damaged and OSError."""
-        content = self._path(kind, name).read_bytes()
+        """The content of a short file. Raises FileNotFoundError, Damaged, StoreUnreadable."""
+        path = self._path(kind, name)
+        with reading(self.root, path):
+            content = path.read_bytes()
         if kind == "blobs":
             check_digest(content, name)
             return content
@@ -362,13 +373,22 @@ class Store:
             check_digest(content.partition(b"\n")[0], name)
         return content
 
-    def _is_intact(self, kind: str, name: str) -> bool:
+    def _found(self, kind: str, name: str) -> bytes | None:
+        """As `_intact`; None for what may be written again, which is always right.
+
+        Raises StoreUnreadable for want of a descriptor or memory: then nothing is known.
+        """
         try:
-            self._intact(kind, name)
-        except (Damaged, OSError) as error:
+            return self._intact(kind, name)
+        except FileNotFoundError:
+            return None
+        except Damaged as error:
             log.warning("a file is damaged", kind=kind, name=name, reason=str(error))
-            return False
-        return True
+            return None
+        except StoreUnreadable as error:  # It is logged.
+            if error.__cause__ is not None and is_shortage(error.__cause__):
+                raise
+            return None
 
     def _corrupt(self, kind: str, name: str, error: Exception, remedy: str) -> CorruptStore:
         log.error("a file is damaged", kind=kind, name=name, reason=str(error))
@@ -385,17 +405,6 @@ class Store:
 
 def _used_ns(status: os.stat_result) -> int:
     return max(status.st_atime_ns, status.st_mtime_ns)
-
-
-@contextmanager
-def _storing() -> Iterator[None]:
-    """Tells a caller why nothing could be stored."""
-    try:
-        yield
-    except OSError as error:
-        log.error("the store cannot be written", reason=str(error))
-        refusal = StoreFull if error.errno in FULL else StoreUnwritable
-        raise refusal(f"the store cannot be written: {error.strerror}") from error
 
 
 def _scan(folders: Iterable[os.PathLike[str] | str]) -> Iterator[os.DirEntry[str]]:

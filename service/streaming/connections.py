@@ -8,12 +8,14 @@ import re
 import socket
 import struct
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service import errors
 from service.streaming.parser import Parser
+from service.streaming.stalls import Progress
 
 MAX_HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 60.0  # Until a head is there, from its first byte, or from the connection's begin.
@@ -22,7 +24,11 @@ LINGER_SECONDS = 2.0  # That a refused client has to read why, while it still se
 LINGER_BYTES = 16 << 20
 NEAR_MICROSECONDS = 200
 NEAR_BUFFER_BYTES = 512 << 10
-_RTT_OFFSET = 68  # Of tcpi_rtt in `struct tcp_info` (linux/tcp.h), microseconds.
+# In `struct tcp_info` (linux/tcp.h).
+_RTT_OFFSET = 68  # tcpi_rtt, microseconds.
+_ACKED_OFFSET = 120  # tcpi_bytes_acked, since Linux 4.1.
+_INFO_BYTES = 128
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what is in the kernel's buffer is dropped.
 _LONG = errors.HeadTooLarge(f"a request's line and fields have {MAX_HEAD_BYTES} bytes at most")
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=:%\[\]-]*")  # RFC 9110, section 7.2.
 _MALFORMED = errors.MalformedRequest("what was sent is no HTTP/1.1 request (RFC 9112)")
@@ -43,6 +49,9 @@ class Connection(HttpToolsProtocol):
     further away have the kernel's own buffers, which grow with the distance.
     """
 
+    closed: Callable[[], None] = staticmethod(lambda: None)
+    """Called when the connection has ended."""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.parser = Parser(self)  # type: ignore[assignment]
@@ -62,6 +71,24 @@ class Connection(HttpToolsProtocol):
         self._leave()
         self._relax()
         super().connection_lost(exc)
+        self.closed()
+
+    def progress(self) -> Progress | None:
+        """A value that changes when the client takes some bytes; None when none wait for it.
+
+        The kernel tells how many it has acknowledged. Where it does not (only Linux does), the
+        bytes that wait here must do, which the kernel takes in large pieces.
+        """
+        if not (waiting := self.transport.get_write_buffer_size()):
+            return None
+        return waiting, acknowledged_bytes(self.transport.get_extra_info("socket")) or 0
+
+    def cut(self) -> None:
+        """Ends the connection at once and frees what waits to be sent, in the kernel too."""
+        with suppress(AttributeError, OSError):
+            connected = self.transport.get_extra_info("socket")
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._refused_bytes is not None:
@@ -180,7 +207,17 @@ def round_trip_microseconds(connected: socket.socket) -> int | None:
 
     Only Linux does, and only of TCP.
     """
+    return _told(connected, "I", _RTT_OFFSET)
+
+
+def acknowledged_bytes(connected: socket.socket) -> int | None:
+    """How many bytes the client's end has acknowledged in all; None if nothing tells."""
+    return _told(connected, "Q", _ACKED_OFFSET)
+
+
+def _told(connected: socket.socket, kind: str, offset: int) -> int | None:
+    """A field of the kernel's account of a connection (TCP_INFO)."""
     with suppress(AttributeError, OSError, struct.error):
-        info = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-        return int(struct.unpack_from("I", info, _RTT_OFFSET)[0])
+        info = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+        return int(struct.unpack_from(kind, info, offset)[0])
     return None

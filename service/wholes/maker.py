@@ -10,8 +10,9 @@ from pathlib import Path
 from models.stream import whole
 from models.stream.each import Each, helped, serial
 from models.wholes import Needed, Raw
-from service.errors import StoreFull
+from service.errors import StoreFull, StoreUnwritable
 from service.planning.worker import Budget, Task
+from service.storage.faults import FULL
 from service.wholes.spool import Spool
 
 NICENESS = 15  # A tenth of the weight of the threads that generate for bodies.
@@ -33,7 +34,7 @@ class Maker:
     def task(self) -> Task[Needed, Raw | None]:
         """What the workers of a pool run."""
         desk = _Desk(self)
-        return Task(desk.run, desk.warm_up, (StoreFull,))
+        return Task(desk.run, desk.warm_up, (StoreFull, StoreUnwritable))
 
     def budget(self, needed: Needed) -> Budget:
         """What making `needed` may take."""
@@ -58,14 +59,21 @@ class _Desk:
         whole.warm_up()
 
     def run(self, needed: Needed) -> Raw | None:
-        """Has it in the spool, or gives it where there is no room. Raises StoreFull."""
+        """Has it in the spool, or gives it where it cannot be kept there.
+
+        Raises StoreFull and StoreUnwritable.
+        """
         try:
             self._spool.add(needed, lambda: needed.make(self._each))
         except OSError as error:
             if needed.nbytes > MAX_IN_MEMORY_BYTES:
-                raise StoreFull(
-                    f"the service has no room on disk for {needed.nbytes} bytes that it must "
-                    f"compute as a whole: {error.strerror}"
-                ) from None
+                raise _refusal(needed, error) from None
             return needed.make(self._each)
         return None
+
+
+def _refusal(needed: Needed, error: OSError) -> StoreFull | StoreUnwritable:
+    what = f"{needed.nbytes} bytes that it must compute as a whole: {error.strerror}"
+    if error.errno in FULL:
+        return StoreFull(f"the service has no room on disk for {what}")
+    return StoreUnwritable(f"the service cannot keep on disk {what}")

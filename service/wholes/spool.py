@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from models.wholes import Needed, Raw
+from service.shortage import is_shortage
 from service.storage.durable import is_left, locked, remove_left, replacing, temporary_path
 
 STREAM = "philox-v1"
@@ -51,8 +52,8 @@ class Spool:
     def open(self, needed: Needed) -> Raw | None:
         """The whole, mapped and now the latest used; None when it is not here.
 
-        What cannot be read is not here: to make it again is always right. Raises OSError
-        when no more files can be open.
+        What cannot be read is not here: to make it again is always right. Raises OSError for
+        want of a descriptor or memory.
         """
         name = _name(needed)
         path = self.root / name
@@ -63,7 +64,7 @@ class Spool:
                     return None
                 found = _mapped(descriptor, status.st_size, needed.nbytes)
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
+            if is_shortage(error):
                 raise
             return None
         stamp = (status.st_ino, status.st_mtime_ns, status.st_size)

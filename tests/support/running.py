@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
-import uvicorn
 
 from service.app import create_app
 from service.settings import Settings
 from service.state import State
 from service.storage.clock import Clock, system
-from service.streaming.connections import Connection
+from service.streaming.server import Server
 from tests.support.waiting import eventually
 
 R = TypeVar("R")
@@ -56,18 +55,9 @@ class Running:
 def run_service(settings: Settings, *, ready: bool = True, clock: Clock = system) -> Running:
     """Starts a service; waits until it is ready unless told not to."""
     app = create_app(settings, clock=clock)
-    config = uvicorn.Config(
-        app,
-        host="127.0.0.1",
-        port=0,
-        loop="uvloop",
-        http=Connection,
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=5,
-    )
-    server = uvicorn.Server(config)
-    runner = asyncio.Runner(loop_factory=config.get_loop_factory())
+    own = {"host": "127.0.0.1", "port": 0, "shutdown_seconds": 5}
+    server = Server(app, settings.model_copy(update=own))
+    runner = asyncio.Runner(loop_factory=server.config.get_loop_factory())
 
     def run() -> None:
         with runner:

@@ -10,7 +10,8 @@ import pytest
 
 from service.errors import CorruptStore, InvalidParameter, NotFound
 from service.storage.durable import write_atomically
-from service.storage.store import Issued, Store
+from service.storage.issued import Issued
+from service.storage.store import Store
 
 
 def put(store: Store, content: bytes, created_ns: int | None = None) -> str:

@@ -29,23 +29,28 @@ def layout(plan: Plan) -> Layout:
 
 def resource(plan: Plan, layout: Layout) -> dict[str, Any]:
     """The checkpoint resource, without `statistics`; every link is relative to the host."""
-    base = f"/v1/checkpoints/{plan.id}"
     return {
         "id": plan.id,
         "seed": plan.seed,
         "generator": plan.generator,
         "reproducibility": plan.reproducibility,
         **({} if plan.platform is None else {"platform": dict(plan.platform)}),
-        "links": {
-            "self": base,
-            "statistics": f"{base}/statistics",
-            "report": f"{base}/report",
-            "files": {name: f"{base}/files/{quote(name)}" for name in layout.files},
-        },
+        "links": links(plan, layout),
         "totals": totals(plan),
         "tensors": list(describe_tensors(plan)),
         "modules": describe_modules(plan),
         "warnings": list(plan.warnings),
+    }
+
+
+def links(plan: Plan, layout: Layout, root: str = "") -> dict[str, Any]:
+    """The links of the resource; `root` is the path under which the service is."""
+    base = f"{root}/v1/checkpoints/{plan.id}"
+    return {
+        "self": base,
+        "statistics": f"{base}/statistics",
+        "report": f"{base}/report",
+        "files": {name: f"{base}/files/{quote(name)}" for name in layout.files},
     }
 
 

@@ -7,12 +7,12 @@ import gc
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
-from fastapi_offline import FastAPIOffline
 
 from service import errors, logs
 from service.api import (
     catalogue,
     checkpoints,
+    docs,
     files,
     hub,
     landing,
@@ -22,7 +22,9 @@ from service.api import (
     statistics,
     tensors,
 )
+from service.api.compression import Compressed
 from service.api.shortcut import Shortcut
+from service.forwarded import Forwarded
 from service.observe import Observed
 from service.settings import Settings
 from service.state import State
@@ -42,20 +44,29 @@ def create_app(settings: Settings | None = None, *, clock: Clock = system) -> Fa
         async with state.running():
             yield
 
-    app = FastAPIOffline(
+    app = FastAPI(
         title="Seedpoint",
         summary="Initialized checkpoints from a spec.",
         version=seedpoint_version(),
         lifespan=lifespan,
+        docs_url=None,  # `docs` has them.
+        redoc_url=None,
+        openapi_url=None,
+        generate_unique_id_function=openapi.operation_id,
         redirect_slashes=False,  # One address for one thing; `tensors/x/` is a tensor's name.
     )
     app.state.seedpoint = state
     for module in ROUTERS:
         app.include_router(module.router)
     errors.install(app)
+    app.add_middleware(Compressed)
     app.add_middleware(Shortcut, state=state)
-    app.add_middleware(Observed, metrics=state.metrics)  # The last is the outermost.
+    app.add_middleware(Observed, metrics=state.metrics)
+    app.add_middleware(  # The last is the outermost.
+        Forwarded, trusted=settings.forwarded_allow_ips, root_path=settings.root_path or ""
+    )
     openapi.install(app)
+    docs.install(app)
     return app
 
 

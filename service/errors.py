@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from models.errors import Fault, PlatformMismatch, SpecError
+from service import request_ids
 from service.shortage import is_shortage
 
 PROBLEM_JSON = "application/problem+json"
@@ -200,13 +201,15 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """The response that tells of a problem (RFC 9457)."""
-    body = {
+    body: dict[str, Any] = {
         "type": TYPE_PREFIX + kind.slug,
         "title": kind.title,
         "status": kind.status,
         "detail": detail,
         "errors": [{"path": fault.path, "message": fault.message} for fault in faults],
     }
+    if (id_ := request_ids.current.get()) is not None:
+        body["request_id"] = id_
     # A fault may quote a lone surrogate from the document: \u escapes carry it.
     content = json.dumps(body).encode()
     merged = {**kind.headers, "Cache-Control": "no-store", **(headers or {})}

@@ -8,11 +8,14 @@ from typing import Literal
 
 import structlog
 
+from service import request_ids
+
 
 def configure(log_format: Literal["console", "json"], level: str) -> None:
     """Sends every log line of this process to standard error in one form."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        request_ids.add_to_line,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         _not_an_error,

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service import errors
+from service import errors, request_ids
 from service.metrics import Metrics
 from service.shortage import is_shortage, name_of
 
 log = structlog.get_logger("seedpoint.access")
+
+POLLED = frozenset({"/healthz", "/readyz", "/metrics"})  # Every few seconds, by machines.
 
 
 @dataclass
@@ -21,6 +23,7 @@ class _Exchange:
     """A request and what has been sent for it."""
 
     scope: Scope
+    id: str
     started: float
     status: int = 0
     sent_bytes: int = 0
@@ -37,6 +40,12 @@ class _Exchange:
         path = str(self.scope["path"])
         return path if path.isprintable() else ascii(path)
 
+    def with_id(self, message: Message) -> Message:
+        if message["type"] != "http.response.start":
+            return message
+        field = (request_ids.FIELD, self.id.encode())
+        return {**message, "headers": [*message.get("headers", ()), field]}
+
     def note(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
@@ -47,7 +56,7 @@ class _Exchange:
 
 
 class Observed:
-    """Counts and logs every request, and answers an unexpected exception with a problem.
+    """Counts and logs every request by its id, and answers an unexpected exception with a problem.
 
     Neither headers nor query strings are logged: they may hold credentials.
     """
@@ -60,11 +69,12 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, time.perf_counter())
+        exchange = _Exchange(scope, request_ids.given_or_new(scope["headers"]), time.perf_counter())
+        request_ids.current.set(exchange.id)  # The server has a task for each request.
 
         async def noting(message: Message) -> None:
             exchange.note(message)
-            await send(message)
+            await send(exchange.with_id(message))
 
         try:
             await self._app(scope, receive, noting)
@@ -89,7 +99,8 @@ class Observed:
         seconds = time.perf_counter() - exchange.started
         method = exchange.scope["method"]
         self._metrics.observe(exchange.route, method, exchange.status, seconds, exchange.sent_bytes)
-        log.info(
+        write = log.debug if exchange.route in POLLED else log.info
+        write(
             "request",
             method=method,
             path=exchange.path,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# A path without what could lead elsewhere: no `//`, no `..`, nothing to be quoted.
+PREFIX = r"^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?$"
+MAX_PREFIX_CHARACTERS = 200
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -40,6 +46,16 @@ class Settings(BaseSettings):
         gt=0,
         description="A client that takes no byte of what is sent for so long is cut; one that "
         "reads slowly is not.",
+    )
+    root_path: str | None = Field(
+        None,
+        description="Path under which a proxy offers the service, such as `/seedpoint`. The proxy "
+        "removes it from requests; every link has it.",
+    )
+    forwarded_allow_ips: str = Field(
+        "127.0.0.1",
+        description="Proxies whose `X-Forwarded-Proto`, `-For` and `-Prefix` are believed: "
+        "addresses and networks, separated by commas, or `*` for all.",
     )
     shutdown_seconds: int = Field(
         20, ge=0, description="How long bodies may go on being sent once it is told to stop."
@@ -218,3 +234,24 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe log lines that are written."
     )
+
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, path: str | None) -> str | None:
+        if path is None:
+            return None
+        if len(path) > MAX_PREFIX_CHARACTERS or not re.fullmatch(PREFIX, path):
+            raise ValueError("must be a path of letters, digits and -._~, as /seedpoint")
+        return path.rstrip("/")
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _check_forwarded_allow_ips(cls, proxies: str) -> str:
+        if proxies.strip() == "*":
+            return "*"
+        for proxy in filter(None, map(str.strip, proxies.split(","))):
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(f"must be addresses and networks, or `*`: {error}") from None
+        return proxies

@@ -30,6 +30,8 @@ from service.wholes.wholesale import Shelf, Wholesale
 
 log = structlog.get_logger("seedpoint.state")
 
+READY_SECONDS = 0.2  # Between looks at whether it is.
+
 
 @dataclass
 class State:
@@ -102,6 +104,7 @@ class State:
             asyncio.create_task(self._warm_up()),
             asyncio.create_task(self.checkpoints.uses.run()),
             asyncio.create_task(self.retention.run()),
+            asyncio.create_task(self._tell_when_ready()),
         ]
         try:
             yield
@@ -121,6 +124,13 @@ class State:
         if (reason := await self.probe.reason()) is not None:
             missing.append(reason)
         return missing
+
+    async def _tell_when_ready(self) -> None:
+        """Logs it once, so that nobody has to ask."""
+        await self.kernels_ready.wait()
+        while not self.builders.warm:  # noqa: ASYNC110 - workers get warm in threads
+            await asyncio.sleep(READY_SECONDS)
+        log.info("ready")
 
     async def _warm_up(self) -> None:
         try:

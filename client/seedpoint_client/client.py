@@ -154,13 +154,19 @@ class Client:
         """The answer, which is 503 only if it is so for as long as the client's patience."""
         until = time.monotonic() + self._patience_seconds
         while True:
-            answer = self._http.request(method, path, **request)
+            answer = self._http.request(method, self._address(path), **request)
             pause = _pause_seconds(answer)
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 return answer
             if time.monotonic() + pause > until:
                 return answer
             time.sleep(pause)
+
+    def _address(self, path: str) -> httpx.URL | str:
+        """Where `path` is: links of a service under a prefix have that already."""
+        prefix = self._http.base_url.path.rstrip("/")
+        has_prefix = prefix and path.startswith(f"{prefix}/v1/")
+        return self._http.base_url.join(path) if has_prefix else path
 
     def _finished(self, method: str, link: str, timeout_seconds: float) -> httpx.Response:
         """The answer once it is no longer 202. Raises Problem, TimeoutError."""
@@ -198,7 +204,7 @@ class Client:
             part.touch()
             return
         headers = {"Range": f"bytes={have}-", "If-Range": etag} if have else {}
-        with self._http.stream("GET", link, headers=headers) as answer:
+        with self._http.stream("GET", self._address(link), headers=headers) as answer:
             if answer.is_error:
                 answer.read()
                 _check(answer)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from models import architectures, initializers, presets, transforms
 from service.api import schemas
 from service.api.json_response import json_bytes
+from service.api.links import root_of
 from service.errors import NotFound
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
@@ -35,20 +36,20 @@ def get_initializers() -> Response:
 
 @router.head("/presets", responses=schemas.CATALOGUE)
 @router.get("/presets", responses=schemas.CATALOGUE)
-def get_presets() -> Response:
+def get_presets(request: Request) -> Response:
     """Every preset: what it is, its parameters, JSON Schema, an example and a whole spec."""
-    return json_bytes(_presets())
+    return json_bytes(_presets(root_of(request)))
 
 
 @router.head("/presets/{name}", responses=schemas.PRESET)
 @router.get("/presets/{name}", responses=schemas.PRESET)
-def get_preset(name: str) -> Response:
+def get_preset(request: Request, name: str) -> Response:
     """A preset with all that the list has of it, and the architecture that it stands for."""
     try:
         preset = presets.get(name)
     except presets.UnknownPreset as error:
         raise NotFound(str(error)) from None
-    document = {**_preset(preset), "architecture": preset.architecture}
+    document = {**_preset(preset, root_of(request)), "architecture": preset.architecture}
     return json_bytes(json.dumps(document).encode())
 
 
@@ -63,13 +64,13 @@ def _initializers() -> bytes:
     return json.dumps(found).encode()
 
 
-@cache
-def _presets() -> bytes:
-    found = [_preset(presets.get(name)) for name in presets.names()]
+@lru_cache(maxsize=4)  # Few prefixes are real, and what a client makes up goes.
+def _presets(root: str) -> bytes:
+    found = [_preset(presets.get(name), root) for name in presets.names()]
     return json.dumps({"presets": found}).encode()
 
 
-def _preset(preset: presets.Preset) -> dict[str, Any]:
+def _preset(preset: presets.Preset, root: str) -> dict[str, Any]:
     """A preset as an entry of the list; `example` is an architecture, `spec` issues it."""
     name, spec = preset.name, presets.spec(preset.name)
     schema = _preset_schema()
@@ -78,7 +79,7 @@ def _preset(preset: presets.Preset) -> dict[str, Any]:
         "schema": {**schema, "properties": {**schema["properties"], "name": {"const": name}}},
         "example": spec["architecture"],
         "spec": spec,
-        "links": {"self": f"/v1/presets/{name}"},
+        "links": {"self": f"{root}/v1/presets/{name}"},
     }
 
 

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from service.api import files, negotiation, representations, schemas
+from service.api import files, links, negotiation, representations, schemas
 from service.api.json_response import json_parts, json_response, progress_headers
 from service.api.mixed import Mixed
 from service.api.negotiation import JSON, MIXED, OCTETS
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"])
 
 
 @router.post("", responses=schemas.POST_CHECKPOINT, openapi_extra=schemas.SPEC_BODY)
-async def issue(request: Request, service: Service) -> Response:
+async def issue_checkpoint(request: Request, service: Service) -> Response:
     """Issues the checkpoint of a spec. The same spec gives the same checkpoint, always.
 
     As JSON (the default) with statistics, unless they take longer than a few seconds
@@ -47,7 +47,8 @@ async def issue(request: Request, service: Service) -> Response:
 
 @router.head("", responses=schemas.PAGE)
 @router.get("", responses=schemas.PAGE)
-async def page(
+async def list_checkpoints(
+    request: Request,
     service: Service,
     limit: Annotated[int | None, Query(ge=1, le=1000, description="Entries on a page.")] = None,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
@@ -59,20 +60,21 @@ async def page(
         {
             "id": item.id,
             "created": item.created.isoformat(),
-            "links": {"self": f"/v1/checkpoints/{item.id}"},
+            "links": {"self": links.checkpoint(links.root_of(request), item.id)},
         }
         for item in found
     ]
-    links = {"next": f"/v1/checkpoints?limit={size}&cursor={following}"} if following else {}
-    return json_response({"checkpoints": items, "next": following, "links": links})
+    next_page = f"{links.root_of(request)}/v1/checkpoints?limit={size}&cursor={following}"
+    further = {"next": next_page} if following else {}
+    return json_response({"checkpoints": items, "next": following, "links": further})
 
 
 @router.head("/{id}", responses=schemas.CHECKPOINT)
 @router.get("/{id}", responses=schemas.CHECKPOINT)
-async def get(service: Service, checkpoint: Found) -> Response:
+async def get_checkpoint(request: Request, service: Service, checkpoint: Found) -> Response:
     """The checkpoint resource, with its statistics if they are known already."""
     statistics = await service.statistics.known(checkpoint.id)
-    return json_parts(await _document(service, checkpoint, statistics))
+    return json_parts(await _document(request, service, checkpoint, statistics))
 
 
 async def _as_resource(
@@ -80,15 +82,15 @@ async def _as_resource(
 ) -> Response:
     prefer = negotiation.preferences(request.headers.getlist("prefer"))
     if prefer.get("return") == "minimal":
-        headers = _headers(checkpoint, ["return=minimal"])
-        return json_parts(await _document(service, checkpoint), status, headers)
+        headers = _headers(request, checkpoint, ["return=minimal"])
+        return json_parts(await _document(request, service, checkpoint), status, headers)
     seconds, applied = negotiation.patience(prefer, service.settings.statistics_wait_seconds)
-    headers = _headers(checkpoint, applied)
+    headers = _headers(request, checkpoint, applied)
     getting = service.statistics.get(checkpoint, seconds, asked=False)
     found = await while_connected(request, getting)
     if isinstance(found, memoryview):
-        return json_parts(await _document(service, checkpoint, found), status, headers)
-    document = await _document(service, checkpoint, progress=to_json(found))
+        return json_parts(await _document(request, service, checkpoint, found), status, headers)
+    document = await _document(request, service, checkpoint, progress=to_json(found))
     return json_parts(document, 202, headers | progress_headers(found))
 
 
@@ -100,7 +102,7 @@ async def _as_file(request: Request, service: Service, checkpoint: Checkpoint) -
             f"issue it as {MIXED}, or as JSON and get {', '.join(names[:3])}, ..."
         )
     item = files.representation(checkpoint, names[0])
-    headers = _headers(checkpoint, [])
+    headers = _headers(request, checkpoint, [])
     headers["Content-Location"] = f"{headers['Location']}/files/{names[0]}"
     return await representations.whole(request, service, item, headers)
 
@@ -109,24 +111,27 @@ async def _as_parts(
     request: Request, service: Service, checkpoint: Checkpoint, status: int
 ) -> Response:
     prefer = negotiation.preferences(request.headers.getlist("prefer"))
+    root = links.root_of(request)
     if prefer.get("return") == "minimal":
         resource = await service.checkpoints.resource(checkpoint)
-        headers = _headers(checkpoint, ["return=minimal"])
-        return Mixed(service, checkpoint, resource, None).response(status, headers)
+        headers = _headers(request, checkpoint, ["return=minimal"])
+        return Mixed(service, checkpoint, resource, None, root).response(status, headers)
     statistics: memoryview | Pass | None = await service.statistics.known(checkpoint.id)
     if statistics is None:
         statistics = await service.statistics.begin(checkpoint)
     resource = await service.checkpoints.resource(checkpoint)
-    mixed = Mixed(service, checkpoint, resource, statistics)
-    return await run_in_threadpool(mixed.response, status, _headers(checkpoint, []))
+    mixed = Mixed(service, checkpoint, resource, statistics, root)
+    return await run_in_threadpool(mixed.response, status, _headers(request, checkpoint, []))
 
 
-def _headers(checkpoint: Checkpoint, applied: Sequence[str]) -> dict[str, str]:
-    headers = {"Vary": "Accept, Prefer", "Location": f"/v1/checkpoints/{checkpoint.id}"}
+def _headers(request: Request, checkpoint: Checkpoint, applied: Sequence[str]) -> dict[str, str]:
+    location = links.checkpoint(links.root_of(request), checkpoint.id)
+    headers = {"Vary": "Accept, Prefer", "Location": location}
     return headers | negotiation.applied_field(applied)
 
 
 async def _document(
+    request: Request,
     service: State,
     checkpoint: Checkpoint,
     statistics: memoryview | None = None,
@@ -134,8 +139,10 @@ async def _document(
 ) -> list[bytes | memoryview]:
     """The resource, and what members of it are given: JSON, in parts. Raises Busy."""
     resource = await service.checkpoints.resource(checkpoint)
-    opened = memoryview(resource)[:-1]
-    parts: list[bytes | memoryview] = [service.documents.share(checkpoint.id, "resource", opened)]
+    linked, rest = links.under(links.root_of(request), checkpoint, resource)
+    name = "resource after its links" if linked else "resource"
+    parts: list[bytes | memoryview] = [linked]
+    parts.append(service.documents.share(checkpoint.id, name, rest[:-1]))
     for name, member in (("statistics", statistics), ("progress", progress)):
         if member is not None:
             parts += [b',"%s":' % name.encode(), member]

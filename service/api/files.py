@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/checkpoints/{id}/files", tags=["files"])
 
 @router.head("/{file}", responses=schemas.FILE, openapi_extra=schemas.BYTES)
 @router.get("/{file}", responses=schemas.FILE, openapi_extra=schemas.BYTES)
-async def get(
+async def get_file(
     request: Request,
     service: Service,
     checkpoint: Found,

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from service import revisions
 from service.api import files, hub_documents, representations, schemas
 from service.api.json_response import json_response
+from service.api.links import root_of
 from service.api.requests import DigestQuery, Service, read_body
 from service.errors import NotFound, RepositoryNotFound, RevisionNotFound
 from service.revisions import Revision
@@ -62,16 +63,24 @@ async def _found(service: Service, repo: Repo, revision: Rev) -> Revision:
 Found = Annotated[Revision, Depends(_found)]
 
 
-@router.head("/{repo:repository}/raw/{revision}/{path:inside}", responses=schemas.HUB_FILE)
-@router.get("/{repo:repository}/raw/{revision}/{path:inside}", responses=schemas.HUB_FILE)
+@router.head(
+    "/{repo:repository}/raw/{revision}/{path:inside}",
+    responses=schemas.HUB_FILE,
+    name="get_hub_raw_file",
+)
+@router.get(
+    "/{repo:repository}/raw/{revision}/{path:inside}",
+    responses=schemas.HUB_FILE,
+    name="get_hub_raw_file",
+)
 @router.head("/{repo:repository}/resolve/{revision}/{path:inside}", responses=schemas.HUB_FILE)
 @router.get("/{repo:repository}/resolve/{revision}/{path:inside}", responses=schemas.HUB_FILE)
-async def file(
+async def get_hub_file(
     request: Request, service: Service, found: Found, path: Inside, digest: DigestQuery = None
 ) -> Response:
     """A file, as GET of a checkpoint's files gives it; at the root, links to all of them."""
     if not path:
-        return await links(found)
+        return await get_hub_links(request, found)
     if path not in found.checkpoint.layout.files:
         there = ", ".join(list(found.checkpoint.layout.files)[:4])
         raise _missing(found, path, f"there is {there}")
@@ -91,9 +100,9 @@ async def file(
 
 @router.head("/{repo:repository}/resolve/{revision}", responses=schemas.HUB_LINKS)
 @router.get("/{repo:repository}/resolve/{revision}", responses=schemas.HUB_LINKS)
-async def links(found: Found) -> Response:
+async def get_hub_links(request: Request, found: Found) -> Response:
     """A page of links to the files of a repository, as fsspec reads directories."""
-    base = f"/{found.repo}/resolve/{found.name}"
+    base = f"{root_of(request)}/{found.repo}/resolve/{found.name}"
     names = found.checkpoint.layout.files
     rows = "".join(f'<li><a href="{base}/{quote(name)}">{name}</a></li>\n' for name in names)
     page = f"<!doctype html>\n<title>{found.repo}</title>\n<ul>\n{rows}</ul>\n"
@@ -102,7 +111,7 @@ async def links(found: Found) -> Response:
 
 @router.head("/api/models/{repo:repository}/tree/{revision}", responses=schemas.HUB_JSON)
 @router.get("/api/models/{repo:repository}/tree/{revision}", responses=schemas.HUB_JSON)
-async def tree(service: Service, found: Found) -> Response:
+async def get_hub_tree(service: Service, found: Found) -> Response:
     """The files of a repository, all in its root."""
     every = list(found.checkpoint.layout.files)
     return json_response(await hub_documents.entries(service, found, every), 200, _commit(found))
@@ -114,15 +123,15 @@ async def tree(service: Service, found: Found) -> Response:
 @router.get(
     "/api/models/{repo:repository}/tree/{revision}/{path:inside}", responses=schemas.HUB_JSON
 )
-async def folder(service: Service, found: Found, path: Inside) -> Response:
+async def get_hub_folder(service: Service, found: Found, path: Inside) -> Response:
     """The files of a directory: of the root, which is the only one."""
     if path.strip("/"):
         raise _missing(found, path, "it has no directories")
-    return await tree(service, found)
+    return await get_hub_tree(service, found)
 
 
 @router.post("/api/models/{repo:repository}/paths-info/{revision}", responses=schemas.HUB_POST)
-async def paths_info(request: Request, service: Service, found: Found) -> Response:
+async def get_hub_paths(request: Request, service: Service, found: Found) -> Response:
     """Those of the paths asked that are files; a form or JSON, `paths` in either."""
     body = await read_body(request, PATHS_BYTES)
     asked = hub_documents.asked_paths(body, request.headers.get("content-type", ""))
@@ -132,7 +141,7 @@ async def paths_info(request: Request, service: Service, found: Found) -> Respon
 
 @router.head("/api/models/{repo:repository}/revision/{revision:inside}", responses=schemas.HUB_JSON)
 @router.get("/api/models/{repo:repository}/revision/{revision:inside}", responses=schemas.HUB_JSON)
-async def at_revision(
+async def get_hub_revision(
     service: Service,
     found: Found,
     blobs: Annotated[bool, Query(description="With each file's size.")] = False,
@@ -144,7 +153,7 @@ async def at_revision(
 
 @router.head("/api/models/{repo:repository}/refs", responses=schemas.HUB_JSON)
 @router.get("/api/models/{repo:repository}/refs", responses=schemas.HUB_JSON)
-async def refs(service: Service, repo: Repo) -> Response:
+async def get_hub_refs(service: Service, repo: Repo) -> Response:
     """The branches of a repository: `main`. Seeds are beyond number, and not listed."""
     found = await _found(service, repo, revisions.MAIN)
     branch: dict[str, Any] = {
@@ -158,20 +167,20 @@ async def refs(service: Service, repo: Repo) -> Response:
 
 @router.head("/api/models/{repo:repository}/commits/{revision}", responses=schemas.HUB_JSON)
 @router.get("/api/models/{repo:repository}/commits/{revision}", responses=schemas.HUB_JSON)
-async def commits(found: Found) -> Response:
+async def get_hub_commits(found: Found) -> Response:
     """The history of a repository: the one commit that its revision is."""
     return json_response([hub_documents.commit(found)], 200, _commit(found))
 
 
 @router.head("/api/models/{repo:repository}", responses=schemas.HUB_JSON)
 @router.get("/api/models/{repo:repository}", responses=schemas.HUB_JSON)
-async def main(
+async def get_hub_model(
     service: Service,
     repo: Repo,
     blobs: Annotated[bool, Query(description="With each file's size.")] = False,
 ) -> Response:
     """What a repository is on `main`."""
-    return await at_revision(service, await _found(service, repo, revisions.MAIN), blobs)
+    return await get_hub_revision(service, await _found(service, repo, revisions.MAIN), blobs)
 
 
 def _missing(found: Revision, path: str, hint: str) -> NotFound:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from service.api import schemas
+from service.api import links, schemas
 from service.api.report import html_page
 from service.api.requests import Service
 from service.report.page import landing_page
@@ -21,15 +21,15 @@ LATEST = 10
 
 @router.head("/", responses=schemas.LANDING)
 @router.get("/", responses=schemas.LANDING)
-async def landing(request: Request, service: Service) -> Response:
+async def get_landing_page(request: Request, service: Service) -> Response:
     """A page for people: where to go, and what was issued lately."""
     url = str(request.base_url).rstrip("/")
-    return html_page(await run_in_threadpool(_page, url, service.store))
+    return html_page(await run_in_threadpool(_page, url, links.root_of(request), service.store))
 
 
-def _page(url: str, store: Store) -> str:
+def _page(url: str, root: str, store: Store) -> str:
     latest, _ = store.page(LATEST, None)
-    return landing_page(url, seedpoint_version(), [_shown(item) for item in latest])
+    return landing_page(url, root, seedpoint_version(), [_shown(item) for item in latest])
 
 
 def _shown(item: Issued) -> dict[str, str]:

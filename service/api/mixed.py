@@ -9,14 +9,14 @@ every byte once more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from starlette.responses import Response
 
 from models.layout import File
-from service.api import files
+from service.api import files, links
 from service.api.disposition import content_disposition
 from service.api.json_response import pieces
 from service.api.multipart import Multipart
@@ -33,13 +33,14 @@ Parts = list[bytes | memoryview]
 class Mixed:
     """The parts of an answer: `resource` is JSON, `statistics` too unless a pass gathers them.
 
-    Without statistics there is no such part.
+    Without statistics there is no such part. Links are under `root`.
     """
 
     service: State
     checkpoint: Checkpoint
     resource: bytes
     statistics: bytes | memoryview | Pass | None
+    root: str = ""
 
     def response(self, status: int, headers: Mapping[str, str]) -> Response:
         size_bytes = self._size_bytes()
@@ -100,12 +101,17 @@ class Mixed:
         return Multipart.of(self.checkpoint.id)
 
     @property
+    def _location(self) -> str:
+        return links.checkpoint(self.root, self.checkpoint.id)
+
+    @property
     def _files(self) -> list[File]:
         return list(self.checkpoint.layout.files.values())
 
     def _resource_part(self) -> Parts:
-        headers = _json(f"/v1/checkpoints/{self.checkpoint.id}", "checkpoint", self.resource)
-        return [self._frame.opening(headers, first=True), self.resource]
+        parts = links.under(self.root, self.checkpoint, self.resource)
+        headers = _json(self._location, "checkpoint", _length(parts))
+        return [self._frame.opening(headers, first=True), *parts]
 
     def _opening(self, file: File) -> bytes:
         item = files.representation(self.checkpoint, file.name)
@@ -114,28 +120,28 @@ class Mixed:
                 "Content-Type": item.media_type,
                 "Content-Length": str(item.size_bytes),
                 "Content-Disposition": item.disposition,
-                "Content-Location": f"/v1/checkpoints/{self.checkpoint.id}/files/{file.name}",
+                "Content-Location": f"{self._location}/files/{file.name}",
             }
         )
 
     def _statistics_part(self, statistics: bytes | memoryview | None) -> Parts:
         if statistics is None:
             return []
-        location = f"/v1/checkpoints/{self.checkpoint.id}/statistics"
-        return [self._frame.opening(_json(location, "statistics", statistics)), statistics]
+        headers = _json(f"{self._location}/statistics", "statistics", len(statistics))
+        return [self._frame.opening(headers), statistics]
 
 
 _LENGTH_DIGITS = 20  # Of the statistics, in the opening of their part.
 
 
-def _length(parts: Parts) -> int:
+def _length(parts: Iterable[bytes | memoryview]) -> int:
     return sum(map(len, parts))
 
 
-def _json(location: str, name: str, content: bytes | memoryview) -> dict[str, str]:
+def _json(location: str, name: str, size_bytes: int) -> dict[str, str]:
     return {
         "Content-Type": JSON,
-        "Content-Length": str(len(content)),
+        "Content-Length": str(size_bytes),
         "Content-Disposition": content_disposition("inline", name, ".json"),
         "Content-Location": location,
     }

@@ -77,6 +77,21 @@ def _range(element: str) -> _Range | None:
     return _Range(main, sub, quality)
 
 
+def weights(fields: Sequence[str]) -> dict[str, float]:
+    """Return the members of a list such as `Accept-Encoding`, lower case, with their weights.
+
+    The last of a name counts.
+    """
+    found = {}
+    for member in ",".join(fields).lower().split(","):
+        name, *parameters = (part.strip() for part in member.split(";"))
+        pairs = (parameter.partition("=") for parameter in parameters)
+        qualities = [_weight(value.strip()) for key, _, value in pairs if key.strip() == "q"]
+        if name:
+            found[name] = qualities[0] if qualities else 1.0
+    return found
+
+
 def _weight(value: str) -> float:
     try:
         weight = float(value)

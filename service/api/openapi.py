@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from service.api.schemas import MODELS, REF
 
 # Beside the package in a checkout, inside it where it is installed.
 SERVICE = Path(__file__).parent.parent
+FIRST_EXAMPLE = "mlp"
 EXAMPLES = (SERVICE / "examples", SERVICE.parent / "examples")
 
 
 def install(app: FastAPI) -> None:
-    """Makes `app` describe itself in full; its pages answer HEAD too."""
+    """Makes `app` describe itself in full."""
     plain = app.openapi
 
     @cache
@@ -29,15 +31,19 @@ def install(app: FastAPI) -> None:
         return _complete(plain())
 
     app.openapi = openapi  # type: ignore[method-assign]
-    for route in app.routes:
-        if isinstance(route, APIRoute) and not route.include_in_schema and route.methods == {"GET"}:
-            route.methods.add("HEAD")
+
+
+def operation_id(route: APIRoute) -> str:
+    """The name of a route's function, as generated clients call it: `get_file`, `head_file`."""
+    is_head = route.methods == {"HEAD"}
+    return re.sub("^(get|list)_", "head_", route.name) if is_head else route.name
 
 
 def examples() -> dict[str, Any]:
-    """The example specs by name."""
-    found = (path for folder in EXAMPLES for path in sorted(folder.glob("*.json")))
-    return {path.stem: json.loads(path.read_text("utf-8")) for path in found}
+    """The example specs by name; the first is what a reader is shown."""
+    paths = [path for folder in EXAMPLES for path in sorted(folder.glob("*.json"))]
+    paths.sort(key=lambda path: path.stem != FIRST_EXAMPLE)
+    return {path.stem: json.loads(path.read_text("utf-8")) for path in paths}
 
 
 def _complete(document: dict[str, Any]) -> dict[str, Any]:
@@ -51,10 +57,44 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     schemas["Spec"] = spec
     body = document["paths"]["/v1/checkpoints"]["post"]["requestBody"]["content"][JSON]
     body["examples"] = {name: {"value": value} for name, value in examples().items()}
+    _split_enumerations(schemas)
     for operations in document["paths"].values():
         for operation in operations.values():
             operation["summary"] = _first_sentence(operation)
     return document
+
+
+def _split_enumerations(schema: Any) -> None:
+    """Turns enumerations with words that differ in case alone into several, wherever they are.
+
+    Generated code names members in one case: `bool` and `BOOL` would be the same.
+    """
+    if isinstance(schema, dict):
+        words = schema.get("enum")
+        if isinstance(words, list) and len(parts := _distinct(words)) > 1:
+            kind = {"type": schema["type"]} if "type" in schema else {}
+            del schema["enum"]
+            schema.pop("type", None)
+            schema["anyOf"] = [{**kind, "enum": part} for part in parts]
+        for inner in schema.values():
+            _split_enumerations(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            _split_enumerations(inner)
+
+
+def _distinct(words: list[Any]) -> list[list[Any]]:
+    """`words` in runs, each as long as its words differ in more than their case."""
+    runs: list[list[Any]] = [[]]
+    known: set[str] = set()
+    for word in words:
+        name = str(word).lower()
+        if name in known:
+            runs.append([])
+            known.clear()
+        known.add(name)
+        runs[-1].append(word)
+    return runs
 
 
 def _first_sentence(operation: dict[str, Any]) -> str:

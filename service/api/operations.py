@@ -22,14 +22,14 @@ router = APIRouter(tags=["operations"])
 
 @router.head("/healthz", responses=schemas.HEALTH)
 @router.get("/healthz", responses=schemas.HEALTH)
-async def healthz() -> Response:
+async def get_health() -> Response:
     """The process answers."""
     return json_response({"status": "ok"})
 
 
 @router.head("/readyz", responses=schemas.READINESS)
 @router.get("/readyz", responses=schemas.READINESS)
-async def readyz(service: Service) -> Response:
+async def get_readiness(service: Service) -> Response:
     """Workers are warm, kernels are compiled, the store can be written."""
     missing = await service.not_ready()
     if missing:
@@ -39,7 +39,7 @@ async def readyz(service: Service) -> Response:
 
 @router.head("/metrics", responses=schemas.METRICS)
 @router.get("/metrics", responses=schemas.METRICS)
-async def metrics(service: Service) -> Response:
+async def get_metrics(service: Service) -> Response:
     """Prometheus's text format."""
     return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 

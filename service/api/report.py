@@ -3,48 +3,58 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from service.api import negotiation, schemas
+from service.api import links, negotiation, schemas
 from service.api.requests import Found, Service, while_connected
 from service.checkpoints import Checkpoint
 from service.report import page as report
 from service.statistics.progress import Document
+
+Links = dict[str, Any]
 
 router = APIRouter(prefix="/v1/checkpoints/{id}", tags=["statistics"])
 
 
 @router.head("/report", responses=schemas.REPORT, openapi_extra=schemas.PREFER)
 @router.get("/report", responses=schemas.REPORT, openapi_extra=schemas.PREFER)
-async def get(request: Request, service: Service, checkpoint: Found) -> Response:
+async def get_report(request: Request, service: Service, checkpoint: Found) -> Response:
     """The statistics as a page with plots; 202 and a page that looks again while computed."""
     prefer = negotiation.preferences(request.headers.getlist("prefer"))
     seconds, _ = negotiation.patience(prefer, service.settings.statistics_wait_seconds)
     found = await while_connected(request, service.statistics.get(checkpoint, seconds))
     resource = await service.checkpoints.resource(checkpoint)
+    where = links.of_checkpoint(links.root_of(request), checkpoint)
     if isinstance(found, memoryview):
-        return html_page(await run_in_threadpool(_page, checkpoint, resource, found))
-    page = await run_in_threadpool(_waiting_page, resource, found)
+        return html_page(await run_in_threadpool(_page, checkpoint, resource, where, found))
+    page = await run_in_threadpool(_waiting_page, resource, where, found)
     return html_page(page, 202, {"Retry-After": "1"})
 
 
-def _page(checkpoint: Checkpoint, resource: bytes, statistics: memoryview) -> str:
-    return report.page(checkpoint.plan, json.loads(resource), json.loads(bytes(statistics)))
+def _page(checkpoint: Checkpoint, resource: bytes, where: Links, statistics: memoryview) -> str:
+    shown = json.loads(resource) | {"links": where}
+    return report.page(checkpoint.plan, shown, json.loads(bytes(statistics)))
 
 
-def _waiting_page(resource: bytes, progress: Document) -> str:
-    return report.waiting_page(json.loads(resource), progress)
+def _waiting_page(resource: bytes, where: Links, progress: Document) -> str:
+    return report.waiting_page(json.loads(resource) | {"links": where}, progress)
 
 
 def html_page(page: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A page of ours, under the policy that lets nothing in it run or load."""
-    said = {
-        "Content-Security-Policy": report.policy(),
+    """A page of ours; unless `headers` say otherwise, nothing in it may run or load."""
+    said = safe_headers(report.policy()) | (headers or {})
+    return Response(page.encode(), status, said, "text/html; charset=utf-8")
+
+
+def safe_headers(policy: str) -> dict[str, str]:
+    """What browsers may do with a page or a document: `policy`, and no guess at its type."""
+    return {
+        "Content-Security-Policy": policy,
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-cache",
     }
-    return Response(page.encode(), status, said | (headers or {}), "text/html; charset=utf-8")

@@ -18,7 +18,7 @@ from service.api.requests import while_connected
 from service.state import State
 from service.statistics import digests
 from service.streaming.engine import Cuts, Needs, Read, evenly, nothing
-from service.streaming.response import Body, GeneratedResponse
+from service.streaming.response import UNBUFFERED, Body, GeneratedResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ async def respond(
         return json_response(progress, 202, digested | later)
     said |= digested
     if request.method == "HEAD":
-        return Response(headers=said | {"Content-Length": str(size)})
+        return Response(headers=said | UNBUFFERED | {"Content-Length": str(size)})
     if isinstance(outcome, ranges.Ranges):
         return _partial(service, item, outcome.spans, said)
     return GeneratedResponse(item.body(service), size, headers=said)

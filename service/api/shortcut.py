@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api import files, representations
 from service.errors import Refusal
+from service.forwarded import inner_path
 from service.state import State
 
 _FILE = re.compile(r"/v1/checkpoints/([0-9a-f]{64})/files/([^/]+)")
@@ -36,7 +37,7 @@ class Shortcut:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         plain = scope["type"] == "http" and scope["method"] == "GET" and not scope["query_string"]
-        found = _FILE.fullmatch(scope["path"]) if plain else None
+        found = _FILE.fullmatch(inner_path(scope)) if plain else None
         if found is None:
             await self._app(scope, receive, send)
             return

@@ -14,7 +14,7 @@ router = APIRouter(prefix="/v1/checkpoints/{id}", tags=["statistics"])
 
 @router.head("/statistics", responses=schemas.STATISTICS, openapi_extra=schemas.PREFER)
 @router.get("/statistics", responses=schemas.STATISTICS, openapi_extra=schemas.PREFER)
-async def get(request: Request, service: Service, checkpoint: Found) -> Response:
+async def get_statistics(request: Request, service: Service, checkpoint: Found) -> Response:
     """Observed beside expected, by tensor and layer; 202 with progress while it is computed.
 
     They are begun if nothing else has, when there is room: otherwise the progress is

@@ -46,7 +46,7 @@ _PARAMETERS = ("slice", "digest")
 
 @router.head("/{name:tensor}", responses=schemas.TENSOR, openapi_extra=schemas.BYTES)
 @router.get("/{name:tensor}", responses=schemas.TENSOR, openapi_extra=schemas.BYTES)
-async def get(
+async def get_tensor(
     request: Request,
     service: Service,
     checkpoint: Found,

@@ -93,9 +93,12 @@ def waiting_page(resource: Json, progress: Json) -> str:
     )
 
 
-def landing_page(url: str, version: str, issued: Sequence[Json]) -> str:
-    """The page at the root of a service: where to go, and what was issued lately."""
-    return _render("landing.html", url=url, version=version, issued=issued)
+def landing_page(url: str, root: str, version: str, issued: Sequence[Json]) -> str:
+    """The page at the root of a service: where to go, and what was issued lately.
+
+    `url` is the service's, for commands; `root` is its path, for links.
+    """
+    return _render("landing.html", url=url, root=root, version=version, issued=issued)
 
 
 @cache

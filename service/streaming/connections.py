@@ -11,11 +11,14 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
+import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service import errors
+from service import errors, request_ids
 from service.streaming.parser import Parser
 from service.streaming.stalls import Progress
+
+log = structlog.get_logger("seedpoint.connections")
 
 MAX_HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 60.0  # Until a head is there, from its first byte, or from the connection's begin.
@@ -140,7 +143,9 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
             return
         long = self._in_head and self._head_bytes > MAX_HEAD_BYTES
-        self.transport.write(_answer(_LONG if long else self._refusal))
+        # The fields so far, unless they are those of an earlier request.
+        id_ = request_ids.given_or_new(self.headers if self._in_head or waiting else ())
+        self.transport.write(_answer(_LONG if long else self._refusal, id_))
         self._leave()
         self._relax()
         if not self.transport.can_write_eof():
@@ -190,10 +195,16 @@ class Connection(HttpToolsProtocol):
         return [cycle for cycle in self._cycles if not cycle.response_complete]
 
 
-def _answer(refusal: errors.Refusal) -> bytes:
+def _answer(refusal: errors.Refusal, request_id: str) -> bytes:
     """The whole of it, head and body."""
-    answer = errors.answer(refusal)
-    fields = [*answer.raw_headers, (b"connection", b"close")]
+    outside = request_ids.current.set(request_id)
+    try:
+        answer = errors.answer(refusal)
+        log.info("refused", status=answer.status_code, reason=str(refusal))
+    finally:
+        request_ids.current.reset(outside)
+    fields = [*answer.raw_headers, (request_ids.FIELD, request_id.encode())]
+    fields.append((b"connection", b"close"))
     head = b"HTTP/1.1 %d %b\r\n" % (
         answer.status_code,
         http.HTTPStatus(answer.status_code).phrase.encode(),

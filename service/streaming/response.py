@@ -11,6 +11,8 @@ from starlette.types import Receive, Scope, Send
 
 Body = AsyncGenerator[memoryview, None]
 
+# nginx would write what a slow client has not read to its disk.
+UNBUFFERED = {"X-Accel-Buffering": "no"}
 SMALL_BYTES = 256 << 10
 PATIENCE_SECONDS = 0.05
 
@@ -36,7 +38,7 @@ class GeneratedResponse(Response):
         self.status_code = status
         self.background = None
         self.body = b""
-        self.init_headers({**(headers or {}), "content-length": str(content_length)})
+        self.init_headers({**(headers or {}), **UNBUFFERED, "content-length": str(content_length)})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # uvicorn ignores what is sent after a disconnect: only `receive` tells of it. What is

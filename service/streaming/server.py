@@ -100,6 +100,7 @@ def _config(app: Any, settings: Settings) -> uvicorn.Config:
         loop="uvloop",
         http=Connection,
         access_log=False,  # `observe` writes it.
+        proxy_headers=False,  # `forwarded` heeds them.
         log_config=None,
         backlog=BACKLOG,
         timeout_graceful_shutdown=settings.shutdown_seconds,

@@ -16,8 +16,9 @@ def assert_problem(answer: httpx.Response, status: int, slug: str | None = None)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = answer.json()
-    assert set(problem) == {"type", "title", "status", "detail", "errors"}
+    assert set(problem) == {"type", "title", "status", "detail", "errors", "request_id"}
     assert problem["status"] == status
+    assert problem["request_id"] == answer.headers["x-request-id"]
     if slug is not None:
         assert problem["type"] == f"urn:problem-type:seedpoint:{slug}"
     for error in problem["errors"]:

@@ -70,7 +70,9 @@ def run_service(settings: Settings, *, ready: bool = True, clock: Clock = system
     )
     port = server.servers[0].sockets[0].getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    http = httpx.Client(base_url=url, timeout=60, trust_env=False)
+    # One id for all, so that the headers of two answers can be compared.
+    named = {"X-Request-Id": "test"}
+    http = httpx.Client(base_url=url, timeout=60, trust_env=False, headers=named)
 
     def stop() -> None:
         http.close()

@@ -134,7 +134,7 @@ def test_what_proves_to_be_no_request_ends_what_was_begun_of_it(
         answer = exchange(service.port, head + b"ZZZ\r\n")
         eventually(lambda: lines)
     assert_refused(answer, b"400", "malformed-request")
-    assert [line["event"] for line in lines] == ["request"]  # And no traceback.
+    assert [line["event"] for line in lines] == ["refused", "request"]  # And no traceback.
 
 
 def test_a_host_that_is_missing_is_told_of(service: Running) -> None:

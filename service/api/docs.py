@@ -1,0 +1,98 @@
+"""The OpenAPI document, and the pages that show it without any other host."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import fastapi_offline
+from fastapi import FastAPI, Request
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
+from pydantic_core import to_json
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+
+from service.api.json_response import json_bytes
+from service.api.links import root_of
+from service.api.report import html_page, safe_headers
+
+OPENAPI = "/openapi.json"
+SCRIPTS = "/static-offline-docs"
+
+_INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+_READ = ["GET", "HEAD"]
+# Both pages style themselves; Redoc searches in a worker that it makes itself.
+_SOURCES = {
+    **dict.fromkeys(("default-src", "base-uri", "form-action", "frame-ancestors"), "'none'"),
+    "connect-src": "'self'",
+    "font-src": "'self' data:",
+    "img-src": "'self' data:",
+    "style-src": "'self' 'unsafe-inline'",
+    "worker-src": "blob:",
+}
+_CLOSED = "default-src 'none'; frame-ancestors 'none'"
+
+
+class _Scripts(StaticFiles):
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+
+def install(app: FastAPI) -> None:
+    """Add the pages, their scripts and the document of `app` to it."""
+
+    @lru_cache(maxsize=4)  # Few prefixes are real, and what a client makes up goes.
+    def document(root: str) -> bytes:
+        return to_json(app.openapi() | ({"servers": [{"url": root}]} if root else {}))
+
+    @app.api_route(OPENAPI, methods=_READ, include_in_schema=False)
+    def openapi(request: Request) -> Response:
+        return json_bytes(document(root_of(request)), headers=safe_headers(_CLOSED))
+
+    @app.api_route("/docs", methods=_READ, include_in_schema=False)
+    def swagger(request: Request) -> Response:
+        root = root_of(request)
+        page = get_swagger_ui_html(
+            openapi_url=root + OPENAPI,
+            title=f"{app.title} · API",
+            swagger_js_url=f"{root}{SCRIPTS}/swagger-ui-bundle.js",
+            swagger_css_url=f"{root}{SCRIPTS}/swagger-ui.css",
+            swagger_favicon_url=f"{root}{SCRIPTS}/favicon.png",
+        )
+        return _page(page)
+
+    @app.api_route("/redoc", methods=_READ, include_in_schema=False)
+    def redoc(request: Request) -> Response:
+        root = root_of(request)
+        page = get_redoc_html(
+            openapi_url=root + OPENAPI,
+            title=f"{app.title} · API",
+            redoc_js_url=f"{root}{SCRIPTS}/redoc.standalone.js",
+            redoc_favicon_url=f"{root}{SCRIPTS}/favicon.png",
+            with_google_fonts=False,
+        )
+        return _page(page)
+
+    folder = Path(fastapi_offline.__file__).parent / "static"
+    app.mount(SCRIPTS, _Scripts(directory=folder), name="scripts")
+
+
+def _page(page: Response) -> Response:
+    """`page` under a policy that lets its own scripts run, and nothing of another host."""
+    html = bytes(page.body).decode()
+    digests = (hashlib.sha256(script.encode()).digest() for script in _INLINE_SCRIPT.findall(html))
+    inline = "".join(f" 'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return html_page(
+        html, headers=safe_headers(_policy(_SOURCES | {"script-src": f"'self'{inline}"}))
+    )
+
+
+def _policy(sources: Mapping[str, str]) -> str:
+    return "; ".join(f"{name} {value}" for name, value in sources.items())

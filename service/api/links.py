@@ -1,0 +1,38 @@
+"""Links: paths on the host, under the prefix that a proxy removes from requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Request
+from pydantic_core import to_json
+
+from models import describe
+from service.checkpoints import Checkpoint
+
+
+def root_of(request: Request) -> str:
+    """Return the prefix, which is empty without a proxy."""
+    return str(request.scope.get("root_path", ""))
+
+
+def checkpoint(root: str, id_: str) -> str:
+    return f"{root}/v1/checkpoints/{id_}"
+
+
+def of_checkpoint(root: str, found: Checkpoint) -> dict[str, Any]:
+    """Return the `links` of a checkpoint's resource."""
+    return describe.links(found.plan, found.layout, root)
+
+
+def under(root: str, found: Checkpoint, resource: bytes) -> tuple[bytes, memoryview]:
+    """Return the resource of a checkpoint in two parts; the first, a small one, has its links.
+
+    `resource` has those without a prefix. It may have 100 MB, so most of it is not copied.
+    """
+    if not root:
+        return b"", memoryview(resource)
+    plain = to_json(of_checkpoint("", found))
+    before = resource.index(plain)  # Only numbers and names of ours come before.
+    after = memoryview(resource)[before + len(plain) :]
+    return resource[:before] + to_json(of_checkpoint(root, found)), after

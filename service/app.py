@@ -15,12 +15,14 @@ from service.api import (
     docs,
     files,
     hub,
+    hub_absent,
     landing,
     openapi,
     operations,
     report,
     statistics,
     tensors,
+    zoo,
 )
 from service.api.compression import Compressed
 from service.api.shortcut import Shortcut
@@ -31,7 +33,10 @@ from service.state import State
 from service.storage.clock import Clock, system
 from service.version import seedpoint_version
 
-ROUTERS = (checkpoints, files, tensors, statistics, report, catalogue, operations, hub, landing)
+ROUTERS = (
+    *(checkpoints, files, tensors, statistics, report, catalogue, operations),
+    *(hub, hub_absent, zoo, landing),
+)
 
 
 def create_app(settings: Settings | None = None, *, clock: Clock = system) -> FastAPI:

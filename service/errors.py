@@ -16,10 +16,12 @@ from starlette.routing import Match
 
 from models.errors import Fault, PlatformMismatch, SpecError
 from service import request_ids
+from service.forwarded import inner_path
 from service.shortage import is_shortage
 
 PROBLEM_JSON = "application/problem+json"
 TYPE_PREFIX = "urn:problem-type:seedpoint:"
+_HUB_API = "/api/"  # Whose clients tell one 404 from another by a code.
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -56,6 +58,14 @@ class BodyTimeout(Refusal):
 
 class UnsupportedMediaType(Refusal):
     """The body is of a type the service does not read."""
+
+
+class Unauthorized(Refusal):
+    """A question about the user whom a token names; there are no accounts."""
+
+
+class NotOffered(Refusal):
+    """A part of a protocol that is not offered here, such as git."""
 
 
 class NotAcceptable(Refusal):
@@ -159,6 +169,10 @@ KINDS: dict[type[Exception], Kind] = {
     MalformedBody: Kind(400, "malformed-body", "The body is not a JSON document"),
     MalformedRequest: Kind(400, "malformed-request", "The request is not HTTP"),
     HeadTooLarge: Kind(431, "head-too-large", "The request's head is too large"),
+    Unauthorized: Kind(
+        401, "unauthorized", "There are no accounts here", {"WWW-Authenticate": "Bearer"}
+    ),
+    NotOffered: Kind(501, "not-offered", "Not offered here"),
     BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
     BodyTimeout: Kind(408, "body-timeout", "The body does not arrive", {"Connection": "close"}),
     UnsupportedMediaType: Kind(415, "unsupported-media-type", "The body's type is not read here"),
@@ -249,6 +263,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         headers["Allow"] = ", ".join(_allowed(request))
         return problem(kind, f"{request.method} is not allowed on {request.url.path}", (), headers)
     if error.status_code == 404:
+        if inner_path(request.scope).startswith(_HUB_API):
+            headers |= {"X-Error-Code": "EntryNotFound", "X-Error-Message": "no such route"}
         return problem(KINDS[NotFound], f"there is nothing at {request.url.path}", (), headers)
     return problem(kind, error.detail, (), headers)
 

@@ -76,7 +76,7 @@ async def find(service: State, repo: str, revision: str) -> Revision:
 
 
 async def _preset(service: State, name: str, revision: str) -> Checkpoint:
-    name, named = _split(name)
+    name, named = split(name)
     try:
         presets.get(name)
     except presets.UnknownPreset as error:
@@ -117,7 +117,7 @@ async def _issued(service: State, name: str, revision: str) -> Checkpoint:
     return checkpoint
 
 
-def _split(name: str) -> tuple[str, int | None]:
+def split(name: str) -> tuple[str, int | None]:
     """A preset's name, and the seed after it if that says one."""
     before, dot, last = name.rpartition(".")
     match = _SEED.fullmatch(last) if dot else None

@@ -52,7 +52,7 @@ Rev = Annotated[str, Path(description="`main`, `seed-<n>`, or a commit.")]
 Inside = Annotated[str, Path(description="A file of the repository; none lists them.")]
 
 
-async def _found(service: Service, repo: Repo, revision: Rev) -> Revision:
+async def find_revision(service: Service, repo: Repo, revision: Rev) -> Revision:
     try:
         return await revisions.find(service, repo, revision)
     except (RepositoryNotFound, RevisionNotFound) as error:
@@ -60,7 +60,7 @@ async def _found(service: Service, repo: Repo, revision: Rev) -> Revision:
         raise
 
 
-Found = Annotated[Revision, Depends(_found)]
+Found = Annotated[Revision, Depends(find_revision)]
 
 
 @router.head(
@@ -155,7 +155,7 @@ async def get_hub_revision(
 @router.get("/api/models/{repo:repository}/refs", responses=schemas.HUB_JSON)
 async def get_hub_refs(service: Service, repo: Repo) -> Response:
     """The branches of a repository: `main`. Seeds are beyond number, and not listed."""
-    found = await _found(service, repo, revisions.MAIN)
+    found = await find_revision(service, repo, revisions.MAIN)
     branch: dict[str, Any] = {
         "name": revisions.MAIN,
         "ref": f"refs/heads/{revisions.MAIN}",
@@ -180,7 +180,9 @@ async def get_hub_model(
     blobs: Annotated[bool, Query(description="With each file's size.")] = False,
 ) -> Response:
     """What a repository is on `main`."""
-    return await get_hub_revision(service, await _found(service, repo, revisions.MAIN), blobs)
+    return await get_hub_revision(
+        service, await find_revision(service, repo, revisions.MAIN), blobs
+    )
 
 
 def _missing(found: Revision, path: str, hint: str) -> NotFound:

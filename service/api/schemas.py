@@ -30,6 +30,7 @@ class Problem(BaseModel):
     status: int
     detail: str
     errors: list[Fault]
+    request_id: str = Field(description="As in `X-Request-Id`, and in the service's log.")
 
 
 class Links(BaseModel):
@@ -291,6 +292,10 @@ REPORT: Responses = {
         "A page that looks again: they are being computed.", _HTML, Retry_After="Seconds."
     ),
     **_problems(404, 409, 503),
+}
+PRESET_PAGE: Responses = {
+    200: _answer("The page.", _HTML, Content_Security_Policy="Nothing runs, nothing is loaded."),
+    **_problems(404, 409, 422, 503),
 }
 LANDING: Responses = {200: _answer("The page.", _HTML), **_problems()}
 _COMMIT = "40 hexadecimal digits, another for whatever changes a byte."

@@ -101,6 +101,11 @@ def landing_page(url: str, root: str, version: str, issued: Sequence[Json]) -> s
     return _render("landing.html", url=url, root=root, version=version, issued=issued)
 
 
+def preset_page(url: str, root: str, repo: str, preset: Json) -> str:
+    """The page of a preset as a repository; `url` and `root` as of `landing_page`."""
+    return _render("preset.html", url=url, root=root, repo=repo, preset=preset)
+
+
 @cache
 def policy() -> str:
     """The Content-Security-Policy of the pages: their own style, and nothing else."""

@@ -37,11 +37,12 @@ class Lanes:
         return future
 
     def close(self) -> None:
-        """Drops what is queued and waits for what is begun."""
+        """Drops what is queued, at once, and waits for what is begun."""
+        with self._taking:
+            queued = [future for lane in self._lanes for future, _ in lane]
+        for future in queued:
+            future.cancel()
         self._executor.shutdown(cancel_futures=True)
-        for lane in self._lanes:
-            while lane:
-                lane.popleft()[0].cancel()
 
     def _turn(self) -> None:
         future, job = self._take()

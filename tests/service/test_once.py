@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 from service.once import once
+from tests.support.waiting import eventually
 
 
 class Thing:
@@ -19,16 +19,21 @@ class Thing:
         """What it is worth."""
         self.computed += 1
         if self.gate is not None:
-            self.gate.wait(10)
+            self.gate.wait(60)
         return 42
 
 
 def test_all_who_want_it_at_once_share_one_computation() -> None:
-    gate = threading.Event()
+    gate, all_want_it = threading.Event(), threading.Barrier(8)
     thing = Thing(gate)
+
+    def want() -> int:
+        all_want_it.wait(60)
+        return thing.value
+
     with ThreadPoolExecutor(8) as threads:
-        found = [threads.submit(lambda: thing.value) for _ in range(8)]
-        time.sleep(0.05)
+        found = [threads.submit(want) for _ in range(8)]
+        eventually(lambda: thing.computed)
         gate.set()
         assert [future.result() for future in found] == [42] * 8
     assert thing.computed == 1
@@ -39,10 +44,10 @@ def test_a_slow_one_does_not_keep_that_of_another_object_waiting() -> None:
     slow, quick = Thing(gate), Thing()
     with ThreadPoolExecutor(2) as threads:
         waiting = threads.submit(lambda: slow.value)
-        assert threads.submit(lambda: quick.value).result(5) == 42
+        assert threads.submit(lambda: quick.value).result(60) == 42
         assert not waiting.done()
         gate.set()
-        assert waiting.result(5) == 42
+        assert waiting.result(60) == 42
 
 
 def test_it_tells_whether_it_is_known_and_what_it_is() -> None:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
 import pytest
 
 from service.api import requests
 from service.errors import KINDS, Refusal
 from tests.support.problems import JSON_TYPE, assert_problem, post
 from tests.support.running import Running, mlp
+from tests.support.waiting import eventually
 
 # --- the body ------------------------------------------------------------------
 
@@ -222,12 +221,14 @@ def test_a_worker_that_is_killed_is_a_problem_and_the_next_spec_is_issued(
     start: Callable[..., Running],
 ) -> None:
     service = start()
-    (pid,) = service.state.builders.small.pids
+    small = service.state.builders.small
+    (pid,) = small.pids
     os.kill(pid, 19)  # SIGSTOP: it will not answer until it is dead.
-    killing = threading.Timer(0.5, os.kill, (pid, 9))
-    killing.start()
-    answer = service.issue(mlp(), Accept="application/octet-stream")
-    killing.join()
+    with ThreadPoolExecutor(1) as client:
+        waiting = client.submit(service.issue, mlp(), Accept="application/octet-stream")
+        eventually(lambda: small.pids_at_work == [pid])
+        os.kill(pid, 9)
+        answer = waiting.result()
     assert_problem(answer, 503, "worker-lost")
     assert answer.headers["retry-after"] == "1"
     assert service.issue(mlp()).status_code == 201
@@ -243,11 +244,12 @@ def test_a_spec_that_takes_too_long_is_a_problem_and_the_next_is_issued(
     assert fault["path"] == "architecture"
     assert fault["message"].startswith("must be smaller, or simpler to plan: ")
     assert fault["message"].endswith("longer than 2 seconds to plan")
+    eventually(lambda: service.state.builders.warm)  # As /readyz tells.
     assert service.issue(mlp()).status_code == 201
 
 
 def test_a_small_spec_that_hangs_a_worker_goes_on_to_another(start: Callable[..., Running]) -> None:
-    service = start(build_timeout_seconds=2)
+    service = start()
     (pid,) = service.state.builders.small.pids
     os.kill(pid, 19)
     assert service.issue(mlp()).status_code == 201
@@ -255,14 +257,15 @@ def test_a_small_spec_that_hangs_a_worker_goes_on_to_another(start: Callable[...
 
 def test_a_full_pool_is_503_and_says_when_to_come_back(start: Callable[..., Running]) -> None:
     service = start(build_queue=0)
-    (pid,) = service.state.builders.small.pids
+    small = service.state.builders.small
+    (pid,) = small.pids
     os.kill(pid, 19)
-    first = threading.Thread(target=service.issue, args=(mlp(1),))
-    first.start()
-    time.sleep(0.3)
-    answer = service.issue(mlp(2))
-    os.kill(pid, 18)
-    first.join()
+    with ThreadPoolExecutor(1) as client:
+        first = client.submit(service.issue, mlp(1))
+        eventually(lambda: small.pids_at_work == [pid])
+        answer = service.issue(mlp(2))
+        os.kill(pid, 18)
+        assert first.result().status_code == 201
     assert_problem(answer, 503, "busy")
     assert answer.headers["retry-after"] == "1"
     assert service.issue(mlp(2)).status_code == 201
@@ -270,10 +273,15 @@ def test_a_full_pool_is_503_and_says_when_to_come_back(start: Callable[..., Runn
 
 def test_a_client_that_leaves_frees_its_worker(start: Callable[..., Running]) -> None:
     service = start()
-    (pid,) = service.state.builders.small.pids
+    small = service.state.builders.small
+    (pid,) = small.pids
     os.kill(pid, 19)
-    with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.5, trust_env=False) as client:
-        client.post(service.url + "/v1/checkpoints", json=mlp(1))
+    body = json.dumps(mlp(1)).encode()
+    head = f"POST /v1/checkpoints HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as client:
+        client.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
+        eventually(lambda: small.pids_at_work == [pid])
+    eventually(lambda: small.warm and small.pids != [pid])
     assert service.issue(mlp(2)).status_code == 201
 
 

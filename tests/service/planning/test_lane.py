@@ -9,15 +9,11 @@ import pytest
 
 from service.errors import Busy
 from service.planning.lane import SHORT, Lane
+from tests.support.waiting import rested
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(test())  # type: ignore[arg-type]
-
-
-async def settle() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 class Work:
@@ -39,9 +35,9 @@ class Work:
 
 def test_turns_are_few_and_come_in_order() -> None:
     async def test() -> None:
-        work = Work(Lane(at_once=2, waiting=100, wait_seconds=10))
+        work = Work(Lane(at_once=2, waiting=100, wait_seconds=60))
         tasks = work.start(30)
-        await settle()
+        await rested()
         assert work.begun == [0, 1]
         work.end.set()
         await asyncio.gather(*tasks)
@@ -52,9 +48,9 @@ def test_turns_are_few_and_come_in_order() -> None:
 
 def test_no_more_wait_than_there_is_room_for() -> None:
     async def test() -> None:
-        work = Work(Lane(at_once=1, waiting=3, wait_seconds=10))
+        work = Work(Lane(at_once=1, waiting=3, wait_seconds=60))
         tasks = work.start(6)
-        await settle()
+        await rested()
         assert [task.done() for task in tasks] == [False] * 4 + [True] * 2
         with pytest.raises(Busy):
             await tasks[5]
@@ -66,12 +62,12 @@ def test_no_more_wait_than_there_is_room_for() -> None:
 
 def test_where_some_took_long_the_newest_are_refused_at_once() -> None:
     async def test() -> None:
-        lane = Lane(at_once=1, waiting=100, wait_seconds=10)
+        lane = Lane(at_once=1, waiting=100, wait_seconds=60)
         work = Work(lane)
         tasks = work.start(1 + 50)
-        await settle()
+        await rested()
         lane.took_long()
-        await settle()
+        await rested()
         assert [task.done() for task in tasks] == [False] * (1 + SHORT) + [True] * (50 - SHORT)
         with pytest.raises(Busy):
             await work.do(99)
@@ -87,7 +83,7 @@ def test_who_leaves_or_has_waited_too_long_keeps_no_turn() -> None:
     async def test() -> None:
         work = Work(Lane(at_once=1, waiting=100, wait_seconds=0.02))
         first, leaver, late = work.start(3)
-        await settle()
+        await rested()
         leaver.cancel()
         with pytest.raises(Busy, match="no worker was free within"):
             await late
@@ -102,9 +98,9 @@ def test_who_leaves_or_has_waited_too_long_keeps_no_turn() -> None:
 
 def test_a_turn_that_comes_as_its_owner_leaves_goes_on_to_the_next() -> None:
     async def test() -> None:
-        work = Work(Lane(at_once=1, waiting=100, wait_seconds=10))
+        work = Work(Lane(at_once=1, waiting=100, wait_seconds=60))
         first, leaver, last = work.start(3)
-        await settle()
+        await rested()
         first.cancel()
         await asyncio.sleep(0)  # Its turn is given on, and the next does not know of it yet.
         leaver.cancel()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
 from typing import Any
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 
 from service.streaming.buffers import SMALLEST_BYTES, Buffers
 from service.streaming.engine import Engine
+from tests.support.waiting import reached, rested
 
 CHUNK = 4096
 
@@ -35,6 +35,12 @@ def engine() -> Iterator[Engine]:
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(test())  # type: ignore[arg-type]
+
+
+async def idle(engine: Engine) -> None:
+    """Returns when everything is done that was queued: every thread has come to the end of it."""
+    end = threading.Barrier(engine.threads)
+    await asyncio.gather(*(engine.run(end.wait) for _ in range(engine.threads)))
 
 
 @given(start=st.integers(0, 5 * CHUNK), length=st.integers(0, 5 * CHUNK))
@@ -75,25 +81,31 @@ def test_no_more_is_made_than_the_look_ahead_until_it_is_taken(engine: Engine) -
         async with aclosing(engine.body(read, 0, 100 * CHUNK)) as body:
             for taken in range(1, 5):
                 await anext(body)
-                await asyncio.sleep(0.05)
-                assert len(made) <= taken + 2
+                await idle(engine)
+                assert taken <= len(made) <= taken + 2
 
     run(test)
 
 
-def test_closing_a_body_stops_it_within_the_chunks_under_way(engine: Engine) -> None:
+def test_closing_a_body_stops_it_within_the_chunks_under_way() -> None:
     made: list[int] = []
+    go = threading.Event()
 
     def read(start: int, stop: int, out: Any) -> None:
         made.append(start)
-        time.sleep(0.02)
+        if start:
+            go.wait(60)
         pattern(start, stop, out)
 
     async def test() -> None:
+        engine = Engine(threads=1, chunk_bytes=CHUNK, look_ahead=3, ahead_bytes=1 << 20)
         async with aclosing(engine.body(read, 0, 1000 * CHUNK)) as body:
             await anext(body)
-        await asyncio.sleep(0.2)
-        assert len(made) <= 4
+            await reached(lambda: made == [0, CHUNK])  # The next waits for the thread.
+        go.set()
+        await idle(engine)
+        assert made == [0, CHUNK]
+        engine.close()
 
     run(test)
 
@@ -115,11 +127,12 @@ def test_a_chunk_that_fails_fails_the_body(engine: Engine) -> None:
 
 def test_two_bodies_share_the_threads_chunk_by_chunk() -> None:
     order: list[str] = []
+    go = threading.Event()
 
     def reader(name: str) -> Callable[[int, int, Any], None]:
         def read(start: int, stop: int, out: Any) -> None:
             order.append(name)
-            time.sleep(0.005)
+            go.wait(60)
 
         return read
 
@@ -130,10 +143,12 @@ def test_two_bodies_share_the_threads_chunk_by_chunk() -> None:
     async def test() -> None:
         engine = Engine(threads=1, chunk_bytes=CHUNK, look_ahead=3, ahead_bytes=1 << 20)
         large = asyncio.create_task(consume(engine, "large", 40))
-        await asyncio.sleep(0.02)
-        await consume(engine, "small", 1)
-        assert order.index("small") <= 9
-        await large
+        await reached(lambda: order == ["large"])
+        small = asyncio.create_task(consume(engine, "small", 1))
+        await rested()  # Its chunk is queued, after those that the large one has ahead.
+        go.set()
+        await asyncio.gather(small, large)
+        assert order.index("small") == 3
         engine.close()
 
     run(test)

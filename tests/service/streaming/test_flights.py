@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from service.flights import Flights
+from tests.support.waiting import reached, rested
 
 
 class Work:
@@ -39,7 +40,7 @@ def run(test: Callable[[Flights[str, str], Work], Coroutine[Any, Any, None]]) ->
 def test_all_who_ask_at_once_share_one_result() -> None:
     async def test(flights: Flights[str, str], work: Work) -> None:
         calls = [asyncio.create_task(flights.join("a", work)) for _ in range(5)]
-        await asyncio.sleep(0)
+        await rested()
         work.go.set()
         assert await asyncio.gather(*calls) == ["result 1"] * 5
         assert len(flights) == 0
@@ -59,9 +60,9 @@ def test_who_asks_later_starts_anew() -> None:
 def test_work_goes_on_when_one_of_two_leaves() -> None:
     async def test(flights: Flights[str, str], work: Work) -> None:
         first, second = (asyncio.create_task(flights.join("a", work)) for _ in range(2))
-        await asyncio.sleep(0)
+        await rested()
         first.cancel()
-        await asyncio.sleep(0)
+        await rested()
         work.go.set()
         assert await second == "result 1"
         assert work.cancelled == 0
@@ -72,12 +73,11 @@ def test_work_goes_on_when_one_of_two_leaves() -> None:
 def test_work_is_cancelled_when_the_last_leaves() -> None:
     async def test(flights: Flights[str, str], work: Work) -> None:
         call = asyncio.create_task(flights.join("a", work))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await rested()
         call.cancel()
         await asyncio.wait((call,))
         assert "a" not in flights
-        await asyncio.sleep(0)
+        await rested()
         assert work.cancelled == 1
 
     run(test)
@@ -86,7 +86,7 @@ def test_work_is_cancelled_when_the_last_leaves() -> None:
 def test_kept_work_goes_on_without_anyone() -> None:
     async def test(flights: Flights[str, str], work: Work) -> None:
         call = asyncio.create_task(flights.join("a", work))
-        await asyncio.sleep(0)
+        await rested()
         flights.keep("a")
         call.cancel()
         await asyncio.wait((call,))
@@ -103,9 +103,8 @@ def test_kept_work_is_given_up_when_its_lease_ends() -> None:
         flights: Flights[str, str] = Flights(lease_seconds=0.05)
         assert await flights.within(0, "a", work) is None
         assert "a" in flights
-        await asyncio.sleep(1)
-        assert "a" not in flights
-        assert work.cancelled == 1
+        await reached(lambda: "a" not in flights)
+        await reached(lambda: work.cancelled == 1)
 
     run(test)
 
@@ -126,9 +125,10 @@ def test_a_lease_that_ends_takes_nothing_from_who_waits() -> None:
     async def test(_: Flights[str, str], work: Work) -> None:
         flights: Flights[str, str] = Flights(lease_seconds=0.02)
         call = asyncio.create_task(flights.join("a", work))
-        await asyncio.sleep(0)
+        await rested()
         flights.keep("a")
-        await asyncio.sleep(0.1)
+        await reached(lambda: not flights._flights["a"].kept)
+        await rested()
         work.go.set()
         assert await call == "result 1"
         assert work.cancelled == 0
@@ -138,7 +138,7 @@ def test_a_lease_that_ends_takes_nothing_from_who_waits() -> None:
 
 def test_a_failure_reaches_everyone_who_waits() -> None:
     async def fail() -> str:
-        await asyncio.sleep(0)
+        await rested()
         raise OSError("gone")
 
     async def test(flights: Flights[str, str], _: Work) -> None:

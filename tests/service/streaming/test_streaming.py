@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from service.streaming.response import GeneratedResponse
+from tests.support.waiting import reached
 
 Message = dict[str, Any]
 
@@ -117,7 +118,7 @@ def test_who_cancels_a_response_is_not_taken_for_a_client_that_left() -> None:
         client = Client()
         response = GeneratedResponse(numbers(10_000_000, []), 20_000_000)
         sending = asyncio.create_task(response({}, client.receive, client.send))
-        await asyncio.sleep(0.01)
+        await reached(lambda: client.messages)
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending

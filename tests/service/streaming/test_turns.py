@@ -14,6 +14,7 @@ from service.flights import Flights, Full
 from service.statistics.progress import Board
 from service.statistics.turns import Turn, Turns
 from service.streaming.lanes import BACKGROUND_TURN, Lanes
+from tests.support.waiting import eventually, rested
 
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -52,7 +53,7 @@ def test_who_ends_makes_way_for_the_next() -> None:
             async with turns.turn(3) as first:
                 assert (first.is_on, second.is_on) == (True, False)
                 waiting = asyncio.create_task(second.come())
-                await asyncio.sleep(0)
+                await rested()
                 assert not waiting.done()
             await waiting
 
@@ -68,7 +69,7 @@ def test_a_board_says_who_waits_and_who_runs() -> None:
     async def test() -> None:
         board, go = Board(Turns(1)), asyncio.Event()
         tasks = [asyncio.create_task(work(board, n, s, go)) for n, s in (("a", 9), ("b", 5))]
-        await asyncio.sleep(0.01)
+        await rested()
         shown = {name: board.document(name) for name in "abc"}
         assert [shown[name]["state"] for name in "abc"] == ["waiting", "running", "done"]
         assert shown["b"]["bytes_done"] == 1
@@ -108,8 +109,8 @@ def test_no_more_is_begun_than_there_is_room_for() -> None:
         with pytest.raises(Full):
             await flights.within(0.01, "b", lambda: work("b"))
         assert await flights.within(0, "a", lambda: work("a")) is None  # Has its room already.
-        later = asyncio.create_task(flights.within(10, "b", lambda: work("b")))
-        await asyncio.sleep(0.01)
+        later = asyncio.create_task(flights.within(60, "b", lambda: work("b")))
+        await rested()
         assert begun == ["a"]
         go.set()
         assert await later == "b"
@@ -127,14 +128,14 @@ def test_who_leaves_before_there_was_room_leaves_nothing() -> None:
             await go.wait()
 
         first = asyncio.create_task(flights.join("a", work))
-        second = asyncio.create_task(flights.within(10, "b", work))
-        await asyncio.sleep(0.01)
+        second = asyncio.create_task(flights.within(60, "b", work))
+        await rested()
         second.cancel()
         await asyncio.wait((second,))
         first.cancel()  # The last who waited for it: its room is free.
         await asyncio.wait((first,))
         third = asyncio.create_task(flights.join("c", work))
-        await asyncio.sleep(0.01)
+        await rested()
         assert "c" in flights and "b" not in flights
         go.set()
         await third
@@ -155,7 +156,7 @@ def order_of(lanes: Lanes, plan: str) -> str:
     ]
     gate.set()
     for future in futures:
-        future.result(10)
+        future.result(60)
     return "".join(begun)
 
 
@@ -175,8 +176,8 @@ def test_a_job_that_fails_or_is_cancelled_is_its_own_affair() -> None:
     failing, dropped, last = (lanes.submit(job) for job in (lambda: 1 / 0, int, int))
     assert dropped.cancel()
     gate.set()
-    assert isinstance(failing.exception(10), ZeroDivisionError)
-    assert last.result(10) == 0
+    assert isinstance(failing.exception(60), ZeroDivisionError)
+    assert last.result(60) == 0
     lanes.close()
 
 
@@ -185,6 +186,10 @@ def test_closing_cancels_what_is_queued_in_both_lanes() -> None:
     gate = threading.Event()
     lanes.submit(gate.wait)
     queued = [lanes.submit(int, background=background) for background in (False, True)]
-    threading.Timer(0.1, gate.set).start()
-    lanes.close()
-    assert all(future.cancelled() for future in queued)
+    closing = threading.Thread(target=lanes.close)
+    closing.start()
+    eventually(lambda: all(future.cancelled() for future in queued))
+    assert closing.is_alive()  # It waits for what was begun.
+    gate.set()
+    closing.join(60)
+    assert not closing.is_alive()

@@ -7,8 +7,6 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,8 +21,9 @@ from models.describe import layout
 from models.generate import Evaluator
 from models.layout import Layout
 from models.spec import parse_spec
-from models.wholes import WholeMatrix
+from models.wholes import Needed, Raw, WholeMatrix
 from service.errors import WorkerLost
+from service.planning.pool import Pool
 from service.settings import Settings
 from service.wholes import maker as making
 from service.wholes import wholesale as wholes
@@ -78,11 +77,16 @@ def spooled(service: Running) -> list[Path]:
     return [path for path in folder.iterdir() if not path.name.startswith(".")]
 
 
-def pids(service: Running) -> list[int]:
-    """The process ids of the workers that make wholes."""
+def workers_of(service: Running) -> Pool[Needed, Raw | None]:
+    """The workers that make wholes."""
     wholesale = service.state.engine._wholesale
     assert wholesale is not None
-    return wholesale._pool.pids
+    return wholesale._pool
+
+
+def waiting_for(service: Running) -> float:
+    """How many wholes are being made or wait to be."""
+    return service.metric("seedpoint_wholes_waiting")
 
 
 @pytest.fixture
@@ -106,11 +110,12 @@ def stopped() -> Iterator[Callable[[Running], list[int]]]:
 
     def stop(service: Running) -> list[int]:
         service.http.get(link(service, orthogonal(999)))
-        eventually(lambda: len(pids(service)) == wholes.WORKERS)
-        for pid in pids(service):
+        workers = workers_of(service)
+        eventually(lambda: workers.warm)
+        for pid in workers.pids:
             os.kill(pid, signal.SIGSTOP)
             stopped.append(pid)
-        return pids(service)
+        return workers.pids
 
     yield stop
     for pid in stopped:
@@ -287,7 +292,7 @@ def test_others_are_served_while_wholes_are_computed(
     workers = stopped(service)
     with ThreadPoolExecutor(3) as clients:
         waiting = [clients.submit(service.http.get, url) for _ in range(3)]
-        time.sleep(0.3)
+        eventually(lambda: workers_of(service).pids_at_work)
         assert service.http.get(other).status_code == 200
         assert service.http.post("/v1/checkpoints", json=mlp(1)).json()["statistics"]
         assert not any(answer.done() for answer in waiting)
@@ -310,7 +315,7 @@ def test_more_than_may_wait_are_told_to_come_back(
             if answer.done():
                 assert_problem(answer.result(), 503, "busy")
                 assert answer.result().headers["retry-after"] == "5"
-        assert service.metric("seedpoint_wholes_waiting") == 4
+        assert waiting_for(service) == 4
         for pid in workers:
             os.kill(pid, signal.SIGCONT)
         assert sorted(answer.result().status_code for answer in answers) == 4 * [200] + 16 * [503]
@@ -359,11 +364,11 @@ def test_what_is_not_begun_is_given_up_when_its_last_client_leaves(
         client = socket.create_connection(("127.0.0.1", service.port))
         client.sendall(f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         clients.append(client)
-    eventually(lambda: service.metric("seedpoint_wholes_waiting") == 4)
+    # One worker is for what is large, so one is begun: who comes back finds it made.
+    eventually(lambda: waiting_for(service) == 4 and workers_of(service).pids_at_work)
     for client in clients:
         client.close()
-    # One worker is for what is large, so one was begun: who comes back finds it made.
-    eventually(lambda: service.metric("seedpoint_wholes_waiting") == 1)
+    eventually(lambda: waiting_for(service) == 1)
     assert made(service) == before + 1
 
 
@@ -377,11 +382,13 @@ def test_a_worker_that_dies_once_costs_nobody_an_answer(
     before = made(service)
     with ThreadPoolExecutor(1) as clients:
         answer = clients.submit(service.http.get, url)
-        eventually(lambda: made(service) == before + 1)
-        time.sleep(0.2)
-        # By one command, which no thread of ours comes between: the work is taken up again by
-        # another worker at once, and that one must not be killed with it.
-        subprocess.run(["kill", "-KILL", *map(str, workers)], check=True)
+        eventually(lambda: workers_of(service).pids_at_work)
+        (dying,) = workers_of(service).pids_at_work
+        os.kill(dying, signal.SIGKILL)
+        # Another, which stands still, has the work now, or the successor of the one that died.
+        eventually(lambda: made(service) == before + 2)
+        for pid in set(workers) - {dying}:
+            os.kill(pid, signal.SIGCONT)
         assert answer.result().content == expected(orthogonal())
 
 
@@ -411,7 +418,7 @@ def test_what_is_too_large_to_compute_is_a_problem_before_anything_is(start: Sta
     answer = service.issue(orthogonal(rows=BIG, columns=BIG))
     problem = assert_problem(answer, 422, "invalid-spec")
     assert "2000000 x 2000000" in problem["detail"]
-    assert pids(service) == []
+    assert workers_of(service).pids == []
     assert not (service.state.settings.store / "spool").exists()
 
 

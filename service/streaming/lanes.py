@@ -38,9 +38,8 @@ class Lanes:
 
     def close(self) -> None:
         """Drops what is queued, at once, and waits for what is begun."""
-        with self._taking:
-            queued = [future for lane in self._lanes for future, _ in lane]
-        for future in queued:
+        front, back = self._lanes
+        for future, _ in [*front, *back]:
             future.cancel()
         self._executor.shutdown(cancel_futures=True)
 

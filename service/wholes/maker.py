@@ -25,11 +25,12 @@ MAX_IN_MEMORY_BYTES = 128 << 20
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """What workers are made for: the spool they fill, and on how many threads each."""
+    """What workers are made for: the spool they fill, on how many threads each, and how nice."""
 
     spool: Path
     spool_bytes: int
     threads: int
+    niceness: int = NICENESS
 
     def task(self) -> Task[Needed, Raw | None]:
         """What the workers of a pool run."""
@@ -52,7 +53,7 @@ class _Desk:
 
     def warm_up(self) -> None:
         """Puts this process behind others, and loads the kernels."""
-        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+        os.setpriority(os.PRIO_PROCESS, 0, self._maker.niceness)
         threads = self._maker.threads
         if threads > 1:
             self._each = helped(ThreadPoolExecutor(threads - 1), threads)

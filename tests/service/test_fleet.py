@@ -159,7 +159,7 @@ def test_processes_share_a_store_are_replaced_and_end_with_their_supervisor(
 
     eventually(both_answer, seconds=90)
     os.kill(min(fleet.answering()), signal.SIGKILL)
-    eventually(lambda: fleet.has_said("Application startup complete.") == 3)
+    eventually(lambda: fleet.has_said("Application startup complete.") == 3, seconds=120)
     assert both_answer()
     below = fleet.descendants()
     fleet.popen.kill()

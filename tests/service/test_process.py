@@ -6,7 +6,6 @@ import contextlib
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,7 +59,8 @@ def test_nor_do_workers_that_are_at_work(process: Process) -> None:
 
     client = threading.Thread(target=issue)
     client.start()
-    time.sleep(2)
+    at_work = 'seedpoint_specs_waiting{pool="large"} 1.0'
+    eventually(lambda: at_work in httpx.get(f"{process.url}/metrics", trust_env=False).text)
     process.popen.kill()
     client.join()
     eventually(lambda: gone(workers))  # They would have been at it for longer.

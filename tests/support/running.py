@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -36,6 +37,25 @@ class Running:
     def within(self, work: Coroutine[Any, Any, R]) -> R:
         """The result of `work` in the service's event loop."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+
+    @contextmanager
+    def holding_engine(self) -> Iterator[None]:
+        """Inside, no thread generates: whatever is asked for is not done before the end."""
+        engine, go = self.state.engine, threading.Event()
+        at_it = threading.Semaphore(0)
+
+        def hold() -> None:
+            at_it.release()
+            go.wait(100)
+
+        for _ in range(engine.threads):
+            engine._lanes.submit(hold)
+        for _ in range(engine.threads):
+            assert at_it.acquire(timeout=60)
+        try:
+            yield
+        finally:
+            go.set()
 
     def issue(self, spec: dict[str, Any], **headers: str) -> httpx.Response:
         """POSTs `spec`, and asks for no statistics unless headers say otherwise."""

@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 from service.streaming import connections
 from service.streaming.connections import MAX_HEAD_BYTES, MAX_WAITING, Connection
 from tests.support.running import Running, mlp
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, reached, rested
 
 LIMIT = MAX_HEAD_BYTES
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
@@ -262,10 +262,11 @@ def test_who_leaves_is_gone_for_every_request_that_was_sent_at_once() -> None:
     async def test() -> None:
         connection, _ = connected(application)
         connection.data_received(GET.replace(b"/ ", b"/first ") + GET.replace(b"/ ", b"/second "))
-        await asyncio.sleep(0.01)
+        await rested()
         assert left == []
         connection.connection_lost(ConnectionResetError())
-        await asyncio.sleep(0.01)
+        await reached(lambda: left)
+        await rested()
 
     asyncio.run(test())
     assert left == ["/first"]  # The second was never begun.
@@ -308,7 +309,7 @@ def test_a_head_is_not_waited_for_for_ever_and_a_body_and_an_answer_are(
     async def test() -> None:
         connection, transport = connected(application)
         connection.data_received(sent)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # The loop comes to the earlier deadline first, however late.
         assert transport.ended == ended
         connection.connection_lost(None)
 
@@ -328,11 +329,10 @@ def test_the_rest_of_a_body_that_was_answered_is_not_waited_for(
     async def test() -> None:
         connection, transport = connected(application)
         connection.data_received(GET.replace(b"\r\n\r\n", b"\r\nContent-Length: 9\r\n\r\n"))
-        await asyncio.sleep(0.01)
-        assert b"HTTP/1.1 204" in transport.written
+        await reached(lambda: b"HTTP/1.1 204" in transport.written)
         if rest:
             connection.data_received(rest)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # The loop comes to the earlier deadline first, however late.
         assert transport.ended == ("aborted" if rest else "")  # Else it is kept alive a while.
         connection.connection_lost(None)
 

@@ -46,13 +46,15 @@ def test_a_client_that_stops_reading_stops_the_work(start: Callable[..., Running
 
 
 def test_a_client_that_leaves_stops_the_statistics(start: Callable[..., Running]) -> None:
-    service = start(statistics_wait_seconds=1000)
-    body = json.dumps(mlp(hidden=50_000_000)).encode()
+    service = start(statistics_wait_seconds=1000, unasked_statistics_bytes=1 << 60)
+    endless = mlp(hidden=1_000_000_000_000) | {"max_shard_size": "900TB"}
+    body = json.dumps(endless).encode()
     head = f"POST /v1/checkpoints HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
         connection.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
         eventually(service.generated)
-    assert settled(service.generated) < 31 * 50_000_000 / 2
+    settled(service.generated)
+    assert service.metric("seedpoint_statistics_running") == 0
 
 
 def test_a_body_that_fails_breaks_the_connection(

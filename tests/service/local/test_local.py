@@ -8,13 +8,13 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from service.storage.durable import replacing
 from tests.support.running import mlp
+from tests.support.waiting import eventually
 
 
 def test_a_file_is_replaced_when_the_block_ends_well(tmp_path: Path) -> None:
@@ -76,9 +76,8 @@ def test_a_build_that_is_told_to_end_leaves_no_half_file(tmp_path: Path) -> None
     out.mkdir()
     build = subprocess.Popen([sys.executable, "-c", BUILD, spec, f"{out}/model.safetensors"])
     try:
-        while not list(out.iterdir()):
-            assert build.poll() is None
-            time.sleep(0.01)
+        eventually(lambda: list(out.iterdir()) or build.poll() is not None)
+        assert build.poll() is None
         build.send_signal(signal.SIGTERM)
         assert build.wait(60) == 143
     finally:

@@ -116,7 +116,7 @@ def test_a_client_that_leaves_while_it_waits_frees_its_place(start: Callable[...
         eventually(service.generated)
         other = service.issue(huge(1))
         assert begun(statistics_of(service, other, "wait=0")) == "not-begun"
-    assert begun(statistics_of(service, other, "wait=10")) == "running"
+    eventually(lambda: begun(statistics_of(service, other, "wait=0")) == "running")
 
 
 def test_digests_are_bounded_too(start: Callable[..., Running]) -> None:
@@ -127,12 +127,12 @@ def test_digests_are_bounded_too(start: Callable[..., Running]) -> None:
 
 
 def test_what_nobody_comes_back_for_is_given_up(start: Callable[..., Running]) -> None:
-    service = start(statistics_at_once=1, statistics_queue=0, statistics_lease_seconds=0.5)
+    service = start(statistics_at_once=1, statistics_queue=0, statistics_lease_seconds=1.5)
     left = service.issue(huge())
     file = left.json()["links"]["files"]["model.safetensors"]
     assert begun(statistics_of(service, left, "respond-async")) == "running"
     digest = service.http.get(f"{file}?digest=sha-256", headers={"Prefer": "respond-async"})
-    assert begun(digest) == "waiting"
+    assert begun(digest) in {"waiting", "running"}  # As long as the lease of the other lasts.
     eventually(lambda: not service.metric("seedpoint_statistics_running"), "it goes on for nobody")
     assert service.issue(mlp(1), Prefer="wait=60").json()["statistics"]
     assert begun(statistics_of(service, left, "respond-async")) == "running"  # Anew.

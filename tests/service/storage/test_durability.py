@@ -32,6 +32,7 @@ from service.storage.store import Store
 from tests.support.process import Process
 from tests.support.running import mlp
 from tests.support.store_tasks import digest, put_for_ever
+from tests.support.waiting import eventually
 
 ROUNDS = 30
 
@@ -126,7 +127,7 @@ class Client:
         self.cut = 0
 
     def run(self, url: str) -> None:
-        with httpx.Client(base_url=url, timeout=20, trust_env=False) as client:
+        with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
             for seed in self.seeds:
                 spec = mlp(seed)
                 if seed % 3 == 0:
@@ -165,12 +166,12 @@ def test_a_service_that_is_killed_has_every_id_that_it_has_answered(tmp_path: Pa
     for _ in range(3):
         with serving(tmp_path / "store") as process, ThreadPoolExecutor(4) as threads:
             running = [threads.submit(client.run, process.url) for client in clients]
-            time.sleep(chance.uniform(0.5, 2))
+            goal = sum(len(client.issued) for client in clients) + chance.randrange(8, 40)
+            eventually(lambda: sum(len(c.issued) for c in clients) >= goal)  # noqa: B023
             process.popen.send_signal(signal.SIGKILL)
             for client in running:
                 client.result()
     issued = [resource for client in clients for resource in client.issued]
-    assert len(issued) > 20
     assert sum(client.cut for client in clients) >= 3 * len(clients) / 2, "nobody was at it"
     specs = {id_: spec for client in clients for id_, spec in client.specs.items()}
     with serving(tmp_path / "store") as process:

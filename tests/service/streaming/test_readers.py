@@ -17,6 +17,7 @@ import pytest
 from service.streaming.engine import FIRST_BYTES
 from tests.support.files import FOREVER
 from tests.support.running import Running, mlp
+from tests.support.waiting import settled
 
 FILES = 6
 PARTS = "bytes=5-999999,3000000-3999999,1500000-1500099"
@@ -139,10 +140,7 @@ def test_little_is_made_for_those_who_read_nothing_and_others_get_theirs(
     with ExitStack() as readers:
         for _ in range(silent):
             readers.enter_context(Reader(service.port)).ask((link, "bytes=12345678-"))
-        last = -1.0
-        while made() > last:
-            last = made()
-            time.sleep(0.5)
+        settled(made)
         # What is ahead, what the transport has, and what fits into the socket's two buffers.
         assert made() <= silent * ((4 + 1) * FIRST_BYTES + (2 << 20))
         assert service.http.get(small).content == content

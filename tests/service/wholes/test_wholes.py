@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from models.generate import Evaluator
 from models.layout import Layout
 from models.spec import parse_spec
 from models.wholes import Needed, Raw, WholeMatrix
+from service import state
 from service.errors import WorkerLost
 from service.planning.pool import Pool
 from service.settings import Settings
@@ -89,6 +91,15 @@ def waiting_for(service: Running) -> float:
     return service.metric("seedpoint_wholes_waiting")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def eager() -> Iterator[None]:
+    """Workers that are not behind others: on a machine whose cores are busy they hardly run."""
+    maker = state._maker
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(state, "_maker", lambda settings: replace(maker(settings), niceness=0))
+        yield
+
+
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is small: every whole is made by a worker."""
@@ -96,7 +107,7 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def kept(eager: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A service for tests each of which has seeds of its own."""
     running = run_service(Settings(store=tmp_path_factory.mktemp("store"), build_workers=1))
     yield running
@@ -111,7 +122,7 @@ def stopped() -> Iterator[Callable[[Running], list[int]]]:
     def stop(service: Running) -> list[int]:
         service.http.get(link(service, orthogonal(999)))
         workers = workers_of(service)
-        eventually(lambda: workers.warm)
+        eventually(lambda: len(workers.pids) == wholes.WORKERS)
         for pid in workers.pids:
             os.kill(pid, signal.SIGSTOP)
             stopped.append(pid)

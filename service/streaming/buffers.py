@@ -4,10 +4,16 @@ Fresh memory for every chunk costs most of the rate (page faults, cold caches). 
 buffer comes back by itself when the last who holds the chunk lets go of it, be that
 the transport that still has bytes to send or a thread that still writes: CPython
 frees the chunk's array then, and a weak reference tells.
+
+Each buffer is a mapping of its own. malloc would take the first ones from mappings too, but
+raises its threshold when they are freed, and from then on keeps what lies below something that
+is still in use: after a thousand slow clients, for ever.
 """
 
 from __future__ import annotations
 
+import mmap
+import sys
 import weakref
 from collections import deque
 from contextlib import suppress
@@ -15,7 +21,7 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-LINE_BYTES = 64
+HUGE_BYTES = 4 << 20  # As NumPy does: below, a huge page would be mostly unused.
 SMALLEST_BYTES = 1 << 16
 
 
@@ -42,11 +48,16 @@ class Buffers:
         try:
             buffer = free.pop()
         except IndexError:
-            buffer = _aligned(size)
+            buffer = _mapped(size)
         chunk = buffer[:nbytes]
         # Called in whichever thread drops the last reference.
         weakref.finalize(chunk, self._give_back, buffer).atexit = False
         return chunk
+
+    def clear(self) -> None:
+        """Gives back what waits for reuse."""
+        for size in list(self._free):
+            self._drop(size, sys.maxsize)
 
     def _give_back(self, buffer: NDArray[np.uint8]) -> None:
         """Keeps the buffer; drops the oldest, of other sizes first, while too many bytes wait."""
@@ -65,8 +76,13 @@ class Buffers:
         return dropped
 
 
-def _aligned(nbytes: int) -> NDArray[np.uint8]:
-    """Memory that begins at a cache line: vector stores across two lines take twice as long."""
-    room = np.empty(nbytes + LINE_BYTES, np.uint8)
-    start = -room.ctypes.data % LINE_BYTES
-    return room[start : start + nbytes]
+def _mapped(nbytes: int) -> NDArray[np.uint8]:
+    """Memory that goes back to the system when it is freed. It begins at a page.
+
+    So it does at a cache line: vector stores across two lines take twice as long.
+    """
+    mapping = mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if nbytes >= HUGE_BYTES:
+        with suppress(AttributeError, OSError):  # Where there are huge pages.
+            mapping.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(mapping, np.uint8)

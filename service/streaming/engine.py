@@ -25,6 +25,7 @@ R = TypeVar("R")
 FIRST_BYTES = 1 << 18
 EARLY_BYTES = 1 << 22  # What needs a whole among so many is not begun before that is ready.
 LITTLE_BYTES = 1 << 16
+KEPT_SECONDS = 10.0  # That free buffers are kept after the last body.
 
 # Fills `out` (uint8) with bytes [start, stop) of something; thread-safe, without the GIL.
 Read = Callable[[int, int, NDArray[np.uint8]], None]
@@ -51,9 +52,10 @@ class Engine:
     """`threads` threads that fill chunks of up to `chunk_bytes`.
 
     A body has up to `look_ahead` chunks made before they are sent. All bodies together have
-    `ahead_bytes`: the more there are, the smaller are the chunks. Work is queued chunk by
-    chunk, so bodies share the threads evenly, and one that is given up costs no more than
-    the chunks begun. What is done in the background gives way to everything else.
+    `ahead_bytes`: the more there are, the smaller are the chunks; when these are as small as
+    they get, fewer are made ahead. Work is queued chunk by chunk, so bodies share the threads
+    evenly, and one that is given up costs no more than the chunks begun. What is done in the
+    background gives way to everything else.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Engine:
         placement = Placement(pinned=pinned)
         self._lanes = Lanes(threads, name="engine", initializer=placement)
         self._buffers = Buffers(keep_bytes=ahead_bytes + 2 * threads * chunk_bytes)
+        self._clearing: asyncio.TimerHandle | None = None
 
     async def body(
         self,
@@ -107,18 +110,22 @@ class Engine:
             Needing(partial(self._fill, read, first, last), needs(first, last))
             for first, last in chunks
         )
-        self._bodies += 1
+        self._begin()
         try:
-            made = self.ordered(jobs, ahead=self._look_ahead, background=background)
+            made = self.ordered(jobs, ahead=self._ahead, background=background)
             async with aclosing(made) as results:
                 async for chunk in results:
                     yield chunk
         finally:
             del held
-            self._bodies -= 1
+            self._end()
 
     async def ordered(
-        self, jobs: Iterable[Callable[[], R]], *, ahead: int, background: bool = False
+        self,
+        jobs: Iterable[Callable[[], R]],
+        *,
+        ahead: int | Callable[[], int],
+        background: bool = False,
     ) -> AsyncGenerator[R, None]:
         """The results of `jobs` in their order, at most `ahead` of them under way at once.
 
@@ -131,8 +138,9 @@ class Engine:
         under_way: deque[Future[R] | asyncio.Task[R]] = deque()
         try:
             while True:
-                if len(under_way) <= ahead // 2:
-                    for job in islice(waiting, ahead - len(under_way)):
+                most = ahead if isinstance(ahead, int) else ahead()
+                if len(under_way) <= most // 2:
+                    for job in islice(waiting, most - len(under_way)):
                         under_way.append(course.begin(job, submit))
                 if not under_way:
                     return
@@ -152,6 +160,24 @@ class Engine:
         if self._wholesale is not None:
             self._wholesale.close()
         self._lanes.close()
+
+    def _begin(self) -> None:
+        self._bodies += 1
+        if self._clearing is not None:
+            self._clearing.cancel()
+            self._clearing = None
+
+    def _end(self) -> None:
+        """After the last body its buffers are kept for a while, for the next one."""
+        self._bodies -= 1
+        if not self._bodies:
+            loop = asyncio.get_running_loop()
+            self._clearing = loop.call_later(KEPT_SECONDS, self._buffers.clear)
+
+    def _ahead(self) -> int:
+        """How many chunks a body may have made ahead: at least the one for its socket."""
+        share = self._ahead_bytes // (FIRST_BYTES * max(self._bodies, 1))
+        return max(1, min(self._look_ahead, share))
 
     def _chunks(self, cuts: Cuts, start: int, stop: int) -> Iterator[tuple[int, int]]:
         nbytes = FIRST_BYTES // 2

@@ -30,6 +30,7 @@ from models.rules.fans import default_fans
 from models.rules.matcher import Matcher
 from models.rules.resolve import Resolved, Subject, check_single, resolve
 from models.rules.rule import Candidate, Match, Won
+from models.rules.script import scripted
 from models.rules.sharing import shared_streams
 from models.spec import Spec, normalized
 from models.statistics.overflow import overflowing
@@ -45,7 +46,8 @@ SHOWN = 8
 class Planned:
     """A plan, the bytes of its literals by SHA-256, and each tensor's rule resolved.
 
-    `resolved` has an entry for each tensor that a rule matched, by canonical name.
+    `resolved` has an entry for each tensor that a rule matched, by canonical name; where rules fill
+    a tied tensor in turn (`Materialized.rules`), for each name that one wins.
     """
 
     plan: Plan
@@ -163,27 +165,69 @@ class _Compiler:
                 declared.path, f"{METADATA_KEY} is reserved by the safetensors format"
             )
         dtype = self._dtype(declared, candidates)
-        won = self._matcher.first(candidates)
         self._warn_of_aliases(candidates)
-        resolved = None
-        if won is not None:
+        subject = Subject(declared.name, declared.shape, dtype)
+        in_turn = self._in_turn(candidates, subject)
+        won, resolved = self._matcher.first(candidates), None
+        if in_turn:
+            won, resolved = in_turn[-1]
+        elif won is not None:
             self.won.add(won.index)
-            resolved = self._resolve(won, Subject(declared.name, declared.shape, dtype))
-            self.resolved[declared.name] = resolved
+            resolved = self.resolved[declared.name] = self._resolve(won, subject)
         fans = default_fans(declared.shape) if resolved is None else resolved.fans
+        program = (
+            self._program_in_turn(declared, dtype, in_turn)
+            if in_turn
+            else self._program(declared, dtype, resolved, None if won is None else won.index)
+        )
         return PlanTensor(
             name=declared.name,
             shape=declared.shape,
             dtype=dtype,
             kind=declared.kind,
             module=self.structure.module_class(declared.name),
-            program=self._program(declared, dtype, resolved, None if won is None else won.index),
+            program=program,
             aliases=declared.aliases,
             rule=None if won is None else won.index,
             fan_in=None if fans is None else fans.fan_in,
             fan_out=None if fans is None else fans.fan_out,
             reproducibility="platform" if self.sequential else "everywhere",
         )
+
+    def _in_turn(
+        self, candidates: Sequence[Candidate], subject: Subject
+    ) -> list[tuple[Won, Resolved]]:
+        """What wins each name of a tied tensor, in a script's order, where that is not one rule.
+
+        A script fills the tensor under each name, so the last to do it stays. Only sequential
+        generators run as a script does; elsewhere the first rule wins.
+        """
+        if not self.sequential or len(candidates) == 1:
+            return []
+        found = {
+            candidate.name: won
+            for candidate in scripted(candidates)
+            if (won := self._matcher.first([candidate])) is not None
+        }
+        if len({won.index for won in found.values()}) < 2:
+            return []
+        self.won.update(won.index for won in found.values())
+        for name, won in found.items():
+            self.resolved[name] = self._resolve(won, subject)
+        return [(won, self.resolved[name]) for name, won in found.items()]
+
+    def _program_in_turn(
+        self, declared: Declared, dtype: DType, in_turn: Sequence[tuple[Won, Resolved]]
+    ) -> Program:
+        """What the rules make of the tensor one after the other."""
+        shown = None
+        for won, resolved in in_turn:
+            made = replace(declared, own=declared.own if shown is None else shown)
+            program = self._program(made, dtype, resolved, won.index)
+            assert isinstance(program.source, Materialized)
+            shown = program.source.shown
+        assert shown is not None
+        return Program(Materialized(shown, tuple(won.index for won, _ in in_turn)))
 
     def _resolve(self, won: Won, subject: Subject) -> Resolved:
         key = (won.index, *won.captures.items(), subject.shape, subject.dtype)

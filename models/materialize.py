@@ -31,6 +31,7 @@ from models.program import (
     Dirac,
     Eye,
     Literal,
+    Materialized,
     Normal,
     Orthogonal,
     Program,
@@ -150,25 +151,29 @@ class _Run:
     def visit(self, module: nn.Module) -> None:
         """Applies the rules to every tensor in `Module.apply` order.
 
-        A tied tensor is met under each of its modules, and its rule applied where it matches.
+        A tied tensor is met under each of its modules, and its rule applied where it matches. Where
+        different rules win its names, each is applied under its own name.
         """
         prefixes: dict[int, list[str]] = {}
         for name, inner in module.named_modules(remove_duplicate=False):
             prefixes.setdefault(id(inner), []).append(f"{name}." if name else "")
-
-        def fill(owner: nn.Module) -> None:
+        for prefix, owner, again in _applied(module):
             classes = frozenset(cls.__name__ for cls in type(owner).__mro__)
             own = {**owner._parameters, **owner._buffers}
             for local, value in own.items():
-                names = [prefix + local for prefix in prefixes[id(owner)]]
-                tensor = self.tensors.get(names[0])
-                resolved = None if tensor is None else self.resolved.get(tensor.name)
-                if tensor is None or resolved is None or value is None:
+                tensor = self.tensors.get(prefix + local)
+                if tensor is None or value is None:
                     continue
-                if any(self._matches(tensor, name, classes) for name in names):
+                if _in_turn(tensor):
+                    if (resolved := self.resolved.get(prefix + local)) is not None:
+                        self._fill(value.detach(), tensor, resolved)
+                    continue
+                names = [prefix + local for prefix in prefixes[id(owner)]]
+                resolved = None if again else self.resolved.get(tensor.name)
+                if resolved is not None and any(
+                    self._matches(tensor, name, classes) for name in names
+                ):
                     self._fill(value.detach(), tensor, resolved)
-
-        module.apply(fill)
 
     def _matches(self, tensor: PlanTensor, name: str, classes: frozenset[str]) -> bool:
         """Whether the rule of `tensor` is there for it under this name."""
@@ -204,8 +209,9 @@ class _Run:
             return
         for source in resolved.sources:
             self._source(value, source)
+        self.replaced.pop(tensor.name, None)  # What another rule gave it before.
         # A tied tensor is visited under each of its modules; an own init is there once.
-        if resolved.sources or tensor.name not in self.transformed:
+        if resolved.sources or tensor.name not in self.transformed or _in_turn(tensor):
             apply(resolved.transforms, value.view(-1), 0, tensor.shape)
         self.transformed.add(tensor.name)
 
@@ -225,6 +231,27 @@ class _Run:
                 value.copy_(torch.from_numpy(_numpy(self.generator, source, tuple(value.shape))))
             case _:
                 _draw(value, source)
+
+
+def _applied(
+    module: nn.Module, prefix: str = "", *, again: bool = False
+) -> Iterator[tuple[str, nn.Module, bool]]:
+    """Each module under each of its names, children first, and whether `apply` leaves the name out.
+
+    `Module.apply` goes to a child once that is there under two names of one module.
+    """
+    seen: set[nn.Module] = set()
+    for name, child in module._modules.items():
+        if child is not None:
+            yield from _applied(child, f"{prefix}{name}.", again=again or child in seen)
+            seen.add(child)
+    yield prefix, module, again
+
+
+def _in_turn(tensor: PlanTensor) -> bool:
+    """Whether different rules fill the tensor, each under the names that it wins."""
+    source = tensor.program.source
+    return isinstance(source, Materialized) and bool(source.rules)
 
 
 def _draw(value: torch.Tensor, source: Source) -> None:

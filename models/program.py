@@ -249,11 +249,13 @@ class Sparse:
 class Materialized:
     """Bytes that a platform-bound generator made once and the host keeps.
 
-    `shown` is what they were drawn from, for people and expected statistics.
+    `shown` is what they were drawn from, for people and expected statistics. `rules` fill a tied
+    tensor one after the other, where more than one wins a name of it: one for each such name.
     """
 
     type: ClassVar[str] = "materialized"
     shown: Program
+    rules: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,7 +386,7 @@ def _from_json(document: Mapping[str, Any]) -> Any:
         parts = tuple(Part(p["size"], program_from_json(p["program"])) for p in body["parts"])
         return Split(body["axis"], parts)
     if cls is Materialized:
-        return Materialized(program_from_json(body["shown"]))
+        return Materialized(program_from_json(body["shown"]), _value(body.get("rules", ())))
     if cls is Norms:
         return Norms(program_from_json(body["of"]), tuple(body["shape"]), body["axis"])
     if cls is Plus:

@@ -128,7 +128,12 @@ def _check_tensor(tensor: PlanTensor, sequential: bool) -> None:
         isinstance(source, Materialized) == sequential,
         f"{shown(source)} is no program of its generator",
     )
-    if not sequential:
+    if isinstance(source, Materialized):
+        _require(
+            isinstance(source.rules, tuple) and all(_is_index(n, MAX_STEP) for n in source.rules),
+            f"{shown(source.rules)} are no rules",
+        )
+    else:
         check_program(tensor.program, tensor.shape, tensor.dtype)
 
 

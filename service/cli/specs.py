@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from service.cli.terminal import complain
+
 if TYPE_CHECKING:
     from models.compile import Planned
 
+SUFFIX = ".json"
+
 Spec = Annotated[
-    str, typer.Argument(metavar="SPEC", help="A file with the spec, - for stdin, or a preset.")
+    str,
+    typer.Argument(
+        metavar="SPEC",
+        help="A preset's name, a file with the spec, or - for stdin. What holds a slash or ends in "
+        ".json is a file; another name is the preset's, and a file's only where no preset has it.",
+    ),
 ]
 Seed = Annotated[
     Optional[int],  # noqa: UP045
@@ -24,7 +34,8 @@ Seed = Annotated[
 def read_document(spec: str, seed: int | None) -> Any:
     """The spec as JSON, read as strictly as the service does; raises OSError and SpecError.
 
-    `spec` is a file, or else the name of a preset.
+    `spec` is `-` for stdin; a file where it holds a slash or ends in `.json`; else the name of a
+    preset, whatever else has that name here; else a file.
     """
     from models.errors import SpecError
     from service.errors import MalformedBody
@@ -41,7 +52,16 @@ def read_document(spec: str, seed: int | None) -> Any:
 
 
 def _is_name(spec: str) -> bool:
-    return spec != "-" and Path(spec).name == spec and not Path(spec).exists()
+    """Whether `spec` is a preset's name, or that of nothing at all."""
+    from models import presets
+
+    if spec == "-" or os.sep in spec or spec.endswith(SUFFIX):
+        return False
+    if spec not in presets.names():
+        return not Path(spec).exists()
+    if Path(spec).is_file():
+        complain(f"{spec} is a preset and a file here; the preset is taken (./{spec} is the file)")
+    return True
 
 
 def _of_preset(name: str) -> Any:

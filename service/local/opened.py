@@ -10,7 +10,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,7 +102,7 @@ def open_checkpoint(path: Path, stack: ExitStack) -> Opened:
 
     The files close with `stack`. Raises FileFault when one is no safetensors file, or has
     not the header and the size that the plan in the first one's gives it, or a text beside
-    them is another than the plan's; and OSError.
+    them is another than the plan's, or missing from a directory; and OSError.
     """
     first = stack.enter_context(OpenFile(locate(path)))
     head = first.head()
@@ -117,16 +117,30 @@ def open_checkpoint(path: Path, stack: ExitStack) -> Opened:
     for file in files[1:]:
         sources.append(stack.enter_context(OpenFile(first.path.with_name(file.name))))
         _check_header(file, sources[-1])
-    for name, said in _beside(path, layout).items():
-        with suppress(FileNotFoundError), OpenFile(first.path.with_name(name)) as source:
-            if not source.is_exactly(said.head):
-                what = "index" if name == INDEX_FILE else name
-                raise FileFault(f"{source.path}: not the {what} of checkpoint {plan.id}")
+    _check_beside(path, first.path, plan, layout)
     return Opened(plan, files, tuple(sources))
 
 
+def _check_beside(path: Path, first: Path, plan: Plan, layout: Layout) -> None:
+    """Raises FileFault unless the files without tensors beside `first` are the checkpoint's too.
+
+    A directory that is said to be the checkpoint must have all of them.
+    """
+    missing = []
+    for name, said in _beside(path, layout).items():
+        try:
+            with OpenFile(first.with_name(name)) as source:
+                if not source.is_exactly(said.head):
+                    what = "index" if name == INDEX_FILE else name
+                    raise FileFault(f"{source.path}: not the {what} of checkpoint {plan.id}")
+        except FileNotFoundError:
+            missing.append(name)
+    if missing and path.is_dir():
+        raise FileFault(f"{path}: has no {' and no '.join(missing)} of checkpoint {plan.id}")
+
+
 def _beside(path: Path, layout: Layout) -> dict[str, File]:
-    """The files without tensors that are the checkpoint's too, if they are there.
+    """The files without tensors that are looked at.
 
     The index, and in a directory that is said to be the checkpoint the texts (`config.json`):
     beside a file that is moved about, they may be of anything.

@@ -6,6 +6,7 @@ import ctypes
 import mmap
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,11 @@ def fail(message: str) -> None:
     raise KeyError(message)
 
 
+def note(text: str) -> None:
+    """A temporary file that nobody removes."""
+    Path(tempfile.mkdtemp(), "note").write_text(text)
+
+
 def echo(_: str) -> None:
     """Only what every command answers."""
 
@@ -107,7 +113,7 @@ COMMANDS: dict[str, Callable[[str], None]] = {
     command.__name__: command
     for command in (
         *(die, crash, leave, hang, spin, sleep, eat, eat_shared, reserve, keep),
-        *(refuse, fail, echo, abort, crash_after),
+        *(refuse, fail, echo, note, abort, crash_after),
     )
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -63,10 +64,30 @@ class Process:
             found |= below
         return found - {self.popen.pid}
 
+    def workers(self) -> set[int]:
+        """Process ids of the processes that plan: those forked by its children."""
+        children = {pid for pid in self.descendants() if _parent(pid) == self.popen.pid}
+        return {pid for pid in self.descendants() if _parent(pid) in children}
+
+    def renew_workers(self) -> None:
+        """Kills each worker, and returns when others have taken their places."""
+        before = self.workers()
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: len(self.workers() - before) == len(before), seconds=90)
+        self.get_ready()
+
     def end(self) -> None:
         if self.popen.poll() is None:
             self.popen.kill()
         self.popen.communicate()
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def gone(pids: set[int]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from multiprocessing import forkserver
@@ -105,6 +106,28 @@ def test_a_worker_that_ends_is_told_to_its_caller_and_replaced(command: bytes, h
             with pytest.raises(WorkerLost, match=how):
                 await workers.call(command)
             assert await workers.call(b"echo x") != before
+
+    run(test)
+
+
+@pytest.mark.parametrize("command", [b"echo x", b"die"])
+def test_a_worker_s_temporary_files_go_with_it(
+    command: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def folders() -> set[str]:
+        """Those of workers, with a note in them."""
+        return {note.relative_to(tmp_path).parts[0] for note in tmp_path.rglob("note")}
+
+    async def test() -> None:
+        async with pool() as workers:
+            await workers.call(b"note x")
+            assert len(folders()) == 1
+            with suppress(WorkerLost):
+                await workers.call(command)
+        assert not folders()
+        assert not os.listdir(tmp_path)
 
     run(test)
 

@@ -1,0 +1,43 @@
+"""A process under guard: runs each snippet of standard input, and tells what became of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from models.errors import SpecError
+from service.planning.guard import Guard
+from service.planning.places import Places
+
+
+def outcome(guard: Guard, code: str, names: dict[str, str]) -> str:
+    """`done` and what the snippet calls `result`, or the error; the spec's fault goes before."""
+    document = {"architecture": {"type": "any", "model": names.get("canary", "")}}
+    scope: dict[str, object] = dict(names)
+    try:
+        with guard.refusing(document):
+            exec(code, scope)
+    except SpecError as error:
+        return f"refused {error}"
+    except Exception as error:  # noqa: BLE001 - told
+        return f"{type(error).__name__} {error}"
+    return f"done {scope.get('result')}"
+
+
+def main() -> None:
+    request = json.load(sys.stdin)
+    folder = tempfile.mkdtemp(dir=request["names"]["folder"])
+    tempfile.tempdir = folder
+    sys.path.append(request["names"]["library"])
+    guard = Guard(Places.of_process(folder))
+    guard.enforce()
+    outcomes = {code: outcome(guard, code, request["names"]) for code in request["snippets"]}
+    with guard.lifted():
+        outcomes["lifted"] = Path(request["names"]["canary"]).read_text()
+    print(json.dumps(outcomes))
+
+
+if __name__ == "__main__":
+    main()

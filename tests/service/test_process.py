@@ -32,7 +32,7 @@ def test_it_serves_and_ends_with_its_workers_when_told_to(process: Process) -> N
     workers = process.descendants()
     assert len(workers) >= 3  # Two workers and the server that they fork from.
     process.popen.send_signal(signal.SIGTERM)
-    process.popen.communicate(timeout=20)
+    process.popen.communicate(timeout=60)
     assert process.popen.returncode in (0, -signal.SIGTERM)
     eventually(lambda: gone(workers))
 
@@ -42,7 +42,7 @@ def test_workers_do_not_outlive_a_service_that_is_killed(process: Process) -> No
     process.get_ready()
     workers = process.descendants()
     process.popen.kill()
-    process.popen.communicate(timeout=20)
+    process.popen.communicate(timeout=60)
     eventually(lambda: gone(workers))
 
 

@@ -14,7 +14,7 @@ FOREVER = mlp(hidden=3_000_000_000)  # 372 GB
 
 def exchange(service: Running, request: str) -> tuple[str, dict[str, str], bytes]:
     """Sends raw bytes and reads all that comes back: status line, headers, body."""
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         text = request.replace("\n", "\r\n") + "Host: x\r\nConnection: close\r\n\r\n"
         connection.sendall(text.encode())
         received = b"".join(iter(lambda: connection.recv(1 << 16), b""))

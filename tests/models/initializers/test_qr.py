@@ -253,14 +253,18 @@ def test_a_kernel_runs_without_the_gil() -> None:
         while not stop.wait(0.001):
             ticks += 1
 
+    def ticks_of_a_call() -> int:
+        before = ticks
+        qr.factor(panel, 32, np.empty((32, 32)), np.empty(32))
+        return ticks - before
+
     thread = threading.Thread(target=count)
     thread.start()
-    before = ticks
-    qr.factor(panel, 32, np.empty((32, 32)), np.empty(32))
-    during = ticks - before
+    # With the GIL no call has any but one at its ends; on busy cores some have few without it.
+    ticking = any(ticks_of_a_call() > 2 for _ in range(50))
     stop.set()
     thread.join()
-    assert during > 2
+    assert ticking
 
 
 # --- each --------------------------------------------------------------------------

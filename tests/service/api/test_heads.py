@@ -26,7 +26,7 @@ GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 def exchange(port: int, *pieces: bytes) -> bytes:
     """All that comes back, in whatever pieces the request goes."""
     received = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         try:
             for piece in pieces:
                 client.sendall(piece)

@@ -20,7 +20,7 @@ from tests.support.waiting import eventually, settled
 
 def leave(service: Running, request: bytes, read_bytes: int) -> None:
     """Sends a request, reads some of the answer and breaks the connection."""
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         connection.sendall(request)
         received = 0
         while received < read_bytes:
@@ -39,7 +39,7 @@ def test_a_client_that_leaves_stops_the_work(start: Callable[..., Running]) -> N
 def test_a_client_that_stops_reading_stops_the_work(start: Callable[..., Running]) -> None:
     service = start()
     (file,) = service.issue(FOREVER | {"max_shard_size": "900TB"}).json()["links"]["files"].values()
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         connection.sendall(f"GET {file} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         connection.recv(1000)
         assert settled(service.generated) < 30_000_000
@@ -50,7 +50,7 @@ def test_a_client_that_leaves_stops_the_statistics(start: Callable[..., Running]
     endless = mlp(hidden=1_000_000_000_000) | {"max_shard_size": "900TB"}
     body = json.dumps(endless).encode()
     head = f"POST /v1/checkpoints HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         connection.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
         eventually(service.generated)
     settled(service.generated)

@@ -229,7 +229,7 @@ def test_a_client_that_leaves_stops_the_pass(start: Callable[..., Running]) -> N
         "POST /v1/checkpoints HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         f"Accept: multipart/mixed\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         connection.sendall(head.encode() + body)
         received = 0
         while received < 10_000_000:

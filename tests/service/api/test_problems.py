@@ -93,7 +93,7 @@ def test_a_body_that_does_not_arrive_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(requests, "BODY_SECONDS", 0.05)
     head = b"POST /v1/checkpoints HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as client:
         client.sendall(head + b"Content-Length: 100\r\n\r\n{")
         answer = b""
         while data := client.recv(1 << 16):  # Until the connection is closed.
@@ -147,7 +147,7 @@ def test_a_body_over_the_limit_is_413_however_it_is_sent(start: Callable[..., Ru
 
 def test_a_body_over_the_limit_is_refused_before_it_is_sent(start: Callable[..., Running]) -> None:
     service = start(max_body_bytes=1000, ready=False)
-    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         connection.sendall(
             b"POST /v1/checkpoints HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             b"Content-Length: 99999999999999999999\r\n\r\n"

@@ -42,7 +42,7 @@ def link_of(service: Running, *shape: int) -> str:
 
 def leave(service: Running, path: str, accept: str, read_bytes: int) -> None:
     """Asks, reads so many bytes of the answer, and breaks the connection."""
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n".encode())
         received = 0
         while received < read_bytes:
@@ -66,7 +66,7 @@ def test_a_small_request_is_answered_while_a_costly_slice_is_computed(
 ) -> None:
     service = start(threads=1, max_json_elements=2_000_000)
     large, small = link_of(service, 2_000_000, ROW), link_of(service, 3)
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         request = f"GET {large}{COLUMN} HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n\r\n"
         connection.sendall(request.encode())
         eventually(service.generated)

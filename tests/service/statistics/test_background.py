@@ -111,7 +111,7 @@ def test_more_clients_than_there_is_room_for_all_get_their_statistics(
 def test_a_client_that_leaves_while_it_waits_frees_its_place(start: Callable[..., Running]) -> None:
     service = start(statistics_at_once=1, statistics_queue=0)
     link = service.issue(huge()).json()["links"]["statistics"]
-    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         connection.sendall(f"GET {link} HTTP/1.1\r\nHost: x\r\nPrefer: wait=600\r\n\r\n".encode())
         eventually(service.generated)
         other = service.issue(huge(1))

@@ -81,6 +81,8 @@ class _Answer:
         del headers["Content-Length"]
         if is_whole:
             headers["Content-Length"] = str(len(message["body"]))
+        elif self._scope["method"] == "HEAD":
+            headers["Transfer-Encoding"] = "chunked"  # As the server says it of GET.
         return message
 
     def _is_worth_it(self, size_bytes: int, *, is_whole: bool) -> bool:

@@ -76,4 +76,4 @@ def test_a_restart_between_head_and_get_changes_nothing(start: Callable[..., Run
 
 def test_problems_are_of_the_one_shape(service: Running) -> None:
     problem = json.loads(get(service, f"/zoo/none/resolve/main/{FILE}").content)
-    assert set(problem) == {"type", "title", "status", "detail", "errors"}
+    assert set(problem) == {"type", "title", "status", "detail", "errors", "request_id"}

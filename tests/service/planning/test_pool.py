@@ -127,9 +127,9 @@ def test_a_worker_s_temporary_files_go_with_it(
             with suppress(WorkerLost):
                 await workers.call(command)
         assert not folders()
-        assert not os.listdir(tmp_path)
 
     run(test)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_worker_that_dies_harms_no_other_call() -> None:

@@ -77,7 +77,7 @@ def test_curl_goes_on_where_it_was_cut(
     curl = program("curl")
     command = (curl, "--silent", "--fail", "-C", "-", "-o", FILE, cut.url + LARGE)
     for _ in range(2):
-        done = subprocess.run(command, cwd=tmp_path, check=False, timeout=60)
+        done = subprocess.run(command, cwd=tmp_path, check=False, timeout=100)
         assert done.returncode == 18  # A partial file: it is known that bytes are missing.
     run(*command, cwd=tmp_path)
     assert cut.cuts == 2

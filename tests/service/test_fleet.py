@@ -47,7 +47,7 @@ class Fleet(Process):
 
     def wait(self) -> None:
         self.popen.wait(60)
-        self._reading.join(20)
+        self._reading.join(60)
 
     def end(self) -> None:
         self.popen.kill()

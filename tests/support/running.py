@@ -97,7 +97,7 @@ def run_service(settings: Settings, *, ready: bool = True, clock: Clock = system
     def stop() -> None:
         http.close()
         server.should_exit = True
-        thread.join(30)
+        thread.join(90)
         assert not thread.is_alive(), "the service did not stop"
 
     running = Running(url, port, app.state.seedpoint, http, stop, runner.get_loop())

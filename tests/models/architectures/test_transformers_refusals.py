@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
+import torch
 import transformers
 
 from models.architectures.huggingface import configs
-from models.architectures.huggingface.offline import offline
+from models.architectures.huggingface.offline import OnlineError, offline
+from models.architectures.weights import READERS
 from models.compile import make_plan
 from models.errors import SpecError
 from models.spec import parse_spec
+from tests.support import vision
+from tests.support.places import ROOT
 from tests.support.transformers_specs import CONFIGS
 
 LLAMA = CONFIGS["LlamaForCausalLM"]
@@ -42,6 +49,11 @@ TIMM_WEIGHTS = [
     ("checkpoint_path", "weights.bin"),
     ("pretrained_cfg", {"file": "weights.bin"}),
     ("pretrained_cfg_overlay", {"url": "https://example.org/weights"}),
+    ("pretrained_model_args", {"checkpoint_path": "weights.bin"}),
+    ("pretrained_strict", True),
+    ("pretrained_filter_fn", "owner.function"),
+    ("pretrained_custom_load", "hf"),
+    ("cache_dir", "somewhere"),
 ]
 
 
@@ -70,6 +82,65 @@ def test_weights_of_timm_may_be_said_not_to_be_there() -> None:
     said = {key: None for key, _ in TIMM_WEIGHTS} | {"pretrained": False}
     with offline():
         configs.config_of({"model_type": "timm_wrapper"} | said, "config", 100)
+
+
+NAMES = ["local-dir:/srv/model", "hf-hub:owner/name", "owner/name", "/srv/model", "C:\\\\model"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_s_name_is_no_place_on_a_hub_or_a_disk(name: str) -> None:
+    inside = {"model_type": "timm_backbone", "backbone": name}
+    for config, path in (
+        ({"model_type": "detr", "backbone": name}, "backbone"),
+        ({"model_type": "detr", "backbone_config": inside}, "backbone_config.backbone"),
+        ({"model_type": "timm_wrapper", "architecture": name}, "architecture"),
+        ({"model_type": "llava", "vision_config": inside}, "vision_config.backbone"),
+    ):
+        assert "a place on a hub or a disk" in faults(config)[f"config.{path}"]
+
+
+@pytest.mark.parametrize("key", ["device", "dtype"])
+def test_arguments_of_timm_say_nothing_of_where_tensors_are(key: str) -> None:
+    config = {"model_type": "timm_wrapper", "model_args": {key: "meta"}}
+    assert "the spec itself says" in faults(config)[f"config.model_args.{key}"]
+
+
+def swallowed(after: Exception | None) -> None:
+    """As a library does that tries a file and goes on, or ends with an error of its own."""
+    try:
+        torch.load("weights.bin")
+    except OnlineError:
+        if after is not None:
+            raise after from None
+
+
+@pytest.mark.parametrize("after", [None, KeyError("another")])
+def test_what_a_library_swallows_is_refused_all_the_same(after: Exception | None) -> None:
+    with pytest.raises(OnlineError, match=r"would load 'weights\.bin'"), offline():
+        swallowed(after)
+
+
+def test_every_reader_is_there_before_it_is_replaced() -> None:
+    """In a process that has imported nothing yet."""
+    code = (
+        "import sys\n"
+        "from importlib import import_module\n"
+        "from models.architectures.weights import READERS, never_loaded\n"
+        "with never_loaded() as refuse:\n"
+        "    loaded = [name for name in READERS if name in sys.modules]\n"
+        "    for module in loaded:\n"
+        "        for name in READERS[module]:\n"
+        "            assert getattr(sys.modules[module], name, refuse) == refuse, (module, name)\n"
+        "print(*loaded)\n"
+        "assert not hasattr(sys.modules['torch'].load, '__self__')\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(vision.APART)])}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    vision.load()
+    assert loaded == set(READERS)
 
 
 @pytest.mark.parametrize("name", ["to_dict", "to_json_string", "__class__", "sub_configs"])

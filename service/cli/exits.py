@@ -19,7 +19,7 @@ _MEANINGS = {
     4: "a checkpoint that cannot be made here, as one of another platform",
     5: "a file that cannot be read or written",
     6: "a file that is not what its header says, or none of Seedpoint's",
-    7: "a service that cannot start: its address is taken, its store not writable",
+    7: "a service that cannot start: its address is taken, its store not there and not writable",
     143: "told to end (SIGTERM); nothing half written is left; `serve --workers N` ends with 0",
 }
 EXIT_CODES = "Exit codes:\n" + "\n".join(f"{code:>3} {text}" for code, text in _MEANINGS.items())

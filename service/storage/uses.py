@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from service.errors import StoreUnreadable
 from service.lru import LRU
 from service.storage.clock import Clock, Steps, system
 from service.storage.store import Store
@@ -45,7 +46,11 @@ class Uses:
         if noted_ns is not None and now_ns - noted_ns < ROUND_SECONDS * 1e9:
             return True
         self._used_ns.put(id_, now_ns)
-        return await asyncio.to_thread(self._store.use, id_)
+        try:
+            return await asyncio.to_thread(self._store.use, id_)
+        except StoreUnreadable:  # The checkpoint in memory can be served; the next round notes it.
+            self.mark(id_)
+            return True
 
     async def run(self) -> None:
         """Make a round now and again, until cancelled."""
@@ -76,4 +81,7 @@ class Uses:
 
     def _note_all(self, used_ns: Mapping[str, int]) -> None:
         for id_, wall_ns in used_ns.items():
-            self._store.use(id_, wall_ns)
+            try:
+                self._store.use(id_, wall_ns)
+            except StoreUnreadable:  # It is logged.
+                self.mark(id_)

@@ -185,6 +185,22 @@ def test_when_it_ends_a_body_is_finished_or_cut_and_never_looks_whole(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_process_that_is_stopped_does_not_keep_the_others_from_ending(
+    started: Callable[..., Fleet],
+) -> None:
+    fleet = started(WORKERS="2", SHUTDOWN_SECONDS="1")
+    eventually(lambda: fleet.has_said("Application startup complete.") == 2)
+    lines = [line for line in list(fleet.lines) if "process" in line]
+    below = fleet.descendants()
+    os.kill(int(str(lines[0]["process"])), signal.SIGSTOP)
+    fleet.stop()
+    assert fleet.popen.returncode == 0
+    assert fleet.has_said("a process did not end in time and is killed") == 1
+    eventually(lambda: gone(below))
+
+
+@pytest.mark.timeout(300)
 def test_when_it_ends_who_still_waits_is_told_so(started: Callable[..., Fleet]) -> None:
     process = started(SHUTDOWN_SECONDS="1", UNASKED_STATISTICS_BYTES=str(1 << 60))
     huge = mlp(hidden=3_000_000_000) | {"max_shard_size": "900TB"}

@@ -22,15 +22,18 @@ if __name__ == "__main__":
     serve(Settings())
 """
 
+LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({0}, {0}))"
+
 
 class Process:
     """A service in a process of its own, with settings from the environment."""
 
-    def __init__(self, store: Path, **more: str) -> None:
+    def __init__(self, store: Path, *, open_files: int | None = None, **more: str) -> None:
         settings = {"PORT": "0", "STORE": str(store), "LOG_FORMAT": "json", "BUILD_WORKERS": "2"}
         settings |= more
+        code = SERVE if open_files is None else LIMITED.format(open_files) + SERVE
         self.popen = subprocess.Popen(
-            [sys.executable, "-c", SERVE],
+            [sys.executable, "-c", code],
             env=os.environ | {f"SEEDPOINT_{key}": value for key, value in settings.items()},
             stderr=subprocess.PIPE,
             cwd=ROOT,

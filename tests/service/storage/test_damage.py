@@ -6,10 +6,9 @@ import errno
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -26,11 +25,6 @@ from tests.support.waiting import eventually
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "PROBE_SECONDS", 0.05)
-
-
-@pytest.fixture
-def running(start: Callable[..., Running]) -> Running:
-    return start()
 
 
 def file_of(service: Running, kind: str) -> Path:
@@ -50,35 +44,6 @@ def flip(path: Path, at: int) -> None:
 def truncate(path: Path, nbytes: int) -> None:
     with path.open("r+b") as file:
         file.truncate(nbytes)
-
-
-@pytest.fixture
-def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
-    """Has every write of this process refused for a reason; 0 ends it."""
-    reason = 0
-    write, fsync = os.write, os.fsync
-
-    def refuse(number: int) -> None:
-        nonlocal reason
-        reason = number
-
-    def check() -> None:
-        if reason:
-            raise OSError(reason, os.strerror(reason))
-
-    def refused_write(descriptor: int, data: Any) -> int:
-        if len(data) > 4000:  # Event loops wake themselves by writing a byte.
-            check()
-        return write(descriptor, data)
-
-    def refused_fsync(descriptor: int) -> None:
-        check()
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "write", refused_write)
-    monkeypatch.setattr(os, "fsync", refused_fsync)
-    yield refuse
-    refuse(0)
 
 
 # --- tensors that were made once -----------------------------------------------------------

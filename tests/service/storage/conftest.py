@@ -1,0 +1,45 @@
+"""Fixtures of the store: a service of its own, and a disk that refuses what is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.running import Running
+
+
+@pytest.fixture
+def running(start: Callable[..., Running]) -> Running:
+    return start()
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """Has every write of this process refused for a reason; 0 ends it."""
+    reason = 0
+    write, fsync = os.write, os.fsync
+
+    def refuse(number: int) -> None:
+        nonlocal reason
+        reason = number
+
+    def check() -> None:
+        if reason:
+            raise OSError(reason, os.strerror(reason))
+
+    def refused_write(descriptor: int, data: Any) -> int:
+        if len(data) > 4000:  # Event loops wake themselves by writing a byte.
+            check()
+        return write(descriptor, data)
+
+    def refused_fsync(descriptor: int) -> None:
+        check()
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "write", refused_write)
+    monkeypatch.setattr(os, "fsync", refused_fsync)
+    yield refuse
+    refuse(0)

@@ -41,7 +41,7 @@ def program(name: str) -> str:
     return found
 
 
-def run(*command: str, cwd: Path, **environment: str) -> str:
+def run(*command: str, cwd: Path, timeout_seconds: float = 100, **environment: str) -> str:
     proxies = {"http_proxy": "", "https_proxy": "", "no_proxy": "*", "NO_PROXY": "*"}
     done = subprocess.run(
         command,
@@ -49,7 +49,7 @@ def run(*command: str, cwd: Path, **environment: str) -> str:
         env=os.environ | proxies | environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=timeout_seconds,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -19,6 +19,13 @@ from models.faults import join, one_of
 
 _RESERVED = "has no such field, and itself says what is of that name; leave it out"
 _ALONE = "it is kept in config.json, unchecked"
+# Their `_init_weights` divides the weights in place, whether they were loaded or not; that of other
+# models with the field (nemotron_h) leaves loaded ones alone.
+_RESCALED = frozenset({"mamba", "mamba2", "falcon_mamba"})
+_RESCALED_AGAIN = (
+    "the files hold the rescaled weights, and from_pretrained divides out_proj.weight of each "
+    "layer by sqrt(num_hidden_layers) once more; set it to false in config.json before loading"
+)
 # Fields of every config: no class of the library checks these.
 _TYPES: dict[str, type] = {
     **dict.fromkeys(("is_encoder_decoder", "output_hidden_states", "return_dict"), bool),
@@ -54,7 +61,18 @@ def config_of(
     if faults:
         raise SpecError(faults)
     _check_counts(document, path, max_modules)
-    return _made(document, cls, path), _warnings([fault for fault, _ in unknown], path)
+    config = _made(document, cls, path)
+    warnings = _warnings([fault for fault, _ in unknown], path)
+    return config, (*warnings, *_rescaled(config, path))
+
+
+def _rescaled(config: Any, path: str) -> Iterator[Fault]:
+    """Warnings of configs whose models the library changes while it loads them."""
+    if config.model_type in _RESCALED and config.rescale_prenorm_residual:
+        yield Fault(join(path, "rescale_prenorm_residual"), _RESCALED_AGAIN)
+    for name in config.sub_configs:
+        if (inner := getattr(config, name, None)) is not None:
+            yield from _rescaled(inner, join(path, name))
 
 
 def _class_of(document: Mapping[str, Any], path: str) -> Any:

@@ -7,6 +7,8 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
+from models.architectures.huggingface import wordings
+
 # What configs written by versions 2 to 4 of the library hold besides their class's own fields.
 _LEGACY = frozenset(
     {
@@ -18,7 +20,7 @@ _LEGACY = frozenset(
         *("tie_encoder_decoder", "tie_word_embeddings", "finetuning_task", "tokenizer_class"),
         *("task_specific_params", "gradient_checkpointing", "use_cache"),
         *("bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "unk_token_id"),
-        *("decoder_start_token_id", "rope_theta", "rope_scaling", "partial_rotary_factor"),
+        "decoder_start_token_id",
         *("_num_labels", "cache_implementation", "forced_decoder_ids", "tie_weights_"),
         # Of single families: GPT, GPT-2, BERT and those after it, Mamba.
         *("n_ctx", "predict_special_tokens", "position_embedding_type", "gradient_checkpointing"),
@@ -114,7 +116,7 @@ def is_published(key: str, cls: Any) -> bool:
 
     Among them what the model's code reads only where it is: `getattr(config, "head_dim", ...)`.
     """
-    left = (_LEGACY, _generation(), _PUBLISHED.get(cls.model_type, ()), _read(cls))
+    left = (_LEGACY, wordings.FIELDS, _generation(), _PUBLISHED.get(cls.model_type, ()), _read(cls))
     return cls.model_type in _ANY_FIELD or any(key in fields for fields in left)
 
 

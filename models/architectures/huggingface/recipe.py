@@ -16,6 +16,7 @@ from torch import nn
 from models.architectures.huggingface.classes import class_of
 from models.architectures.huggingface.configs import config_of
 from models.architectures.huggingface.offline import OnlineError, offline
+from models.architectures.huggingface.wordings import in_both
 from models.architectures.weights import is_ours, said
 from models.dtypes import BY_NAME, BY_TORCH, DType
 from models.errors import Fault, SpecError
@@ -64,7 +65,8 @@ class TransformersRecipe:
             config = copy.deepcopy(module.config)
             config.dtype = self.dtype.name  # never of 8 bits, which the library loads nothing in
             config.architectures = [type(module).__name__]
-            found = {"config.json": config.to_json_string(use_diff=True)}
+            text = in_both(config.to_json_string(use_diff=True), type(config))
+            found = {"config.json": text}
             if module.can_generate() and getattr(module, "generation_config", None) is not None:
                 text = module.generation_config.to_json_string(use_diff=True)
                 found["generation_config.json"] = text

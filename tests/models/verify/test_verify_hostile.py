@@ -235,6 +235,14 @@ def test_an_index_that_is_another_is_told(shards: Path) -> None:
     assert "not the index of checkpoint" in fault(shards)
 
 
+def test_an_index_that_is_missing_is_told_of_a_directory_alone(shards: Path) -> None:
+    assert check(shards.parent).verdict == "verified"
+    shards.with_name("model.safetensors.index.json").unlink()
+    told = f"{shards.parent}: has no model.safetensors.index.json of checkpoint "
+    assert fault(shards.parent).startswith(told)
+    assert check(shards).verdict == "verified"
+
+
 def test_a_config_that_is_another_is_told_of_a_directory_alone(tmp_path: Path) -> None:
     path = write({"architecture": {"type": "preset", "name": "llama-tiny"}}, tmp_path)
     assert check(tmp_path).verdict == "verified"
@@ -242,4 +250,6 @@ def test_a_config_that_is_another_is_told_of_a_directory_alone(tmp_path: Path) -
     config.write_bytes(config.read_bytes().replace(b"hidden_size", b"hidden_zise"))
     assert fault(tmp_path) == f"{config}: not the config.json of checkpoint {check(path).id}"
     config.unlink()
-    assert check(tmp_path).verdict == "verified"
+    (tmp_path / "generation_config.json").unlink()
+    told = "has no config.json and no generation_config.json of checkpoint"
+    assert fault(tmp_path) == f"{tmp_path}: {told} {check(path).id}"

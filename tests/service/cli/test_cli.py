@@ -49,6 +49,42 @@ def test_a_slash_at_the_end_of_the_output_makes_a_directory(tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.safetensors"]
 
 
+@pytest.mark.timeout(600)
+def test_a_preset_is_built_into_a_directory_of_its_name_any_number_of_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        done = seedpoint("build", "gpt2-tiny", "-o", "gpt2-tiny/", "--no-statistics")
+        assert done.exit_code == 0, done.stderr
+        assert done.stderr == ""
+    assert seedpoint("verify", "gpt2-tiny/").exit_code == 0
+
+
+@pytest.mark.timeout(600)
+def test_a_name_is_the_preset_s_and_a_path_is_the_file_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def planned(spec: str) -> tuple[str, str]:
+        done = seedpoint("plan", spec, "--json")
+        assert done.exit_code == 0, done.stderr
+        return json.loads(done.stdout)["id"], done.stderr
+
+    preset, _ = planned("gpt2-tiny")
+    mlp = (EXAMPLES / "mlp.json").read_text()
+    for name in ("gpt2-tiny", "gpt2-tiny.json", "mine"):
+        (tmp_path / name).write_text(mlp)
+    note = "gpt2-tiny is a preset and a file here; the preset is taken (./gpt2-tiny is the file)\n"
+    assert planned("gpt2-tiny") == (preset, note)
+    expected, _ = planned(str(EXAMPLES / "mlp.json"))
+    for path in ("./gpt2-tiny", "gpt2-tiny.json", "mine"):
+        assert planned(path) == (expected, "")
+    assert expected != preset
+    assert seedpoint("plan", "gpt2.json").exit_code == 5
+
+
 def test_build_takes_a_seed_and_any_number_of_threads(tmp_path: Path) -> None:
     found = []
     for threads in ("1", "3"):

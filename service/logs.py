@@ -44,6 +44,9 @@ def configure(log_format: Literal["console", "json"], level: str) -> None:
             foreign_pre_chain=shared, processors=[remove, *renderers]
         )
     )
+    # No line says where in the code or in which thread it was written, so nobody looks it up.
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
 
 

@@ -63,23 +63,12 @@ class Worker(Generic[Q, R]):
     """One process and the pipe to it. One call at a time, from any thread; `kill` from any."""
 
     def __init__(self, context: BaseContext, task: Task[Q, R]) -> None:
-        self._pipe, theirs = context.Pipe()
         self._folder = tempfile.mkdtemp(prefix="seedpoint-worker-")
         try:
-            # A daemon, so that it does not outlive an interpreter that ends without `close`.
-            self._process: Any = context.Process(  # type: ignore[attr-defined]
-                target=_serve,
-                args=(theirs, task, self._folder),
-                name="seedpoint-worker",
-                daemon=True,
-            )
-            self._process.start()
+            self._pipe = self._started(context, task)
         except BaseException:
-            self._pipe.close()
             self._remove_folder()
             raise
-        finally:
-            theirs.close()
         self.pid: int = self._process.pid
         self.calls = 0
         self.is_at_work = False
@@ -87,6 +76,24 @@ class Worker(Generic[Q, R]):
         self._idle_bytes = 0
         self._seen_bytes = 0  # The most that a call was seen to have taken.
         self._ended = False
+
+    def _started(self, context: BaseContext, task: Task[Q, R]) -> Connection:
+        """Start the process, and return our end of the pipe to it."""
+        ours, theirs = context.Pipe()
+        with theirs:
+            # A daemon, so that it does not outlive an interpreter that ends without `close`.
+            self._process: Any = context.Process(  # type: ignore[attr-defined]
+                target=_serve,
+                args=(theirs, task, self._folder),
+                name="seedpoint-worker",
+                daemon=True,
+            )
+            try:
+                self._process.start()
+            except BaseException:
+                ours.close()
+                raise
+        return ours
 
     def is_alive(self) -> bool:
         """False from the moment that it is told to end."""

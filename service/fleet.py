@@ -34,7 +34,7 @@ TICK_SECONDS = 0.25  # How often the supervisor looks at signals; the processes 
 HUNG_TICKS = 240  # Without a beat; by ticks, so that a machine that slept finds nobody hung.
 RETRY_SECONDS = 1.0  # After a process could not be started, or died before it ran.
 PIPE_BYTES = 1 << 16
-MARGIN_SECONDS = 2.0  # Beside `shutdown_seconds`, to end what was cut and close the store.
+MARGIN_SECONDS = 1.0  # Beside `shutdown_seconds`, to end what was cut and close the store.
 STARTUP_FAILURE = 3  # How uvicorn ends when the application does not start.
 
 Target = Callable[[str, list[socket], Connection], None]

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 GPT_NEOX = ("gpt_neox", "gpt_neox_japanese")
+GEMMA3 = ("gemma3_text", "gemma3n_text")
 MODERNBERT = ("modernbert", "modernbert-decoder")
 
 # Model types whose version 4 insists on `type` and these fields of a scaling, and no others.
@@ -90,8 +91,8 @@ def _fields(document: Config, parameters: Config) -> dict[str, Any]:
     if kind in MODERNBERT:
         theta = "global_rope_theta"
     found = {theta: base.get("rope_theta"), factor: base.get("partial_rotary_factor")}
-    if isinstance(local := parameters.get(LOCAL), dict):
-        name = "local_rope_theta" if kind in MODERNBERT else "rope_local_base_freq"
+    name = "local_rope_theta" if kind in MODERNBERT else "rope_local_base_freq"
+    if kind in (*MODERNBERT, *GEMMA3) and isinstance(local := parameters.get(LOCAL), dict):
         found[name] = local.get("rope_theta")
     if kind not in MODERNBERT:  # whose version 4 has no scaling
         found["rope_scaling"] = _scaling(document, base)

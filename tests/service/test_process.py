@@ -16,6 +16,8 @@ from tests.support.process import Process, gone
 from tests.support.running import mlp
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.timeout(300)  # A process of its own begins by importing torch.
+
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Process]:
@@ -50,8 +52,10 @@ def test_workers_do_not_outlive_a_service_that_is_killed(process: Process) -> No
 def test_nor_do_workers_that_are_at_work(process: Process) -> None:
     process.get_ready()
     workers = process.descendants()
-    layer = {"type": "Linear", "in_features": 8, "out_features": 8}
-    spec = {"architecture": {"type": "Repeat", "count": 99_000, "layer": layer}}
+    # It writes a table of positions in Python, for minutes.
+    config = {"model_type": "distilbert", "sinusoidal_pos_embds": True}
+    config |= {"max_position_embeddings": 10**7}
+    spec = {"architecture": {"type": "transformers", "config": config}}
 
     def issue() -> None:
         with contextlib.suppress(httpx.TransportError):
@@ -59,8 +63,9 @@ def test_nor_do_workers_that_are_at_work(process: Process) -> None:
 
     client = threading.Thread(target=issue)
     client.start()
-    at_work = 'seedpoint_specs_waiting{pool="large"} 1.0'
-    eventually(lambda: at_work in httpx.get(f"{process.url}/metrics", trust_env=False).text)
+    at_work = 'seedpoint_specs_waiting{pool="small"} 1.0'
+    with httpx.Client(base_url=process.url, timeout=60, trust_env=False) as http:
+        eventually(lambda: at_work in http.get("/metrics").text)
     process.popen.kill()
     client.join()
     eventually(lambda: gone(workers))  # They would have been at it for longer.

@@ -50,9 +50,8 @@ class Process:
         raise AssertionError(f"the service did not start: {self.lines}")
 
     def get_ready(self) -> None:
-        eventually(
-            lambda: httpx.get(f"{self.url}/readyz", trust_env=False).status_code == 200, seconds=90
-        )
+        with httpx.Client(base_url=self.url, timeout=60, trust_env=False) as http:
+            eventually(lambda: http.get("/readyz").status_code == 200, seconds=150)
 
     def descendants(self) -> set[int]:
         """Process ids of its children, and of theirs."""

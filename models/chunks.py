@@ -72,4 +72,4 @@ class Observed:
     def _observer(self, entry: Entry) -> Observer | None:
         """The tensor's; none for its copies under aliases."""
         tensor = self._evaluator.plan.tensors[entry.tensor]
-        return self._statistics.accumulators.get(entry.name) if entry.name == tensor.name else None
+        return self._statistics.observers.get(entry.name) if entry.name == tensor.name else None

@@ -19,7 +19,7 @@ from models.plan import Plan, PlanTensor
 from models.program import Materialized, Normal, Program, TruncNormal, Uniform
 from models.sources import CpuDraws, Draws, Sources, kernel
 from models.staging import Staging
-from models.statistics.accumulator import BLOCK_ELEMENTS, widened
+from models.statistics.accumulator import BLOCK_ELEMENTS
 from models.stream.key import derive_key
 from models.stream.rounding import ARRAYS
 from models.wholes import Needed, Wholes
@@ -46,8 +46,8 @@ ReadBytes = Callable[[int, int], "bytes | memoryview"]
 class Observer(Protocol):
     """Something that looks at a tensor's final values while they are in cache."""
 
-    def add_block(self, index: int, values: npt.NDArray[Any]) -> None:
-        """The elements from index * BLOCK_ELEMENTS on: whole blocks, but for the tensor's last."""
+    def add(self, index: int, raw: npt.NDArray[Any]) -> None:
+        """The elements from index * BLOCK_ELEMENTS on, as bytes: whole blocks, but for the last."""
 
 
 class Evaluator:
@@ -105,7 +105,7 @@ class Evaluator:
             return
         for first, last, piece in pieces:
             self._block(planned, first, last, piece)
-            _observe(observer, first, piece, planned.dtype)
+            _observe(observer, first, piece)
 
     def read(self, file: File, start: int, stop: int, out: ByteArray) -> None:
         """Bytes [start, stop) of `file` into `out`, of any alignment."""
@@ -188,7 +188,7 @@ class Evaluator:
                     values = torch.empty(size, dtype=_compute_dtype(program, dtype), device=device)
                     final = torch.empty(size, dtype=dtype.torch, device=device)
                     self._values(tensor, first, values, final)
-                    landed = partial(_observe, observer, first, piece, dtype)
+                    landed = partial(_observe, observer, first, piece)
                     staging.put(final, piece, landed)
                 staging.finish()
         finally:
@@ -251,7 +251,7 @@ def _view(out: ByteArray, dtype: DType) -> torch.Tensor:
     return torch.from_numpy(out).view(dtype.torch)
 
 
-def _observe(observer: Observer | None, start: int, piece: ByteArray, dtype: DType) -> None:
+def _observe(observer: Observer | None, start: int, piece: ByteArray) -> None:
     """Shows the final values, while they are in cache."""
-    if observer is not None and dtype.is_floating:
-        observer.add_block(start // BLOCK_ELEMENTS, widened(piece, dtype))
+    if observer is not None:
+        observer.add(start // BLOCK_ELEMENTS, piece)

@@ -122,11 +122,6 @@ class Checkpoint:
         return to_json(resource(self.plan, self.layout))
 
     @once
-    def floating_bytes(self) -> int:
-        """Of the floating tensors, each counted once."""
-        return sum(tensor.nbytes for tensor in self.plan.tensors if tensor.dtype.is_floating)
-
-    @once
     def indices(self) -> dict[str, int]:
         """The tensors by their names and aliases."""
         return {
@@ -260,7 +255,7 @@ class Checkpoints:
         )
         evaluator.count = partial(self._count, plan.id)
         checkpoint = Checkpoint(plan.id, plan, layout(plan), evaluator)
-        _ = checkpoint.indices, checkpoint.floating_bytes  # Here, outside the event loop.
+        _ = checkpoint.indices  # Here, outside the event loop.
         return checkpoint
 
     def _count(self, id_: str, elements: int) -> None:

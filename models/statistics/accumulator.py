@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,13 +18,16 @@ import torch
 from models.dtypes import DType
 from models.statistics import histogram, moments
 from models.statistics.histogram import Histogram
+from models.statistics.known import Comparison, Known
 from models.statistics.moments import Rows, Values
+from models.statistics.strata import Stratum
+from models.statistics.tree import Tree, nothing
 
 BLOCK_ELEMENTS = 1 << 16
 
 MEASURED = (
-    *("numel", "mean", "std", "rms", "min", "max", "abs_max", "l2", "kurtosis"),
-    *("zero_fraction", "nan_count", "inf_count", "histogram"),
+    *("numel", "mean", "std", "rms", "min", "max", "abs_max", "l2", "kurtosis", "skewness"),
+    *("zero_fraction", "nan_count", "inf_count", "finite_min", "finite_max", "histogram"),
 )
 """The keys of a result."""
 
@@ -48,29 +51,44 @@ class TensorAccumulator:
 
     Memory: a few hundred bytes for each block that waits for its neighbour in the tree
     (about log2 of their number when they come in order), and the sampled blocks, at most
-    2^20 elements, until all have come.
+    2^20 elements, until all have come. `strata` say what else is looked at, and `known`
+    what every element should be.
     """
 
-    def __init__(self, numel: int, dtype: DType) -> None:
+    def __init__(
+        self,
+        numel: int,
+        dtype: DType,
+        *,
+        strata: Sequence[Stratum] = (),
+        known: Known | None = None,
+    ) -> None:
         assert dtype.is_floating, dtype
         self.numel = numel
         self.dtype = dtype
         self.row: Rows | None = None
         self.histogram: Histogram | None = None
-        self._blocks = -(-numel // BLOCK_ELEMENTS)
-        self._top = max(self._blocks - 1, 0).bit_length()
+        self.strata = tuple(strata)
+        self.comparison = None if known is None else Comparison(known)
+        self._blocks = blocks_of(numel)
+        self._tree = Tree(self._blocks)
         sampled = histogram.sampled_blocks(self._blocks)
         self._slots = {block: slot * BLOCK_ELEMENTS for slot, block in enumerate(sampled)}
         self._sample: Values | None = None
-        self._waiting: dict[tuple[int, int], Rows] = {}
         self._lock = threading.Lock()
         if not numel:
-            self.row = _nothing()
+            self.row = nothing()
 
     @property
     def done(self) -> bool:
         """Whether every block has come."""
         return self.row is not None
+
+    def add(self, index: int, raw: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+        """Adds the elements from index * BLOCK_ELEMENTS on, given as their bytes."""
+        if self.comparison is not None:
+            self.comparison.add(index * BLOCK_ELEMENTS, raw)
+        self.add_block(index, widened(raw, self.dtype))
 
     def add_block(self, index: int, values: Values) -> None:
         """Adds the elements from index * BLOCK_ELEMENTS on: a whole block, or several.
@@ -85,17 +103,24 @@ class TensorAccumulator:
         whole = stop % BLOCK_ELEMENTS == 0 or stop == self.numel
         if not (0 <= start < stop <= self.numel and whole):
             raise ValueError(f"elements [{start}, {stop}) of {self.numel} are not whole blocks")
-        count = -(-len(values) // BLOCK_ELEMENTS)
+        count = blocks_of(len(values))
         nodes = 2 * count.bit_length() + 2  # two of a level, and what is being merged
         rows, keys = np.empty((nodes, len(moments.FIELDS))), np.empty((nodes, 2), np.int64)
         nodes = moments.measure(values, index, BLOCK_ELEMENTS, rows, keys)
+        parts: list[tuple[Stratum, int, Rows]] = []
         for block in range(index, index + count):
+            piece = values[(block - index) * BLOCK_ELEMENTS :][:BLOCK_ELEMENTS]
             if block in self._slots:
-                piece = values[(block - index) * BLOCK_ELEMENTS :][:BLOCK_ELEMENTS]
                 self._keep(self._slots[block], piece)
+            looked = ((s, s.look(block * BLOCK_ELEMENTS, piece)) for s in self.strata)
+            parts += [(stratum, block, row) for stratum, row in looked if row is not None]
         with self._lock:
+            for stratum, block, row in parts:
+                stratum.climb(block, row)
             for node in range(nodes):
-                self._climb(int(keys[node, 0]), int(keys[node, 1]), rows[node])
+                root = self._tree.climb(int(keys[node, 0]), int(keys[node, 1]), rows[node])
+                if root is not None:
+                    self._finish(root)
 
     def result(self) -> dict[str, Any]:
         """The statistics, ready for JSON; null where undefined.
@@ -113,31 +138,20 @@ class TensorAccumulator:
                 self._sample = _empty(size, piece.dtype)
         self._sample[slot : slot + len(piece)] = piece
 
-    def _climb(self, level: int, place: int, row: Rows) -> None:
-        """Merges a node with its sibling, and so on upwards, as far as siblings are there.
-
-        A node without any block to its right stands for its parent too.
-        """
-        while level < self._top:
-            sibling = place ^ 1
-            if sibling < place or sibling << level < self._blocks:
-                other = self._waiting.pop((level, sibling), None)
-                if other is None:
-                    if (level, place) in self._waiting:
-                        raise ValueError(f"block {place << level} has come before")
-                    self._waiting[level, place] = row
-                    return
-                left, right = (other, row) if sibling < place else (row, other)
-                moments.merge(left, right, row)
-            level, place = level + 1, place >> 1
-        self._finish(row)
-
     def _finish(self, row: Rows) -> None:
         if row[moments.COUNT] != self.numel or self.row is not None:
             raise ValueError("a block has come twice")
         low, high = float(row[moments.MIN]), float(row[moments.MAX])
         sample, self._sample = self._sample, None
         assert sample is not None
+        pieces = [
+            (block * BLOCK_ELEMENTS, sample[slot : slot + BLOCK_ELEMENTS])
+            for block, slot in self._slots.items()
+        ]
+        if self.numel == len(sample):
+            pieces = [(0, sample)]
+        for stratum in self.strata:
+            stratum.finish(row, pieces)
         if row[moments.NANS] + row[moments.INFS]:
             sample = _finite(sample)
         if low <= high:
@@ -145,17 +159,33 @@ class TensorAccumulator:
         self.row = row
 
 
-def summary(accumulators: Iterable[TensorAccumulator]) -> dict[str, Any]:
+def blocks_of(numel: int) -> int:
+    """How many blocks `numel` elements are."""
+    return -(-numel // BLOCK_ELEMENTS)
+
+
+class Gathered(Protocol):
+    """Something of which every element has been seen, or will be."""
+
+    @property
+    def row(self) -> Rows | None: ...
+
+    @property
+    def histogram(self) -> Histogram | None: ...
+
+
+def summary(gathered: Iterable[Gathered]) -> dict[str, Any]:
     """The statistics of all elements together, merged in the order given.
 
     Moments and extremes are null where there are no elements or any that is not finite,
-    kurtosis (excess) also where std is 0, the histogram where no element is finite.
+    kurtosis (excess) and skewness also where std is 0; the histogram, and the extremes of the
+    finite elements, where no element is finite.
 
     Raises:
         ValueError: When blocks are missing.
     """
-    total, histograms = _nothing(), []
-    for accumulator in accumulators:
+    total, histograms = nothing(), []
+    for accumulator in gathered:
         if accumulator.row is None:
             raise ValueError("not every block has come")
         moments.merge(total, accumulator.row, total)
@@ -163,13 +193,6 @@ def summary(accumulators: Iterable[TensorAccumulator]) -> dict[str, Any]:
             histograms.append(accumulator.histogram)
     counted = histogram.merged(histograms)
     return {**_summarized(total), "histogram": None if counted is None else counted.to_json()}
-
-
-def _nothing() -> Rows:
-    """The row of no elements."""
-    row = np.zeros(len(moments.FIELDS))
-    row[moments.MIN], row[moments.MAX] = math.inf, -math.inf
-    return row
 
 
 def _empty(size: int, dtype: np.dtype[Any]) -> Values:
@@ -193,7 +216,7 @@ def _finite(values: Values) -> Values:
 
 def _summarized(row: Rows) -> dict[str, Any]:
     """A row's statistics without the histogram, in the order of `MEASURED`."""
-    count, mean, m2, _, m4, low, high, zeros, nans, infs = map(float, row)
+    count, mean, m2, m3, m4, low, high, zeros, nans, infs = map(float, row[: moments.SEGMENTS])
     defined = count > 0 and nans + infs == 0
     squares = m2 + count * mean * mean
     found = {
@@ -205,6 +228,7 @@ def _summarized(row: Rows) -> dict[str, Any]:
         "abs_max": max(abs(low), abs(high)),
         "l2": math.sqrt(squares) if squares >= 0 else math.nan,
         "kurtosis": count * m4 / m2 / m2 - 3 if m2 > 1e-140 else math.nan,
+        "skewness": m3 / m2 * math.sqrt(count / m2) if m2 > 1e-140 else math.nan,
     }
     numbers = {key: x if defined and math.isfinite(x) else None for key, x in found.items()}
     return {
@@ -213,4 +237,6 @@ def _summarized(row: Rows) -> dict[str, Any]:
         "zero_fraction": zeros / count if count else None,
         "nan_count": int(nans),
         "inf_count": int(infs),
+        "finite_min": low if low <= high else None,
+        "finite_max": high if low <= high else None,
     }

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from models.dtypes import DType
 from models.program import Program
@@ -22,20 +26,30 @@ def expected_shares(
     groups = population(program, shape, double=dtype.name == "float64" and not program.draws)
     if not groups or not low < high or not dtype.is_floating or dtype.name == "float8_e8m0fnu":
         return None
-    shares = _rounded if dtype.itemsize <= 2 else _smooth
-    return shares(groups, dtype, np.linspace(low, high, bins + 1))
+    return shares(groups, dtype, low, high, bins)
 
 
-def _smooth(groups: tuple[Group, ...], dtype: DType, edges: Floats) -> Floats:
+def shares(groups: Sequence[Group], dtype: DType, low: float, high: float, bins: int) -> Floats:
+    """The share of all elements of `groups` in each of `bins` equal bins over [low, high]."""
+    if dtype.itemsize <= 2:
+        points = mixed(groups, dtype)
+        inside = (points.values >= low) & (points.values <= high)
+        places = _places(points.values[inside], low, high, bins)
+        binned: Floats = np.bincount(places, points.weights[inside], bins).astype(np.float64)
+        return binned
+    edges = np.linspace(low, high, bins + 1)
     total = sum(group.count for group in groups)
-    found: Floats = np.zeros(len(edges) - 1)
+    found: Floats = np.zeros(bins)
     for group in groups:
         found += group.law.shares(edges) * (group.count / total)
     return found
 
 
-def _rounded(groups: tuple[Group, ...], dtype: DType, edges: Floats) -> Floats:
-    points = mixed(groups, dtype)
-    counted, _ = np.histogram(points.values, edges, weights=points.weights)
-    found: Floats = counted
-    return found
+def _places(values: Floats, low: float, high: float, bins: int) -> NDArray[np.int64]:
+    """The bins that `moments.histogram` counts values in, to the bit."""
+    base = low * 0.5
+    with np.errstate(over="ignore", divide="ignore"):
+        scale = bins / (high * 0.5 - base)
+    if not math.isfinite(scale):
+        return np.zeros(len(values), np.int64)
+    return np.minimum(((values * 0.5 - base) * scale).astype(np.int64), bins - 1)

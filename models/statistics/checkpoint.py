@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
 
 from models.describe import describe_program, totals
+from models.dtypes import DType
 from models.plan import Plan, PlanTensor
-from models.program import Materialized, Program
+from models.program import Materialized, Program, Split
 from models.statistics.accumulator import (
     BLOCK_ELEMENTS,
     MEASURED,
     TensorAccumulator,
+    blocks_of,
     summary,
     widened,
 )
+from models.statistics.examined import Shape
+from models.statistics.forecast import forecast
+from models.statistics.known import Comparison, known
+from models.statistics.lines import Lines
+from models.statistics.orthogonal import frame
+from models.statistics.strata import Stratum
 from models.statistics.verdict import judge
+from models.statistics.windows import Window, windows
 
 __all__ = [
     "BLOCK_ELEMENTS",
@@ -30,17 +41,32 @@ __all__ = [
 class CheckpointStatistics:
     """The statistics of a plan's tensors, and of its layers, as they are gathered.
 
-    `accumulators` are those of the floating tensors, by name; nothing is observed of others.
+    `blobs` holds literals by SHA-256, for those that are compared with what was given.
+    `observers` are those of the tensors that are to be seen, by name: floating ones, and others
+    whose elements are known. `accumulators` are those of floating tensors.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, blobs: Mapping[str, Any] | None = None) -> None:
         self.plan = plan
-        self.accumulators = {
-            tensor.name: TensorAccumulator(tensor.numel, tensor.dtype)
-            for tensor in plan.tensors
-            if tensor.dtype.is_floating
-        }
+        self.accumulators: dict[str, TensorAccumulator] = {}
+        self._comparisons: dict[str, BlockComparison] = {}
+        for tensor in plan.tensors:
+            given = known(tensor.program, tensor.shape, tensor.dtype, blobs or {})
+            if tensor.dtype.is_floating:
+                strata = _strata(tensor)
+                accumulator = TensorAccumulator(
+                    tensor.numel, tensor.dtype, strata=strata, known=given
+                )
+                self.accumulators[tensor.name] = accumulator
+            elif given is not None:
+                self._comparisons[tensor.name] = BlockComparison(given)
+        self.observers: Mapping[str, Observer] = {**self.accumulators, **self._comparisons}
         self._described: dict[int, dict[str, Any]] = {}
+
+    @property
+    def seen_bytes(self) -> int:
+        """The bytes of the tensors that are to be seen."""
+        return sum(tensor.nbytes for tensor in self.plan.tensors if tensor.name in self.observers)
 
     def document(self) -> dict[str, Any]:
         """Tensors, layers and totals, ready for JSON.
@@ -74,7 +100,48 @@ class CheckpointStatistics:
             "fan_out": tensor.fan_out,
             **observed,
             "numel": tensor.numel,
-            **judge(program, tensor.shape, tensor.dtype, observed),
+            **self._judged(program, tensor, observed),
+        }
+
+    def _judged(
+        self, program: Program, tensor: PlanTensor, observed: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The verdict; of a split tensor that of all, and of every part."""
+        accumulator = self.accumulators.get(tensor.name)
+        comparison: Comparison | None = self._comparisons.get(tensor.name)
+        strata: tuple[Stratum, ...] = ()
+        if accumulator is not None:
+            comparison, strata = accumulator.comparison, accumulator.strata
+        windows = [stratum for stratum in strata if stratum.window is not None]
+        verdict = judge(
+            *(program, tensor.shape, tensor.dtype, observed),
+            None if windows or not strata else strata[0].examined,
+            different=None if comparison is None else comparison.different,
+            laws=1 + len(windows),
+        )
+        if not windows:
+            return verdict
+        parts = [self._part(stratum, tensor.dtype, 1 + len(windows)) for stratum in windows]
+        verdicts = [part["pass"] for part in parts]
+        if verdict["pass"] is not None:  # not so where the laws of all have no closed form
+            verdicts.append(verdict["pass"])
+        passed = False if False in verdicts else None if None in verdicts else True
+        return {**verdict, "pass": passed, "parts": parts}
+
+    def _part(self, stratum: Stratum, dtype: DType, laws: int) -> dict[str, Any]:
+        window = stratum.window
+        assert window is not None
+        observed = summary([stratum])
+        verdict = judge(
+            *(window.program, window.shape, dtype, observed), stratum.examined, laws=laws
+        )
+        return {
+            "place": [{"axis": axis, "start": i, "stop": j} for axis, i, j in window.axes],
+            "numel": window.numel,
+            "program": describe_program(window.program),
+            "mean": observed["mean"],
+            "std": observed["std"],
+            **verdict,
         }
 
     def _describe(self, program: Program) -> dict[str, Any]:
@@ -95,6 +162,45 @@ class CheckpointStatistics:
         floating = [tensor.name for tensor in tensors if tensor.dtype.is_floating]
         accumulators = [self.accumulators[name] for name in floating]
         return {"tensors": [tensor.name for tensor in tensors], **summary(accumulators)}
+
+
+class BlockComparison(Comparison):
+    """Compares a tensor that is not floating with its known elements, as its blocks come."""
+
+    def add(self, index: int, raw: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+        """The elements from index * BLOCK_ELEMENTS on, given as their bytes."""
+        super().add(index * BLOCK_ELEMENTS, raw)
+
+
+class Observer(Protocol):
+    """Something that looks at a tensor's final bytes, block by block."""
+
+    def add(self, index: int, raw: np.ndarray[Any, np.dtype[np.uint8]]) -> None: ...
+
+
+def _strata(tensor: PlanTensor) -> list[Stratum]:
+    """What is looked at beside moments: of the whole tensor, or of each part of a split one."""
+    blocks, dtype = blocks_of(tensor.numel), tensor.dtype
+    is_drawn = tensor.program.draws or isinstance(tensor.program.source, Materialized | Split)
+    if not tensor.numel or not is_drawn:
+        return []
+    if parts := windows(tensor.program, tensor.shape):
+        return [_stratum(part.program, part.shape, dtype, blocks, part) for part in parts]
+    return [_stratum(tensor.program, tensor.shape, dtype, blocks)]
+
+
+def _stratum(
+    program: Program, shape: Shape, dtype: DType, blocks: int, window: Window | None = None
+) -> Stratum:
+    def center() -> float | None:
+        """The mean of independent elements of one law."""
+        found = forecast(program, shape, dtype)
+        alike = found is not None and found.is_alike and not found.exact and found.std > 0
+        return found.mean if found is not None and alike else None
+
+    is_frame = frame(program, shape, dtype) is not None
+    lines = Lines(shape) if is_frame and Lines.fit(shape) else None
+    return Stratum(shape, blocks, window=window, center=center, lines=lines)
 
 
 def layers(plan: Plan) -> dict[str, list[PlanTensor]]:

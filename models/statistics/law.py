@@ -3,8 +3,10 @@
 Uniform, normal and truncated normal draws are a line over [-1, 1], the whole axis or
 an interval of it; affine transforms keep it a line, clamps and thresholds cut it in
 pieces, and a flat piece is an atom. A law is evaluated as weighted points, from which
-any moment is a sum: Gauss-Legendre nodes for a continuous law (whose moments they give
-to about 1e-14), or the representable values themselves for a rounded one.
+any moment is a sum: Gauss-Lobatto nodes for a continuous law (whose moments they give
+to about 1e-14), or the representable values themselves for a rounded one. Lobatto's nodes
+include the ends, so that no value is past them, and they overestimate the moments of an
+exponential, where Gauss-Legendre's would underestimate: tail bounds stay bounds.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ Elementwise = Scale | Add | Clamp | HardThreshold
 ROUNDING = 2.0**-24
 """The largest relative error of one binary32 rounding."""
 
-_NODES = np.polynomial.legendre.leggauss(16)
 _TAIL = 9.0  # a standard normal is beyond with probability 2e-19
 _PROBABILITY_ERROR = 2.0**-23  # of a trunc_normal's float32 probability (STREAM: lo, hi, p)
+_REACH = 4  # average errors that one value may be off
 _FINEST = 2.0**-14  # of the spread; what smaller values round to shifts no moment visibly
 _ERFINV_LIMIT = 5.42  # sqrt(2) * erfinv(1 - 2^-24): the stream's truncated draws end there
 
@@ -100,6 +102,11 @@ class Law:
         return law._with_probability_error(start, stop, source.std)._rounded_by(8)
 
     @property
+    def mass(self) -> float:
+        """How much of the standard variable the segments cover: less than 1 when truncated."""
+        return sum(self._between(segment.start, segment.stop) for segment in self.segments)
+
+    @property
     def atom(self) -> float | None:
         """The one value that every element has, if so."""
         values = {segment.intercept for segment in self.segments}
@@ -129,6 +136,7 @@ class Law:
             case HardThreshold(value=value):
                 bound = self.machine(value)
                 law = self._mapped((-bound, bound), lambda v: v if abs(v) >= bound else 0.0)
+                law = law._moved_by(self._near((-bound, bound)), bound)
         return law._rounded_by(4)
 
     def points(self, dtype: DType | None = None) -> Points:
@@ -152,6 +160,29 @@ class Law:
             found += self._mass(x) if segment.slope > 0 else self._mass(x[::-1])[::-1]
         return found / total if total else found
 
+    def beyond(self, value: float, *, upper: bool) -> float:
+        """The probability of a value at least as great (`upper`) or as small."""
+        found = 0.0
+        for segment in self.segments:
+            start, stop = segment.start, segment.stop
+            if segment.slope == 0:
+                inside = segment.intercept >= value if upper else segment.intercept <= value
+                found += self._between(start, stop) if inside else 0.0
+                continue
+            x = min(max((value - segment.intercept) / segment.slope, start), stop)
+            rises = (segment.slope > 0) == upper
+            found += self._between(x, stop) if rises else self._between(start, x)
+        return found / self.mass
+
+    def _between(self, start: float, stop: float) -> float:
+        """How much of the standard variable lies between the two."""
+        if not self.normal:
+            return (stop - start) / 2
+        if start > 0:  # without cancellation in the tail
+            start, stop = -stop, -start
+        low, high = math.erfc(-start / math.sqrt(2)) / 2, math.erfc(-stop / math.sqrt(2)) / 2
+        return max(high - low, 0.0)
+
     def _affine(self, scale: float, shift: float) -> Law:
         factor, term = self.machine(scale), self.machine(shift)
 
@@ -170,7 +201,8 @@ class Law:
     def _clamped(self, low: float | None, high: float | None) -> Law:
         floor = -math.inf if low is None else self.machine(low)
         ceiling = math.inf if high is None else self.machine(high)
-        return self._mapped((floor, ceiling), lambda v: min(max(v, floor), ceiling))
+        law = self._mapped((floor, ceiling), lambda v: min(max(v, floor), ceiling))
+        return law._bounded(self._near((floor, ceiling)))
 
     def _mapped(self, cuts: Sequence[float], function: Callable[[float], float]) -> Law:
         """The law of function(value), which between cuts is the value or a constant."""
@@ -181,6 +213,55 @@ class Law:
                 flat = replace(piece, slope=0.0, intercept=value)
                 pieces.append(piece if value == piece.inside and piece.slope else flat)
         return replace(self, segments=tuple(pieces))
+
+    def _near(self, cuts: Sequence[float]) -> float:
+        """How much of the law rounding may have moved across one of `cuts`."""
+        found = 0.0
+        for segment in self.segments:
+            for cut in cuts if segment.slope else ():
+                middle, reach = cut - segment.intercept, _REACH * self.mean_error
+                edges = np.array([middle - reach, middle + reach]) / segment.slope
+                edges = np.clip(np.sort(edges), segment.start, segment.stop)
+                found += float(self._mass(edges)[0]) if edges[0] < edges[1] else 0.0
+        return found / self.mass
+
+    def _moved_by(self, share: float, distance: float) -> Law:
+        """With the error of so large a share of the values being that far off."""
+        mean, variance, _ = self.points().moments()
+        square = share * distance * (distance + 2 * abs(mean))
+        std_error = square / (2 * math.sqrt(variance)) if variance else math.sqrt(square)
+        return replace(
+            self,
+            mean_error=self.mean_error + share * distance,
+            std_error=self.std_error + std_error,
+        )
+
+    def _bounded(self, near: float) -> Law:
+        """With the errors that are left where most values are a bound, which is exact.
+
+        `near` is how much rounding may have moved into the bounds, or out of them.
+        """
+        extent = self._extent()
+        if not math.isfinite(extent) or self.atom is not None:
+            return self
+        sloped = (segment for segment in self.segments if segment.slope)
+        free = sum(float(self._mass(np.array([s.start, s.stop]))[0]) for s in sloped)
+        exact = replace(self, mean_error=0.0, std_error=0.0)
+        moved = exact._moved_by(min(free / self.mass + near, 1.0), extent)
+        return replace(
+            self,
+            mean_error=min(self.mean_error, moved.mean_error),
+            std_error=min(self.std_error, moved.std_error),
+        )
+
+    def _extent(self) -> float:
+        """The distance between the least and the greatest value."""
+        ends = [
+            segment.slope * x + segment.intercept if segment.slope else segment.intercept
+            for segment in self.segments
+            for x in (segment.start, segment.stop)
+        ]
+        return max(ends) - min(ends)
 
     def _rounded_by(self, roundings: int) -> Law:
         """With the error of so many roundings of values as large as these."""
@@ -260,13 +341,25 @@ def _cut(segment: Segment, cuts: Sequence[float]) -> list[Segment]:
     return [replace(segment, start=start, stop=stop) for start, stop in itertools.pairwise(edges)]
 
 
+@lru_cache(maxsize=1)
+def _lobatto(count: int) -> tuple[Floats, Floats]:
+    """Nodes and weights on [-1, 1], exact for polynomials up to degree 2 * count - 3."""
+    legendre = np.polynomial.legendre.Legendre.basis(count - 1)
+    slope, bend = legendre.deriv(), legendre.deriv(2)
+    inner = np.sort(np.real(slope.roots()))
+    for _ in range(3):  # Newton: the roots are good to some 1e-13
+        inner = inner - slope(inner) / bend(inner)
+    x = np.concatenate([[-1.0], inner, [1.0]])
+    return x, 2 / (count * (count - 1) * legendre(x) ** 2)
+
+
 def _nodes(start: float, stop: float) -> tuple[Floats, Floats]:
-    """Gauss-Legendre nodes and weights on [start, stop], in panels at most 1 wide."""
+    """Gauss-Lobatto nodes and weights on [start, stop], in panels at most 1 wide."""
     start, stop = max(start, -_TAIL), min(stop, _TAIL)
     if stop <= start:
         return np.empty(0), np.empty(0)
     edges = np.linspace(start, stop, math.ceil(stop - start) + 1)
-    x, weights = _NODES
+    x, weights = _lobatto(17)
     half = np.diff(edges)[:, None] / 2
     middle = (edges[:-1] + edges[1:])[:, None] / 2
     return (middle + half * x).ravel(), (half * weights).ravel()

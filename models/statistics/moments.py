@@ -32,8 +32,19 @@ Rows = NDArray[np.float64]
 Keys = NDArray[np.int64]
 
 LANES = 16
-FIELDS = ("count", "mean", "m2", "m3", "m4", "min", "max", "zeros", "nans", "infs")
-COUNT, MEAN, M2, M3, M4, MIN, MAX, ZEROS, NANS, INFS = range(len(FIELDS))
+FIELDS = (
+    *("count", "mean", "m2", "m3", "m4", "min", "max", "zeros", "nans", "infs"),
+    *("segments", "quietest", "loudest"),
+)
+COUNT, MEAN, M2, M3, M4, MIN, MAX, ZEROS, NANS, INFS, SEGMENTS, QUIETEST, LOUDEST = range(
+    len(FIELDS)
+)
+
+SEGMENT_ELEMENTS = 2048
+"""Consecutive elements of a block whose sum of squares is looked at by itself.
+
+A row records how many whole segments there are, and the least and the greatest of their sums.
+"""
 
 # Sums around zero lose about (mean / std)^4 of their precision; past this ratio of
 # the mean square to the variance a block is summed again around its mean.
@@ -164,10 +175,43 @@ element: Any = intrinsic(_element)
 
 
 @kernel
-def _power_sums(values: Values, shift: float, lanes: Rows) -> tuple[float, ...]:
-    """(s1, s2, s3, s4, min, max, zeros) of the values around `shift`."""
+def _segment_sums(values: Values, lanes: Rows, row: Rows) -> int:
+    """Fills `lanes` for all of `values`, segment by segment, and the row's segment fields.
+
+    Returns how many values of the whole vectors are zero.
+    """
+    part = np.empty((6, LANES))
+    zeros, quietest, loudest = 0, np.inf, -np.inf
+    lanes[:4], lanes[4], lanes[5] = 0.0, np.inf, -np.inf
+    for start in range(0, len(values), SEGMENT_ELEMENTS):
+        zeros += _plain_sums(values[start : start + SEGMENT_ELEMENTS], 0.0, part)
+        for lane in range(LANES):
+            lanes[0, lane] += part[0, lane]
+            lanes[1, lane] += part[1, lane]
+            lanes[2, lane] += part[2, lane]
+            lanes[3, lane] += part[3, lane]
+            lanes[4, lane] = min(lanes[4, lane], part[4, lane])
+            lanes[5, lane] = max(lanes[5, lane], part[5, lane])
+        if start + SEGMENT_ELEMENTS <= len(values):
+            width = LANES // 2
+            while width:  # a fixed tree of additions, short enough not to wait for
+                for lane in range(width):
+                    part[1, lane] += part[1, lane + width]
+                width //= 2
+            quietest, loudest = min(quietest, part[1, 0]), max(loudest, part[1, 0])
+    row[SEGMENTS] = len(values) // SEGMENT_ELEMENTS
+    row[QUIETEST], row[LOUDEST] = quietest, loudest
+    return zeros
+
+
+@kernel
+def _power_sums(values: Values, shift: float, lanes: Rows, row: Rows) -> tuple[float, ...]:
+    """(s1, s2, s3, s4, min, max, zeros) of the values around `shift`.
+
+    Fills in the row's segment fields when `shift` is 0.
+    """
     if shift == 0.0:
-        zeros = _plain_sums(values, shift, lanes)
+        zeros = _segment_sums(values, lanes, row)
     else:
         zeros = _shifted_sums(values, shift, lanes)
     s1, s2, s3, s4, low, high = 0.0, 0.0, 0.0, 0.0, np.inf, -np.inf
@@ -221,7 +265,7 @@ def _center(row: Rows, sums: tuple[float, ...], count: int, shift: float) -> Non
 def _summarize(values: Values, lanes: Rows, row: Rows) -> None:
     """Fills `row` with the summary of one block (at least one element)."""
     count = len(values)
-    s1, s2, s3, s4, low, high, zeros = _power_sums(values, 0.0, lanes)
+    s1, s2, s3, s4, low, high, zeros = _power_sums(values, 0.0, lanes, row)
     row[COUNT], row[ZEROS], row[MIN], row[MAX] = count, zeros, low, high
     row[NANS], row[INFS] = 0.0, 0.0
     if not np.isfinite(s4):  # a NaN or an infinity, or float64 values past 1e77
@@ -232,7 +276,7 @@ def _summarize(values: Values, lanes: Rows, row: Rows) -> None:
     _center(row, (s1, s2, s3, s4), count, 0.0)
     if s2 > _RECENTER * row[M2]:
         shift = row[MEAN]
-        s1, s2, s3, s4, low, high, zeros = _power_sums(values, shift, lanes)
+        s1, s2, s3, s4, low, high, zeros = _power_sums(values, shift, lanes, row)
         _center(row, (s1, s2, s3, s4), count, shift)
 
 
@@ -256,8 +300,10 @@ def merge(a: Rows, b: Rows, out: Rows) -> None:
     out[MEAN] = a[MEAN] + d * fb
     out[MIN], out[MAX] = min(a[MIN], b[MIN]), max(a[MAX], b[MAX])
     out[COUNT] = n
-    for field in (ZEROS, NANS, INFS):
+    for field in (ZEROS, NANS, INFS, SEGMENTS):
         out[field] = a[field] + b[field]
+    out[QUIETEST] = min(a[QUIETEST], b[QUIETEST])
+    out[LOUDEST] = max(a[LOUDEST], b[LOUDEST])
 
 
 @kernel

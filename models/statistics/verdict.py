@@ -1,174 +1,200 @@
-"""Whether what a tensor shows is what its program should give.
+"""The verdict: whether what a tensor shows is what its program should give.
 
-A z-score is how many standard errors an observed mean or std lies from the expected
-one, past what rounding explains; a tensor passes when both stay within `LIMIT`.
+Every criterion is a share of what a right tensor may show: past 1 it fails, and None stands for
+what no right tensor shows. The limits are such that a right tensor fails with a probability of
+at most `tails.BUDGET`, all of its criteria together, whatever its law and size.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from models.dtypes import DType
-from models.program import Materialized, Orthogonal, Program
-from models.statistics.expected import expected, orthogonal_std
-from models.statistics.law import ROUNDING, Points
-from models.statistics.overflow import limit
-from models.statistics.population import Group, Shape, mixed, population, visible
+from models.program import Program
+from models.statistics import criteria, orthogonal
+from models.statistics.examined import Examined
+from models.statistics.expected import expected
+from models.statistics.forecast import Forecast, forecast, groups_of, row_sum, sums
+from models.statistics.histogram import Histogram
+from models.statistics.population import Shape
+from models.statistics.tails import CLASSIC, OTHER_SHARE, evidence_limit, score_limit
 
-LIMIT = 6.0
+LIMIT = round(score_limit(), 2)
+"""The score of a mean or a std past which a tensor of one law fails."""
 
-MOST_EXCESS = 1 / 40
-"""The excess kurtosis of a sum past which its tails are not normal ones.
-
-For n independent elements it is theirs over n: a normal or uniform law is judged at any
-n, one of kurtosis 6 from 240 elements on, and a rare value once some 40 are expected.
-"""
+CRITERIA = (
+    *("mean", "std", "kurtosis", "extremes", "histogram", "neighbours", "repeats", "rows"),
+    *("norm", "orthogonality", "values", "finite"),
+)
+"""The names of all criteria: eight of independent values, then those of others."""
 
 _EXACT = 1e-9  # relative; what summing known values may lose
+_DIGITS = 4  # of a share, after the point
 
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """What a tensor's converted values should show, and how far a right one may be off.
-
-    `mean_error` and `std_error` are standard errors of sampling; `mean_slack` and
-    `std_slack` bound what rounding shifts, whatever the size. `excess` is the excess
-    kurtosis of the sum of all elements. `low` and `high` are the extremes if `exact`.
-    """
-
-    mean: float
-    std: float
-    mean_error: float
-    std_error: float
-    mean_slack: float
-    std_slack: float
-    excess: float = 0.0
-    exact: bool = False
-    low: float = -math.inf
-    high: float = math.inf
-
-
-@lru_cache(maxsize=4096)
-def forecast(program: Program, shape: Shape, dtype: DType) -> Forecast | None:
-    """What `program` should show in a floating tensor; None where nothing can be said.
-
-    Conversion to 16 and 8 bits is taken into account exactly: the mass of what rounds to
-    each value.
-    """
-    if isinstance(program.source, Materialized):
-        return forecast(program.source.shown, shape, dtype)
-    if dtype.name == "float8_e8m0fnu":  # powers of two, without zero or sign
-        return None
-    if isinstance(program.source, Orthogonal):
-        return _orthogonal_forecast(program, shape, dtype)
-    double = dtype.name == "float64" and not program.draws
-    groups = population(program, shape, double=double)
-    return _groups_forecast(groups, dtype) if groups else None
+Observed = Mapping[str, Any]
+Evidence = dict[str, float | None]
 
 
 def judge(
-    program: Program, shape: Shape, dtype: DType, observed: Mapping[str, Any]
+    program: Program,
+    shape: Shape,
+    dtype: DType,
+    observed: Observed,
+    examined: Examined | None = None,
+    *,
+    different: int | None = None,
+    laws: int = 1,
 ) -> dict[str, Any]:
-    """`expected`, `z` and `pass` beside what is observed (`accumulator.MEASURED`).
+    """`expected`, `z`, `criteria` and `pass` beside what is observed (`accumulator.MEASURED`).
 
-    Known values must be met exactly (z is 0, or null when they are not). An element that is
-    not finite fails where finite ones are expected, also when converting overflowed. `pass`
-    is null when nothing is expected, or when too few elements decide for a normal law.
+    `examined` is what was seen beside that, `different` how many elements are not the known
+    ones (None where they are not known). `laws` laws are judged in the same tensor and share
+    what may fail a right one. An element that is not finite fails where finite ones are
+    expected, also when converting overflowed. `pass` is null when nothing can be judged.
     """
     found = expected(program, shape)
-    try:
-        foreseen = forecast(program, shape, dtype) if dtype.is_floating else None
-    except (ArithmeticError, ValueError):
-        foreseen = None  # As in `expected`, at the very ends of binary64.
-    z_mean, z_std, passed = None, None, None
-    if found.mean is not None and (observed["nan_count"] or observed["inf_count"]):
-        passed = False
-    elif foreseen is None:
-        pass
-    elif observed["mean"] is None or observed["std"] is None:
-        passed = False
-    elif foreseen.exact:
-        passed = _met(foreseen, observed)
-        z_mean = z_std = 0.0 if passed else None
-    else:
-        z_mean = _z(observed["mean"], foreseen.mean, foreseen.mean_error, foreseen.mean_slack)
-        z_std = _z(observed["std"], foreseen.std, foreseen.std_error, foreseen.std_slack)
-        passed = all(z is not None and abs(z) <= LIMIT for z in (z_mean, z_std))
-        passed = passed if foreseen.excess <= MOST_EXCESS else None
+    looked = examined or Examined()
+    z_mean, z_std, shares = None, None, dict[str, float | None]()
+    if different is not None:
+        shares = {"values": None if different else 0.0}
+        z_mean = z_std = 0.0 if found.mean is not None and not different else None
+    elif found.mean is not None and (observed["nan_count"] or observed["inf_count"]):
+        shares = {"finite": None}
+    elif (frame := orthogonal.frame(program, shape, dtype)) is not None:
+        z_mean, shares = _orthogonal(frame, observed, looked, laws)
+        z_std = 0.0 if (shares["norm"] or 2.0) <= 1 else None
+    elif dtype.is_floating and (foreseen := forecast(program, shape, dtype)) is not None:
+        if observed["mean"] is None or observed["std"] is None:
+            shares = {"finite": None}
+        elif foreseen.exact or not foreseen.std:
+            shares = {"values": 0.0 if _met(foreseen, observed) else None}
+            z_mean = z_std = shares["values"]
+        else:
+            judged = _Independent(program, shape, dtype, foreseen, observed)
+            z_mean, z_std = judged.scores()
+            shares = judged.shares(z_mean, z_std, looked, laws)
     return {
         "expected": {"mean": found.mean, "std": found.std},
-        "z": {"mean": z_mean, "std": z_std},
-        "pass": passed,
+        "z": {"mean": _finite(z_mean), "std": _finite(z_std)},
+        "criteria": {name: _rounded(share) for name, share in shares.items()},
+        "pass": all(s is not None and s <= 1 for s in shares.values()) if shares else None,
     }
 
 
-def _z(observed: float, mean: float, error: float, slack: float) -> float | None:
-    """Standard errors between the two, past the slack; None for infinitely many."""
-    off = observed - mean
-    excess = math.copysign(max(abs(off) - slack, 0.0), off)
-    if error == 0:
-        return 0.0 if excess == 0 else None
-    return excess / error
+class _Independent:
+    """Elements that are independent draws, judged by their laws."""
+
+    def __init__(
+        self,
+        program: Program,
+        shape: Shape,
+        dtype: DType,
+        foreseen: Forecast,
+        observed: Observed,
+    ) -> None:
+        self._of = (program, shape, dtype)
+        self._dtype = dtype
+        self._foreseen = foreseen
+        self._observed = observed
+        self._numel = math.prod(shape)
+        off = observed["mean"] - foreseen.mean
+        self._off = math.copysign(max(abs(off) - foreseen.mean_slack, 0.0), off)
+
+    def scores(self) -> tuple[float, float | None]:
+        """The scores of mean and std, past the slack; None for a std that rounding hides."""
+        foreseen, std = self._foreseen, self._foreseen.std
+        mean = self._off / foreseen.mean_error if foreseen.mean_error else 0.0
+        if abs(mean) > CLASSIC or (self._off and not foreseen.mean_error):
+            mean = sums(*self._of).first.score(self._numel * self._off / std)
+        if foreseen.std_slack >= std:
+            return mean, None
+        # Around the expected mean: a sum of independent values, which a two-valued law's
+        # squares around the observed mean are not to first order.
+        spread = math.hypot(self._observed["std"], self._off)
+        excess = spread - std
+        excess = math.copysign(max(abs(excess) - foreseen.std_slack, 0.0), excess)
+        spread_score = excess / foreseen.std_error if foreseen.std_error else 0.0
+        if abs(spread_score) > CLASSIC or (excess and not foreseen.std_error):
+            total = self._numel * ((std + excess) / std) ** 2
+            spread_score = sums(*self._of).second.score(total, _EXACT * self._numel)
+        return mean, spread_score
+
+    def shares(
+        self, mean: float, std: float | None, examined: Examined, laws: int
+    ) -> dict[str, float | None]:
+        """Every criterion that the program and what was seen allow."""
+        foreseen, observed, limit = self._foreseen, self._observed, score_limit(laws)
+        shares: dict[str, float | None] = {"mean": abs(mean) / limit}
+        if std is not None:
+            shares["std"] = abs(std) / limit
+            if observed["kurtosis"] is not None and self._numel >= criteria.FEWEST:
+                shares["kurtosis"] = abs(self._kurtosis()) / score_limit(laws, OTHER_SHARE)
+        most = evidence_limit(laws)
+        for name, evidence in self._evidence(examined).items():
+            if evidence is not None:
+                shares[name] = math.sqrt(max(evidence, 0.0) / most)
+        return shares if foreseen.std_slack < foreseen.std or mean else {}
+
+    def _kurtosis(self) -> float:
+        """The score of the fourth moment beside the second, around the expected mean."""
+        observed, std, count = self._observed, self._foreseen.std, self._numel
+        spread, off = observed["std"] / std, (observed["mean"] - self._foreseen.mean) / std
+        third, fourth = observed["skewness"] * spread**3, (observed["kurtosis"] + 3) * spread**4
+        fourth += 4 * off * third + 6 * off**2 * spread**2 + off**4
+        all_sums = sums(*self._of)
+        total = count * (fourth - all_sums.slope * (spread**2 + off**2))
+        return all_sums.fourth.score(total, all_sums.fourth_slack)
+
+    def _evidence(self, examined: Examined) -> dict[str, float | None]:
+        foreseen, observed = self._foreseen, self._observed
+        groups = groups_of(*self._of)
+        found: dict[str, float | None] = {
+            "extremes": criteria.extremes(groups, self._dtype, observed["min"], observed["max"])
+        }
+        if (counted := observed["histogram"]) is not None:
+            bins = tuple(counted["bins"])
+            ends = (counted["min"], counted["max"])
+            counts = Histogram(*ends, bins, counted["sampled"], counted["of"])
+            found["histogram"] = criteria.histogram(groups, self._dtype, counts, foreseen)
+        if not foreseen.is_alike:
+            return found
+        for lag in examined.lags:
+            name = "neighbours" if lag.distance == 1 else "repeats"
+            found[name] = max(criteria.lag(lag, foreseen), found.get(name) or 0.0)
+        if (rows := examined.rows) is not None and foreseen.slack < foreseen.std:
+            expected_sum = row_sum(*self._of, rows.width)
+            found["rows"] = criteria.rows(rows, expected_sum, foreseen)
+        return found
 
 
-def _met(foreseen: Forecast, observed: Mapping[str, Any]) -> bool:
+def _orthogonal(
+    frame: orthogonal.Frame, observed: Observed, examined: Examined, laws: int
+) -> tuple[float | None, dict[str, float | None]]:
+    """The mean's score, and the criteria of a matrix with orthonormal lines."""
+    mean = frame.mean_score(observed["mean"])
+    shares: dict[str, float | None] = {"norm": frame.norm_share(observed["rms"])}
+    if mean is not None:
+        shares["mean"] = abs(mean) / score_limit(laws)
+    if examined.products is not None:
+        shares["orthogonality"] = frame.orthogonality(examined.products)
+    return mean, shares
+
+
+def _met(foreseen: Forecast, observed: Observed) -> bool:
     scale = _EXACT * max(abs(foreseen.low), abs(foreseen.high))
-    near = math.isclose(observed["mean"], foreseen.mean, rel_tol=0.0, abs_tol=scale)
-    near = near and math.isclose(observed["std"], foreseen.std, rel_tol=0.0, abs_tol=scale)
-    return near and (observed["min"], observed["max"]) == (foreseen.low, foreseen.high)
+    mean_room, std_room = scale + foreseen.mean_slack, scale + foreseen.std_slack
+    near = math.isclose(observed["mean"], foreseen.mean, rel_tol=0.0, abs_tol=mean_room)
+    near = near and math.isclose(observed["std"], foreseen.std, rel_tol=0.0, abs_tol=std_room)
+    extremes = (observed["min"], observed["max"]) == (foreseen.low, foreseen.high)
+    return near and (extremes or not foreseen.exact)
 
 
-def _groups_forecast(groups: Sequence[Group], dtype: DType) -> Forecast | None:
-    """Sampling errors of mean and std, to first order in 1 / sqrt(elements)."""
-    total = sum(group.count for group in groups)
-    every = mixed(groups, dtype)
-    mean, variance, _ = every.moments()
-    second, fourth, squares = 0.0, 0.0, 0.0  # cumulants of the sum; variance of sum((x-mean)^2)
-    for group in groups:
-        points = visible(group.law.points(dtype), total)
-        _, m2, m4 = points.moments()
-        second += group.count * m2
-        fourth += group.count * (m4 - 3 * m2**2)
-        squares += group.count * Points((points.values - mean) ** 2, points.weights).moments()[1]
-    if not all(map(math.isfinite, (mean, variance, second, fourth, squares))):
-        return None
-    of_mean = second / total**2
-    return Forecast(
-        mean=mean,
-        std=math.sqrt(max(variance - of_mean, 0.0)),
-        mean_error=math.sqrt(of_mean),
-        std_error=math.sqrt(squares / variance) / (2 * total) if variance else 0.0,
-        mean_slack=max(group.law.mean_error for group in groups),
-        std_slack=max(group.law.std_error for group in groups),
-        excess=fourth / second**2 if second else 0.0,
-        exact=all(group.law.atom is not None for group in groups),
-        low=float(every.values.min()),
-        high=float(every.values.max()),
-    )
+def _finite(score: float | None) -> float | None:
+    return score if score is not None and math.isfinite(score) else None
 
 
-def _orthogonal_forecast(program: Program, shape: Shape, dtype: DType) -> Forecast | None:
-    """The sum of the entries has variance gain^2 min(rows, columns) (Haar measure).
-
-    The sum of their squares is fixed, so the std varies only by the mean. None where an
-    entry, none of which exceeds the gain, may be past the dtype's largest value.
-    """
-    found = expected(program, shape)
-    if not found.std or found.std / orthogonal_std(1.0, shape) > limit(dtype):
-        return None
-    of_mean = found.std**2 / math.prod(shape)
-    slack = (torch.finfo(dtype.torch).eps / 2 + 16 * ROUNDING) * found.std
-    return Forecast(
-        mean=0.0,
-        std=math.sqrt(max(found.std**2 - of_mean, 0.0)),
-        mean_error=math.sqrt(of_mean),
-        std_error=of_mean / (math.sqrt(2) * found.std),
-        mean_slack=slack,
-        std_slack=slack,
-    )
+def _rounded(share: float | None) -> float | None:
+    """A share as it is told; None for one past any limit."""
+    return round(share, _DIGITS) if share is not None and math.isfinite(share) else None

@@ -103,10 +103,15 @@ class Digested(BaseModel):
 class Statistics(BaseModel):
     """Observed beside expected.
 
+    Every criterion of a tensor is a share of what a right one may show: it fails past 1, and by
+    null, which is what no right one shows. A split tensor has the same of its `parts`. `version`
+    is another when older documents would be judged anew.
+
     A tensor's `sha256` is of its bytes alone: little-endian elements, row-major. Digests are
     null for large checkpoints; ask the file for one (`?digest=sha-256`).
     """
 
+    version: int
     tensors: dict[str, dict[str, Any]]
     layers: dict[str, dict[str, Any]]
     totals: dict[str, Any]

@@ -53,7 +53,8 @@ def build(
 
     with ending_well(), faults_as_exit_codes():
         evaluator, files, document = _evaluator(read_document(spec, seed), device)
-        gathered = CheckpointStatistics(evaluator.plan) if statistics else None
+        blobs = evaluator.sources.blobs
+        gathered = CheckpointStatistics(evaluator.plan, blobs) if statistics else None
         writer = Writer(evaluator, gathered)
         targets = _targets(list(files), output)
         total_bytes = sum(file.size_bytes for file in files.values())

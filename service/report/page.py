@@ -32,6 +32,21 @@ REFRESH_SECONDS = 2
 _AFTER_DOTS = re.compile(r"(?<=\.)(?=[^.])")
 
 VERDICTS = {True: "pass", False: "fail", None: "open"}
+CRITERIA = {
+    "mean": "mean",
+    "std": "std",
+    "kurtosis": "kurtosis",
+    "extremes": "least and greatest value",
+    "histogram": "histogram",
+    "neighbours": "neighbouring values",
+    "repeats": "rows and halves alike",
+    "rows": "norms of rows",
+    "norm": "norm of the matrix",
+    "orthogonality": "orthogonality",
+    "values": "known values",
+    "finite": "finite values",
+}
+"""What is judged, in words."""
 
 Json = Mapping[str, Any]
 
@@ -83,6 +98,7 @@ def page(plan: Plan, resource: Json, statistics: Json) -> str:
         scores=[plots.dots((t["z"][of] for t in found), LIMIT) for of in ("mean", "std")],
         classes={module["name"]: module["class"] for module in resource["modules"]["modules"]},
         limit=LIMIT,
+        criteria=CRITERIA,
     )
 
 
@@ -142,7 +158,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("number", "printable", "program", "shape", "size"):
+    for name in ("number", "place", "printable", "program", "shape", "size"):
         environment.filters[name] = getattr(shown, name)
     environment.filters["count"] = "{:,}".format
     environment.filters["breakable"] = _breakable

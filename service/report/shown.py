@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
+
+MOST_PARTS = 6  # of a split, in words; a part that repeats counts once
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
@@ -11,7 +14,21 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 def program(described: Mapping[str, Any]) -> str:
     """A program in one line: `normal(mean=0, std=0.02), scale(value=2)`."""
     first = {key: value for key, value in described.items() if key != "transforms"}
-    return ", ".join(_call(step) for step in (first, *described.get("transforms", ())))
+    if described["type"] == "plus":  # a transform whose own transforms are its argument
+        return _call(described)
+    source = _split(first) if first["type"] == "split" else _call(first)
+    return ", ".join((source, *(_call(step) for step in described.get("transforms", ()))))
+
+
+def place(axes: Sequence[Mapping[str, int]]) -> str:
+    """Where a part lies, as a slice is written: `[0:64]`, `[:, 64:128]`."""
+    last = max(axis["axis"] for axis in axes)
+    found = [":"] * (last + 1)
+    for axis in axes:
+        before = found[axis["axis"]].partition(":")[0]
+        offset = int(before) if before else 0
+        found[axis["axis"]] = f"{offset + axis['start']}:{offset + axis['stop']}"
+    return f"[{', '.join(found)}]"
 
 
 def printable(text: str) -> str:
@@ -41,8 +58,26 @@ def _call(step: Mapping[str, Any]) -> str:
     return f"{step['type']}({arguments})"
 
 
+def _split(described: Mapping[str, Any]) -> str:
+    """`split along axis 0: 64 of normal(mean=0, std=1), 2 x 32 of constant(value=0)`."""
+    parts = [(part["size"], program(part["program"])) for part in described["parts"]]
+    runs = [(part, len(list(run))) for part, run in groupby(parts)]
+    words = [
+        f"{f'{times} x ' if times > 1 else ''}{size} of {made}" for (size, made), times in runs
+    ]
+    more = len(words) - MOST_PARTS
+    rest = f", and {more} more" if more > 0 else ""
+    return f"split along axis {described['axis']}: {', '.join(words[:MOST_PARTS])}{rest}"
+
+
 def _value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        if "type" not in value:
+            return f"{_value(value['real'])} + {_value(value['imag'])}i"
+        return program(value)
+    if isinstance(value, Sequence) and value and isinstance(value[0], Mapping):
+        return ", ".join(map(_value, value))
     text = str(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

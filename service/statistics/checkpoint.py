@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from models.dtypes import BY_NAME
 from models.generate import OBSERVED_BLOCKS, ByteArray
-from models.plan import Plan
+from models.statistics import order
 from models.statistics.checkpoint import CheckpointStatistics, TensorAccumulator, widened
 from service.budget import Budget, Hold
 from service.checkpoints import LARGE_AT_ONCE, LARGE_TENSORS, Checkpoint
@@ -22,7 +22,7 @@ from service.flights import Flights, Full
 from service.metrics import Metrics
 from service.shared_documents import Documents
 from service.statistics.digests import Digests
-from service.statistics.passes import Pass, document, gathering
+from service.statistics.passes import Pass, document, gathering, is_current
 from service.statistics.progress import Board, Document, Progress
 from service.statistics.rooms import Rooms
 from service.statistics.turns import Turns
@@ -87,7 +87,8 @@ class Statistics:
 
     async def _read(self, id_: str) -> memoryview | None:
         found = await asyncio.to_thread(self._store.statistics, id_)
-        return None if found is None else self._documents.share(id_, NAME, found)
+        is_known = found is not None and is_current(found)  # an older one is computed anew
+        return None if found is None or not is_known else self._documents.share(id_, NAME, found)
 
     async def get(
         self, checkpoint: Checkpoint, wait_seconds: float, *, asked: bool = True
@@ -155,15 +156,16 @@ class Statistics:
 
     async def _generate(self, checkpoint: Checkpoint) -> bytes:
         """Without the files: into memory that stays in cache."""
-        plan, ahead = checkpoint.plan, 2 * self._engine.threads + 2
-        async with self._board.showing(checkpoint.id, checkpoint.floating_bytes) as progress:
-            gathered = await asyncio.to_thread(gathering, plan)
+        ahead = 2 * self._engine.threads + 2
+        async with self._board.showing(checkpoint.id, checkpoint.size_bytes) as progress:
+            gathered = await asyncio.to_thread(gathering, checkpoint)
+            progress.bytes_total = gathered.seen_bytes
             jobs = (
                 Needing(
                     partial(self._gather, checkpoint, gathered, pieces),
                     [needed for piece in pieces for needed in checkpoint.evaluator.needs(*piece)],
                 )
-                for pieces in _jobs(plan, JOB_BLOCKS * checkpoint.evaluator.block_elements)
+                for pieces in _jobs(gathered, JOB_BLOCKS * checkpoint.evaluator.block_elements)
             )
             made = self._engine.ordered(jobs, ahead=ahead, background=True)
             async with aclosing(made) as sizes:
@@ -181,7 +183,7 @@ class Statistics:
         scratch = self._buffer(step * WIDEST_BYTES)
         for index, start, stop in pieces:
             tensor = checkpoint.plan.tensors[index]
-            observer = gathered.accumulators[tensor.name]
+            observer = gathered.observers[tensor.name]
             size_bytes += (stop - start) * tensor.dtype.itemsize
             for first in range(start, stop, step):
                 last = min(first + step, stop)
@@ -213,12 +215,12 @@ class Statistics:
             return await asyncio.to_thread(keep)
 
 
-def _jobs(plan: Plan, elements: int) -> Iterator[list[Piece]]:
-    """Every element of the floating tensors, in pieces of at most `elements` in all."""
+def _jobs(gathered: CheckpointStatistics, elements: int) -> Iterator[list[Piece]]:
+    """Every element of the tensors that are seen, in pieces of at most `elements` in all."""
     pieces: list[Piece] = []
     room = elements
-    for index, tensor in enumerate(plan.tensors):
-        if not tensor.dtype.is_floating:
+    for index, tensor in enumerate(gathered.plan.tensors):
+        if tensor.name not in gathered.observers:
             continue
         for start in range(0, tensor.numel, elements):
             stop = min(start + elements, tensor.numel)
@@ -238,3 +240,4 @@ def warm_up() -> None:
         accumulator = TensorAccumulator(2, dtype)
         accumulator.add_block(0, widened(np.zeros(2 * dtype.itemsize, np.uint8), dtype))
         accumulator.result()
+    order.warm_up()

@@ -10,12 +10,15 @@ from typing import Any
 from pydantic_core import to_json
 
 from models.chunks import Observed
+from models.describe import describe_program
 from models.digests import FileDigests
 from models.layout import File
-from models.plan import Plan
+from models.plan import PlanTensor
 from models.statistics.accumulator import MEASURED
 from models.statistics.checkpoint import CheckpointStatistics, layers
 from models.statistics.histogram import BINS
+from models.statistics.verdict import CRITERIA
+from models.statistics.windows import windows
 from service import heap
 from service.budget import Hold
 from service.checkpoints import LARGE_TENSORS, Checkpoint
@@ -23,6 +26,9 @@ from service.streaming.engine import Engine
 from service.streaming.response import Body
 
 Document = dict[str, Any]
+
+VERSION = 2
+"""Of the document: another whenever what is stored under an older one would be judged anew."""
 
 
 class Pass:
@@ -43,7 +49,7 @@ class Pass:
         self.checkpoint = checkpoint
         self._hold = hold
         self._engine = engine
-        self._gathered = gathering(checkpoint.plan)
+        self._gathered = gathering(checkpoint)
         self._observed = Observed(checkpoint.evaluator, self._gathered)
         self._digests = {
             file.name: FileDigests(file) for file in checkpoint.layout.files.values() if digested
@@ -83,9 +89,10 @@ class Pass:
         return {etag(name): digests.whole for name, digests in self._digests.items()}
 
 
-def gathering(plan: Plan) -> CheckpointStatistics:
-    """The statistics of `plan`, none of which is gathered yet."""
-    gathered = CheckpointStatistics(plan)
+def gathering(checkpoint: Checkpoint) -> CheckpointStatistics:
+    """The statistics of `checkpoint`, none of which is gathered yet."""
+    plan = checkpoint.plan
+    gathered = CheckpointStatistics(plan, checkpoint.evaluator.sources.blobs)
     if len(plan.tensors) > LARGE_TENSORS:
         heap.give_back_after(gathered)
     return gathered
@@ -95,7 +102,7 @@ def document(
     gathered: CheckpointStatistics, checkpoint: Checkpoint, digests: Mapping[str, FileDigests]
 ) -> Document:
     """The statistics with the files and the digests there are; null for others."""
-    found = gathered.document()
+    found = {"version": VERSION, **gathered.document()}
     tensors = {n: sha for each in digests.values() for n, sha in each.tensors.items()}
     for name, tensor in found["tensors"].items():
         tensor["sha256"] = tensors.get(name)
@@ -107,6 +114,12 @@ def document(
         for name, file in checkpoint.layout.files.items()
     }
     return found
+
+
+def is_current(content: bytes | memoryview) -> bool:
+    """Whether a stored document is of this version; it is as `to_json` writes it."""
+    opening = to_json({"version": VERSION})[:-1] + b","
+    return bytes(content[: len(opening)]) == opening
 
 
 def room_bytes(checkpoint: Checkpoint) -> int:
@@ -123,7 +136,25 @@ def room_bytes(checkpoint: Checkpoint) -> int:
     named = {name: [tensor.name for tensor in member] for name, member in members.items()}
     files = {name: [file.size_bytes, "f" * 64] for name, file in checkpoint.layout.files.items()}
     rest = len(to_json([named, files])) + 30 * len(files) + 500
-    return 2 * len(checkpoint.resource) + tensors + merged + rest
+    parts = sum(map(_parts_bytes, checkpoint.plan.tensors))
+    return 2 * len(checkpoint.resource) + tensors + merged + rest + parts
+
+
+def _parts_bytes(tensor: PlanTensor) -> int:
+    """No less than the length of what is found of a split tensor's parts."""
+    found = windows(tensor.program, tensor.shape)
+    described = [[part.axes, describe_program(part.program), part.numel] for part in found]
+    places = sum(len(part.axes) for part in found)
+    room = len(found) * (_widest_verdict_bytes() + 150) + 40 * places
+    return len(to_json(described)) + room if found else 0
+
+
+@cache
+def _widest_verdict_bytes() -> int:
+    number = -2.2250738585072014e-308
+    scores = {"mean": number, "std": number}
+    widest = {"z": scores, "expected": scores, "criteria": dict.fromkeys(CRITERIA, number)}
+    return len(to_json(widest | scores | {"pass": False}))
 
 
 @cache
@@ -134,4 +165,5 @@ def _widest_bytes(digits: int) -> int:
     found: Document = dict.fromkeys(MEASURED, number) | {"numel": count}
     found["histogram"] = histogram | {"of": count, "estimated": False}
     found |= {"z": {"mean": number, "std": number}, "pass": False, "sha256": "f" * 64}
+    found["criteria"] = dict.fromkeys(CRITERIA, number)
     return len(to_json(found))

@@ -114,10 +114,10 @@ def test_few_summaries_wait_while_blocks_come_in_order():
     values = NORMAL[:BLOCK_ELEMENTS]
     for index in range(blocks):
         accumulator.add_block(index, values)
-        assert len(accumulator._waiting) <= 10
+        assert len(accumulator._tree.waiting) <= 10
         assert accumulator._sample is None or len(accumulator._sample) <= SAMPLE
     assert accumulator.done
-    assert not accumulator._waiting
+    assert not accumulator._tree.waiting
     assert accumulator._sample is None
     assert accumulator.result()["numel"] == blocks * BLOCK_ELEMENTS
 
@@ -308,7 +308,7 @@ def statistics():
     gathered = CheckpointStatistics(PLAN)
     evaluator = Evaluator(PLAN)
     for number, planned in enumerate(PLAN.tensors):
-        observer = gathered.accumulators.get(planned.name)
+        observer = gathered.observers.get(planned.name)
         out = np.empty(planned.nbytes, np.uint8)
         evaluator.fill(number, 0, planned.numel, out, observer)
     return gathered
@@ -348,11 +348,11 @@ def test_a_container_holds_each_tensor_below_it_once(statistics):
     assert statistics.container("a")["l2"] == pytest.approx(statistics.container("head")["l2"])
 
 
-def test_integers_and_empty_tensors_show_nothing_and_are_not_judged(statistics):
+def test_integers_and_empty_tensors_show_nothing_but_known_ones_are_compared(statistics):
     tensors = statistics.document()["tensors"]
-    for name in ("b.0.steps", "b.1.mask", "b.1.empty"):
+    for name, passed in (("b.0.steps", True), ("b.1.mask", True), ("b.1.empty", None)):
         assert tensors[name]["mean"] is None
-        assert tensors[name]["pass"] is None
+        assert tensors[name]["pass"] is passed
     assert tensors["b.1.mask"]["numel"] == 16
 
 
@@ -362,7 +362,7 @@ def test_totals_count_elements_bytes_and_verdicts(statistics):
     assert totals["buffers"] == 17
     assert totals["by_dtype"] == {"F32": 4 * 120_401, "BF16": 700, "I64": 8, "BOOL": 16}
     assert totals["bytes"] == sum(totals["by_dtype"].values())
-    assert (totals["passed"], totals["failed"], totals["unjudged"]) == (4, 0, 3)
+    assert (totals["passed"], totals["failed"], totals["unjudged"]) == (6, 0, 1)
     assert (totals["nan_count"], totals["inf_count"]) == (0, 0)
 
 

@@ -109,7 +109,7 @@ class Seen:
     def __init__(self) -> None:
         self.blocks: dict[int, Any] = {}
 
-    def add_block(self, index: int, values: Any) -> None:
+    def add(self, index: int, values: Any) -> None:
         self.blocks[index] = values.copy()
 
 
@@ -141,7 +141,7 @@ def test_a_failure_leaves_nothing_under_way(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(sources, "staging_from", lambda _: Staging(queue))
 
     class Broken(Seen):
-        def add_block(self, index: int, values: Any) -> None:
+        def add(self, index: int, values: Any) -> None:
             raise MemoryError
 
     elements = 4 * BLOCK_ELEMENTS

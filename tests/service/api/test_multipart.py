@@ -280,10 +280,10 @@ def check_room(spec: dict[str, Any]) -> tuple[int, int]:
     made = make_plan(parse_spec(spec))
     evaluator = Evaluator(made.plan, made.blobs)
     checkpoint = Checkpoint(made.plan.id, made.plan, layout(made.plan), evaluator)
-    gathered, digests = CheckpointStatistics(made.plan), {}
+    gathered, digests = CheckpointStatistics(made.plan, made.blobs), {}
     for index, tensor in enumerate(made.plan.tensors):
         out = np.empty(tensor.nbytes, np.uint8)
-        evaluator.fill(index, 0, tensor.numel, out, gathered.accumulators.get(tensor.name))
+        evaluator.fill(index, 0, tensor.numel, out, gathered.observers.get(tensor.name))
     for file in checkpoint.layout.files.values():
         digests[file.name] = FileDigests(file)
         digests[file.name].update(bytes(file.size_bytes))

@@ -39,7 +39,7 @@ class Fleet(Process):
                 self.lines.append(json.loads(line))
 
     def get_ready(self) -> None:
-        eventually(lambda: status(f"{self.url}/readyz") == 200, seconds=90)
+        eventually(lambda: status(f"{self.url}/readyz") == 200, seconds=150)
 
     def stop(self) -> None:
         self.popen.send_signal(signal.SIGTERM)

@@ -12,6 +12,7 @@ RUN python3 -m venv --without-pip .venv \
     && python3 -m pip --python .venv/bin/python install --no-deps \
         --extra-index-url "${TORCH_INDEX}" "${TORCH}"
 COPY pyproject.toml README.md LICENSE ./
+COPY src src
 COPY models models
 COPY service service
 COPY examples examples
@@ -19,8 +20,9 @@ RUN python3 -m pip --python .venv/bin/python install '.[transformers]'
 
 # -I: of the installed package, whose path is part of the cache's key.
 RUN NUMBA_CACHE_DIR=/opt/seedpoint/kernels .venv/bin/python -I -c \
-        "from models.stream import cpu, whole; cpu.warm_up(); whole.warm_up(); \
-        from service.statistics import checkpoint; checkpoint.warm_up()" \
+        "from seedpoint.models.stream import cpu, orthogonal; cpu.warm_up(); \
+        orthogonal.warm_up(); \
+        from seedpoint.service.statistics import checkpoint; checkpoint.warm_up()" \
     && find models -name '*.py' -exec sha256sum {} + > kernels/sources
 
 FROM ${BASE}

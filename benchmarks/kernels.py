@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.program import Normal, TruncNormal, Uniform
-from models.stream import cpu
-from models.stream.key import derive_key
-from service.streaming.placement import Placement
+from seedpoint.models.plan.program import Normal, TruncNormal, Uniform
+from seedpoint.models.stream import cpu
+from seedpoint.models.stream.key import derive_key
+from seedpoint.service.generation.thread_placement import Placement
 
 KEY = derive_key(0, "weight")
 

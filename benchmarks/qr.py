@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
-from models.stream import qr, whole
-from models.stream.each import Each, helped
-from models.stream.key import derive_key
+from seedpoint.models.stream import orthogonal, qr
+from seedpoint.models.stream.key import derive_key
+from seedpoint.models.stream.parallel import Each, helped
 
 KEY = derive_key(0, "weight")
 SHAPES = ("64x64", "512x512", "2048x2048", "4096x512", "100000x64")
@@ -29,7 +29,7 @@ SHAPES = ("64x64", "512x512", "2048x2048", "4096x512", "100000x64")
 def main() -> None:
     options = parse()
     torch.set_num_threads(options.threads)
-    whole.warm_up()
+    orthogonal.warm_up()
     print(f"float64, {options.threads} threads, milliseconds")
     print(f"{'':<14}{'torch':>10}{'ours':>10}{'ratio':>8}{'orthogonal':>12}")
     with ThreadPoolExecutor(options.threads) as pool:
@@ -37,7 +37,9 @@ def main() -> None:
         for text in options.shape:
             rows, columns = map(int, text.split("x"))
             theirs, ours, ratio = compared(rows, columns, each, options.runs)
-            all_of_it = timed(lambda: whole.orthogonal(KEY, 0, (rows, columns), 1.0, each=each))  # noqa: B023
+            all_of_it = timed(
+                lambda shape=(rows, columns): orthogonal.orthogonal(KEY, 0, shape, 1.0, each=each)
+            )
             print(
                 f"{text:<14}{theirs * 1e3:>10.1f}{ours * 1e3:>10.1f}{ratio:>7.2f}x"
                 f"{all_of_it * 1e3:>12.1f}"

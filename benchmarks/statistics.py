@@ -12,12 +12,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from models.dtypes import BY_NAME
-from models.generate import Evaluator
-from models.plan import Plan, PlanTensor
-from models.program import Normal, Program, Uniform
-from models.statistics import moments
-from models.statistics.checkpoint import BLOCK_ELEMENTS, TensorAccumulator
+from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.plan.plan import Plan, PlanTensor
+from seedpoint.models.plan.program import Normal, Program, Uniform
+from seedpoint.models.statistics import moments
+from seedpoint.models.statistics.checkpoint import BLOCK_ELEMENTS, TensorAccumulator
 
 PAIRS = 7
 ELEMENTS = 1 << 26

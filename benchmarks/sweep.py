@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import Server, drain, seedpoint
-from service.planning import forkserver
-from service.planning.task import PlanBody, Planner
-from service.planning.worker import Budget, Worker
+from seedpoint.service.planning.task import PlanBody, Planner
+from seedpoint.service.workers import forkserver
+from seedpoint.service.workers.worker import Budget, Worker
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 POSTS = 200

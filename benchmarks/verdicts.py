@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from models import initializers
-from models.compile import Planned, make_plan
-from models.dtypes import BY_NAME
-from models.generate import Evaluator
-from models.plan import Plan, PlanTensor
-from models.program import (
+from seedpoint.models import initializers
+from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.plan.plan import Plan, PlanTensor
+from seedpoint.models.plan.program import (
     Clamp,
     Constant,
     Eye,
@@ -35,8 +34,9 @@ from models.program import (
     TruncNormal,
     Uniform,
 )
-from models.spec import parse_spec
-from models.statistics.checkpoint import BLOCK_ELEMENTS, CheckpointStatistics
+from seedpoint.models.planning.compiler import Planned, make_plan
+from seedpoint.models.spec.schema import parse_spec
+from seedpoint.models.statistics.checkpoint import BLOCK_ELEMENTS, CheckpointStatistics
 
 RIGHT = 20_000
 PLANTED = 100  # times each fault

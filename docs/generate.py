@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from models import architectures, initializers, presets, transforms
-from models.spec import json_schema
-from models.wording import Asked
-from service.app import create_app
-from service.errors import KINDS, TYPE_PREFIX, ClientGone
-from service.settings import Settings
+from seedpoint.models import architectures, initializers, presets
+from seedpoint.models.initializers import transforms
+from seedpoint.models.spec.messages import Asked
+from seedpoint.models.spec.schema import json_schema
+from seedpoint.service.app import create_app
+from seedpoint.service.errors import ClientGone
+from seedpoint.service.http.problems import KINDS, TYPE_PREFIX
+from seedpoint.service.settings import Settings
 
 FOLDER = Path(__file__).parent
 NOTE = "<!-- Written by `python -m docs.generate` from the code; edit that instead. -->\n"

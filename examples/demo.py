@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from service.cli.tables import statistics_table
+from seedpoint.service.cli.tables import statistics_table
 
 SPEC = Path(__file__).with_name("mlp.json")
 OUT = Path("out")

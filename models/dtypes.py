@@ -49,7 +49,8 @@ def _dtype(name: str, code: str) -> DType:
 
 
 # In the order of the safetensors library's `Dtype` enum, by which it lays out a
-# file (highest first, then by name). tests/models/test_layout.py checks it against the library.
+# file (highest first, then by name). tests/models/files/test_layout.py
+# checks it against the library.
 DTYPES: tuple[DType, ...] = (
     _dtype("bool", "BOOL"),
     _dtype("uint8", "U8"),

@@ -8,34 +8,35 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
-from service import errors, logs
-from service.api import (
+from seedpoint.service.api import (
     catalogue,
     checkpoints,
     docs,
     files,
     hub,
-    hub_absent,
+    hub_unsupported,
     landing,
     openapi,
     operations,
+    preset_page,
     report,
     statistics,
     tensors,
-    zoo,
 )
-from service.api.compression import Compressed
-from service.api.shortcut import Shortcut
-from service.forwarded import Forwarded
-from service.observe import Observed
-from service.settings import Settings
-from service.state import State
-from service.storage.clock import Clock, system
-from service.version import seedpoint_version
+from seedpoint.service.api.fast_path import Shortcut
+from seedpoint.service.http import problems
+from seedpoint.service.http.access_log import Observed
+from seedpoint.service.http.compression import Compressed
+from seedpoint.service.http.forwarded import Forwarded
+from seedpoint.service.server import logs
+from seedpoint.service.settings import Settings
+from seedpoint.service.state import State
+from seedpoint.service.storage.clock import Clock, system
+from seedpoint.service.version import seedpoint_version
 
 ROUTERS = (
     *(checkpoints, files, tensors, statistics, report, catalogue, operations),
-    *(hub, hub_absent, zoo, landing),
+    *(hub, hub_unsupported, preset_page, landing),
 )
 
 
@@ -63,7 +64,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = system) -> Fa
     app.state.seedpoint = state
     for module in ROUTERS:
         app.include_router(module.router)
-    errors.install(app)
+    problems.install(app)
     app.add_middleware(Compressed)
     app.add_middleware(Shortcut, state=state)
     app.add_middleware(Observed, metrics=state.metrics)

@@ -7,28 +7,27 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-import structlog
+from seedpoint.models.generation.whole_tensors import Wholes
+from seedpoint.models.stream import cpu, orthogonal
+from seedpoint.service.checkpoints.registry import Checkpoints
+from seedpoint.service.concurrency.turns import Turns
+from seedpoint.service.generation.devices import resolve_device
+from seedpoint.service.generation.engine import Engine
+from seedpoint.service.generation.whole_tensor_task import Maker
+from seedpoint.service.generation.whole_tensors import Shelf, Wholesale
+from seedpoint.service.http.shared_documents import Documents
+from seedpoint.service.logger import get_logger
+from seedpoint.service.metrics import Metrics
+from seedpoint.service.planning.planner_pools import Builders
+from seedpoint.service.settings import Settings
+from seedpoint.service.statistics.checkpoint import Statistics, warm_up
+from seedpoint.service.statistics.digests import Digests
+from seedpoint.service.storage.clock import Clock, system
+from seedpoint.service.storage.directory import SPOOL, Store
+from seedpoint.service.storage.retention import Policy, Retention
+from seedpoint.service.storage.write_probe import Probe
 
-from models.stream import cpu, whole
-from models.wholes import Wholes
-from service.checkpoints import Checkpoints
-from service.devices import resolve_device
-from service.metrics import Metrics
-from service.planning.builders import Builders
-from service.settings import Settings
-from service.shared_documents import Documents
-from service.statistics.checkpoint import Statistics, warm_up
-from service.statistics.digests import Digests
-from service.statistics.turns import Turns
-from service.storage.clock import Clock, system
-from service.storage.probe import Probe
-from service.storage.retention import Policy, Retention
-from service.storage.store import SPOOL, Store
-from service.streaming.engine import Engine
-from service.wholes.maker import Maker
-from service.wholes.wholesale import Shelf, Wholesale
-
-log = structlog.get_logger("seedpoint.state")
+log = get_logger("seedpoint.state")
 
 READY_SECONDS = 0.2  # Between looks at whether it is.
 
@@ -136,7 +135,7 @@ class State:
         try:
             await self.engine.run(cpu.warm_up)
             await self.engine.run(warm_up)
-            await self.engine.run(whole.warm_up)
+            await self.engine.run(orthogonal.warm_up)
         except Exception:
             log.exception("the kernels did not compile")
             raise

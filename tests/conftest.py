@@ -30,7 +30,7 @@ def plain_logs() -> None:
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A service for the tests that leave it as it was."""
-    from service.settings import Settings
+    from seedpoint.service.settings import Settings
     from tests.support.running import run_service
 
     running = run_service(Settings(store=tmp_path_factory.mktemp("store"), build_workers=1))
@@ -41,8 +41,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     """Starts a service with settings of its own; any that are still there end with the test."""
-    from service.settings import Settings
-    from service.storage.clock import Clock, system
+    from seedpoint.service.settings import Settings
+    from seedpoint.service.storage.clock import Clock, system
     from tests.support.running import run_service
 
     started: list[Running] = []

@@ -24,7 +24,9 @@ def main(names: list[str]) -> int:
     from benchmarks.coverage.report import counts, write
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["models.compile", "transformers.modeling_utils"])
+    context.set_forkserver_preload(
+        ["seedpoint.models.planning.compiler", "transformers.modeling_utils"]
+    )
     asked = names or sorted(CONFIG_MAPPING_NAMES)
     outcomes: list[Outcome] = []
     with context.Pool(PROCESSES, maxtasksperchild=MODELS_A_PROCESS) as pool:

@@ -108,8 +108,8 @@ def main(names: list[str], texts: int = 4) -> int:
 
 def outcomes(cage: Cage, names: list[str], texts: int) -> Iterator[tuple[str, str, str]]:
     """Each field and text, what became of it, and what it told, if it told anything."""
-    from service.planning.guard import Guard
-    from service.planning.places import Places
+    from seedpoint.service.planning.allowed_paths import Places
+    from seedpoint.service.planning.sandbox import Guard
 
     architectures = list(subjects(names))
     own = cage.folder / "tmp"
@@ -138,9 +138,9 @@ def outcomes(cage: Cage, names: list[str], texts: int) -> Iterator[tuple[str, st
 
 def planned(guard: Any, architecture: Architecture) -> str:
     """What becomes of a spec: its plan but for the text itself, or its faults."""
-    from models.compile import make_plan
-    from models.errors import SpecError
-    from models.spec import parse_spec
+    from seedpoint.models.errors import SpecError
+    from seedpoint.models.planning.compiler import make_plan
+    from seedpoint.models.spec.schema import parse_spec
 
     document = {"architecture": architecture}
     try:
@@ -158,7 +158,7 @@ def subjects(names: list[str]) -> Iterator[tuple[str, Architecture, tuple[str, .
     """Models to try, and the fields of each: of configs, of those inside, and arguments."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    from models.architectures.extras import is_installed, require
+    from seedpoint.models.architectures.optional_libraries import is_installed, require
 
     require("transformers", "architecture")
     for name in names or [*sorted(CONFIG_MAPPING), *filter(is_installed, VISION)]:
@@ -174,9 +174,9 @@ def subjects(names: list[str]) -> Iterator[tuple[str, Architecture, tuple[str, .
 def _config(name: str) -> dict[str, Any]:
     """The smallest config of a model type that plans; the smallest of all where none does."""
     from benchmarks.coverage.shrink import configs
-    from models.compile import make_plan
-    from models.errors import SpecError
-    from models.spec import parse_spec
+    from seedpoint.models.errors import SpecError
+    from seedpoint.models.planning.compiler import make_plan
+    from seedpoint.models.spec.schema import parse_spec
 
     few = list(islice(configs(name), 3))
     for config in few:
@@ -194,7 +194,7 @@ def _class(config: dict[str, Any]) -> str | None:
     """A class for a model type that has no base model."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    from models.architectures.huggingface.classes import names_for
+    from seedpoint.models.architectures.huggingface.classes import names_for
 
     try:
         return next(iter(names_for(CONFIG_MAPPING[config["model_type"]]())), None)
@@ -217,7 +217,7 @@ def _fields(cls: Any, config: Any, *, base: bool, depth: int = 3) -> Iterator[tu
     """Fields that may hold text; those of all configs only where `base` says so."""
     from transformers.configuration_utils import PreTrainedConfig
 
-    from models.architectures.huggingface.fields import fields_of, sub_class
+    from seedpoint.models.architectures.huggingface.fields import fields_of, sub_class
 
     typed = {each.name: str(each.type) for each in dataclasses.fields(cls)}
     common = () if base else {*fields_of(PreTrainedConfig)} - {"architectures"}
@@ -233,7 +233,7 @@ def _fields(cls: Any, config: Any, *, base: bool, depth: int = 3) -> Iterator[tu
 
 
 def _timm_arguments() -> list[str]:
-    from models.architectures.refusals import TIMM
+    from seedpoint.models.architectures.forbidden_arguments import TIMM
 
     return [*TIMM, "act_layer", "norm_layer", "block", "feature_cls", "global_pool", "file", "url"]
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from benchmarks.coverage.shrink import configs
-from models.architectures.huggingface import Transformers
-from models.errors import SpecError
-from models.tape import RecordingError, Tape, record
+from seedpoint.models.architectures.huggingface import Transformers
+from seedpoint.models.errors import SpecError
+from seedpoint.models.tape import RecordingError, Tape, record
 
 SEED = 20_240_229
 MAX_ELEMENTS = 150_000_000

@@ -16,10 +16,10 @@ import torch
 
 from benchmarks.coverage.check import Outcome, compared
 from benchmarks.coverage.report import counts, write
-from models.architectures.extras import require
-from models.architectures.vision import Timm, Torchvision
-from models.errors import SpecError
-from models.tape import RecordingError, record
+from seedpoint.models.architectures.optional_libraries import require
+from seedpoint.models.architectures.vision import Timm, Torchvision
+from seedpoint.models.errors import SpecError
+from seedpoint.models.tape import RecordingError, record
 
 MAX_ELEMENTS = 700_000_000  # Twice 2.8 GB: what was made, and what was replayed.
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from models.architectures.base import Layer
-from models.architectures.build import Blueprint, Built, build, check, construct
-from models.architectures.canonical import normalized
-from models.architectures.catalogue import catalogue
-from models.architectures.foreign import Foreign, Recipe
-from models.architectures.limits import MAX_MODULES, check_depth
-from models.architectures.tensors import NamedTensor, TensorList, Tensors
-from models.architectures.union import FOREIGN, Architecture, json_schema, parse
+from seedpoint.models.architectures.base import Layer
+from seedpoint.models.architectures.build import Blueprint, Built, build, check, construct
+from seedpoint.models.architectures.canonical_form import normalized
+from seedpoint.models.architectures.catalogue import catalogue
+from seedpoint.models.architectures.external_models import Foreign, Recipe
+from seedpoint.models.architectures.limits import MAX_MODULES, check_depth
+from seedpoint.models.architectures.tensors import NamedTensor, TensorList, Tensors
+from seedpoint.models.architectures.type_union import FOREIGN, Architecture, json_schema, parse
 
 __all__ = [
     "FOREIGN",

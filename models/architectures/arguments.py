@@ -12,9 +12,9 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from models.architectures.base import Flag, Number, integer, list_of
-from models.architectures.kinds import Kind, either
-from models.architectures.limits import MAX_TENSOR_DIMS
+from seedpoint.models.architectures.base import Flag, Number, integer, list_of
+from seedpoint.models.architectures.json_type_union import Kind, either
+from seedpoint.models.architectures.limits import MAX_TENSOR_DIMS
 
 # Not part of a spec: where and in which dtype tensors are made, and what JSON cannot hold.
 LEFT_OUT = frozenset({"device", "dtype", "process_group"})

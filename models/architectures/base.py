@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
 from pydantic_core import PydanticCustomError
 
-from models.architectures.limits import MAX_INTEGER
+from seedpoint.models.architectures.limits import MAX_INTEGER
 
 
 def _encodable(name: str) -> str:

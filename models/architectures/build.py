@@ -11,17 +11,17 @@ from typing import overload
 from torch import nn
 from torch.utils._python_dispatch import _disable_current_modes
 
-from models.architectures.base import Layer
-from models.architectures.census import count_modules, least_tensors
-from models.architectures.construct import Construction
-from models.architectures.layers import TorchLayer
-from models.architectures.lazy import LazyInput, lazy_inputs, materialize
-from models.architectures.limits import MAX_MODULES
-from models.architectures.sizes import oversize
-from models.architectures.tensors import TensorList, Tensors, tensor_list
-from models.architectures.ties import make_ties
-from models.architectures.tree import Node, plant
-from models.errors import Fault, SpecError
+from seedpoint.models.architectures.base import Layer
+from seedpoint.models.architectures.construct import Construction
+from seedpoint.models.architectures.layers import TorchLayer
+from seedpoint.models.architectures.lazy import LazyInput, lazy_inputs, materialize
+from seedpoint.models.architectures.limits import MAX_MODULES
+from seedpoint.models.architectures.module_counts import count_modules, least_tensors
+from seedpoint.models.architectures.tensor_sizes import oversize
+from seedpoint.models.architectures.tensors import TensorList, Tensors, tensor_list
+from seedpoint.models.architectures.ties import make_ties
+from seedpoint.models.architectures.tree import Node, plant
+from seedpoint.models.errors import Fault, SpecError
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import nn
 
-from models.architectures.examples import example_of
-from models.architectures.extras import EXTRAS, is_installed
-from models.architectures.layers import LAYERS
-from models.architectures.union import STRUCTURE, WHOLE, json_schema
+from seedpoint.models.architectures.examples import example_of
+from seedpoint.models.architectures.layers import LAYERS
+from seedpoint.models.architectures.optional_libraries import EXTRAS, is_installed
+from seedpoint.models.architectures.type_union import STRUCTURE, WHOLE, json_schema
 
 _LINEAR = {"type": "Linear", "in_features": 4, "out_features": 4}
 _NAMED = [{"name": "hidden", **_LINEAR}, {"name": "activation", "type": "ReLU"}]

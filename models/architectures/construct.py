@@ -8,18 +8,18 @@ from itertools import islice
 
 from torch import nn
 
-from models.architectures.arguments import MODULES
-from models.architectures.base import Layer
-from models.architectures.containers import Container, ModuleDict, ModuleList, Ref, Repeat
-from models.architectures.containers import Sequential as SequentialLayer
-from models.architectures.custom import Custom
-from models.architectures.custom_modules import Custom as CustomModule
-from models.architectures.custom_modules import custom_module
-from models.architectures.layers import TorchLayer
-from models.architectures.torch_errors import TORCH_ERRORS, message_of
-from models.architectures.tree import Node, find
-from models.errors import Fault, SpecError
-from models.faults import join, near
+from seedpoint.models.architectures.arguments import MODULES
+from seedpoint.models.architectures.base import Layer
+from seedpoint.models.architectures.containers import Container, ModuleDict, ModuleList, Ref, Repeat
+from seedpoint.models.architectures.containers import Sequential as SequentialLayer
+from seedpoint.models.architectures.custom import Custom
+from seedpoint.models.architectures.custom_modules import Custom as CustomModule
+from seedpoint.models.architectures.custom_modules import custom_module
+from seedpoint.models.architectures.layers import TorchLayer
+from seedpoint.models.architectures.torch_errors import TORCH_ERRORS, message_of
+from seedpoint.models.architectures.tree import Node, find
+from seedpoint.models.errors import Fault, SpecError
+from seedpoint.models.spec.faults import join, near
 
 # difflib takes milliseconds for a thousand names.
 _MAX_HINTS = 20

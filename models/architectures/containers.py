@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from models.architectures.base import Layer, Name, Size
-from models.architectures.kinds import LIST, LIST_OR_OBJECT, OBJECT
+from seedpoint.models.architectures.base import Layer, Name, Size
+from seedpoint.models.architectures.json_type_union import LIST, LIST_OR_OBJECT, OBJECT
 
 if TYPE_CHECKING:
     AnyLayer = Layer  # at run time the union of union.py

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from models.architectures.base import Layer, Name
-from models.architectures.shapes import Shapes
+from seedpoint.models.architectures.base import Layer, Name
+from seedpoint.models.architectures.shapes import Shapes
 
 
 def _identifier(name: str) -> str:

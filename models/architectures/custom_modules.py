@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from models.architectures import custom
-from models.architectures.shapes import Shapes, entries
-from models.architectures.torch_errors import TORCH_ERRORS, message_of
-from models.faults import join
+from seedpoint.models.architectures import custom
+from seedpoint.models.architectures.shapes import Shapes, entries
+from seedpoint.models.architectures.torch_errors import TORCH_ERRORS, message_of
+from seedpoint.models.spec.faults import join
 
 
 class Custom(nn.Module):

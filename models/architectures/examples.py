@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from models.architectures.arguments import arguments_of
+from seedpoint.models.architectures.arguments import arguments_of
 
 _ENCODER_LAYER = {"type": "TransformerEncoderLayer", "d_model": 16, "nhead": 4}
 _DECODER_LAYER = {"type": "TransformerDecoderLayer", "d_model": 16, "nhead": 4}

@@ -13,9 +13,9 @@ from typing import Any, Literal, TypeAlias
 from pydantic import create_model
 from torch import nn
 
-from models.architectures.arguments import MODULES, arguments_of, field_of
-from models.architectures.base import COMMON, Layer
-from models.architectures.examples import example_of
+from seedpoint.models.architectures.arguments import MODULES, arguments_of, field_of
+from seedpoint.models.architectures.base import COMMON, Layer
+from seedpoint.models.architectures.examples import example_of
 
 # Classes of torch.nn that are no layers of a spec, and why.
 EXCLUDED: dict[str, str] = {

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from models.architectures.construct import Construction
-from models.architectures.containers import Repeat, Sequential
-from models.architectures.sizes import oversize_of
-from models.architectures.torch_errors import TORCH_ERRORS, message_of
-from models.architectures.tree import Node
-from models.errors import Fault, SpecError
-from models.faults import join
+from seedpoint.models.architectures.construct import Construction
+from seedpoint.models.architectures.containers import Repeat, Sequential
+from seedpoint.models.architectures.tensor_sizes import oversize_of
+from seedpoint.models.architectures.torch_errors import TORCH_ERRORS, message_of
+from seedpoint.models.architectures.tree import Node
+from seedpoint.models.errors import Fault, SpecError
+from seedpoint.models.spec.faults import join
 
 # Layers whose input is indices.
 _TAKES_INDICES = frozenset({"Embedding", "EmbeddingBag"})

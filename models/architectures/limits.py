@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from models.errors import SpecError
-from models.faults import join
+from seedpoint.models.errors import SpecError
+from seedpoint.models.spec.faults import join
 
 # JSON numbers are exact up to here (RFC 8785 section 3.2.2.3, ECMAScript's MAX_SAFE_INTEGER).
 MAX_INTEGER = 2**53 - 1

@@ -11,15 +11,15 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 from torch import nn
 
-from models import presets
-from models.architectures.base import Name
-from models.architectures.foreign import Foreign, Recipe
-from models.architectures.given import exact
-from models.architectures.huggingface import Transformers
-from models.architectures.vision import Timm, Torchvision
-from models.dtypes import DType
-from models.errors import Fault, SpecError
-from models.faults import join
+from seedpoint.models import presets
+from seedpoint.models.architectures.base import Name
+from seedpoint.models.architectures.external_models import Foreign, Recipe
+from seedpoint.models.architectures.huggingface import Transformers
+from seedpoint.models.architectures.opaque_json import exact
+from seedpoint.models.architectures.vision import Timm, Torchvision
+from seedpoint.models.dtypes import DType
+from seedpoint.models.errors import Fault, SpecError
+from seedpoint.models.spec.faults import join
 
 _TYPES: Mapping[str, type[Foreign]] = {
     "transformers": Transformers,

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from models.architectures.base import Name, Part, Size
-from models.architectures.kinds import LIST, LIST_OR_OBJECT, OBJECT
-from models.architectures.limits import MAX_ELEMENTS, MAX_TENSOR_DIMS, numel
-from models.dtypes import BY_CODE, BY_NAME, DType
-from models.wording import in_words
+from seedpoint.models.architectures.base import Name, Part, Size
+from seedpoint.models.architectures.json_type_union import LIST, LIST_OR_OBJECT, OBJECT
+from seedpoint.models.architectures.limits import MAX_ELEMENTS, MAX_TENSOR_DIMS, numel
+from seedpoint.models.dtypes import BY_CODE, BY_NAME, DType
+from seedpoint.models.spec.messages import in_words
 
 
 def _representable(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from models.architectures.base import Name, Part, Size
-from models.architectures.limits import numel
-from models.architectures.shapes import DTypeCode, Shape, Shaped, Shapes, entries
-from models.dtypes import BY_CODE, DType
-from models.errors import Fault, SpecError
-from models.faults import join
+from seedpoint.models.architectures.base import Name, Part, Size
+from seedpoint.models.architectures.limits import numel
+from seedpoint.models.architectures.shapes import DTypeCode, Shape, Shaped, Shapes, entries
+from seedpoint.models.dtypes import BY_CODE, DType
+from seedpoint.models.errors import Fault, SpecError
+from seedpoint.models.spec.faults import join
 
 _METADATA = "__metadata__"  # safetensors' own key, never a tensor's name
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from models.architectures.construct import Construction, Tie
+from seedpoint.models.architectures.construct import Construction, Tie
 
 
 class Slot(NamedTuple):

@@ -20,5 +20,5 @@ def message_of(error: BaseException) -> str:
         return f"torch refuses this ({type(error).__name__})"
     if isinstance(error, KeyError) and " " not in lines[0]:  # A key alone says nothing.
         return f"torch: there is no {lines[0]!r} among what it knows"
-    ours = type(error).__module__.startswith("models.")
+    ours = type(error).__module__.startswith("seedpoint.models.")
     return lines[0] if ours else f"torch: {lines[0]}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from models.architectures.arguments import MODULES
-from models.architectures.base import Layer
-from models.architectures.containers import Container, Ref, Repeat
-from models.architectures.layers import TorchLayer
-from models.errors import Fault, SpecError
-from models.faults import join
+from seedpoint.models.architectures.arguments import MODULES
+from seedpoint.models.architectures.base import Layer
+from seedpoint.models.architectures.containers import Container, Ref, Repeat
+from seedpoint.models.architectures.layers import TorchLayer
+from seedpoint.models.errors import Fault, SpecError
+from seedpoint.models.spec.faults import join
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,8 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field
 
-from models.initializers.base import ArgumentError, Gain, Initializer, Target
-from models.initializers.given import Own, Values
-from models.initializers.plain import (
+from seedpoint.models.initializers.base import ArgumentError, Gain, Initializer, Target
+from seedpoint.models.initializers.basic import (
     Constant,
     Dirac,
     Eye,
@@ -25,7 +24,7 @@ from models.initializers.plain import (
     Uniform,
     Zeros,
 )
-from models.initializers.scaled import (
+from seedpoint.models.initializers.fan_scaled import (
     GlorotNormal,
     GlorotUniform,
     HeNormal,
@@ -38,6 +37,7 @@ from models.initializers.scaled import (
     XavierNormal,
     XavierUniform,
 )
+from seedpoint.models.initializers.own_and_values import Own, Values
 
 __all__ = [
     "CATALOGUE",

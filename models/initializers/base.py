@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from pydantic import StrictFloat, StrictInt, Tag
 
-from models import program
-from models.dtypes import DType
-from models.program import Source
-from models.rules import expressions
-from models.rules.fans import Fans
-from models.rules.numbers import Number, Schema, tagged
-from models.wording import in_words
+from seedpoint.models.dtypes import DType
+from seedpoint.models.initializers.fans import Fans
+from seedpoint.models.plan import program
+from seedpoint.models.plan.program import Source
+from seedpoint.models.spec import expressions
+from seedpoint.models.spec.messages import in_words
+from seedpoint.models.spec.numbers import Number, Schema, tagged
 
 _INTEGER = re.compile("-?[0-9]{1,20}")
 

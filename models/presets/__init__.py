@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.presets.overrides import PLACES, overridden
-from models.presets.preset import Preset, UnknownPreset, get, names, spec
+from seedpoint.models.presets.overrides import PLACES, overridden
+from seedpoint.models.presets.preset import Preset, UnknownPreset, get, names, spec
 
 __all__ = ["PLACES", "Preset", "UnknownPreset", "get", "names", "overridden", "spec"]

@@ -9,9 +9,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
-from models.faults import near
+from seedpoint.models.spec.faults import near
 
-_FOLDER = files("models.presets") / "data"
+_FOLDER = files("seedpoint.models.presets") / "data"
 _SUFFIX = ".json"
 _SHOWN = 8
 

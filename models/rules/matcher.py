@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from models.rules import globs
-from models.rules.rule import Candidate, Match, Won
+from seedpoint.models.rules import globs
+from seedpoint.models.rules.rule import Candidate, Match, Won
 
 _Tried = tuple[int, Match]
 

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from models import program
-from models.dtypes import DType
-from models.errors import SpecError
-from models.initializers import ArgumentError, Initializer, Own, Target
-from models.program import Part, Program, Source, Transform
-from models.rules.fans import Fans, default_fans
-from models.rules.rule import Rule, SplitPart, Won
-from models.transforms import EXACT
+from seedpoint.models.dtypes import DType
+from seedpoint.models.errors import SpecError
+from seedpoint.models.initializers import ArgumentError, Initializer, Own, Target
+from seedpoint.models.initializers.fans import Fans, default_fans
+from seedpoint.models.initializers.transforms import EXACT
+from seedpoint.models.plan import program
+from seedpoint.models.plan.program import Part, Program, Source, Transform
+from seedpoint.models.rules.rule import Rule, SplitPart, Won
 
 Scope = Mapping[str, float | None]
 

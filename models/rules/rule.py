@@ -16,11 +16,11 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from models.initializers import InitializerSpec
-from models.rules import globs
-from models.rules.fans import FanSpec
-from models.rules.numbers import Schema, tagged
-from models.transforms import TransformSpec
+from seedpoint.models.initializers import InitializerSpec
+from seedpoint.models.initializers.fans import FanSpec
+from seedpoint.models.initializers.transforms import TransformSpec
+from seedpoint.models.rules import globs
+from seedpoint.models.spec.numbers import Schema, tagged
 
 Kind = Literal["parameter", "buffer"]
 

@@ -15,13 +15,13 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from models.dtypes import DType
-from models.statistics import histogram, moments
-from models.statistics.histogram import Histogram
-from models.statistics.known import Comparison, Known
-from models.statistics.moments import Rows, Values
-from models.statistics.strata import Stratum
-from models.statistics.tree import Tree, nothing
+from seedpoint.models.dtypes import DType
+from seedpoint.models.statistics import histogram, moments
+from seedpoint.models.statistics.histogram import Histogram
+from seedpoint.models.statistics.known_values import Comparison, Known
+from seedpoint.models.statistics.merge_tree import Tree, nothing
+from seedpoint.models.statistics.moments import Rows, Values
+from seedpoint.models.statistics.strata import Stratum
 
 BLOCK_ELEMENTS = 1 << 16
 

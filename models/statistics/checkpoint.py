@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from models.describe import describe_program, totals
-from models.dtypes import DType
-from models.plan import Plan, PlanTensor
-from models.program import Materialized, Program, Split
-from models.statistics.accumulator import (
+from seedpoint.models.dtypes import DType
+from seedpoint.models.plan.describe import describe_program, totals
+from seedpoint.models.plan.plan import Plan, PlanTensor
+from seedpoint.models.plan.program import Materialized, Program, Split
+from seedpoint.models.statistics.accumulator import (
     BLOCK_ELEMENTS,
     MEASURED,
     TensorAccumulator,
@@ -19,14 +19,14 @@ from models.statistics.accumulator import (
     summary,
     widened,
 )
-from models.statistics.examined import Shape
-from models.statistics.forecast import forecast
-from models.statistics.known import Comparison, known
-from models.statistics.lines import Lines
-from models.statistics.orthogonal import frame
-from models.statistics.strata import Stratum
-from models.statistics.verdict import judge
-from models.statistics.windows import Window, windows
+from seedpoint.models.statistics.dependence import Shape
+from seedpoint.models.statistics.forecast import forecast
+from seedpoint.models.statistics.known_values import Comparison, known
+from seedpoint.models.statistics.lines import Lines
+from seedpoint.models.statistics.orthogonal import frame
+from seedpoint.models.statistics.split_windows import Window, windows
+from seedpoint.models.statistics.strata import Stratum
+from seedpoint.models.statistics.verdict import judge
 
 __all__ = [
     "BLOCK_ELEMENTS",

@@ -12,15 +12,15 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from models.dtypes import DType
-from models.statistics.bins import shares
-from models.statistics.examined import Lag, Products, RowSquares
-from models.statistics.forecast import Forecast
-from models.statistics.grids import Floats
-from models.statistics.histogram import Histogram
-from models.statistics.law import ROUNDING, Law
-from models.statistics.population import Group
-from models.statistics.tails import Sum, evidence
+from seedpoint.models.dtypes import DType
+from seedpoint.models.statistics.dependence import Lag, Products, RowSquares
+from seedpoint.models.statistics.distribution import ROUNDING, Law
+from seedpoint.models.statistics.expected_histogram import shares
+from seedpoint.models.statistics.forecast import Forecast
+from seedpoint.models.statistics.grids import Floats
+from seedpoint.models.statistics.histogram import Histogram
+from seedpoint.models.statistics.mixture import Group
+from seedpoint.models.statistics.tail_bounds import Sum, evidence
 
 UNREACHED = 4e-8
 """The probability of a normal draw past 5.4 std on one side: not every stream goes so far."""

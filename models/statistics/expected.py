@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
-from models.program import Materialized, Orthogonal, Program, Scale
-from models.statistics.population import Group, Shape, mixed, population
+from seedpoint.models.plan.program import Materialized, Orthogonal, Program, Scale
+from seedpoint.models.statistics.mixture import Group, Shape, mixed, population
 
 _NOISE = 1e-14  # of a mean by quadrature, relative to the std
 

@@ -9,12 +9,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from models.dtypes import DType
-from models.program import Materialized, Program
-from models.statistics.grids import Floats
-from models.statistics.law import Points
-from models.statistics.population import Group, Shape, mixed, population, visible
-from models.statistics.tails import Sum, Term, bulk
+from seedpoint.models.dtypes import DType
+from seedpoint.models.plan.program import Materialized, Program
+from seedpoint.models.statistics.distribution import Points
+from seedpoint.models.statistics.grids import Floats
+from seedpoint.models.statistics.mixture import Group, Shape, mixed, population, visible
+from seedpoint.models.statistics.tail_bounds import Sum, Term, bulk
 
 _AT_ZERO = 1e-7
 _NEVER = 1e-15

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.dtypes import DType
-from models.stream import reference
+from seedpoint.models.dtypes import DType
+from seedpoint.models.stream import reference
 
 Floats = NDArray[np.float64]
 

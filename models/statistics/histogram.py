@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from models.statistics import moments
-from models.statistics.moments import Values
+from seedpoint.models.statistics import moments
+from seedpoint.models.statistics.moments import Values
 
 BINS = 64
 

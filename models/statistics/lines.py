@@ -7,9 +7,9 @@ import threading
 
 import numpy as np
 
-from models.statistics import order
-from models.statistics.examined import Products
-from models.statistics.moments import Values
+from seedpoint.models.statistics import order_kernels
+from seedpoint.models.statistics.dependence import Products
+from seedpoint.models.statistics.moments import Values
 
 MOST_ELEMENTS = 1 << 20  # of all lines together, where they are more than two
 MOST_PRODUCTS = 1 << 24  # lines^2 times their length: some milliseconds, as a QR takes far longer
@@ -65,4 +65,4 @@ class Lines:
     def products(self) -> Products | None:
         """What their inner products show; nothing is kept after that."""
         kept, self._kept = self._kept, None
-        return None if kept is None else Products(*order.products(kept, self.length))
+        return None if kept is None else Products(*order_kernels.products(kept, self.length))

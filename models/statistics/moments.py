@@ -23,7 +23,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from models.stream.compiled import kernel
+from seedpoint.models.stream.jit import kernel
 
 Values = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.uint16]
 """Contiguous elements; uint16 are the bit patterns of bfloat16."""

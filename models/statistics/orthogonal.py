@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import torch
 
-from models.dtypes import DType
-from models.program import Materialized, Orthogonal, Program
-from models.statistics import criteria
-from models.statistics.examined import Products
-from models.statistics.expected import expected, orthogonal_std
-from models.statistics.law import ROUNDING
-from models.statistics.overflow import limit
-from models.statistics.population import Shape
+from seedpoint.models.dtypes import DType
+from seedpoint.models.plan.program import Materialized, Orthogonal, Program
+from seedpoint.models.statistics import criteria
+from seedpoint.models.statistics.dependence import Products
+from seedpoint.models.statistics.distribution import ROUNDING
+from seedpoint.models.statistics.expected import expected, orthogonal_std
+from seedpoint.models.statistics.mixture import Shape
+from seedpoint.models.statistics.overflow import limit
 
 _DECOMPOSED = 64 * ROUNDING
 """The error of a QR decomposition in float32, relative to the gain (generator torch)."""

@@ -10,9 +10,9 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from models.dtypes import BY_NAME, DType
-from models.plan import PlanTensor
-from models.program import (
+from seedpoint.models.dtypes import BY_NAME, DType
+from seedpoint.models.plan.plan import PlanTensor
+from seedpoint.models.plan.program import (
     Add,
     Constant,
     Dirac,
@@ -31,8 +31,8 @@ from models.program import (
     Uniform,
     ZeroRows,
 )
-from models.statistics.expected import expected, orthogonal_std
-from models.statistics.population import Shape, population
+from seedpoint.models.statistics.expected import expected, orthogonal_std
+from seedpoint.models.statistics.mixture import Shape, population
 
 _LIKELY = 0.5
 """Elements expected to overflow from which on a tensor is told of: one, when rounded."""

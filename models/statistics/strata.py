@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from models.statistics import examined, histogram, moments
-from models.statistics.examined import Examined, Shape
-from models.statistics.histogram import Histogram
-from models.statistics.lines import Lines
-from models.statistics.moments import Rows, Values
-from models.statistics.tree import Tree, nothing
-from models.statistics.windows import Window
+from seedpoint.models.statistics import dependence, histogram, moments
+from seedpoint.models.statistics.dependence import Examined, Shape
+from seedpoint.models.statistics.histogram import Histogram
+from seedpoint.models.statistics.lines import Lines
+from seedpoint.models.statistics.merge_tree import Tree, nothing
+from seedpoint.models.statistics.moments import Rows, Values
+from seedpoint.models.statistics.split_windows import Window
 
 Center = Callable[[], float | None]
 
@@ -72,8 +72,8 @@ class Stratum:
             self.histogram = histogram.count(sample, low, high, int(row[moments.COUNT]))
         center = self._center()
         self.examined = Examined(
-            () if center is None else examined.lags(sample, self.shape, center),
-            None if center is None else examined.row_squares(sample, self.shape, row),
+            () if center is None else dependence.lags(sample, self.shape, center),
+            None if center is None else dependence.row_squares(sample, self.shape, row),
             None if self._lines is None else self._lines.products(),
         )
 

@@ -11,15 +11,20 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from models.dtypes import DType
-from models.program import Program
-from models.statistics import criteria, orthogonal
-from models.statistics.examined import Examined
-from models.statistics.expected import expected
-from models.statistics.forecast import Forecast, forecast, groups_of, row_sum, sums
-from models.statistics.histogram import Histogram
-from models.statistics.population import Shape
-from models.statistics.tails import CLASSIC, OTHER_SHARE, evidence_limit, score_limit
+from seedpoint.models.dtypes import DType
+from seedpoint.models.plan.program import Program
+from seedpoint.models.statistics import criteria, orthogonal
+from seedpoint.models.statistics.dependence import Examined
+from seedpoint.models.statistics.expected import expected
+from seedpoint.models.statistics.forecast import Forecast, forecast, groups_of, row_sum, sums
+from seedpoint.models.statistics.histogram import Histogram
+from seedpoint.models.statistics.mixture import Shape
+from seedpoint.models.statistics.tail_bounds import (
+    CLASSIC,
+    OTHER_SHARE,
+    evidence_limit,
+    score_limit,
+)
 
 LIMIT = round(score_limit(), 2)
 """The score of a mean or a std past which a tensor of one law fails."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.stream import kernels, rounding
+from seedpoint.models.stream import kernels, rounding
 
 Key = tuple[int, int]
 Values = npt.NDArray[Any]

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 from numpy import float32, int32, uint32, uint64
 
-from models.stream import constants
-from models.stream.compiled import kernel
-from models.stream.llvm import full_width, prefetch
-from models.stream.rounding import put
+from seedpoint.models.stream import constants
+from seedpoint.models.stream.intrinsics import full_width, prefetch
+from seedpoint.models.stream.jit import kernel
+from seedpoint.models.stream.rounding import put
 
 Lanes = npt.NDArray[uint64]
 Words = npt.NDArray[uint32]

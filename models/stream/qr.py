@@ -41,10 +41,10 @@ import numpy as np
 import numpy.typing as npt
 from numpy import float64
 
-from models.stream.compiled import kernel
-from models.stream.each import Each, serial
-from models.stream.llvm import full_width
-from models.stream.vectors import LANES, load, minus, plus, store
+from seedpoint.models.stream.intrinsics import full_width
+from seedpoint.models.stream.jit import kernel
+from seedpoint.models.stream.parallel import Each, serial
+from seedpoint.models.stream.vectors import LANES, load, minus, plus, store
 
 Matrix = npt.NDArray[float64]
 

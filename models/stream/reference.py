@@ -14,8 +14,8 @@ from typing import SupportsFloat
 import torch
 from torch import Tensor
 
-from models.stream import constants
-from models.stream.formats import EXPONENT, EXPONENT_NAN, FORMATS, INFINITY, Format
+from seedpoint.models.stream import constants
+from seedpoint.models.stream.formats import EXPONENT, EXPONENT_NAN, FORMATS, INFINITY, Format
 
 Key = tuple[int, int]
 Device = torch.device | str

@@ -18,9 +18,9 @@ from numba import from_dtype
 from numba.extending import overload
 from numpy import float32, uint32
 
-from models.stream.compiled import kernel
-from models.stream.formats import EXPONENT, EXPONENT_NAN, FORMATS, INFINITY, Format
-from models.stream.llvm import full_width
+from seedpoint.models.stream.formats import EXPONENT, EXPONENT_NAN, FORMATS, INFINITY, Format
+from seedpoint.models.stream.intrinsics import full_width
+from seedpoint.models.stream.jit import kernel
 
 Words = npt.NDArray[uint32]
 Patterns = npt.NDArray[Any]  # of one of ARRAYS' types, or uint8

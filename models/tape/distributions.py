@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.program import (
+from seedpoint.models.plan.program import (
     Dirac,
     Eye,
     Normal,
@@ -14,7 +14,7 @@ from models.program import (
     TruncNormal,
     Uniform,
 )
-from models.tape.journal import Operation
+from seedpoint.models.tape.journal import Operation
 
 # `sparse_` draws its values and its mask (STREAM, sparse); every other operation draws once.
 _DRAWS = {"sparse_": 2}

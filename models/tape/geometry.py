@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from models.tape.journal import Ref
+from seedpoint.models.tape.journal import Ref
 
 
 class View(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from models.tape.errors import Line
+from seedpoint.models.tape.errors import Line
 
 
 class Ref(NamedTuple):

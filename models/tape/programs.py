@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from models.cost import MAX_NORMED_ELEMENTS
-from models.dtypes import BY_TORCH
-from models.program import (
+from seedpoint.models.dtypes import BY_TORCH
+from seedpoint.models.plan.cost import MAX_NORMED_ELEMENTS
+from seedpoint.models.plan.program import (
     Constant,
     Literal,
     Norms,
@@ -21,15 +21,22 @@ from models.program import (
     Uniform,
     Whole,
 )
-from models.tape.distributions import draws_of, source_of
-from models.tape.errors import shown
-from models.tape.geometry import Box, View, identity, whole
-from models.tape.journal import Journal, Operation, Ref
-from models.tape.replay import Evaluator, UnknownValueError, row_bytes
-from models.tape.resolver import Resolver
-from models.tape.steps import InexpressibleError, Patches, joined, patched, tiling, transforms_of
-from models.tape.truncated import truncated_normal
-from models.tape.values import (
+from seedpoint.models.tape.distributions import draws_of, source_of
+from seedpoint.models.tape.errors import shown
+from seedpoint.models.tape.geometry import Box, View, identity, whole
+from seedpoint.models.tape.journal import Journal, Operation, Ref
+from seedpoint.models.tape.replay import Evaluator, UnknownValueError, row_bytes
+from seedpoint.models.tape.resolver import Resolver
+from seedpoint.models.tape.transforms import (
+    InexpressibleError,
+    Patches,
+    joined,
+    patched,
+    tiling,
+    transforms_of,
+)
+from seedpoint.models.tape.trunc_normal import truncated_normal
+from seedpoint.models.tape.value_graph import (
     Cast,
     Filled,
     Given,

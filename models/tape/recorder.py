@@ -11,13 +11,13 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models.tape.errors import RecordingError, calling_line, refusal
-from models.tape.geometry import row_major
-from models.tape.journal import Journal, Operation, Ref, mapped, refs
-from models.tape.replay import Evaluator, UnknownValueError
-from models.tape.shapes import META, as_meta, inferred, rehearsed, tensors_in
-from models.tape.storages import Storages, unrecorded
-from models.tape.traits import Traits, traits_of
+from seedpoint.models.tape.errors import RecordingError, calling_line, refusal
+from seedpoint.models.tape.geometry import row_major
+from seedpoint.models.tape.journal import Journal, Operation, Ref, mapped, refs
+from seedpoint.models.tape.operator_traits import Traits, traits_of
+from seedpoint.models.tape.replay import Evaluator, UnknownValueError
+from seedpoint.models.tape.shapes import META, as_meta, inferred, rehearsed, tensors_in
+from seedpoint.models.tape.storages import Storages, unrecorded
 
 _aten = torch.ops.aten
 # What a caller writes for an operator.

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.tape.errors import shown
-from models.tape.journal import Journal, Operation, Ref, Storage, mapped
+from seedpoint.models.tape.errors import shown
+from seedpoint.models.tape.journal import Journal, Operation, Ref, Storage, mapped
 
 # More than any table a constructor computes; a value beyond it is a wrong turn, not a need.
 _EVALUATED_BYTES = 1 << 31

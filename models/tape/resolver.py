@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from models.dtypes import BY_TORCH
-from models.program import Scalar
-from models.stream import reference
-from models.tape.geometry import (
+from seedpoint.models.dtypes import BY_TORCH
+from seedpoint.models.plan.program import Scalar
+from seedpoint.models.stream import reference
+from seedpoint.models.tape.geometry import (
     Box,
     View,
     apart,
@@ -29,9 +29,9 @@ from models.tape.geometry import (
     part,
     within,
 )
-from models.tape.journal import Journal, Operation, Ref
-from models.tape.replay import Evaluator, UnknownValueError
-from models.tape.values import (
+from seedpoint.models.tape.journal import Journal, Operation, Ref
+from seedpoint.models.tape.replay import Evaluator, UnknownValueError
+from seedpoint.models.tape.value_graph import (
     Cast,
     Filled,
     Given,

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
-from models.tape.journal import mapped
-from models.tape.replay import flat
-from models.tape.traits import traits_of
+from seedpoint.models.tape.journal import mapped
+from seedpoint.models.tape.operator_traits import traits_of
+from seedpoint.models.tape.replay import flat
 
 META = torch.device("meta")
 _REHEARSED_ELEMENTS = 1 << 22

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
-from models.tape.errors import refusal
-from models.tape.journal import Journal, Ref, Storage
-from models.tape.phantom import Arena
+from seedpoint.models.tape.errors import refusal
+from seedpoint.models.tape.journal import Journal, Ref, Storage
+from seedpoint.models.tape.phantom import Arena
 
 
 def unrecorded() -> AbstractContextManager[None]:

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from models.dtypes import BY_TORCH, DType
-from models.program import Program
-from models.tape.errors import RecordingError
-from models.tape.journal import Journal, Operation, Ref
-from models.tape.programs import Compiler
-from models.tape.recorder import Recorder
-from models.tape.replay import Memory
-from models.tape.units import recorded_units
-from models.tape.watch import watched
+from seedpoint.models.dtypes import BY_TORCH, DType
+from seedpoint.models.plan.program import Program
+from seedpoint.models.tape.errors import RecordingError
+from seedpoint.models.tape.init_functions import recorded_units
+from seedpoint.models.tape.journal import Journal, Operation, Ref
+from seedpoint.models.tape.programs import Compiler
+from seedpoint.models.tape.recorder import Recorder
+from seedpoint.models.tape.replay import Memory
+from seedpoint.models.tape.side_effects import watched
 
 
 @dataclass(frozen=True, slots=True)

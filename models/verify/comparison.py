@@ -10,14 +10,14 @@ from itertools import accumulate
 
 import numpy as np
 
-from models.cost import too_costly, whole_sources
-from models.dtypes import BY_NAME
-from models.generate import ByteArray
-from models.layout import Entry, File
-from models.plan import Plan, PlanTensor
-from models.program import Literal, Materialized, Program, Split, to_json
-from models.verify.findings import Sample
-from models.verify.header import FileFault, Header, shown
+from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.files.layout import Entry, File
+from seedpoint.models.generation.evaluator import ByteArray
+from seedpoint.models.plan.cost import too_costly, whole_sources
+from seedpoint.models.plan.plan import Plan, PlanTensor
+from seedpoint.models.plan.program import Literal, Materialized, Program, Split, to_json
+from seedpoint.models.verify.findings import Sample
+from seedpoint.models.verify.header import FileFault, Header, shown
 
 SAMPLED_ELEMENTS = 1 << 16  # in a block of a sample; another size would choose other blocks
 

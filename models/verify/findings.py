@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import torch
 
-from models.dtypes import DType
-from models.verify.header import shown
+from seedpoint.models.dtypes import DType
+from seedpoint.models.verify.header import shown
 
 Verdict = Literal["verified", "sample agrees", "incomplete", "differs"]
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NoReturn
 
-from models.dtypes import BY_CODE
-from models.layout import MAX_FILE_BYTES, MAX_HEADER_BYTES, METADATA_KEY
+from seedpoint.models.dtypes import BY_CODE
+from seedpoint.models.files.layout import MAX_FILE_BYTES, MAX_HEADER_BYTES, METADATA_KEY
 
 LENGTH_BYTES = 8
 MAX_DIMENSIONS = 64  # torch's TensorIterator takes no more

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from models.cost import MAX_NORMED_ELEMENTS
-from models.dtypes import BY_NAME, DType
-from models.layout import MAX_FILE_BYTES
-from models.plan import STREAM, Plan, PlanTensor
-from models.program import (
+from seedpoint.models.dtypes import BY_NAME, DType
+from seedpoint.models.files.layout import MAX_FILE_BYTES
+from seedpoint.models.plan.cost import MAX_NORMED_ELEMENTS
+from seedpoint.models.plan.plan import STREAM, Plan, PlanTensor
+from seedpoint.models.plan.program import (
     Add,
     Clamp,
     Constant,
@@ -45,7 +45,7 @@ from models.program import (
     Uniform,
     ZeroRows,
 )
-from models.verify.header import MAX_DIMENSIONS, shown
+from seedpoint.models.verify.header import MAX_DIMENSIONS, shown
 
 Shape = tuple[int, ...]
 

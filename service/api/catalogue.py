@@ -9,11 +9,12 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from models import architectures, initializers, presets, transforms
-from service.api import schemas
-from service.api.json_response import json_bytes
-from service.api.links import root_of
-from service.errors import NotFound
+from seedpoint.models import architectures, initializers, presets
+from seedpoint.models.initializers import transforms
+from seedpoint.service.api import schemas
+from seedpoint.service.api.links import root_of
+from seedpoint.service.errors import NotFound
+from seedpoint.service.http.json_response import json_bytes
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
 

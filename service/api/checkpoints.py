@@ -10,15 +10,16 @@ from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from service.api import files, links, negotiation, representations, schemas
-from service.api.json_response import json_parts, json_response, progress_headers
-from service.api.mixed import Mixed
-from service.api.negotiation import JSON, MIXED, OCTETS
-from service.api.requests import Found, Service, accepted, read_body, while_connected
-from service.checkpoints import Checkpoint
-from service.errors import NotAcceptable
-from service.state import State
-from service.statistics.passes import Pass
+from seedpoint.service.api import files, links, representations, schemas
+from seedpoint.service.api.dependencies import Found, Service, accepted, read_body, while_connected
+from seedpoint.service.api.multipart_checkpoint import Mixed
+from seedpoint.service.checkpoints.registry import Checkpoint
+from seedpoint.service.errors import NotAcceptable
+from seedpoint.service.http import negotiation
+from seedpoint.service.http.json_response import json_parts, json_response, progress_headers
+from seedpoint.service.http.negotiation import JSON, MIXED, OCTETS
+from seedpoint.service.state import State
+from seedpoint.service.statistics.passes import Pass
 
 router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"])
 

@@ -17,9 +17,9 @@ from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from service.api.json_response import json_bytes
-from service.api.links import root_of
-from service.api.report import html_page, safe_headers
+from seedpoint.service.api.links import root_of
+from seedpoint.service.api.report import html_page, safe_headers
+from seedpoint.service.http.json_response import json_bytes
 
 OPENAPI = "/openapi.json"
 SCRIPTS = "/static-offline-docs"

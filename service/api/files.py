@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from service.api import representations, schemas
-from service.api.negotiation import JSON, OCTETS
-from service.api.representations import Representation
-from service.api.requests import DigestQuery, Found, Service
-from service.checkpoints import Checkpoint
+from seedpoint.service.api import representations, schemas
+from seedpoint.service.api.dependencies import DigestQuery, Found, Service
+from seedpoint.service.api.representations import Representation
+from seedpoint.service.checkpoints.registry import Checkpoint
+from seedpoint.service.http.negotiation import JSON, OCTETS
 
 router = APIRouter(prefix="/v1/checkpoints/{id}/files", tags=["files"])
 

@@ -12,13 +12,13 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import HTMLResponse, Response
 
-from service import revisions
-from service.api import files, hub_documents, representations, schemas
-from service.api.json_response import json_response
-from service.api.links import root_of
-from service.api.requests import DigestQuery, Service, read_body
-from service.errors import NotFound, RepositoryNotFound, RevisionNotFound
-from service.revisions import Revision
+from seedpoint.service.api import files, hub_documents, representations, schemas
+from seedpoint.service.api.dependencies import DigestQuery, Service, read_body
+from seedpoint.service.api.links import root_of
+from seedpoint.service.checkpoints import hub_revisions as revisions
+from seedpoint.service.checkpoints.hub_revisions import Revision
+from seedpoint.service.errors import NotFound, RepositoryNotFound, RevisionNotFound
+from seedpoint.service.http.json_response import json_response
 
 PATHS_BYTES = 1 << 20  # Of a body that lists paths.
 MESSAGE_BYTES = 500  # Of a header that tells what is not there.

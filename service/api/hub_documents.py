@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
-from models.errors import SpecError
-from models.layout import SUFFIX, File
-from service.api.files import representation
-from service.api.negotiation import JSON
-from service.checkpoints import Checkpoint
-from service.errors import InvalidParameter, MalformedBody
-from service.planning.documents import parse_json
-from service.revisions import Revision
-from service.state import State
+from seedpoint.models.errors import SpecError
+from seedpoint.models.files.layout import SUFFIX, File
+from seedpoint.service.api.files import representation
+from seedpoint.service.checkpoints.hub_revisions import Revision
+from seedpoint.service.checkpoints.registry import Checkpoint
+from seedpoint.service.errors import InvalidParameter, MalformedBody
+from seedpoint.service.http.negotiation import JSON
+from seedpoint.service.planning.strict_json import parse_json
+from seedpoint.service.state import State
 
 # What is a function of a name has no date; clients want one.
 EPOCH = "1970-01-01T00:00:00.000Z"

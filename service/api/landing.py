@@ -6,13 +6,13 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from service.api import links, schemas
-from service.api.report import html_page
-from service.api.requests import Service
-from service.report.page import landing_page
-from service.storage.issued import Issued
-from service.storage.store import Store
-from service.version import seedpoint_version
+from seedpoint.service.api import links, schemas
+from seedpoint.service.api.dependencies import Service
+from seedpoint.service.api.report import html_page
+from seedpoint.service.report.page import landing_page
+from seedpoint.service.storage.checkpoint_list import Issued
+from seedpoint.service.storage.directory import Store
+from seedpoint.service.version import seedpoint_version
 
 router = APIRouter(tags=["operations"])
 

@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import Request
 from pydantic_core import to_json
 
-from models import describe
-from service.checkpoints import Checkpoint
+from seedpoint.models.plan import describe
+from seedpoint.service.checkpoints.registry import Checkpoint
 
 
 def root_of(request: Request) -> str:

@@ -12,14 +12,13 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
-from models.spec import Spec
-from service.api.negotiation import JSON
-from service.api.schemas import MODELS, REF
+from seedpoint.models.spec.schema import Spec
+from seedpoint.service.api.schemas import MODELS, REF
+from seedpoint.service.http.negotiation import JSON
 
-# Beside the package in a checkout, inside it where it is installed.
 SERVICE = Path(__file__).parent.parent
 FIRST_EXAMPLE = "mlp"
-EXAMPLES = (SERVICE / "examples", SERVICE.parent / "examples")
+EXAMPLES = (SERVICE.parent / "examples",)
 
 
 def install(app: FastAPI) -> None:

@@ -11,11 +11,11 @@ from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
-from models.plan import FORMAT, STREAM
-from service.api import schemas
-from service.api.json_response import json_response
-from service.api.requests import Service
-from service.version import seedpoint_version
+from seedpoint.models.plan.plan import FORMAT, STREAM
+from seedpoint.service.api import schemas
+from seedpoint.service.api.dependencies import Service
+from seedpoint.service.http.json_response import json_response
+from seedpoint.service.version import seedpoint_version
 
 router = APIRouter(tags=["operations"])
 

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from service.api import links, negotiation, schemas
-from service.api.requests import Found, Service, while_connected
-from service.checkpoints import Checkpoint
-from service.report import page as report
-from service.statistics.progress import Document
+from seedpoint.service.api import links, schemas
+from seedpoint.service.api.dependencies import Found, Service, while_connected
+from seedpoint.service.checkpoints.registry import Checkpoint
+from seedpoint.service.http import negotiation
+from seedpoint.service.report import page as report
+from seedpoint.service.statistics.progress import Document
 
 Links = dict[str, Any]
 

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from fastapi import Request
 from starlette.responses import Response
 
-from service import errors
-from service.api import negotiation, ranges
-from service.api.byteranges import Byteranges
-from service.api.disposition import content_disposition
-from service.api.json_response import json_response
-from service.api.negotiation import OCTETS
-from service.api.requests import while_connected
-from service.state import State
-from service.statistics import digests
-from service.streaming.engine import Cuts, Needs, Read, evenly, nothing
-from service.streaming.response import UNBUFFERED, Body, GeneratedResponse
+from seedpoint.service import errors
+from seedpoint.service.api.dependencies import while_connected
+from seedpoint.service.generation.engine import Cuts, Needs, Read, evenly, nothing
+from seedpoint.service.http import negotiation, ranges
+from seedpoint.service.http.byteranges import Byteranges
+from seedpoint.service.http.content_disposition import content_disposition
+from seedpoint.service.http.json_response import json_response
+from seedpoint.service.http.negotiation import OCTETS
+from seedpoint.service.http.streaming_response import UNBUFFERED, Body, GeneratedResponse
+from seedpoint.service.state import State
+from seedpoint.service.statistics import digests
 
 
 @dataclass(frozen=True, slots=True)

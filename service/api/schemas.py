@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from service.api.negotiation import JSON, MIXED, OCTETS
-from service.errors import PROBLEM_JSON
+from seedpoint.service.http.negotiation import JSON, MIXED, OCTETS
+from seedpoint.service.http.problems import PROBLEM_JSON
 
 Responses = dict[int | str, dict[str, Any]]
 

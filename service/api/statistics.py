@@ -5,9 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service.api import negotiation, schemas
-from service.api.json_response import json_bytes, json_response
-from service.api.requests import Found, Service, while_connected
+from seedpoint.service.api import schemas
+from seedpoint.service.api.dependencies import Found, Service, while_connected
+from seedpoint.service.http import negotiation
+from seedpoint.service.http.json_response import json_bytes, json_response
 
 router = APIRouter(prefix="/v1/checkpoints/{id}", tags=["statistics"])
 

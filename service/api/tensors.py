@@ -11,17 +11,24 @@ from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
-from models.faults import join
-from models.slices import parse_slice
-from models.wording import in_words
-from service.api import negotiation, representations, schemas
-from service.api.json_response import json_bytes
-from service.api.negotiation import JSON, OCTETS
-from service.api.representations import Representation
-from service.api.requests import DigestQuery, Found, Service, accepted, while_connected
-from service.errors import InvalidParameter, TooManyElements
-from service.slices import SliceFile, numbers
-from service.statistics import digests
+from seedpoint.models.files.slices import parse_slice
+from seedpoint.models.spec.faults import join
+from seedpoint.models.spec.messages import in_words
+from seedpoint.service.api import representations, schemas
+from seedpoint.service.api.dependencies import (
+    DigestQuery,
+    Found,
+    Service,
+    accepted,
+    while_connected,
+)
+from seedpoint.service.api.representations import Representation
+from seedpoint.service.errors import InvalidParameter, TooManyElements
+from seedpoint.service.generation.slice_source import SliceFile, numbers
+from seedpoint.service.http import negotiation
+from seedpoint.service.http.json_response import json_bytes
+from seedpoint.service.http.negotiation import JSON, OCTETS
+from seedpoint.service.statistics import digests
 
 
 class _TensorName(Convertor[str]):

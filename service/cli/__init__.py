@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from service.cli.build import build
-from service.cli.exits import EXIT_CODES
-from service.cli.plan import plan
-from service.cli.presets import presets
-from service.cli.serve import serve
-from service.cli.verify import verify
-from service.version import seedpoint_version
+from seedpoint.service.cli.build import build
+from seedpoint.service.cli.exit_codes import EXIT_CODES
+from seedpoint.service.cli.plan import plan
+from seedpoint.service.cli.presets import presets
+from seedpoint.service.cli.serve import serve
+from seedpoint.service.cli.verify import verify
+from seedpoint.service.version import seedpoint_version
 
 app = typer.Typer(
     name="seedpoint",

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, Optional
 
 import typer
 
-from service.cli.exits import WRONG_USAGE, ending_well, faults_as_exit_codes
-from service.cli.specs import Seed, Spec, planned, read_document
-from service.cli.terminal import (
+from seedpoint.service.cli.exit_codes import WRONG_USAGE, ending_well, faults_as_exit_codes
+from seedpoint.service.cli.specs import Seed, Spec, planned, read_document
+from seedpoint.service.cli.terminal import (
     AsJson,
     complain,
     console,
@@ -47,9 +47,9 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Write a spec's checkpoint to files, without a server."""
-    from models.statistics.checkpoint import CheckpointStatistics
-    from service.cli.tables import plain, statistics_table
-    from service.local.build import Writer
+    from seedpoint.models.statistics.checkpoint import CheckpointStatistics
+    from seedpoint.service.cli.tables import plain, statistics_table
+    from seedpoint.service.local.build import Writer
 
     with ending_well(), faults_as_exit_codes():
         evaluator, files, document = _evaluator(read_document(spec, seed), device)
@@ -76,13 +76,13 @@ def build(
 
 def _evaluator(document: Any, device: str) -> tuple[Any, Any, dict[str, Any]]:
     """What generates the checkpoint of a spec, its files by name, and its resource."""
-    from models.describe import layout, resource
-    from models.generate import Evaluator
-    from models.materialize import materialized
-    from models.sources import draws_on
-    from models.spec import parse_spec
-    from service.devices import resolve_device
-    from service.planning.guard import guarded
+    from seedpoint.models.generation.evaluator import Evaluator
+    from seedpoint.models.generation.sources import draws_on
+    from seedpoint.models.plan.describe import layout, resource
+    from seedpoint.models.planning.sequential import materialized
+    from seedpoint.models.spec.schema import parse_spec
+    from seedpoint.service.generation.devices import resolve_device
+    from seedpoint.service.planning.sandbox import guarded
 
     made = planned(document)
     given = {}
@@ -97,7 +97,7 @@ def _evaluator(document: Any, device: str) -> tuple[Any, Any, dict[str, Any]]:
 
 def _targets(names: list[str], given: str) -> dict[str, Path]:
     """Where each file goes: a directory takes all, a file name only one."""
-    from models.layout import SUFFIX
+    from seedpoint.models.files.layout import SUFFIX
 
     output = Path(given)
     is_folder = output.is_dir() or given.endswith(os.sep)

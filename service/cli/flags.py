@@ -9,7 +9,7 @@ from typing import Annotated, Any, Optional
 import typer
 from pydantic import ValidationError
 
-from service.settings import Settings
+from seedpoint.service.settings import Settings
 
 
 def with_settings(command: Callable[[Settings], None]) -> Callable[..., None]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from service.cli.exits import faults_as_exit_codes
-from service.cli.specs import Seed, Spec, planned, read_document
-from service.cli.terminal import AsJson, console, print_json, print_warnings, room
+from seedpoint.service.cli.exit_codes import faults_as_exit_codes
+from seedpoint.service.cli.specs import Seed, Spec, planned, read_document
+from seedpoint.service.cli.terminal import AsJson, console, print_json, print_warnings, room
 
 
 def plan(spec: Spec, seed: Seed = None, as_json: AsJson = False) -> None:
     """Show each tensor, its rule, resolved arguments, fans and expected std; generate nothing."""
-    from models.describe import layout, resource
-    from service.cli.tables import plan_table
+    from seedpoint.models.plan.describe import layout, resource
+    from seedpoint.service.cli.tables import plan_table
 
     with faults_as_exit_codes():
         found = planned(read_document(spec, seed)).plan

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from service.cli.exits import SPEC_FAULT
-from service.cli.terminal import AsJson, complain, console, print_json
+from seedpoint.service.cli.exit_codes import SPEC_FAULT
+from seedpoint.service.cli.terminal import AsJson, complain, console, print_json
 
 
 def presets(
@@ -16,7 +16,7 @@ def presets(
     as_json: AsJson = False,
 ) -> None:
     """List the presets: architectures that a spec, `plan` and `build` take by name."""
-    from models import presets as known
+    from seedpoint.models import presets as known
 
     found = [known.get(name).summary() for name in known.names() if word.lower() in name]
     if not found:

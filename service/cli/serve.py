@@ -7,17 +7,17 @@ from typing import NoReturn
 
 import typer
 
-from service.cli.exits import CANNOT_SERVE, faults_as_exit_codes
-from service.cli.flags import with_settings
-from service.cli.terminal import complain
-from service.settings import Settings
+from seedpoint.service.cli.exit_codes import CANNOT_SERVE, faults_as_exit_codes
+from seedpoint.service.cli.flags import with_settings
+from seedpoint.service.cli.terminal import complain
+from seedpoint.service.settings import Settings
 
 
 @with_settings
 def serve(settings: Settings) -> None:
     """Run the service until it is told to stop."""
-    from service.fleet import STARTUP_FAILURE
-    from service.server import serve as run
+    from seedpoint.service.server.multiprocess import STARTUP_FAILURE
+    from seedpoint.service.server.serve import serve as run
 
     _check_device(settings)
     _check(settings)
@@ -31,7 +31,7 @@ def serve(settings: Settings) -> None:
 
 def _check_device(settings: Settings) -> None:
     if settings.device == "cuda":  # The others are always there, and torch takes long to import.
-        from service.devices import resolve_device
+        from seedpoint.service.generation.devices import resolve_device
 
         with faults_as_exit_codes():
             resolve_device(settings.device)
@@ -39,7 +39,7 @@ def _check_device(settings: Settings) -> None:
 
 def _check(settings: Settings) -> None:
     """Ends the process where the service could not start, before it starts anything."""
-    from service.addresses import check_free
+    from seedpoint.service.server.addresses import check_free
 
     try:
         _check_store(settings.store)
@@ -56,9 +56,9 @@ def _check_store(directory: Path) -> None:
 
     One that is full, or has plans, is left at that: what is in it can be served.
     """
-    from service.storage.durable import can_list, check_writable
-    from service.storage.faults import FULL
-    from service.storage.store import PLANS, PROBE_BYTES
+    from seedpoint.service.storage.atomic_files import can_list, check_writable
+    from seedpoint.service.storage.directory import PLANS, PROBE_BYTES
+    from seedpoint.service.storage.faults import FULL
 
     try:
         check_writable(directory, PROBE_BYTES)

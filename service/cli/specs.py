@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from service.cli.terminal import complain
+from seedpoint.service.cli.terminal import complain
 
 if TYPE_CHECKING:
-    from models.compile import Planned
+    from seedpoint.models.planning.compiler import Planned
 
 SUFFIX = ".json"
 
@@ -37,9 +37,9 @@ def read_document(spec: str, seed: int | None) -> Any:
     `spec` is `-` for stdin; a file where it holds a slash or ends in `.json`; else the name of a
     preset, whatever else has that name here; else a file.
     """
-    from models.errors import SpecError
-    from service.errors import MalformedBody
-    from service.planning.documents import parse_json
+    from seedpoint.models.errors import SpecError
+    from seedpoint.service.errors import MalformedBody
+    from seedpoint.service.planning.strict_json import parse_json
 
     try:
         document = _of_preset(spec) if _is_name(spec) else parse_json(_text(spec))
@@ -53,7 +53,7 @@ def read_document(spec: str, seed: int | None) -> Any:
 
 def _is_name(spec: str) -> bool:
     """Whether `spec` is a preset's name, or that of nothing at all."""
-    from models import presets
+    from seedpoint.models import presets
 
     if spec == "-" or os.sep in spec or spec.endswith(SUFFIX):
         return False
@@ -65,7 +65,7 @@ def _is_name(spec: str) -> bool:
 
 
 def _of_preset(name: str) -> Any:
-    from models import presets
+    from seedpoint.models import presets
 
     try:
         return presets.spec(name)
@@ -79,10 +79,10 @@ def _text(spec: str) -> bytes:
 
 def planned(document: Any) -> Planned:
     """The plan of a spec, whose constructors are guarded as in a worker; raises SpecError."""
-    from models.compile import make_plan
-    from models.materialize import platform
-    from models.spec import parse_spec
-    from service.planning.guard import guarded
+    from seedpoint.models.planning.compiler import make_plan
+    from seedpoint.models.planning.sequential import platform
+    from seedpoint.models.spec.schema import parse_spec
+    from seedpoint.service.planning.sandbox import guarded
 
     with guarded(document):
         return make_plan(parse_spec(document), platform=platform())

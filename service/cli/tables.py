@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from service.report.shown import number, printable, program, shape
+from seedpoint.service.report.formatting import number, printable, program, shape
 
 Json = Mapping[str, Any]
 

@@ -19,7 +19,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from service.report.shown import printable
+from seedpoint.service.report.formatting import printable
 
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, no table.")]
 

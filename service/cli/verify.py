@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from service.cli.build import Device, Threads
-from service.cli.exits import NOT_GENUINE, PLATFORM, ending_well, faults_as_exit_codes
-from service.cli.terminal import AsJson, print_json, progress
-from service.report.shown import printable
+from seedpoint.service.cli.build import Device, Threads
+from seedpoint.service.cli.exit_codes import (
+    NOT_GENUINE,
+    PLATFORM,
+    ending_well,
+    faults_as_exit_codes,
+)
+from seedpoint.service.cli.terminal import AsJson, print_json, progress
+from seedpoint.service.report.formatting import printable
 
 if TYPE_CHECKING:
-    from models.verify.findings import Report
+    from seedpoint.models.verify.findings import Report
 
 SHOWN = 8
 
@@ -49,13 +54,13 @@ def verify(
     It shows that the files are what their header says, which whoever writes a file chooses:
     compare the id with the one that was issued to you.
     """
-    from service.planning import forkserver
+    from seedpoint.service.workers import forkserver
 
     forkserver.start()
 
-    from models.verify.findings import Sample
-    from service.devices import resolve_device
-    from service.local.verify import verify as run
+    from seedpoint.models.verify.findings import Sample
+    from seedpoint.service.generation.devices import resolve_device
+    from seedpoint.service.local.verify import verify as run
 
     with ending_well(), faults_as_exit_codes():
         report = run(

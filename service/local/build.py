@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from models.generate import ByteArray, Evaluator
-from models.layout import File
-from models.statistics.checkpoint import CheckpointStatistics
-from service.storage.durable import replacing
+from seedpoint.models.files.layout import File
+from seedpoint.models.generation.evaluator import ByteArray, Evaluator
+from seedpoint.models.statistics.checkpoint import CheckpointStatistics
+from seedpoint.service.storage.atomic_files import replacing
 
 JOB_BLOCKS = 16  # Blocks in one job of a thread: 4 MiB of float32.
 

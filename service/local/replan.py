@@ -15,15 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.errors import LimitExceeded, PlatformMismatch, SpecError
-from models.generate import ReadBytes
-from models.materialize import readers
-from models.plan import Plan
-from service.errors import BuildMemory, Refusal
-from service.planning import forkserver
-from service.planning import task as planning
-from service.planning.worker import Budget, Worker, WorkerFailed
-from service.storage.store import Store
+from seedpoint.models.errors import LimitExceeded, PlatformMismatch, SpecError
+from seedpoint.models.generation.evaluator import ReadBytes
+from seedpoint.models.plan.plan import Plan
+from seedpoint.models.planning.sequential import readers
+from seedpoint.service.errors import BuildMemory, Refusal
+from seedpoint.service.planning import task as planning
+from seedpoint.service.storage.directory import Store
+from seedpoint.service.workers import forkserver
+from seedpoint.service.workers.worker import Budget, Worker, WorkerFailed
 
 PLAN = Budget(seconds=60.0, memory_bytes=2 << 30)
 MATERIALIZED_BYTES_PER_SECOND = 20e6

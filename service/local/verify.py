@@ -12,17 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from models.errors import PlatformMismatch
-from models.generate import ByteArray, Evaluator
-from models.materialize import check_platform, platform
-from models.plan import Plan
-from models.sources import draws_on
-from models.verify import comparison
-from models.verify.comparison import Block, Means, Whole
-from models.verify.findings import Difference, Report, Sample
-from models.verify.header import shown
-from service.local.opened import Opened, open_checkpoint
-from service.local.replan import Replanned, replanning
+from seedpoint.models.errors import PlatformMismatch
+from seedpoint.models.generation.evaluator import ByteArray, Evaluator
+from seedpoint.models.generation.sources import draws_on
+from seedpoint.models.plan.plan import Plan
+from seedpoint.models.planning.sequential import check_platform, platform
+from seedpoint.models.verify import comparison
+from seedpoint.models.verify.comparison import Block, Means, Whole
+from seedpoint.models.verify.findings import Difference, Report, Sample
+from seedpoint.models.verify.header import shown
+from seedpoint.service.local.checkpoint_files import Opened, open_checkpoint
+from seedpoint.service.local.replan import Replanned, replanning
 
 JOB_BLOCKS = 16  # Blocks in one job of a thread: 4 MiB of float32.
 PIECE_BYTES = 1 << 20

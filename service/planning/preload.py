@@ -6,8 +6,8 @@ Besides, what reads files is imported once for all workers, which replace it whi
 
 from __future__ import annotations
 
-from models.architectures.extras import load_torchvision
-from models.architectures.weights import import_readers
+from seedpoint.models.architectures.optional_libraries import load_torchvision
+from seedpoint.models.architectures.pretrained_weights import import_readers
 
 load_torchvision()
 import_readers()

@@ -8,19 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from models import compile, materialize
-from models.errors import LimitExceeded, PlatformMismatch, SpecError
-from models.limits import DEFAULT, Limits
-from models.plan import Plan
-from models.spec import parse_spec
-from models.structure import check_size
-from service.errors import MalformedBody, StoreFull, StoreUnwritable
-from service.planning.documents import parse_json
-from service.planning.guard import Guard
-from service.planning.places import Places
-from service.planning.recordings import Recordings
-from service.planning.worker import Task
-from service.storage.store import Store
+from seedpoint.models.errors import LimitExceeded, PlatformMismatch, SpecError
+from seedpoint.models.plan.plan import Plan
+from seedpoint.models.planning import compiler, sequential
+from seedpoint.models.planning.record_architecture import check_size
+from seedpoint.models.spec.limits import DEFAULT, Limits
+from seedpoint.models.spec.schema import parse_spec
+from seedpoint.service.errors import MalformedBody, StoreFull, StoreUnwritable
+from seedpoint.service.planning.allowed_paths import Places
+from seedpoint.service.planning.architecture_cache import Recordings
+from seedpoint.service.planning.sandbox import Guard
+from seedpoint.service.planning.strict_json import parse_json
+from seedpoint.service.storage.directory import Store
+from seedpoint.service.workers.worker import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class _Desk:
     def warm_up(self) -> None:
         """Import and run what the first request would wait for, and guard the process."""
         layer = {"type": "Linear", "in_features": 1, "out_features": 1}
-        compile.make_plan(parse_spec({"architecture": {"type": "Sequential", "layers": [layer]}}))
+        compiler.make_plan(parse_spec({"architecture": {"type": "Sequential", "layers": [layer]}}))
         self.guard = Guard(Places.of_process(tempfile.gettempdir()))
         self.recordings = Recordings(self.planner.recorded_tensors, self.guard.refusing)
         self.guard.enforce()
@@ -111,7 +111,7 @@ class _Desk:
         limits = allowed if self.planner.own is None else allowed.within(self.planner.own)
         try:
             _, planned = self.recordings.plan(
-                document, platform=materialize.platform(), limits=limits
+                document, platform=sequential.platform(), limits=limits
             )
         except LimitExceeded:
             check_size(parse_spec(document).architecture, allowed)
@@ -125,8 +125,8 @@ class _Desk:
     def _make(self, order: Materialize) -> Planned:
         """Plans the recorded spec again, and makes its tensors if that gives the same plan."""
         recorded = Plan.from_record(order.record)
-        materialize.check_platform(recorded)
-        document, platform = dict(recorded.spec), materialize.platform()
+        sequential.check_platform(recorded)
+        document, platform = dict(recorded.spec), sequential.platform()
         spec, planned = self.recordings.plan(document, platform=platform, limits=_NONE)
         if planned.plan.id != recorded.id:
             raise PlatformMismatch(
@@ -134,10 +134,10 @@ class _Desk:
                 "bits can be reproduced only there"
             )
         with self.guard.refusing(document):
-            tensors = materialize.materialize(spec, planned)
+            tensors = sequential.materialize(spec, planned)
         with self.guard.lifted():
             store = Store(self.planner.store)
-            store.put_materialized(recorded.id, materialize.raw(recorded, tensors))
+            store.put_materialized(recorded.id, sequential.raw(recorded, tensors))
         return _planned(planned)
 
     def _check_size(self, plan: Plan) -> None:
@@ -152,7 +152,7 @@ class _Desk:
             )
 
 
-def _planned(planned: compile.Planned) -> Planned:
+def _planned(planned: compiler.Planned) -> Planned:
     plan = planned.plan
     return Planned(plan.id, plan.record, planned.blobs, plan.platform is not None)
 

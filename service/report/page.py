@@ -19,10 +19,10 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from models.plan import Plan, PlanTensor
-from models.statistics.bins import expected_shares
-from models.statistics.verdict import LIMIT
-from service.report import plots, shown
+from seedpoint.models.plan.plan import Plan, PlanTensor
+from seedpoint.models.statistics.expected_histogram import expected_shares
+from seedpoint.models.statistics.verdict import LIMIT
+from seedpoint.service.report import formatting, plots
 
 FOLDER = Path(__file__).parent / "templates"
 FOLD_ROWS = 50
@@ -159,7 +159,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     for name in ("number", "place", "printable", "program", "shape", "size"):
-        environment.filters[name] = getattr(shown, name)
+        environment.filters[name] = getattr(formatting, name)
     environment.filters["count"] = "{:,}".format
     environment.filters["breakable"] = _breakable
     return environment

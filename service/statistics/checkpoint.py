@@ -12,23 +12,23 @@ from typing import Any
 import numpy as np
 from pydantic_core import to_json
 
-from models.dtypes import BY_NAME
-from models.generate import OBSERVED_BLOCKS, ByteArray
-from models.statistics import order
-from models.statistics.checkpoint import CheckpointStatistics, TensorAccumulator, widened
-from service.budget import Budget, Hold
-from service.checkpoints import LARGE_AT_ONCE, LARGE_TENSORS, Checkpoint
-from service.flights import Flights, Full
-from service.metrics import Metrics
-from service.shared_documents import Documents
-from service.statistics.digests import Digests
-from service.statistics.passes import Pass, document, gathering, is_current
-from service.statistics.progress import Board, Document, Progress
-from service.statistics.rooms import Rooms
-from service.statistics.turns import Turns
-from service.storage.store import Store
-from service.streaming.engine import Engine
-from service.wholes.wholesale import Needing
+from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.generation.evaluator import OBSERVED_BLOCKS, ByteArray
+from seedpoint.models.statistics import order_kernels
+from seedpoint.models.statistics.checkpoint import CheckpointStatistics, TensorAccumulator, widened
+from seedpoint.service.checkpoints.registry import LARGE_AT_ONCE, LARGE_TENSORS, Checkpoint
+from seedpoint.service.concurrency.budget import Budget, Hold
+from seedpoint.service.concurrency.rooms import Rooms
+from seedpoint.service.concurrency.single_flight import Flights, Full
+from seedpoint.service.concurrency.turns import Turns
+from seedpoint.service.generation.engine import Engine
+from seedpoint.service.generation.whole_tensors import Needing
+from seedpoint.service.http.shared_documents import Documents
+from seedpoint.service.metrics import Metrics
+from seedpoint.service.statistics.digests import Digests
+from seedpoint.service.statistics.passes import Pass, document, gathering, is_current
+from seedpoint.service.statistics.progress import Board, Document, Progress
+from seedpoint.service.storage.directory import Store
 
 JOB_BLOCKS = 16  # What one job of a thread covers at most: about a millisecond on a CPU.
 WIDEST_BYTES = 8  # Of a floating element.
@@ -240,4 +240,4 @@ def warm_up() -> None:
         accumulator = TensorAccumulator(2, dtype)
         accumulator.add_block(0, widened(np.zeros(2 * dtype.itemsize, np.uint8), dtype))
         accumulator.result()
-    order.warm_up()
+    order_kernels.warm_up()

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
 from functools import partial
 
-from service.flights import Full
-from service.lru import LRU
-from service.statistics.progress import Board, Document, Progress
-from service.statistics.rooms import Rooms
-from service.statistics.turns import Turns
-from service.storage.store import Store
-from service.streaming.engine import Engine
-from service.streaming.response import Body
+from seedpoint.service.concurrency.cache import LRU
+from seedpoint.service.concurrency.rooms import Rooms
+from seedpoint.service.concurrency.single_flight import Full
+from seedpoint.service.concurrency.turns import Turns
+from seedpoint.service.generation.engine import Engine
+from seedpoint.service.http.streaming_response import Body
+from seedpoint.service.statistics.progress import Board, Document, Progress
+from seedpoint.service.storage.directory import Store
 
 KEPT_IN_MEMORY = 20_000
 KEPT_OF_ONE = 2_000  # Every slice of a tensor is a representation of its own.

@@ -9,21 +9,21 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from models.chunks import Observed
-from models.describe import describe_program
-from models.digests import FileDigests
-from models.layout import File
-from models.plan import PlanTensor
-from models.statistics.accumulator import MEASURED
-from models.statistics.checkpoint import CheckpointStatistics, layers
-from models.statistics.histogram import BINS
-from models.statistics.verdict import CRITERIA
-from models.statistics.windows import windows
-from service import heap
-from service.budget import Hold
-from service.checkpoints import LARGE_TENSORS, Checkpoint
-from service.streaming.engine import Engine
-from service.streaming.response import Body
+from seedpoint.models.files.file_digests import FileDigests
+from seedpoint.models.files.layout import File
+from seedpoint.models.generation.chunks import Observed
+from seedpoint.models.plan.describe import describe_program
+from seedpoint.models.plan.plan import PlanTensor
+from seedpoint.models.statistics.accumulator import MEASURED
+from seedpoint.models.statistics.checkpoint import CheckpointStatistics, layers
+from seedpoint.models.statistics.histogram import BINS
+from seedpoint.models.statistics.split_windows import windows
+from seedpoint.models.statistics.verdict import CRITERIA
+from seedpoint.service.checkpoints.registry import LARGE_TENSORS, Checkpoint
+from seedpoint.service.concurrency.budget import Hold
+from seedpoint.service.generation.engine import Engine
+from seedpoint.service.http.streaming_response import Body
+from seedpoint.service.statistics import heap_trim
 
 Document = dict[str, Any]
 
@@ -94,7 +94,7 @@ def gathering(checkpoint: Checkpoint) -> CheckpointStatistics:
     plan = checkpoint.plan
     gathered = CheckpointStatistics(plan, checkpoint.evaluator.sources.blobs)
     if len(plan.tensors) > LARGE_TENSORS:
-        heap.give_back_after(gathered)
+        heap_trim.give_back_after(gathered)
     return gathered
 
 

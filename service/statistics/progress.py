@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from service.statistics.turns import Turn, Turns
+from seedpoint.service.concurrency.turns import Turn, Turns
 
 Document = dict[str, int | float | str | None]
 

@@ -13,13 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import structlog
+from seedpoint.service.concurrency.shortage import name_of
+from seedpoint.service.errors import StoreFull, StoreUnreadable, StoreUnwritable
+from seedpoint.service.logger import get_logger
+from seedpoint.service.storage.checksums import Damaged
 
-from service.errors import StoreFull, StoreUnreadable, StoreUnwritable
-from service.shortage import name_of
-from service.storage.seals import Damaged
-
-log = structlog.get_logger("seedpoint.store")
+log = get_logger("seedpoint.store")
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 # A directory, a socket or a loop of links stands where a file should.

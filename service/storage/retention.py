@@ -8,13 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-import structlog
+from seedpoint.service.logger import get_logger
+from seedpoint.service.storage.clock import Clock, Steps, system
+from seedpoint.service.storage.directory import Entry, Store
+from seedpoint.service.storage.use_notes import ROUND_SECONDS
 
-from service.storage.clock import Clock, Steps, system
-from service.storage.store import Entry, Store
-from service.storage.uses import ROUND_SECONDS
-
-log = structlog.get_logger("seedpoint.retention")
+log = get_logger("seedpoint.retention")
 
 SWEEP_SECONDS = 60.0
 IDLE_SHARE = 20  # Sweeping takes at most one part in so many of the time.

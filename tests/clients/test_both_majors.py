@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import presets
-from models.compile import make_plan
-from models.describe import layout
-from models.generate import Evaluator
-from models.spec import parse_spec
+from seedpoint.models import presets
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.plan.describe import layout
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.schema import parse_spec
 from tests.support.clients import left_out, needed, run
 
 pytestmark = pytest.mark.timeout(900)  # two minutes of work for all, once

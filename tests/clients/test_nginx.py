@@ -16,8 +16,8 @@ import httpx
 import pytest
 from seedpoint_client import Client
 
-from service import revisions
-from service.settings import Settings
+from seedpoint.service.checkpoints import hub_revisions
+from seedpoint.service.settings import Settings
 from tests.support.clients import program, run, sha256
 from tests.support.files import FOREVER
 from tests.support.places import ROOT
@@ -215,7 +215,7 @@ def test_the_python_client_works_under_a_prefix(
 def test_hf_downloads_through_tls_and_a_prefix(
     service: Running, nginx: Nginx, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(revisions, "presets", Zoo())
+    monkeypatch.setattr(hub_revisions, "presets", Zoo())
     environment = {
         "HF_ENDPOINT": nginx.url,
         "HF_HOME": str(tmp_path / "hub"),

@@ -17,8 +17,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from models import presets
-from service import revisions
+from seedpoint.models import presets
+from seedpoint.service.checkpoints import hub_revisions
 from tests.support.clients import Cutter, left_out, needed, program, run, sha256
 from tests.support.places import ROOT
 from tests.support.running import Running
@@ -32,7 +32,7 @@ LARGE = f"/zoo/large/resolve/seed-1/{FILE}"
 
 @pytest.fixture(autouse=True)
 def zoo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(revisions, "presets", Zoo())
+    monkeypatch.setattr(hub_revisions, "presets", Zoo())
 
 
 @pytest.fixture
@@ -405,7 +405,7 @@ print(json.dumps({"equal": equal, "class": type(models[0]).__name__, "type": con
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> None:
     """The presets that there are."""
-    monkeypatch.setattr(revisions, "presets", presets)
+    monkeypatch.setattr(hub_revisions, "presets", presets)
 
 
 @pytest.mark.usefixtures("published")

@@ -15,13 +15,13 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from models import presets
-from models.compile import make_plan
-from models.describe import layout
-from models.generate import Evaluator
-from models.layout import File
-from models.sources import Draws, ReferenceDraws, draws_on
-from models.spec import parse_spec
+from seedpoint.models import presets
+from seedpoint.models.files.layout import File
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.generation.sources import Draws, ReferenceDraws, draws_on
+from seedpoint.models.plan.describe import layout
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.schema import parse_spec
 from tests.support import vision
 from tests.support.places import EXAMPLES, GOLDEN
 

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from docs.generate import FOLDER, pages
-from models import architectures, initializers, transforms
-from models.compile import make_plan
-from models.spec import parse_spec
-from service.settings import Settings
+from seedpoint.models import architectures, initializers
+from seedpoint.models.initializers import transforms
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.schema import parse_spec
+from seedpoint.service.settings import Settings
 from tests.support import vision
 from tests.support.places import ROOT
 

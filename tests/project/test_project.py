@@ -154,9 +154,15 @@ def test_the_build_context_holds_just_what_is_copied() -> None:
 
 def test_the_image_is_given_all_that_its_wheel_is_built_from() -> None:
     wheel = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
-    needed = {*wheel["packages"], *wheel["force-include"], PROJECT["readme"]}
+    needed = {
+        "src",
+        *(path.name for path in (ROOT / "src/seedpoint").iterdir() if path.is_symlink()),
+    }
+    assert wheel == {"packages": ["src/seedpoint"]}
     copies = [line.split()[:-1] for line in instructions("COPY") if "--from" not in line]
-    assert needed | {*PROJECT["license-files"], "pyproject.toml"} <= {*chain(*copies)}
+    assert needed | {*PROJECT["license-files"], PROJECT["readme"], "pyproject.toml"} <= {
+        *chain(*copies)
+    }
 
 
 def test_the_image_runs_unprivileged_and_checks_its_health() -> None:
@@ -237,7 +243,7 @@ def test_every_imported_library_is_a_declared_dependency(package: str) -> None:
     declared = {re.match(r"[a-z0-9-]+", line)[0] for line in lines}
     distributions = packages_distributions()
     for path in (ROOT / package).rglob("*.py"):
-        for module in imported(path) - sys.stdlib_module_names - {"models", "service"}:
+        for module in imported(path) - sys.stdlib_module_names - {"seedpoint"}:
             names = {name.lower().replace("_", "-") for name in distributions.get(module, [module])}
             assert names & declared or BROUGHT.get(module) in declared, f"{path}: {module}"
 

@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load
 
-from models import architectures, initializers, transforms
-from models.compile import make_plan
-from models.describe import layout
-from models.generate import Evaluator
-from models.sources import ReferenceDraws
-from models.spec import parse_spec
+from seedpoint.models import architectures, initializers
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.generation.sources import ReferenceDraws
+from seedpoint.models.initializers import transforms
+from seedpoint.models.plan.describe import layout
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.schema import parse_spec
 
 if TYPE_CHECKING:
     from tests.support.running import Running

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.storage.clock import Instant, system
+from seedpoint.service.storage.clock import Instant, system
 
 DAY_SECONDS = 86_400.0
 

@@ -7,9 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from models.errors import SpecError
-from service.planning.guard import Guard
-from service.planning.places import Places
+from seedpoint.models.errors import SpecError
+from seedpoint.service.planning.allowed_paths import Places
+from seedpoint.service.planning.sandbox import Guard
 
 
 def outcome(guard: Guard, code: str, names: dict[str, str]) -> str:

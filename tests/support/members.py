@@ -1,4 +1,4 @@
-"""What processes of tests/service/test_supervisor.py do, and an ordinary end for each."""
+"""What processes of tests/service/server/test_supervisor.py do, and an ordinary end for each."""
 
 from __future__ import annotations
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from models.compile import make_plan
-from models.errors import SpecError
-from models.plan import Plan, PlanTensor
-from models.spec import parse_spec
+from seedpoint.models.errors import SpecError
+from seedpoint.models.plan.plan import Plan, PlanTensor
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.schema import parse_spec
 
 LINEAR = {"type": "Linear", "in_features": 4, "out_features": 6}
 

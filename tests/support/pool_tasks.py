@@ -1,4 +1,4 @@
-"""What the workers of tests/service/planning/test_pool.py run."""
+"""What the workers of tests/service/workers/test_pool.py run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from models.tape.phantom import Arena
-from service.planning.worker import Task
+from seedpoint.models.tape.phantom import Arena
+from seedpoint.service.workers.worker import Task
 from tests.support.waiting import eventually
 
 kept: list[object] = []
@@ -63,7 +63,7 @@ def eat_shared(megabytes: str) -> None:
 
 def reserve(terabytes: str) -> None:
     """Addresses for phantom tensors, which are not memory."""
-    from models.dtypes import BY_NAME
+    from seedpoint.models.dtypes import BY_NAME
 
     arena, dtype = Arena(), BY_NAME["uint8"].torch
     for _ in range(int(terabytes)):

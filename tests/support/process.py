@@ -16,8 +16,8 @@ from tests.support.places import ROOT
 from tests.support.waiting import eventually
 
 SERVE = """
-from service.server import serve
-from service.settings import Settings
+from seedpoint.service.server.serve import serve
+from seedpoint.service.settings import Settings
 if __name__ == "__main__":
     serve(Settings())
 """

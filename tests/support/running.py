@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 import httpx
 
-from service.app import create_app
-from service.settings import Settings
-from service.state import State
-from service.storage.clock import Clock, system
-from service.streaming.server import Server
+from seedpoint.service.app import create_app
+from seedpoint.service.server.uvicorn_server import Server
+from seedpoint.service.settings import Settings
+from seedpoint.service.state import State
+from seedpoint.service.storage.clock import Clock, system
 from tests.support.waiting import eventually
 
 R = TypeVar("R")

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from models.plan import Plan, PlanTensor
-from models.statistics.checkpoint import BLOCK_ELEMENTS, CheckpointStatistics
+from seedpoint.models.plan.plan import Plan, PlanTensor
+from seedpoint.models.statistics.checkpoint import BLOCK_ELEMENTS, CheckpointStatistics
 
 
 def seen(

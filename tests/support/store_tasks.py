@@ -1,4 +1,4 @@
-"""What the processes of tests/service/storage/test_durability.py run until they are killed."""
+"""What the processes of tests/service/storage/test_atomic_files.py run until they are killed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from service.storage.store import Store
+from seedpoint.service.storage.directory import Store
 
 
 def digest(content: bytes) -> str:

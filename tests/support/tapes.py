@@ -8,14 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.program import (
-    Constant,
-    Literal,
-    Normal,
-    Program,
-    Uniform,
-)
-from models.tape import Tape, TapeTensor, record
+from seedpoint.models.plan.program import Constant, Literal, Normal, Program, Uniform
+from seedpoint.models.tape import Tape, TapeTensor, record
 from tests.support.torch_cases import Build, cases
 
 CASES = list(cases())

@@ -8,12 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.architectures import (
-    Built,
-    build,
-    parse,
-)
-from models.errors import SpecError
+from seedpoint.models.architectures import Built, build, parse
+from seedpoint.models.errors import SpecError
 
 Document = dict[str, Any]
 RELU: Document = {"type": "ReLU"}

@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 import rfc8785
 
-from models.compile import make_plan
-from models.describe import layout
-from models.errors import SpecError
-from models.generate import Evaluator
-from models.materialize import materialized, platform
-from models.plan import Plan
-from models.spec import parse_spec
-from models.verify.findings import Report, Sample
-from models.verify.header import FileFault
-from service.local.replan import Replanned
-from service.local.verify import verify
+from seedpoint.models.errors import SpecError
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.plan.describe import layout
+from seedpoint.models.plan.plan import Plan
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.planning.sequential import materialized, platform
+from seedpoint.models.spec.schema import parse_spec
+from seedpoint.models.verify.findings import Report, Sample
+from seedpoint.models.verify.header import FileFault
+from seedpoint.service.local.replan import Replanned
+from seedpoint.service.local.verify import verify
 
 LINEAR = {"type": "Linear", "in_features": 3, "out_features": 2}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from models.architectures import extras
+from seedpoint.models.architectures import optional_libraries
 
 # Apart, because whatever imports PyPI's torchvision beside a torch without CUDA fails, unless it
 # is prepared as `extras.load_torchvision` prepares it.
@@ -19,8 +19,8 @@ def load() -> None:
     """Imports both; skips the test where they are not installed."""
     if find_spec("timm") is None and APART.is_dir():
         sys.path.append(str(APART))
-        extras.is_installed.cache_clear()
-        extras.load_torchvision.cache_clear()
-    if not extras.is_installed("timm"):
+        optional_libraries.is_installed.cache_clear()
+        optional_libraries.load_torchvision.cache_clear()
+    if not optional_libraries.is_installed("timm"):
         pytest.skip("timm and torchvision are not installed")
-    extras.require("timm", "architecture")
+    optional_libraries.require("timm", "architecture")

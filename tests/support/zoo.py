@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from models.presets import Preset, UnknownPreset
+from seedpoint.models.presets import Preset, UnknownPreset
 from tests.support.running import mlp
 
 
 class Zoo:
-    """What `service.revisions` asks of `models.presets`."""
+    """What `service.checkpoints.hub_revisions` asks of `models.presets`."""
 
     UnknownPreset = UnknownPreset
 

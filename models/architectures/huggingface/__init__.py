@@ -1,5 +1,5 @@
 """Models of Hugging Face transformers, by their config: never remote code, never a download."""
 
-from models.architectures.huggingface.schema import Transformers
+from seedpoint.models.architectures.huggingface.schema import Transformers
 
 __all__ = ["Transformers"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from models.architectures.huggingface.tasks import TASKS
-from models.errors import SpecError
-from models.faults import join, one_of
+from seedpoint.models.architectures.huggingface.tasks import TASKS
+from seedpoint.models.errors import SpecError
+from seedpoint.models.spec.faults import join, one_of
 
 
 def class_of(config: Any, path: str, *, name: str | None, task: str | None) -> Any:

@@ -8,14 +8,19 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from models.architectures.huggingface.fields import fields_of, sub_class
-from models.architectures.huggingface.names import is_misspelled, is_reserved, is_settable, told
-from models.architectures.huggingface.published import is_published
-from models.architectures.huggingface.values import decoded, widened
-from models.architectures.refusals import REFUSED, refused
-from models.architectures.torch_errors import message_of
-from models.errors import Fault, LimitExceeded, SpecError
-from models.faults import join, one_of
+from seedpoint.models.architectures.forbidden_arguments import REFUSED, refused
+from seedpoint.models.architectures.huggingface.config_values import decoded, widened
+from seedpoint.models.architectures.huggingface.fields import fields_of, sub_class
+from seedpoint.models.architectures.huggingface.published_fields import is_published
+from seedpoint.models.architectures.huggingface.unknown_fields import (
+    is_misspelled,
+    is_reserved,
+    is_settable,
+    told,
+)
+from seedpoint.models.architectures.torch_errors import message_of
+from seedpoint.models.errors import Fault, LimitExceeded, SpecError
+from seedpoint.models.spec.faults import join, one_of
 
 _RESERVED = "has no such field, and itself says what is of that name; leave it out"
 _ALONE = "it is kept in config.json, unchecked"

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, NoReturn
 from unittest import mock
 
-from models.architectures.weights import OnlineError, never_loaded
+from seedpoint.models.architectures.pretrained_weights import OnlineError, never_loaded
 
 __all__ = ["OnlineError", "offline"]
 

@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.architectures.huggingface.classes import class_of
-from models.architectures.huggingface.configs import config_of
-from models.architectures.huggingface.offline import OnlineError, offline
-from models.architectures.huggingface.wordings import in_both
-from models.architectures.weights import is_ours, said
-from models.dtypes import BY_NAME, BY_TORCH, DType
-from models.errors import Fault, SpecError
-from models.faults import join
+from seedpoint.models.architectures.huggingface.classes import class_of
+from seedpoint.models.architectures.huggingface.configs import config_of
+from seedpoint.models.architectures.huggingface.offline import OnlineError, offline
+from seedpoint.models.architectures.huggingface.rotary_embeddings import in_both
+from seedpoint.models.architectures.pretrained_weights import is_ours, said
+from seedpoint.models.dtypes import BY_NAME, BY_TORCH, DType
+from seedpoint.models.errors import Fault, SpecError
+from seedpoint.models.spec.faults import join
 
 
 @dataclass(frozen=True, slots=True)

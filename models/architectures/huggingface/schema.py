@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from models.architectures.base import Name
-from models.architectures.foreign import Foreign, Recipe
-from models.architectures.given import exact
-from models.architectures.huggingface.tasks import TASKS
-from models.dtypes import DType
+from seedpoint.models.architectures.base import Name
+from seedpoint.models.architectures.external_models import Foreign, Recipe
+from seedpoint.models.architectures.huggingface.tasks import TASKS
+from seedpoint.models.architectures.opaque_json import exact
+from seedpoint.models.dtypes import DType
 
 
 class Transformers(Foreign):
@@ -36,10 +36,10 @@ class Transformers(Foreign):
 
     def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:
         """The checked config and class. Raises SpecError and LimitExceeded."""
-        from models.architectures.extras import require
+        from seedpoint.models.architectures.optional_libraries import require
 
         require("transformers", root)
-        from models.architectures.huggingface.recipe import recipe_of
+        from seedpoint.models.architectures.huggingface.recipe import recipe_of
 
         return recipe_of(
             self.config,

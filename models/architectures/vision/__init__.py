@@ -1,5 +1,5 @@
 """Models of timm and torchvision, by name: built from arguments, never with trained weights."""
 
-from models.architectures.vision.schema import Timm, Torchvision
+from seedpoint.models.architectures.vision.schema import Timm, Torchvision
 
 __all__ = ["Timm", "Torchvision"]

@@ -10,10 +10,15 @@ from typing import Any, Literal
 
 from torch import nn
 
-from models.architectures.refusals import refused_arguments
-from models.architectures.weights import OnlineError, is_ours, never_loaded, said
-from models.errors import LimitExceeded, SpecError
-from models.faults import join
+from seedpoint.models.architectures.forbidden_arguments import refused_arguments
+from seedpoint.models.architectures.pretrained_weights import (
+    OnlineError,
+    is_ours,
+    never_loaded,
+    said,
+)
+from seedpoint.models.errors import LimitExceeded, SpecError
+from seedpoint.models.spec.faults import join
 
 _COUNT = re.compile(r".*(depth|layer|block|stage)s?")
 _SIZE = re.compile(r"num_(class|layer|block|stage|head)e?s|depths?|layers")

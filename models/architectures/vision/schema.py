@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from models.architectures.base import Name
-from models.architectures.foreign import Foreign, Recipe
-from models.architectures.given import exact
-from models.dtypes import DType
+from seedpoint.models.architectures.base import Name
+from seedpoint.models.architectures.external_models import Foreign, Recipe
+from seedpoint.models.architectures.opaque_json import exact
+from seedpoint.models.dtypes import DType
 
 Arguments = Annotated[dict[Name, Any], AfterValidator(exact)]
 
@@ -31,10 +31,10 @@ class Timm(Foreign):
 
     def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:
         """The checked name and arguments. Raises SpecError."""
-        from models.architectures.extras import require
+        from seedpoint.models.architectures.optional_libraries import require
 
         require("timm", root)
-        from models.architectures.vision.timm_models import TimmRecipe
+        from seedpoint.models.architectures.vision.timm_models import TimmRecipe
 
         return TimmRecipe.of(self.model, self.args, root, max_modules)
 
@@ -54,9 +54,9 @@ class Torchvision(Foreign):
 
     def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:
         """The checked name and arguments. Raises SpecError."""
-        from models.architectures.extras import require
+        from seedpoint.models.architectures.optional_libraries import require
 
         require("torchvision", root)
-        from models.architectures.vision.torchvision_models import TorchvisionRecipe
+        from seedpoint.models.architectures.vision.torchvision_models import TorchvisionRecipe
 
         return TorchvisionRecipe.of(self.model, self.args, root, max_modules)

@@ -11,12 +11,12 @@ from unittest import mock
 
 from torch import nn
 
-from models.architectures.refusals import is_place
-from models.architectures.vision.building import check_arguments, constructed
-from models.architectures.weights import said
-from models.dtypes import BY_NAME, DType
-from models.errors import Fault, SpecError
-from models.faults import join, one_of
+from seedpoint.models.architectures.forbidden_arguments import is_place
+from seedpoint.models.architectures.pretrained_weights import said
+from seedpoint.models.architectures.vision.building import check_arguments, constructed
+from seedpoint.models.dtypes import BY_NAME, DType
+from seedpoint.models.errors import Fault, SpecError
+from seedpoint.models.spec.faults import join, one_of
 
 # For `create_model` itself, which hands none of them to the model.
 _FACTORY = frozenset({"scriptable", "exportable", "no_jit"})

@@ -10,10 +10,10 @@ from typing import Any
 
 from torch import nn
 
-from models.architectures.vision.building import check_arguments, constructed
-from models.dtypes import BY_NAME, DType
-from models.errors import Fault, SpecError
-from models.faults import join, one_of
+from seedpoint.models.architectures.vision.building import check_arguments, constructed
+from seedpoint.models.dtypes import BY_NAME, DType
+from seedpoint.models.errors import Fault, SpecError
+from seedpoint.models.spec.faults import join, one_of
 
 _BACKBONE = "weights_backbone"
 

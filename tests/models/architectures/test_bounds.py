@@ -7,13 +7,8 @@ from typing import Any
 
 import pytest
 
-from models.architectures import (
-    build,
-    check_depth,
-    limits,
-    parse,
-)
-from models.errors import SpecError
+from seedpoint.models.architectures import build, check_depth, limits, parse
+from seedpoint.models.errors import SpecError
 from tests.support.trees import (
     RELU,
     Document,

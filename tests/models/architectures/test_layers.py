@@ -12,15 +12,15 @@ import torch
 from jsonschema import Draft202012Validator
 from torch import nn
 
-from models.architectures import FOREIGN, build, catalogue, json_schema, normalized, parse
-from models.architectures.arguments import LEFT_OUT, MINIMUM, arguments_of
-from models.architectures.base import COMMON
-from models.architectures.census import count_modules
-from models.architectures.examples import example_of
-from models.architectures.layers import EXCLUDED, LAYERS, TorchLayer
-from models.architectures.sizes import _bound
-from models.architectures.tree import plant
-from models.errors import SpecError
+from seedpoint.models.architectures import FOREIGN, build, catalogue, json_schema, normalized, parse
+from seedpoint.models.architectures.arguments import LEFT_OUT, MINIMUM, arguments_of
+from seedpoint.models.architectures.base import COMMON
+from seedpoint.models.architectures.examples import example_of
+from seedpoint.models.architectures.layers import EXCLUDED, LAYERS, TorchLayer
+from seedpoint.models.architectures.module_counts import count_modules
+from seedpoint.models.architectures.tensor_sizes import _bound
+from seedpoint.models.architectures.tree import plant
+from seedpoint.models.errors import SpecError
 
 Document = dict[str, Any]
 EXAMPLES: dict[str, Document] = {name: example_of(name, getattr(nn, name)) for name in LAYERS}

@@ -9,12 +9,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models.architectures import (
-    check,
-    construct,
-    normalized,
-    parse,
-)
+from seedpoint.models.architectures import check, construct, normalized, parse
 from tests.support.trees import (
     RELU,
     Document,

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from models import architectures, presets
-from models.architectures import parse
-from models.architectures.given import exact
-from models.architectures.huggingface.configs import config_of
-from models.architectures.huggingface.offline import offline
-from models.architectures.limits import MAX_MODULES
-from models.compile import Planned, make_plan
-from models.describe import layout
-from models.errors import LimitExceeded, SpecError
-from models.generate import Evaluator
-from models.spec import parse_spec
+from seedpoint.models import architectures, presets
+from seedpoint.models.architectures import parse
+from seedpoint.models.architectures.huggingface.configs import config_of
+from seedpoint.models.architectures.huggingface.offline import offline
+from seedpoint.models.architectures.limits import MAX_MODULES
+from seedpoint.models.architectures.opaque_json import exact
+from seedpoint.models.errors import LimitExceeded, SpecError
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.plan.describe import layout
+from seedpoint.models.planning.compiler import Planned, make_plan
+from seedpoint.models.spec.schema import parse_spec
 
 pytest.importorskip("transformers")
 
@@ -399,7 +399,7 @@ def test_an_unknown_preset_is_a_problem_with_names_near_it(service: Any) -> None
 def test_a_command_takes_a_preset_s_name(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from service.cli import app
+    from seedpoint.service.cli import app
 
     run = CliRunner().invoke
     folder = tmp_path / "made"
@@ -415,7 +415,7 @@ def test_a_command_takes_a_preset_s_name(tmp_path: Path) -> None:
 def test_a_file_comes_before_a_preset_of_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from service.cli.specs import read_document
+    from seedpoint.service.cli.specs import read_document
 
     monkeypatch.chdir(tmp_path)
     assert read_document("gpt2-tiny", None)["architecture"]["name"] == "gpt2-tiny"

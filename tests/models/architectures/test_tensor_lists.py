@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from models.architectures import (
-    NamedTensor,
-    TensorList,
-    build,
-    normalized,
-    parse,
-)
-from models.dtypes import BY_NAME
+from seedpoint.models.architectures import NamedTensor, TensorList, build, normalized, parse
+from seedpoint.models.dtypes import BY_NAME
 from tests.support.trees import (
     Document,
     paths,

@@ -12,13 +12,13 @@ import torch
 import transformers
 from safetensors.torch import load
 
-from models.architectures import catalogue
-from models.compile import Planned, make_plan
-from models.describe import layout
-from models.generate import Evaluator
-from models.materialize import materialize, materialized, platform
-from models.plan import Plan
-from models.spec import normalized, parse_spec
+from seedpoint.models.architectures import catalogue
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.plan.describe import layout
+from seedpoint.models.plan.plan import Plan
+from seedpoint.models.planning.compiler import Planned, make_plan
+from seedpoint.models.planning.sequential import materialize, materialized, platform
+from seedpoint.models.spec.schema import normalized, parse_spec
 from tests.support.transformers_specs import CONFIGS, architecture, spec
 
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from models.architectures.given import exact
-from models.architectures.huggingface.configs import config_of
-from models.architectures.huggingface.fields import fields_of
-from models.architectures.huggingface.names import _is_slip
-from models.architectures.huggingface.offline import offline
-from models.architectures.limits import MAX_MODULES
-from models.compile import Planned, make_plan
-from models.errors import SpecError
-from models.spec import parse_spec
+from seedpoint.models.architectures.huggingface.configs import config_of
+from seedpoint.models.architectures.huggingface.fields import fields_of
+from seedpoint.models.architectures.huggingface.offline import offline
+from seedpoint.models.architectures.huggingface.unknown_fields import _is_slip
+from seedpoint.models.architectures.limits import MAX_MODULES
+from seedpoint.models.architectures.opaque_json import exact
+from seedpoint.models.errors import SpecError
+from seedpoint.models.planning.compiler import Planned, make_plan
+from seedpoint.models.spec.schema import parse_spec
 from tests.support.transformers_specs import CONFIGS
 
 pytest.importorskip("transformers")

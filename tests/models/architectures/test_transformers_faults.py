@@ -13,13 +13,13 @@ import torch
 import transformers
 from torch import nn
 
-from models.architectures import extras
-from models.architectures.huggingface import configs, recipe
-from models.architectures.huggingface.offline import OnlineError, offline
-from models.compile import make_plan
-from models.errors import LimitExceeded, SpecError
-from models.limits import Limits
-from models.spec import parse_spec
+from seedpoint.models.architectures import optional_libraries
+from seedpoint.models.architectures.huggingface import configs, recipe
+from seedpoint.models.architectures.huggingface.offline import OnlineError, offline
+from seedpoint.models.errors import LimitExceeded, SpecError
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.limits import Limits
+from seedpoint.models.spec.schema import parse_spec
 from tests.support.transformers_specs import CONFIGS, architecture, spec
 
 LLAMA = CONFIGS["LlamaForCausalLM"]
@@ -178,7 +178,7 @@ def test_a_config_that_wants_trained_weights_is_refused() -> None:
 
 
 def test_without_the_extra_a_problem_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extras, "is_installed", lambda _: False)
+    monkeypatch.setattr(optional_libraries, "is_installed", lambda _: False)
     assert "seedpoint[transformers]" in faults(LLAMA)["type"]
     assert util.find_spec("transformers") is not None
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from benchmarks.coverage.shrink import configs
-from models.architectures import parse
-from models.compile import make_plan
-from models.errors import SpecError
-from models.generate import Evaluator
-from models.spec import parse_spec
+from seedpoint.models.architectures import parse
+from seedpoint.models.errors import SpecError
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.schema import parse_spec
 
 MODELS = """
 albert bart beit bert bloom clip convnext deberta-v2 deepseek_v3 distilbert electra falcon_mamba

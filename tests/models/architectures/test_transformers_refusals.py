@@ -11,12 +11,12 @@ import pytest
 import torch
 import transformers
 
-from models.architectures.huggingface import configs
-from models.architectures.huggingface.offline import OnlineError, offline
-from models.architectures.weights import READERS
-from models.compile import make_plan
-from models.errors import SpecError
-from models.spec import parse_spec
+from seedpoint.models.architectures.huggingface import configs
+from seedpoint.models.architectures.huggingface.offline import OnlineError, offline
+from seedpoint.models.architectures.pretrained_weights import READERS
+from seedpoint.models.errors import SpecError
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.schema import parse_spec
 from tests.support import vision
 from tests.support.places import ROOT
 from tests.support.transformers_specs import CONFIGS
@@ -125,7 +125,7 @@ def test_every_reader_is_there_before_it_is_replaced() -> None:
     code = (
         "import sys\n"
         "from importlib import import_module\n"
-        "from models.architectures.weights import READERS, never_loaded\n"
+        "from seedpoint.models.architectures.pretrained_weights import READERS, never_loaded\n"
         "with never_loaded() as refuse:\n"
         "    loaded = [name for name in READERS if name in sys.modules]\n"
         "    for module in loaded:\n"

@@ -11,11 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.architectures import (
-    normalized,
-    parse,
-)
-from models.dtypes import BY_NAME, DTYPES
+from seedpoint.models.architectures import normalized, parse
+from seedpoint.models.dtypes import BY_NAME, DTYPES
 from tests.support.places import ROOT
 from tests.support.trees import (
     RELU,
@@ -269,7 +266,7 @@ def test_the_canonical_form_is_minimal_and_builds_the_same() -> None:
 
 def test_a_large_embedding_is_checked_without_torchs_compiler() -> None:
     script = (
-        "import sys; from models.architectures import check, parse;"
+        "import sys; from seedpoint.models.architectures import check, parse;"
         "check(parse({'type': 'Embedding', 'num_embeddings': 50257, 'embedding_dim': 768}));"
         "sys.exit('torch._dynamo' in sys.modules)"
     )

@@ -15,19 +15,19 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.coverage.vision import check
-from models import architectures
-from models.architectures import extras, parse
-from models.architectures.vision import Timm, Torchvision
-from models.compile import Planned, make_plan
-from models.describe import layout, resource
-from models.errors import LimitExceeded, SpecError
-from models.generate import Evaluator
-from models.limits import Limits
-from models.materialize import materialize, platform
-from models.plan import Plan
-from models.program import TruncNormal
-from models.spec import parse_spec
-from models.tape import record
+from seedpoint.models import architectures
+from seedpoint.models.architectures import optional_libraries, parse
+from seedpoint.models.architectures.vision import Timm, Torchvision
+from seedpoint.models.errors import LimitExceeded, SpecError
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.plan.describe import layout, resource
+from seedpoint.models.plan.plan import Plan
+from seedpoint.models.plan.program import TruncNormal
+from seedpoint.models.planning.compiler import Planned, make_plan
+from seedpoint.models.planning.sequential import materialize, platform
+from seedpoint.models.spec.limits import Limits
+from seedpoint.models.spec.schema import parse_spec
+from seedpoint.models.tape import record
 from tests.support import vision
 
 # One of each kind of block, and of each way in which timm initializes; small ones where there are.
@@ -364,7 +364,7 @@ def test_a_bad_model_of_torchvision_is_a_problem_at_its_place(
 def test_without_the_library_a_problem_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(extras, "is_installed", lambda _: False)
+    monkeypatch.setattr(optional_libraries, "is_installed", lambda _: False)
     message = f"architecture.type: {name} is not installed here; install the extra: "
     assert faults({"type": name, "model": "resnet18"}) == [
         f"{message}pip install 'seedpoint[timm]'"
@@ -400,9 +400,9 @@ def test_a_config_of_transformers_cannot_make_timm_read_a_file(tmp_path: Path) -
     ]
     code = (
         "import json, sys; sys.path.append(sys.argv[1])\n"
-        "from models.compile import make_plan\n"
-        "from models.errors import SpecError\n"
-        "from models.spec import parse_spec\n"
+        "from seedpoint.models.planning.compiler import make_plan\n"
+        "from seedpoint.models.errors import SpecError\n"
+        "from seedpoint.models.spec.schema import parse_spec\n"
         "for fields in json.loads(sys.argv[2]):\n"
         "    config = {'model_type': 'timm_wrapper', **fields}\n"
         "    spec = {'architecture': {'type': 'transformers', 'config': config}}\n"
@@ -436,8 +436,8 @@ def test_the_catalogue_says_what_is_installed() -> None:
 def test_any_build_of_torchvision_lets_transformers_be_imported() -> None:
     code = (
         "import sys; sys.path.append(sys.argv[1])\n"
-        "from models.spec import parse_spec\n"
-        "from models.compile import make_plan\n"
+        "from seedpoint.models.spec.schema import parse_spec\n"
+        "from seedpoint.models.planning.compiler import make_plan\n"
         "spec = {'architecture': {'type': 'preset', 'name': 'gpt2-tiny'}}\n"
         "print(len(make_plan(parse_spec(spec)).plan.tensors))\n"
     )
@@ -448,7 +448,7 @@ def test_any_build_of_torchvision_lets_transformers_be_imported() -> None:
 
 
 def test_what_workers_are_forked_from_imports_transformers_beside_any_torchvision() -> None:
-    from service.planning.forkserver import PRELOAD
+    from seedpoint.service.workers.forkserver import PRELOAD
 
     pytest.importorskip("transformers")
     code = "import importlib, sys; sys.path.append(sys.argv[1]); "

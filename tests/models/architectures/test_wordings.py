@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from models.architectures.huggingface.wordings import in_both
-from models.compile import make_plan
-from models.spec import parse_spec
+from seedpoint.models.architectures.huggingface.rotary_embeddings import in_both
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.schema import parse_spec
 from tests.support.transformers_specs import CONFIGS
 
 pytest.importorskip("transformers")

@@ -12,13 +12,14 @@ import torch
 from safetensors.torch import load
 from scipy import stats
 
-from models import architectures, initializers, transforms
-from models.compile import make_plan
-from models.describe import layout
-from models.errors import SpecError
-from models.generate import Evaluator
-from models.materialize import materialize, platform
-from models.spec import parse_spec
+from seedpoint.models import architectures, initializers
+from seedpoint.models.errors import SpecError
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.initializers import transforms
+from seedpoint.models.plan.describe import layout
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.planning.sequential import materialize, platform
+from seedpoint.models.spec.schema import parse_spec
 from tests.support import vision
 from tests.support.places import GOLDEN
 

@@ -13,15 +13,21 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from models import program
-from models.compile import make_plan
-from models.dtypes import BY_NAME
-from models.errors import SpecError
-from models.initializers import CATALOGUE, ArgumentError, InitializerSpec, Target, catalogue
-from models.materialize import materialize, platform
-from models.program import Source
-from models.rules.fans import FanSpec, default_fans
-from models.spec import parse_spec
+from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.errors import SpecError
+from seedpoint.models.initializers import (
+    CATALOGUE,
+    ArgumentError,
+    InitializerSpec,
+    Target,
+    catalogue,
+)
+from seedpoint.models.initializers.fans import FanSpec, default_fans
+from seedpoint.models.plan import program
+from seedpoint.models.plan.program import Source
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.planning.sequential import materialize, platform
+from seedpoint.models.spec.schema import parse_spec
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(InitializerSpec)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.rules.globs import GlobError, captures, match
+from seedpoint.models.rules.globs import GlobError, captures, match
 
 
 @pytest.mark.parametrize(

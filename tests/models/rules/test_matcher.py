@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.rules import globs
-from models.rules.globs import GlobError
-from models.rules.matcher import Matcher
-from models.rules.rule import Candidate, Match, Won
+from seedpoint.models.rules import globs
+from seedpoint.models.rules.globs import GlobError
+from seedpoint.models.rules.matcher import Matcher
+from seedpoint.models.rules.rule import Candidate, Match, Won
 
 SEGMENT = st.sampled_from(["a", "b", "h", "weight", "bias", "0", "12", "x1", "a]"])
 NAME = st.lists(SEGMENT, min_size=1, max_size=5).map(".".join)

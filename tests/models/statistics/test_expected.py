@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.program import (
+from seedpoint.models.plan.program import (
     Add,
     Clamp,
     Constant,
@@ -35,7 +35,7 @@ from models.program import (
     Uniform,
     ZeroRows,
 )
-from models.statistics.expected import Expected, expected
+from seedpoint.models.statistics.expected import Expected, expected
 
 
 def of(source, *transforms, shape=(10, 10)):

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.statistics import moments
-from models.statistics.accumulator import BLOCK_ELEMENTS
+from seedpoint.models.statistics import moments
+from seedpoint.models.statistics.accumulator import BLOCK_ELEMENTS
 from tests.support.generic_cpu import on_generic_cpu
 
 SIZES = [1, 2, 15, 16, 17, 31, 100, 4097, BLOCK_ELEMENTS - 1, BLOCK_ELEMENTS]

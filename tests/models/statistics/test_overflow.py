@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from models.dtypes import BY_NAME, DTYPES, DType
-from models.plan import PlanTensor
-from models.program import (
+from seedpoint.models.dtypes import BY_NAME, DTYPES, DType
+from seedpoint.models.plan.plan import PlanTensor
+from seedpoint.models.plan.program import (
     Add,
     Clamp,
     Constant,
@@ -26,7 +26,7 @@ from models.program import (
     Split,
     Uniform,
 )
-from models.statistics.overflow import overflowing, overflows
+from seedpoint.models.statistics.overflow import overflowing, overflows
 
 F16 = BY_NAME["float16"]
 NARROW = [d for d in DTYPES if d.is_floating and d.itemsize <= 2 and d.name != "float8_e8m0fnu"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.statistics.regions import TooManyBoxesError, intersection, size, uncovered
+from seedpoint.models.statistics.regions import TooManyBoxesError, intersection, size, uncovered
 
 SHAPE = (7, 5, 6)
 

@@ -13,18 +13,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.dtypes import BY_NAME, DTYPES
-from models.generate import Evaluator
-from models.plan import Plan, PlanTensor
-from models.program import Constant, Materialized, Normal, Program, Uniform
-from models.statistics.accumulator import (
+from seedpoint.models.dtypes import BY_NAME, DTYPES
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.plan.plan import Plan, PlanTensor
+from seedpoint.models.plan.program import Constant, Materialized, Normal, Program, Uniform
+from seedpoint.models.statistics.accumulator import (
     BLOCK_ELEMENTS,
     MEASURED,
     TensorAccumulator,
     summary,
     widened,
 )
-from models.statistics.checkpoint import CheckpointStatistics
+from seedpoint.models.statistics.checkpoint import CheckpointStatistics
 
 F32, F64 = BY_NAME["float32"], BY_NAME["float64"]
 SAMPLE = 1 << 20

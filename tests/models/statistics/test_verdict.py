@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.dtypes import BY_NAME, DTYPES
-from models.plan import PlanTensor
-from models.program import (
+from seedpoint.models.dtypes import BY_NAME, DTYPES
+from seedpoint.models.plan.plan import PlanTensor
+from seedpoint.models.plan.program import (
     Add,
     Clamp,
     Constant,
@@ -30,10 +30,10 @@ from models.program import (
     Uniform,
     ZeroRows,
 )
-from models.statistics.accumulator import MEASURED, TensorAccumulator
-from models.statistics.forecast import forecast, sums
-from models.statistics.verdict import LIMIT, judge
-from models.stream import cpu
+from seedpoint.models.statistics.accumulator import MEASURED, TensorAccumulator
+from seedpoint.models.statistics.forecast import forecast, sums
+from seedpoint.models.statistics.verdict import LIMIT, judge
+from seedpoint.models.stream import cpu
 from tests.support.seen import seen
 
 F32 = BY_NAME["float32"]

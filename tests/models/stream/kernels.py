@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from models.program import Draw, Normal, TruncNormal, Uniform
-from models.stream.key import derive_key
+from seedpoint.models.plan.program import Draw, Normal, TruncNormal, Uniform
+from seedpoint.models.stream.key import derive_key
 from tests.support.places import GOLDEN
 
 VECTORS = GOLDEN / "philox_v1_vectors.json"

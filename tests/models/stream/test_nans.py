@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from models import nans
-from models.dtypes import BY_NAME
-from models.generate import Evaluator
-from models.plan import Plan, PlanTensor
-from models.program import Constant, Normal, Part, Program, Scale, Split
-from models.sources import ReferenceDraws
-from models.stream.formats import FORMATS
+from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.generation.sources import ReferenceDraws
+from seedpoint.models.plan.plan import Plan, PlanTensor
+from seedpoint.models.plan.program import Constant, Normal, Part, Program, Scale, Split
+from seedpoint.models.stream import nans
+from seedpoint.models.stream.formats import FORMATS
 
 INFINITY_TIMES_ZERO = (Scale(3e38), Scale(3e38), Scale(0.0))
 

@@ -12,9 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.apply import apply
-from models.dtypes import BY_NAME
-from models.program import (
+from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.generation.apply_transforms import apply
+from seedpoint.models.plan.program import (
     Add,
     Clamp,
     Divide,
@@ -28,9 +28,9 @@ from models.program import (
     program_from_json,
     to_json,
 )
-from models.statistics.expected import expected
-from models.stream import pointwise
-from models.verify.soundness import check_program
+from seedpoint.models.statistics.expected import expected
+from seedpoint.models.stream import pointwise
+from seedpoint.models.verify.soundness import check_program
 from tests.support.places import ROOT
 
 CASES = json.loads((ROOT / "tests/golden/pointwise.json").read_text())["cases"]

@@ -9,12 +9,12 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from models.dtypes import BY_NAME
-from models.program import Draw, Normal, TruncNormal, Uniform
-from models.sources import kernel
-from models.stream import cpu, reference, rounding
-from models.stream.formats import EXPONENT, FORMATS
-from models.stream.key import derive_key
+from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.generation.sources import kernel
+from seedpoint.models.plan.program import Draw, Normal, TruncNormal, Uniform
+from seedpoint.models.stream import cpu, reference, rounding
+from seedpoint.models.stream.formats import EXPONENT, FORMATS
+from seedpoint.models.stream.key import derive_key
 
 Floats = npt.NDArray[np.float32]
 Patterns = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from models.program import Draw, Normal, TruncNormal, Uniform
-from models.stream import cpu, kernels, reference
-from models.stream.key import derive_key
+from seedpoint.models.plan.program import Draw, Normal, TruncNormal, Uniform
+from seedpoint.models.stream import cpu, kernels, reference
+from seedpoint.models.stream.key import derive_key
 from tests.models.stream.kernels import (
     Bits16,
     KernelContract,

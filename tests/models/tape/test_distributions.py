@@ -10,7 +10,7 @@ import pytest
 from torch import Tensor, nn
 from torch.nn.init import dirac_, eye_, orthogonal_, sparse_, trunc_normal_
 
-from models.program import (
+from seedpoint.models.plan.program import (
     Constant,
     Dirac,
     Eye,
@@ -25,7 +25,7 @@ from models.program import (
     Uniform,
     ZeroRows,
 )
-from models.tape import record
+from seedpoint.models.tape import record
 from tests.support.tapes import (
     assert_replays,
     initialized,

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.dtypes import BY_NAME
-from models.generate import Evaluator
-from models.plan import Plan, PlanTensor
-from models.program import (
+from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.plan.plan import Plan, PlanTensor
+from seedpoint.models.plan.program import (
     Constant,
     Normal,
     Norms,
@@ -24,8 +24,8 @@ from models.program import (
     program_from_json,
     to_json,
 )
-from models.tape import record
-from models.verify.soundness import check_program
+from seedpoint.models.tape import record
+from seedpoint.models.verify.soundness import check_program
 from tests.support.tapes import (
     assert_replays,
     initialized,

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.init import orthogonal_
 
-from models.tape import record
+from seedpoint.models.tape import record
 from tests.support.tapes import (
     CASES,
     assert_programs_hold,
@@ -97,7 +97,7 @@ def test_a_405b_model_is_recorded_in_the_memory_of_a_small_one() -> None:
         import resource
         import torch
         from torch import nn
-        from models.tape import record
+        from seedpoint.models.tape import record
 
         def layer(d, hidden):
             return nn.Sequential(
@@ -126,7 +126,7 @@ def test_a_405b_model_is_recorded_in_the_memory_of_a_small_one() -> None:
 def test_a_phantom_tensor_cannot_be_read_behind_the_recorders_back() -> None:
     script = """
         from torch import nn
-        from models.tape import record
+        from seedpoint.models.tape import record
 
         record(lambda: nn.Linear(2, 2)).module.weight.sum()
     """

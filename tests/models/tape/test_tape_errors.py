@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.tape import RecordingError, record
+from seedpoint.models.tape import RecordingError, record
 
 
 def refused(act: Callable[[Any], object]) -> str:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.program import (
+from seedpoint.models.plan.program import (
     Add,
     Clamp,
     Constant,
@@ -29,7 +29,7 @@ from models.program import (
     Transform,
     ZeroRows,
 )
-from models.tape import record
+from seedpoint.models.tape import record
 from tests.support.tapes import (
     assert_programs_hold,
     assert_replays,

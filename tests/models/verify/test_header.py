@@ -13,7 +13,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from models.verify.header import (
+from seedpoint.models.verify.header import (
     _STRING_OR_OPENING,
     FileFault,
     Header,
@@ -21,7 +21,7 @@ from models.verify.header import (
     metadata_alone,
     parse,
 )
-from models.verify.stated import metadata_of, stated
+from seedpoint.models.verify.stated_plan import metadata_of, stated
 from tests.support.verifying import with_header
 
 F32 = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
@@ -120,7 +120,7 @@ def test_no_json_is_taken_for_a_checkpoint_or_breaks_the_reader(
 def test_a_header_that_would_take_much_memory_is_refused_before_it_does(
     unit: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.verify.header.MAX_CONTAINERS", 10_000)
+    monkeypatch.setattr("seedpoint.models.verify.header.MAX_CONTAINERS", 10_000)
     data = with_header(b'{"a":[' + unit * 20_000)
     tracemalloc.start()
     with pytest.raises(FileFault, match="more than 10,000 lists and objects"):
@@ -134,7 +134,7 @@ def test_a_header_that_would_take_much_memory_is_refused_before_it_does(
 def test_a_string_is_passed_over_once_and_without_memory(
     stop: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.verify.header.MAX_CONTAINERS", 10)
+    monkeypatch.setattr("seedpoint.models.verify.header.MAX_CONTAINERS", 10)
     seen: list[int] = []
 
     class Counted:
@@ -143,7 +143,7 @@ def test_a_string_is_passed_over_once_and_without_memory(
                 seen.append(match.end() - match.start())
                 yield match
 
-    monkeypatch.setattr("models.verify.header._STRING_OR_OPENING", Counted())
+    monkeypatch.setattr("seedpoint.models.verify.header._STRING_OR_OPENING", Counted())
     text = b'{"a":"' + b'\\"[' * 20_000 + stop
     with pytest.raises(FileFault, match="is not JSON"):
         parse(with_header(text), len(text) + 8)
@@ -151,7 +151,7 @@ def test_a_string_is_passed_over_once_and_without_memory(
 
 
 def test_brackets_within_strings_are_no_lists(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.verify.header.MAX_CONTAINERS", 10)
+    monkeypatch.setattr("seedpoint.models.verify.header.MAX_CONTAINERS", 10)
     data = with_header({"__metadata__": {'\\"[': '["{' * 20}, "a": entry(0, 4)}, b"1234")
     assert set(parse(data[:-4], len(data)).tensors) == {"a"}
 
@@ -162,12 +162,12 @@ def test_brackets_within_strings_are_no_lists(monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def all_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """No header is parsed whole."""
-    monkeypatch.setattr("models.verify.stated.LONG_BYTES", 0)
+    monkeypatch.setattr("seedpoint.models.verify.stated_plan.LONG_BYTES", 0)
 
     def never(*_: object) -> Header:
         raise AssertionError("was parsed")
 
-    monkeypatch.setattr("models.verify.stated.parse", never)
+    monkeypatch.setattr("seedpoint.models.verify.stated_plan.parse", never)
 
 
 @pytest.mark.usefixtures("all_long")

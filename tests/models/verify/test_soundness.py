@@ -13,12 +13,12 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from models.compile import make_plan
-from models.plan import Plan
-from models.spec import parse_spec
-from models.verify.findings import Sample
-from models.verify.header import FileFault
-from models.verify.stated import stated
+from seedpoint.models.plan.plan import Plan
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.schema import parse_spec
+from seedpoint.models.verify.findings import Sample
+from seedpoint.models.verify.header import FileFault
+from seedpoint.models.verify.stated_plan import stated
 from tests.support.verifying import (
     changed,
     check,

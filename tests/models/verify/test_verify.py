@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from safetensors import safe_open
 
-from models.dtypes import BY_NAME, DTYPES
-from models.generate import Evaluator
-from models.plan import Plan
-from models.verify.findings import Difference, Sample, number
-from models.verify.header import FileFault
-from models.verify.stated import stated
+from seedpoint.models.dtypes import BY_NAME, DTYPES
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.plan.plan import Plan
+from seedpoint.models.verify.findings import Difference, Sample, number
+from seedpoint.models.verify.header import FileFault
+from seedpoint.models.verify.stated_plan import stated
 from tests.support.places import EXAMPLES
 from tests.support.verifying import (
     LINEAR,

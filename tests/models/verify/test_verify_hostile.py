@@ -98,7 +98,10 @@ def test_a_tampered_plan_is_refused_by_its_id(path: Path) -> None:
 def test_a_long_header_is_compared_without_being_parsed(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("models.verify.stated", "service.local.opened"):
+    for module in (
+        "seedpoint.models.verify.stated_plan",
+        "seedpoint.service.local.checkpoint_files",
+    ):
         monkeypatch.setattr(f"{module}.LONG_BYTES", 100)
     assert check(path).verdict == "verified"
     size = path.read_bytes().index(b'"a":')

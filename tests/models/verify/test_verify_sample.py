@@ -9,11 +9,11 @@ from pathlib import Path
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
-from models.describe import layout
-from models.layout import File
-from models.verify.comparison import Block, Means, work
-from models.verify.findings import Sample
-from service.local.opened import open_checkpoint
+from seedpoint.models.files.layout import File
+from seedpoint.models.plan.describe import layout
+from seedpoint.models.verify.comparison import Block, Means, work
+from seedpoint.models.verify.findings import Sample
+from seedpoint.service.local.checkpoint_files import open_checkpoint
 from tests.support.verifying import check, forge, make, rule, spec_of, tensors, write
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service import revisions
+from seedpoint.service.checkpoints import hub_revisions
 from tests.support.running import Running, mlp
 from tests.support.zoo import Zoo
 
@@ -12,7 +12,7 @@ from tests.support.zoo import Zoo
 @pytest.fixture
 def zoo(monkeypatch: pytest.MonkeyPatch) -> Zoo:
     found = Zoo()
-    monkeypatch.setattr(revisions, "presets", found)
+    monkeypatch.setattr(hub_revisions, "presets", found)
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.api.json_response import PIECE_BYTES, json_bytes, pieces
+from seedpoint.service.http.json_response import PIECE_BYTES, json_bytes, pieces
 from tests.support.problems import assert_problem, post
 from tests.support.running import Running, mlp
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.errors import SpecError
-from service.errors import MalformedBody
-from service.planning.documents import parse_json
+from seedpoint.models.errors import SpecError
+from seedpoint.service.errors import MalformedBody
+from seedpoint.service.planning.strict_json import parse_json
 
 JSON_VALUES = st.recursive(
     st.none()

@@ -13,8 +13,8 @@ import structlog
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from service.streaming import connections
-from service.streaming.connections import MAX_HEAD_BYTES, MAX_WAITING, Connection
+from seedpoint.service.http import connection as connections
+from seedpoint.service.http.connection import MAX_HEAD_BYTES, MAX_WAITING, Connection
 from tests.support.running import Running, mlp
 from tests.support.waiting import eventually, reached, rested
 

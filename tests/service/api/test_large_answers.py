@@ -12,10 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
-from service import budget, shared_documents
-from service.api.mixed import Mixed
-from service.errors import Busy
-from service.statistics import checkpoint as computing
+from seedpoint.service.api.multipart_checkpoint import Mixed
+from seedpoint.service.concurrency import budget
+from seedpoint.service.errors import Busy
+from seedpoint.service.http import shared_documents
+from seedpoint.service.statistics import checkpoint as computing
 from tests.support.running import Running, mlp
 from tests.support.waiting import eventually
 

@@ -11,9 +11,9 @@ import pytest
 import structlog
 from jsonschema import Draft202012Validator
 
-from models import architectures, initializers, presets
-from service.errors import StoreFull
-from service.settings import Settings
+from seedpoint.models import architectures, initializers, presets
+from seedpoint.service.errors import StoreFull
+from seedpoint.service.settings import Settings
 from tests.support.places import EXAMPLES
 from tests.support.running import Running, mlp
 from tests.support.waiting import eventually
@@ -157,7 +157,7 @@ def test_a_request_is_one_log_line_without_credentials(service: Running) -> None
 
 
 def test_json_logs_are_json(capsys: pytest.CaptureFixture[str]) -> None:
-    from service import logs
+    from seedpoint.service.server import logs
 
     root = logging.getLogger()
     handlers, level, before = root.handlers[:], root.level, structlog.get_config()

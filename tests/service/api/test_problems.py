@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from service.api import requests
-from service.errors import KINDS, Refusal
+from seedpoint.service.api import dependencies
+from seedpoint.service.errors import Refusal
+from seedpoint.service.http.problems import KINDS
 from tests.support.problems import JSON_TYPE, assert_problem, post
 from tests.support.running import Running, mlp
 from tests.support.waiting import eventually
@@ -91,7 +92,7 @@ def test_a_seed_of_thousands_of_digits_is_a_fault_at_its_place(service: Running)
 def test_a_body_that_does_not_arrive_is_not_waited_for(
     service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requests, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(dependencies, "BODY_SECONDS", 0.05)
     head = b"POST /v1/checkpoints HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     with socket.create_connection(("127.0.0.1", service.port), timeout=60) as client:
         client.sendall(head + b"Content-Length: 100\r\n\r\n{")

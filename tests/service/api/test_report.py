@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from service.report.page import MOST_TENSORS, policy, waiting_page
+from seedpoint.service.report.page import MOST_TENSORS, policy, waiting_page
 from tests.support.running import Running, mlp
 
 VOID = {"meta", "br", "link", "img", "input", "hr", "wbr"}

@@ -15,11 +15,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.compile import make_plan
-from models.generate import Evaluator
-from models.slices import parse_slice
-from models.spec import parse_spec
-from service.slices import PIECE_ELEMENTS, SliceFile
+from seedpoint.models.files.slices import parse_slice
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.schema import parse_spec
+from seedpoint.service.generation.slice_source import PIECE_ELEMENTS, SliceFile
 from tests.support.running import Running
 from tests.support.waiting import eventually, settled
 

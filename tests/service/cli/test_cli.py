@@ -15,15 +15,15 @@ from rich.console import Console
 from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
-from models import presets
-from models.compile import make_plan
-from models.describe import layout
-from models.spec import parse_spec
-from service.cli import app
-from service.cli.flags import flag
-from service.cli.tables import plan_table
-from service.settings import Settings
-from service.version import seedpoint_version
+from seedpoint.models import presets
+from seedpoint.models.plan.describe import layout
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.schema import parse_spec
+from seedpoint.service.cli import app
+from seedpoint.service.cli.flags import flag
+from seedpoint.service.cli.tables import plan_table
+from seedpoint.service.settings import Settings
+from seedpoint.service.version import seedpoint_version
 from tests.support.places import EXAMPLES, GOLDEN
 
 SHA256 = json.loads((GOLDEN / "examples_sha256.json").read_text())
@@ -211,7 +211,7 @@ def test_a_service_that_fails_to_start_does_not_end_as_a_spec_does(
     def fail(_: Settings) -> None:
         sys.exit(3)  # As uvicorn does.
 
-    monkeypatch.setattr("service.server.serve", fail)
+    monkeypatch.setattr("seedpoint.service.server.serve.serve", fail)
     assert seedpoint("serve", "--port", "0", "--store", tmp_path).exit_code == 7
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from models.compile import make_plan
-from models.describe import layout, resource
-from models.spec import parse_spec
-from service.cli.tables import plan_table
+from seedpoint.models.plan.describe import layout, resource
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.schema import parse_spec
+from seedpoint.service.cli.tables import plan_table
 
 
 def shown(name: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from service.storage.durable import replacing
+from seedpoint.service.storage.atomic_files import replacing
 from tests.support.running import mlp
 from tests.support.waiting import eventually
 
@@ -64,7 +64,7 @@ def test_a_name_may_be_as_long_as_the_filesystem_takes(tmp_path: Path, name: str
 
 BUILD = """
 import sys, json
-from service.cli import main
+from seedpoint.service.cli import main
 sys.argv = ["seedpoint", "build", sys.argv[1], "-o", sys.argv[2], "--threads", "1"]
 main()
 """

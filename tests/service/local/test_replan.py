@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from models.compile import make_plan
-from models.materialize import platform
-from models.plan import Plan
-from models.spec import parse_spec
-from service.local import replan
-from service.local.replan import Replanned, replanning
-from service.planning.worker import Budget
+from seedpoint.models.plan.plan import Plan
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.planning.sequential import platform
+from seedpoint.models.spec.schema import parse_spec
+from seedpoint.service.local import replan
+from seedpoint.service.local.replan import Replanned, replanning
+from seedpoint.service.workers.worker import Budget
 from tests.support.verifying import LINEAR, rule, spec_of, tensors
 
 

@@ -136,7 +136,7 @@ def test_nothing_in_a_field_tells_whether_a_file_is_there(cage: Cage) -> None:
 def test_the_command_line_reads_nothing_of_the_machine_either(cage: Cage) -> None:
     spec = cage.folder / "spec.json"
     spec.write_text(json.dumps({"architecture": hostile(cage.folder)["backbone_config"]}))
-    command = "from service.cli import main; main()"
+    command = "from seedpoint.service.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", command, "plan", str(spec)],
         env=os.environ | cage.environment() | {"PYTHONPATH": str(vision.APART)},

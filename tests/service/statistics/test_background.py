@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.statistics import rooms
+from seedpoint.service.concurrency import rooms
 from tests.support.running import Running, mlp
 from tests.support.waiting import eventually
 

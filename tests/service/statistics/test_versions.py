@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from service.statistics.passes import VERSION
+from seedpoint.service.statistics.passes import VERSION
 from tests.support.running import Running, mlp
 
 

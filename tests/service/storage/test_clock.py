@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from service.storage.clock import TOLERANCE_NS, Instant, Steps
-from service.storage.retention import QUIET_SECONDS, Policy, Retention
-from service.storage.store import Store
-from service.storage.uses import ROUND_SECONDS, Uses
+from seedpoint.service.storage.clock import TOLERANCE_NS, Instant, Steps
+from seedpoint.service.storage.directory import Store
+from seedpoint.service.storage.retention import QUIET_SECONDS, Policy, Retention
+from seedpoint.service.storage.use_notes import ROUND_SECONDS, Uses
 from tests.support.clocks import DAY_SECONDS, FakeClock
 from tests.support.running import Running, mlp
 from tests.support.waiting import eventually

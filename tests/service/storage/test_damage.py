@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from models.plan import Plan
-from service.cli.serve import _check_store
-from service.storage import probe, seals
+from seedpoint.models.plan.plan import Plan
+from seedpoint.service.cli.serve import _check_store
+from seedpoint.service.storage import checksums, write_probe
 from tests.service.storage.test_retention import bound, digest
 from tests.support.problems import assert_problem
 from tests.support.running import Running, mlp
@@ -24,7 +24,7 @@ from tests.support.waiting import eventually
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(write_probe, "PROBE_SECONDS", 0.05)
 
 
 def file_of(service: Running, kind: str) -> Path:
@@ -72,7 +72,9 @@ def test_tensors_that_are_damaged_are_made_again_and_never_served(
         if not in_memory:
             service.issue(mlp())  # Drives the other out.
         damage(path)
-        monkeypatch.setattr(seals, "_latest", seals._Latest())  # No thread has just read it.
+        monkeypatch.setattr(
+            checksums, "_latest", checksums._Latest()
+        )  # No thread has just read it.
         assert service.http.get(link).content == before, name
         if not (in_memory and "digests" in name):  # These are in memory, too.
             assert path.read_bytes() == whole, name
@@ -97,7 +99,7 @@ def test_many_who_find_the_same_damage_have_it_mended_once(
     path = file_of(running, "materialized")
     for at in range(0, 12_000_000, 1 << 20):  # Every block.
         flip(path, at)
-    monkeypatch.setattr(seals, "_latest", seals._Latest())
+    monkeypatch.setattr(checksums, "_latest", checksums._Latest())
 
     with ThreadPoolExecutor(4) as clients:
         found = clients.map(lambda _: digest(httpx.get(running.url + link).content), range(4))
@@ -134,7 +136,7 @@ def test_tensors_that_are_damaged_and_cannot_be_made_here_are_a_problem(
         else:
             service.issue(mlp())
         DAMAGES[name](path)
-        monkeypatch.setattr(seals, "_latest", seals._Latest())
+        monkeypatch.setattr(checksums, "_latest", checksums._Latest())
         answer = service.http.get(link)
         said = assert_problem(answer, 500, "corrupt-store")["detail"]
         assert f"materialized/{path.parent.name}/{path.name} in the store is damaged" in said
@@ -297,7 +299,7 @@ def test_a_full_store_can_be_started_on_and_read(
 def test_readiness_writes_now_and_again_and_not_for_everybody(
     start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "PROBE_SECONDS", 3600)
+    monkeypatch.setattr(write_probe, "PROBE_SECONDS", 3600)
     service = start()
     asked: list[float] = []
     monkeypatch.setattr(service.state.store, "check_writable", lambda: asked.append(time.time()))

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from service.storage.store import Store
+from seedpoint.service.storage.directory import Store
 from tests.support.places import GOLDEN
 from tests.support.running import Running
 

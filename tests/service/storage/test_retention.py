@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.settings import Settings
-from service.storage import durable
-from service.storage.retention import CACHES, QUIET_SECONDS, Policy, Retention, doomed
-from service.storage.store import SUFFIXES, Entry, Store
+from seedpoint.service.settings import Settings
+from seedpoint.service.storage import atomic_files
+from seedpoint.service.storage.directory import SUFFIXES, Entry, Store
+from seedpoint.service.storage.retention import CACHES, QUIET_SECONDS, Policy, Retention, doomed
 from tests.support.clocks import FakeClock
 from tests.support.problems import assert_problem
 from tests.support.running import Running, mlp
@@ -273,7 +273,7 @@ def test_what_was_never_finished_goes_when_nobody_can_be_at_it_any_more(store: S
 def test_what_is_still_being_written_stays_however_long_it_takes(store: Store) -> None:
     path = store.root / "materialized" / "ab" / ("ab" * 32 + ".bin")
     path.parent.mkdir(parents=True)
-    with durable.replacing(path) as descriptor:
+    with atomic_files.replacing(path) as descriptor:
         (temporary,) = path.parent.iterdir()
         assert str(os.getpid()) in temporary.name.split(".")
         os.write(descriptor, b"half")

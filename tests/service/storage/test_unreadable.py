@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from service.cli.serve import _check_store
-from service.storage import seals
+from seedpoint.service.cli.serve import _check_store
+from seedpoint.service.storage import checksums
 from tests.service.storage.test_damage import file_of
 from tests.service.storage.test_retention import bound
 from tests.support.problems import assert_problem
@@ -90,7 +90,7 @@ def test_sound_tensors_that_cannot_be_read_are_neither_damaged_nor_made_again(
     before = service.http.get(link).content
     if not in_memory:
         service.issue(mlp())
-    monkeypatch.setattr(seals, "_latest", seals._Latest())
+    monkeypatch.setattr(checksums, "_latest", checksums._Latest())
     with monkeypatch.context() as patch:
         patch.setattr(service.state.builders, "materialize", pytest.fail)
         unreadable(number, "materialized")

@@ -1,0 +1,33 @@
+"""Modules counted while a constructor of another library makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+from unittest import mock
+
+from torch import nn
+
+from seedpoint.models.errors import LimitExceeded
+
+
+@contextmanager
+def at_most(limit: int, path: str) -> Iterator[None]:
+    """While it lasts, making a module after `limit` of them raises LimitExceeded at `path`.
+
+    No config says how many modules it stands for, and a million of them take minutes to make.
+    """
+    original, made = nn.Module.__init__, 0
+
+    @wraps(original)
+    def counted(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        nonlocal made
+        made += 1
+        if made > limit:
+            raise LimitExceeded.at(path, f"would make more than {limit} modules, the most allowed")
+        original(self, *args, **kwargs)
+
+    with mock.patch.object(nn.Module, "__init__", new=counted):
+        yield

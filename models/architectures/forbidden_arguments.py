@@ -1,0 +1,129 @@
+"""What no spec may say to another library: one list, for configs and arguments of every type.
+
+A field is refused wherever it stands: in a config, in one inside it, in arguments handed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from seedpoint.models.errors import Fault
+from seedpoint.models.spec.faults import join
+
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+
+_REMOTE = "code from elsewhere is never run; leave it out"
+_QUANTIZED = (
+    "quantized weights are made from trained ones, not initialized; leave it out and choose a dtype"
+)
+_LOADER = "it tells the library's loader to look elsewhere than in the files issued; leave it out"
+_TRAINED = "trained weights are never loaded; leave it out, or say false"
+WEIGHTS = "it is for trained weights, which are never loaded; leave it out"
+PLACEMENT = "the spec itself says what tensors are like; leave it out"
+_PLACE = "is a place on a hub or a disk, which is never read"
+_KERNEL = "a kernel of a hub is code from elsewhere, which is never run; leave it out"
+
+# Refused unless false or null, whatever the library.
+REFUSED: Mapping[str, str] = {
+    "auto_map": _REMOTE,
+    "trust_remote_code": _REMOTE,
+    "quantization_config": _QUANTIZED,
+    "compression_config": _QUANTIZED,
+    "transformers_weights": _LOADER,
+    "fusion_config": "it has the library's loader fuse modules and rename tensors; leave it out",
+}
+# Of `timm.create_model`: refused in its own arguments, and unless false or null in the configs
+# and fields of transformers that hand them on.
+TIMM: Mapping[str, str] = {
+    **dict.fromkeys(("pretrained", "pretrained_cfg", "pretrained_cfg_overlay"), WEIGHTS),
+    **dict.fromkeys(("pretrained_model_args", "pretrained_strict", "checkpoint_path"), WEIGHTS),
+    **dict.fromkeys(("pretrained_filter_fn", "pretrained_custom_load", "cache_dir"), WEIGHTS),
+    **dict.fromkeys(("device", "dtype"), PLACEMENT),
+}
+TORCHVISION: Mapping[str, str] = {
+    **dict.fromkeys(("weights", "weights_backbone", "pretrained", "pretrained_backbone"), WEIGHTS),
+    "progress": WEIGHTS,
+    "quantize": "quantized weights are made from trained ones, not initialized; leave it out",
+}
+_ARGUMENTS: Mapping[str, Mapping[str, str]] = {"timm": TIMM, "torchvision": TORCHVISION}
+# Configs and fields of transformers that hold arguments of `timm.create_model`.
+_TIMM_CONFIGS = frozenset({"timm_wrapper", "timm_backbone"})
+_TIMM_ARGUMENTS = frozenset({"model_args", "backbone_kwargs"})
+# Fields that can name a kernel on a hub, which is code: `owner/name`.
+_IMPLEMENTATIONS = frozenset(
+    f"{before}{kind}_implementation{after}"
+    for kind in ("attn", "experts")
+    for before, after in (("", ""), ("_", ""), ("_", "_internal"))
+)
+
+
+def refused_arguments(
+    args: Mapping[str, Any], path: str, library: Literal["timm", "torchvision"]
+) -> Iterator[Fault]:
+    """Arguments of a model of `library`, at `path`, that are refused whatever their value."""
+    listed = _ARGUMENTS[library]
+    for name, value in args.items():
+        place = join(path, name)
+        if name in listed:
+            yield Fault(place, listed[name])
+        else:
+            yield from _refused({name: value}, path, timm=library == "timm")
+
+
+def refused(value: Any, path: str) -> Iterator[Fault]:
+    """What is refused in a config of transformers, at `path`, and in all that is inside it."""
+    yield from _refused(value, path, timm=False)
+
+
+def is_place(name: str) -> bool:
+    """Whether `name` is no plain name of a model, but where one is: on a hub or a disk."""
+    return any(character in name for character in ":/\\")
+
+
+def _refused(value: Any, path: str, *, timm: bool) -> Iterator[Fault]:
+    """`timm`: the fields are arguments of `timm.create_model`, all the way down."""
+    if isinstance(value, Mapping):
+        kind = value.get("model_type")
+        timm = timm or (isinstance(kind, str) and kind in _TIMM_CONFIGS)
+        for key, item in value.items():
+            place = join(path, key)
+            if kind == "timm_wrapper" and key == "pretrained_cfg":
+                continue  # Of timm's own config.json files: there it says what was trained.
+            if (reason := _reason(key, item, timm=timm, config=kind)) is not None:
+                yield Fault(place, reason)
+            else:
+                yield from _refused(item, place, timm=timm or key in _TIMM_ARGUMENTS)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _refused(item, join(path, index), timm=timm)
+
+
+def _reason(key: str, item: Any, *, timm: bool, config: Any) -> str | None:
+    if item is None:
+        return None
+    if key in ("dtype", "torch_dtype") and not (timm and config is None):
+        return None if item in DTYPES else f"no dtype of a model; known: {', '.join(DTYPES)}"
+    if item is False:
+        return None
+    if key in _IMPLEMENTATIONS and _names_kernel(item):
+        return _KERNEL
+    if key == "use_pretrained_backbone":
+        return _TRAINED
+    # Names of models, which libraries look for there.
+    if isinstance(item, str) and is_place(item):
+        if key == "backbone":
+            return f"{item!r} {_PLACE}; give its config as backbone_config"
+        if key == "architecture" and timm:
+            return f"{item!r} {_PLACE}; expected the name of a model of timm"
+    if timm and (reason := TIMM.get(key)) is not None:
+        return _TRAINED if reason == WEIGHTS else reason
+    return REFUSED.get(key)
+
+
+def _names_kernel(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_names_kernel(item) for item in value.values())
+    if isinstance(value, list):
+        return any(_names_kernel(item) for item in value)
+    return isinstance(value, str) and "/" in value

@@ -1,0 +1,60 @@
+"""Alternatives that a JSON value chooses by its kind: a number here, a list or an object there.
+
+A plain pydantic union tries every branch and reports the errors of all. Here the value's
+kind picks one branch, so a wrong value has one fault, at its own place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Optional, Union
+
+from pydantic import Discriminator, Tag
+
+Kind = Literal["null", "scalar", "string", "list", "object"]
+
+# The tags pydantic puts into an error's `loc`; `models.spec.faults` takes them out again.
+TAGS: dict[Kind, str] = {
+    "null": "(null)",
+    "scalar": "(scalar)",
+    "string": "(string)",
+    "list": "(list)",
+    "object": "(object)",
+}
+
+
+def kind_of(value: Any) -> Kind:
+    """The JSON kind of `value`; integers, numbers and booleans are all `scalar`."""
+    if isinstance(value, list | tuple):
+        return "list"
+    if isinstance(value, str):
+        return "string"
+    if value is None:
+        return "null"
+    return "object" if isinstance(value, Mapping) else "scalar"
+
+
+def chooser(first: Kind, *others: Kind) -> Callable[[Any], str]:
+    """Picks the tag for a value among these kinds; a value of none of them goes to `first`."""
+    kinds = {first, *others}
+
+    def choose(value: Any) -> str:
+        kind = kind_of(value)
+        return TAGS[kind if kind in kinds else first]
+
+    return choose
+
+
+def either(alternatives: Mapping[Kind, Any]) -> Any:
+    """The type whose values have one of these kinds, each of its own type."""
+    kinds = [kind for kind in alternatives if kind != "null"]
+    if len(kinds) == 1:
+        only = alternatives[kinds[0]]
+        return Optional[only] if "null" in alternatives else only  # noqa: UP045
+    branches = tuple(Annotated[alternatives[kind], Tag(TAGS[kind])] for kind in alternatives)
+    return Annotated[Union[branches], Discriminator(chooser(*kinds, *alternatives))]  # noqa: UP007
+
+
+LIST_OR_OBJECT = Discriminator(chooser("list", "object"))
+LIST = Tag(TAGS["list"])
+OBJECT = Tag(TAGS["object"])

@@ -1,0 +1,122 @@
+"""How many modules and tensors an architecture would make, counted without making them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from seedpoint.models.architectures.containers import Ref, Repeat
+from seedpoint.models.architectures.custom import Custom
+from seedpoint.models.architectures.layers import TorchLayer
+from seedpoint.models.architectures.tensor_sizes import tensors_of
+from seedpoint.models.architectures.tree import Node, find
+from seedpoint.models.errors import LimitExceeded
+
+# Modules of one encoder and one decoder layer of nn.Transformer, themselves included.
+_ENCODER_LAYER = 10
+_DECODER_LAYER = 14
+
+# Classes whose constructor makes modules inside, and the arguments that say how many.
+_MANY = {
+    *("MultiheadAttention", "AdaptiveLogSoftmaxWithLoss", "Transformer", "RNN", "LSTM", "GRU"),
+    *("TransformerEncoder", "TransformerEncoderLayer"),
+    *("TransformerDecoder", "TransformerDecoderLayer", "LinearCrossEntropyLoss"),
+}
+_COUNTED = {
+    *("num_layers", "num_encoder_layers", "num_decoder_layers"),
+    *("bidirectional", "cutoffs"),
+}
+
+
+def count_modules(tree: Node, limit: int) -> int:
+    """The modules of the finished architecture, shared ones counted once for each name.
+
+    A recurrent layer counts as one for each layer and direction of its stack. Raises
+    LimitExceeded at the innermost layer that alone is more than `limit`.
+    """
+    return _Census(tree, limit).count(tree)
+
+
+@dataclass(slots=True)
+class _Census:
+    tree: Node
+    limit: int
+    counted: dict[int, int] = field(default_factory=dict)
+
+    def count(self, node: Node) -> int:
+        total = self._count(node)
+        if total > self.limit:
+            message = f"would make {total} modules; at most {self.limit} are allowed"
+            raise LimitExceeded.at(node.path, message)
+        self.counted[id(node)] = total
+        return total
+
+    def _count(self, node: Node) -> int:
+        inner = sum(map(self.count, node.inner()))
+        layer = node.layer
+        if isinstance(layer, Repeat):
+            return 1 + layer.count * inner
+        if isinstance(layer, Ref):
+            # Every name of a shared module is listed, so Refs to Refs could grow as powers
+            # of two. One to nothing, or to a later layer, is a fault found elsewhere.
+            target = find(self.tree, layer.ref)
+            return self.counted.get(id(target), 1)
+        if isinstance(layer, TorchLayer):
+            return self._count_torch(layer, node)
+        return 1 + inner
+
+    def _count_torch(self, layer: TorchLayer, node: Node) -> int:
+        """The modules that one constructor of torch makes."""
+        if layer.type not in _MANY:
+            return 1
+        given = {name: self.counted[id(inner)] for name, inner in node.arguments.items()}
+        sizes: dict[str, Any] = layer.model_dump(include=_COUNTED)
+        match layer.type:
+            case "MultiheadAttention" | "LinearCrossEntropyLoss":
+                total = 2
+            case "TransformerEncoderLayer":
+                total = _ENCODER_LAYER
+            case "TransformerDecoderLayer":
+                total = _DECODER_LAYER
+            case "TransformerEncoder" | "TransformerDecoder":
+                copied = given.get("encoder_layer", 0) + given.get("decoder_layer", 0)
+                total = 2 + sizes["num_layers"] * copied + given.get("norm", 0)
+            case "Transformer":
+                encoder = 3 + sizes["num_encoder_layers"] * _ENCODER_LAYER
+                decoder = 3 + sizes["num_decoder_layers"] * _DECODER_LAYER
+                total = 1
+                total += given.get("custom_encoder", encoder)
+                total += given.get("custom_decoder", decoder)
+            case "AdaptiveLogSoftmaxWithLoss":
+                total = 3 + 3 * len(sizes["cutoffs"])
+            case _:  # recurrent
+                total = sizes["num_layers"] * (1 + sizes["bidirectional"])
+        return total
+
+
+def least_tensors(tree: Node) -> int:
+    """At least the number of tensors of the finished architecture.
+
+    Each layer of the spec is looked at once, however often a Repeat copies it. Layers that
+    make modules of their own are left out.
+    """
+    known: dict[object, int] = {}
+
+    def tensors(layer: TorchLayer) -> int:
+        key = (layer.type, *layer.arguments().items())
+        if key not in known:
+            known[key] = tensors_of(layer)
+        return known[key]
+
+    def least(node: Node) -> int:
+        layer = node.layer
+        if isinstance(layer, Custom):
+            own = len(layer.parameters) + len(layer.buffers)
+        elif isinstance(layer, TorchLayer):
+            own = 0 if layer.type in _MANY else tensors(layer)
+        else:
+            inner = sum(map(least, node.inner()))
+            own = layer.count * inner if isinstance(layer, Repeat) else inner
+        return max(0, own - len(layer.tie))
+
+    return least(tree)

@@ -1,0 +1,135 @@
+"""Trained weights: never loaded, from a hub, a cache or a disk, whatever a model's code asks."""
+
+from __future__ import annotations
+
+import importlib
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import PurePath
+from typing import Any, NoReturn
+from unittest import mock
+
+from seedpoint.models.architectures.optional_libraries import is_installed, load_torchvision
+from seedpoint.models.architectures.torch_errors import message_of
+from seedpoint.models.errors import SpecError
+
+_CACHES = ("download_cached_file", "check_cached_file")
+_STATES = ("load_state_dict_from_hf", "load_state_dict_from_path", "load_custom_from_hf")
+_CONFIGS = ("load_model_config_from_hf", "load_model_config_from_path")
+# What opens files by their names, caches and addresses, by module and under each of its names.
+# Some of it is native code, which no audit hook sees.
+READERS: Mapping[str, tuple[str, ...]] = {
+    "numpy": ("load", "fromfile"),
+    "torch": ("load", "from_file"),
+    "torch.hub": ("load", "load_state_dict_from_url", "download_url_to_file"),
+    "torch.jit": ("load",),
+    "torch.serialization": ("load",),
+    "urllib.request": ("urlopen", "urlretrieve"),
+    "safetensors": ("safe_open",),
+    "safetensors.numpy": ("load_file", "safe_open"),
+    "safetensors.torch": ("load_file", "load_model", "safe_open"),
+    "huggingface_hub.file_download": ("hf_hub_download", "try_to_load_from_cache"),
+    "timm.models._builder": (*_CACHES, *_STATES, "load_state_dict", "load_state_dict_from_url"),
+    "timm.models._factory": (*_CONFIGS, "load_checkpoint"),
+    "timm.models._helpers": ("load_checkpoint", "load_state_dict"),
+    "timm.models._hub": (
+        *(*_CACHES, *_STATES, *_CONFIGS, "download_from_hf", "hf_hub_download"),
+        *("load_cfg_from_json", "load_state_dict"),
+    ),
+    "torchvision.models._api": ("load_state_dict_from_url",),
+}
+_LIBRARIES = ("safetensors", "huggingface_hub", "timm", "torchvision")
+"""Those of `READERS` that may be missing."""
+
+
+class OnlineError(Exception):
+    """A constructor that wants files which a config does not hold."""
+
+
+class Reading:
+    """What a constructor asks to be read. The first error is kept: a library may swallow it."""
+
+    def __init__(self) -> None:
+        self.first: OnlineError | None = None
+
+    def refuse(self, *args: Any, **_: Any) -> NoReturn:
+        """Stand for whatever loads a file by its name. Raises OnlineError."""
+        named = next((argument for argument in args if isinstance(argument, str)), "files")
+        message = f"it would load {named!r}: nothing is downloaded, nor read from a cache"
+        self.first = self.first or OnlineError(message)
+        raise self.first
+
+
+@contextmanager
+def never_loaded() -> Iterator[Callable[..., NoReturn]]:
+    """While it lasts, whatever loads weights, or a config beside them, raises OnlineError.
+
+    A file of that name, and a cache, differ from machine to machine: what was loaded would not
+    be a function of the spec. Raises OnlineError at the end if one was raised and swallowed
+    meanwhile. Inside, what it yields may stand for more readers.
+    """
+    reading = Reading()
+    with ExitStack() as stack:
+        for owner, name in _readers():
+            stack.enter_context(mock.patch.object(owner, name, new=reading.refuse))
+        try:
+            yield reading.refuse
+        except (OnlineError, SpecError):
+            raise
+        except Exception:
+            if reading.first is not None:
+                raise reading.first from None
+            raise
+    if reading.first is not None:
+        raise reading.first
+
+
+def _readers() -> Iterator[tuple[Any, str]]:
+    """Each reader and its owner, imported: one that is imported later would not be replaced."""
+    for module, names in READERS.items():
+        library = module.partition(".")[0]
+        if library not in _LIBRARIES or (is_installed(library) and _is_imported(library)):
+            owner = importlib.import_module(module)
+            yield from ((owner, name) for name in names if hasattr(owner, name))
+
+
+def import_readers() -> None:
+    """Import all that `never_loaded` replaces, so that its first block need not."""
+    for _ in _readers():
+        pass
+
+
+@cache
+def _is_imported(library: str) -> bool:
+    """Import it; one that fails to be imported reads nothing either."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            load_torchvision()  # which timm imports
+            for module in READERS:
+                if module.partition(".")[0] == library:
+                    importlib.import_module(module)
+        except (ImportError, OSError, RuntimeError, AttributeError):
+            return False
+    return True
+
+
+def said(error: BaseException) -> str:
+    """What a library's error says, in one line; where it says nothing, the line it comes from."""
+    if str(error).strip():
+        return message_of(error).removeprefix("torch: ")
+    name = type(error).__name__
+    if not (frames := traceback.extract_tb(error.__traceback__)):
+        return name
+    last = frames[-1]
+    code = f": {last.line}" if last.line else ""
+    return f"{name} at {PurePath(last.filename).name}:{last.lineno}{code}"
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether it is the recorder's own error, or memory that is really gone."""
+    gone = isinstance(error, MemoryError) and not str(error)
+    return gone or type(error).__module__.startswith("seedpoint.models.")

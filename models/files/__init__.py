@@ -1,0 +1,1 @@
+"""The files of a plan: headers, offsets, shards, slices and digests."""

@@ -1,0 +1,1 @@
+"""From a plan to bytes: any range of any tensor or file."""

@@ -1,0 +1,75 @@
+"""A file in chunks: cut so that each begins and ends at whole blocks of its tensors.
+
+A chunk of bytes is then made of whole blocks, which are generated at once, and which a
+tensor's statistics take as they are: one pass gives the bytes and the statistics.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from seedpoint.models.files.layout import Entry, File
+from seedpoint.models.generation.evaluator import ByteArray, Evaluator, Observer
+from seedpoint.models.plan.plan import PlanTensor
+from seedpoint.models.statistics.checkpoint import BLOCK_ELEMENTS, CheckpointStatistics
+
+ALIGNMENT_BYTES = 64
+BLOCK_BYTES = BLOCK_ELEMENTS * 8
+"""The largest block, and so the largest chunk where fewer bytes are asked for."""
+
+
+def cuts(
+    file: File, tensors: Sequence[PlanTensor], start: int, stop: int, nbytes: int
+) -> Iterator[tuple[int, int]]:
+    """Bytes [start, stop) of `file` in consecutive ranges of about `nbytes`.
+
+    Inside a tensor they are cut only at multiples of BLOCK_ELEMENTS elements. So none is
+    longer than `nbytes`, or one block where that is more. `tensors` are those that were
+    laid out. Takes O(log entries) for each range.
+    """
+    nbytes = max(nbytes // ALIGNMENT_BYTES, 1) * ALIGNMENT_BYTES
+    while start < stop:
+        end = start + nbytes
+        end = _at_block(file, tensors, start, end) if end < stop else stop
+        yield start, min(end, stop)
+        start = end
+
+
+def _at_block(file: File, tensors: Sequence[PlanTensor], start: int, end: int) -> int:
+    """The last place to cut after `start` up to `end`, or else the first after that."""
+    at = bisect_right(file.entries, end, key=lambda entry: entry.stop_byte)
+    if at == len(file.entries) or (entry := file.entries[at]).start_byte >= end:
+        return end
+    block = BLOCK_ELEMENTS * tensors[entry.tensor].dtype.itemsize
+    below = end - (end - entry.start_byte) % block
+    return below if below > start else min(below + block, entry.stop_byte)
+
+
+class Observed:
+    """Reads the files of a checkpoint, and shows the values to its statistics as they come."""
+
+    def __init__(self, evaluator: Evaluator, statistics: CheckpointStatistics) -> None:
+        self._evaluator = evaluator
+        self._statistics = statistics
+
+    def read(self, file: File, start: int, stop: int, out: ByteArray) -> None:
+        """Bytes [start, stop) of `file`, a range that `cuts` gave for the whole, into `out`.
+
+        `out` is aligned to ALIGNMENT_BYTES or to the largest element. Every range is to
+        be read once.
+        """
+        literal = file.head[start:stop]
+        out[: len(literal)] = np.frombuffer(literal, np.uint8)
+        for entry, first, last in file.within(start, stop):
+            size = self._evaluator.plan.tensors[entry.tensor].dtype.itemsize
+            low, high = ((byte - entry.start_byte) // size for byte in (first, last))
+            piece = out[first - start : last - start]
+            self._evaluator.fill(entry.tensor, low, high, piece, self._observer(entry))
+
+    def _observer(self, entry: Entry) -> Observer | None:
+        """The tensor's; none for its copies under aliases."""
+        tensor = self._evaluator.plan.tensors[entry.tensor]
+        return self._statistics.observers.get(entry.name) if entry.name == tensor.name else None

@@ -1,0 +1,257 @@
+"""Any element range of any tensor of a plan, and any byte range of any of its files."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property, partial
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from seedpoint.models.dtypes import DType
+from seedpoint.models.files.layout import Bytes, File
+from seedpoint.models.generation.device_copy import Staging
+from seedpoint.models.generation.sources import CpuDraws, Draws, Sources, kernel
+from seedpoint.models.generation.whole_tensors import Needed, Wholes
+from seedpoint.models.plan.cost import whole_sources
+from seedpoint.models.plan.plan import Plan, PlanTensor
+from seedpoint.models.plan.program import Materialized, Normal, Program, TruncNormal, Uniform
+from seedpoint.models.statistics.accumulator import BLOCK_ELEMENTS
+from seedpoint.models.stream import nans
+from seedpoint.models.stream.key import derive_key
+from seedpoint.models.stream.rounding import ARRAYS
+
+DEVICE_BLOCK_ELEMENTS = 1 << 20
+"""Elements generated at a time on a device; on a CPU it is a block of statistics, 256 KiB of
+float32, which stays in L2 cache."""
+
+DIRECT_BLOCKS = 64
+"""Blocks that one call of a kernel makes where it writes the final bytes: a few milliseconds."""
+
+OBSERVED_BLOCKS = 4
+"""The same where the values are looked at, so that they are still in L2 cache then."""
+
+DIRECT = {"float32": np.dtype(np.float32), **ARRAYS}
+"""The types of arrays in which kernels write a dtype's final bytes, by its name."""
+
+ByteArray = npt.NDArray[np.uint8]
+
+ReadBytes = Callable[[int, int], "bytes | memoryview"]
+"""Gives bytes [start, stop) of a tensor that was made once, little-endian; from any thread."""
+
+
+class Observer(Protocol):
+    """Something that looks at a tensor's final values while they are in cache."""
+
+    def add(self, index: int, raw: npt.NDArray[Any]) -> None:
+        """The elements from index * BLOCK_ELEMENTS on, as bytes: whole blocks, but for the last."""
+
+
+class Evaluator:
+    """Computes a plan's tensors, element range by element range.
+
+    `blobs` holds literals by SHA-256, `materialized` what reads platform-bound tensors, by
+    name, and may raise; `draws` is the implementation of the stream, Numba's on the CPU unless
+    given (`sources.draws_on`); `wholes` computes what is not element by element. The
+    result depends on none of them, nor on how a tensor is cut into ranges. Instances may be
+    used from many threads at once; on a CPU the work is done without the GIL.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        blobs: Mapping[str, Any] | None = None,
+        materialized: Mapping[str, ReadBytes] | None = None,
+        *,
+        draws: Draws | None = None,
+        wholes: Wholes | None = None,
+    ) -> None:
+        self.plan = plan
+        self.materialized = materialized or {}
+        self.sources = Sources(plan.seed, blobs or {}, draws or CpuDraws(), wholes or Wholes())
+        in_place = self.sources.draws.staging is None
+        self.block_elements = BLOCK_ELEMENTS if in_place else DEVICE_BLOCK_ELEMENTS
+        self._scratch = threading.local()
+
+    def fill(
+        self,
+        tensor: int,
+        start: int,
+        stop: int,
+        out: ByteArray,
+        observer: Observer | None = None,
+    ) -> None:
+        """Elements [start, stop) of tensor number `tensor`, little-endian, into `out`.
+
+        `out` is contiguous and aligned to the element size, of (stop - start) elements.
+        With an observer, `start` must be a multiple of BLOCK_ELEMENTS, and `stop` one or
+        the tensor's end.
+        """
+        planned = self.plan.tensors[tensor]
+        itemsize = planned.dtype.itemsize
+        step = self.block_elements
+        if self._is_direct(planned):  # Nothing between, so few calls: each takes the GIL.
+            step *= OBSERVED_BLOCKS if observer is not None else DIRECT_BLOCKS
+        pieces = (
+            (first, last, out[(first - start) * itemsize : (last - start) * itemsize])
+            for first, last in _blocks(start, stop, step)
+        )
+        staging = self.sources.draws.staging
+        if staging is not None and not isinstance(planned.program.source, Materialized):
+            self._from_device(planned, pieces, staging, observer)
+            return
+        for first, last, piece in pieces:
+            self._block(planned, first, last, piece)
+            _observe(observer, first, piece)
+
+    def read(self, file: File, start: int, stop: int, out: ByteArray) -> None:
+        """Bytes [start, stop) of `file` into `out`, of any alignment."""
+        at = 0
+        for segment in file.segments(start, stop):
+            if isinstance(segment, Bytes):
+                size = len(segment.data)
+                out[at : at + size] = np.frombuffer(segment.data, np.uint8)
+            else:
+                size = segment.stop_byte - segment.start_byte
+                piece = out[at : at + size]
+                self._bytes(segment.tensor, segment.start_byte, segment.stop_byte, piece)
+            at += size
+
+    def needs(self, tensor: int, start: int, stop: int) -> list[Needed]:
+        """What is computed whole for elements [start, stop) of a tensor, and perhaps more."""
+        if tensor not in self._with_wholes:
+            return []
+        found = self.plan.tensors[tensor]
+        return list(self.sources.needs(found.program, found.name, found.shape, start, stop))
+
+    def needs_of(self, file: File, start: int, stop: int) -> list[Needed]:
+        """What is computed whole for bytes [start, stop) of `file`, each once."""
+        found: dict[Needed, None] = {}
+        for entry, first, last in file.within(start, stop) if self._with_wholes else ():
+            size = self.plan.tensors[entry.tensor].dtype.itemsize
+            low, high = (first - entry.start_byte) // size, -(-(last - entry.start_byte) // size)
+            found |= dict.fromkeys(self.needs(entry.tensor, low, high))
+        return list(found)
+
+    @cached_property
+    def _with_wholes(self) -> frozenset[int]:
+        """The tensors that have elements which are not computed one by one."""
+        return frozenset(
+            index
+            for index, tensor in enumerate(self.plan.tensors)
+            if any(True for _ in whole_sources(tensor.program, tensor.shape))
+        )
+
+    def _bytes(self, tensor: int, start_byte: int, stop_byte: int, out: ByteArray) -> None:
+        """Bytes [start_byte, stop_byte) of a tensor, which may begin inside an element."""
+        itemsize = self.plan.tensors[tensor].dtype.itemsize
+        aligned = out.ctypes.data % itemsize == 0
+        if aligned and start_byte % itemsize == 0 and stop_byte % itemsize == 0:
+            self.fill(tensor, start_byte // itemsize, stop_byte // itemsize, out)
+            return
+        size = self.block_elements * itemsize
+        for first, last in _blocks(start_byte, stop_byte, size):
+            low, high = first // itemsize, -(-last // itemsize)
+            piece = np.empty((high - low) * itemsize, np.uint8)
+            self.fill(tensor, low, high, piece)
+            skipped = first - low * itemsize
+            out[first - start_byte : last - start_byte] = piece[skipped : skipped + last - first]
+
+    def _block(self, tensor: PlanTensor, start: int, stop: int, out: ByteArray) -> None:
+        program, dtype = tensor.program, tensor.dtype
+        if isinstance(program.source, Materialized):
+            read = self.materialized[tensor.name]
+            out[:] = np.frombuffer(read(start * dtype.itemsize, stop * dtype.itemsize), np.uint8)
+        elif self._is_direct(tensor):
+            self._draw_into(program, tensor.name, start, out, dtype)
+        else:
+            values = self._values_buffer(stop - start, _compute_dtype(program, dtype))
+            self._values(tensor, start, values, _view(out, dtype))
+
+    def _from_device(
+        self,
+        tensor: PlanTensor,
+        pieces: Iterable[tuple[int, int, ByteArray]],
+        staging: Staging,
+        observer: Observer | None,
+    ) -> None:
+        """The pieces [first, last) made on a device, and copied from there while the next is."""
+        program, dtype = tensor.program, tensor.dtype
+        device = self.sources.draws.device
+        try:
+            with staging.queue.current():
+                for first, last, piece in pieces:
+                    size = last - first
+                    values = torch.empty(size, dtype=_compute_dtype(program, dtype), device=device)
+                    final = torch.empty(size, dtype=dtype.torch, device=device)
+                    self._values(tensor, first, values, final)
+                    landed = partial(_observe, observer, first, piece)
+                    staging.put(final, piece, landed)
+                staging.finish()
+        finally:
+            staging.give_up()
+
+    def _values(
+        self, tensor: PlanTensor, start: int, values: torch.Tensor, out: torch.Tensor
+    ) -> None:
+        """Elements from `start` on into `values`, and converted once into `out`."""
+        program, stop = tensor.program, start + len(values)
+        self.sources.values(program, tensor.name, tensor.shape, start, stop, values)
+        if tensor.dtype.is_narrow:
+            self.sources.draws.convert(values, out)
+            return
+        out.copy_(values)
+        if tensor.dtype.is_floating and nans.may_have(program):
+            nans.settle(out, values, tensor.dtype)
+
+    def _is_direct(self, tensor: PlanTensor) -> bool:
+        """Whether a kernel can write the tensor's final bytes itself."""
+        program = tensor.program
+        drawn = isinstance(program.source, Uniform | Normal | TruncNormal)
+        plain = drawn and not program.transforms and tensor.dtype.name in DIRECT
+        return plain and isinstance(self.sources.draws, CpuDraws)
+
+    def _draw_into(
+        self, program: Program, name: str, start: int, out: ByteArray, dtype: DType
+    ) -> None:
+        source = program.source
+        assert isinstance(source, Uniform | Normal | TruncNormal)
+        key = derive_key(self.plan.seed, source.stream or name)
+        kernel(source)(out.view(DIRECT[dtype.name]), key, source.draw, start, source.f32)
+
+    def _values_buffer(self, size: int, dtype: torch.dtype) -> torch.Tensor:
+        """A buffer of this thread's own."""
+        name = str(dtype)
+        buffer: torch.Tensor | None = getattr(self._scratch, name, None)
+        if buffer is None:
+            buffer = torch.empty(self.block_elements, dtype=dtype)
+            setattr(self._scratch, name, buffer)
+        return buffer[:size]
+
+
+def _compute_dtype(program: Program, dtype: DType) -> torch.dtype:
+    """float32 for floating tensors, but float64 where nothing is drawn for a float64 one."""
+    if not dtype.is_floating:
+        return dtype.torch
+    return torch.float64 if dtype.name == "float64" and not program.draws else torch.float32
+
+
+def _blocks(start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:
+    """[start, stop) cut at the multiples of `size`."""
+    while start < stop:
+        end = min(stop, (start // size + 1) * size)
+        yield start, end
+        start = end
+
+
+def _view(out: ByteArray, dtype: DType) -> torch.Tensor:
+    return torch.from_numpy(out).view(dtype.torch)
+
+
+def _observe(observer: Observer | None, start: int, piece: ByteArray) -> None:
+    """Shows the final values, while they are in cache."""
+    if observer is not None:
+        observer.add(start // BLOCK_ELEMENTS, piece)

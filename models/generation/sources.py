@@ -1,0 +1,314 @@
+"""Sources evaluated: any stretch of a tensor before its transforms.
+
+Every function gives elements [start, stop), row-major, as a one-dimensional tensor.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from seedpoint.models.dtypes import BY_NAME, BY_TORCH
+from seedpoint.models.generation.apply_transforms import apply
+from seedpoint.models.generation.device_copy import Staging, staging_from
+from seedpoint.models.generation.whole_tensors import Needed, WholeCuts, WholeMatrix, Wholes
+from seedpoint.models.plan.program import (
+    Constant,
+    Dirac,
+    Draw,
+    Eye,
+    Literal,
+    Normal,
+    Norms,
+    Orthogonal,
+    Program,
+    Source,
+    Sparse,
+    Split,
+    TruncNormal,
+    Uniform,
+    Whole,
+)
+from seedpoint.models.stream import cpu, reference
+from seedpoint.models.stream.key import derive_key
+from seedpoint.models.stream.norms import column_norms, row_norms
+from seedpoint.models.stream.orthogonal import sparse_range
+from seedpoint.models.stream.sparse import zeros_per_column
+
+Shape = tuple[int, ...]
+
+
+class Draws(Protocol):
+    """Where random values come from: one implementation of the stream on one device.
+
+    To be made once and shared: one that is not on the CPU holds memory for each thread.
+    """
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def staging(self) -> Staging | None:
+        """How this thread takes values from the device; None where they are made in place."""
+
+    def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
+        """Elements [start, start + len(out)) of `draw` into `out`, float32 on `device`."""
+
+    def convert(self, values: torch.Tensor, out: torch.Tensor) -> None:
+        """`values`, float32 on `device`, converted into `out`, of a narrower floating dtype."""
+
+
+class CpuDraws:
+    """The Numba kernels."""
+
+    device = torch.device("cpu")
+    staging = None
+
+    def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
+        kernel(draw)(out.numpy(), key, draw.draw, start, draw.f32)
+
+    def convert(self, values: torch.Tensor, out: torch.Tensor) -> None:
+        patterns = out.view(torch.uint8).numpy()
+        cpu.convert(values.numpy(), patterns, BY_TORCH[out.dtype].name)
+
+
+class ReferenceDraws:
+    """The stream in torch operations, on any device; and the ways from there, one a thread."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._of_thread = threading.local()
+
+    @property
+    def staging(self) -> Staging:
+        """This thread's own."""
+        found: Staging | None = getattr(self._of_thread, "staging", None)
+        if found is None:
+            found = self._of_thread.staging = staging_from(self.device)
+        return found
+
+    def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
+        function = {
+            "uniform": reference.uniform,
+            "normal": reference.normal,
+            "trunc_normal": reference.trunc_normal,
+        }[draw.type]
+        stop = start + len(out)
+        out.copy_(function(key, draw.draw, start, stop, draw.f32, device=self.device))
+
+    def convert(self, values: torch.Tensor, out: torch.Tensor) -> None:
+        patterns = reference.convert(values, BY_TORCH[out.dtype].name)
+        out.copy_(patterns.view(out.dtype))
+
+
+def draws_on(device: str) -> Draws:
+    """The implementation for a device: kernels for `cpu`, the reference for any other."""
+    return CpuDraws() if device == "cpu" else ReferenceDraws(torch.device(device))
+
+
+def kernel(draw: Draw) -> Any:
+    """The Numba kernel that fills an array of float32, or of the patterns of a narrow dtype."""
+    match draw:
+        case Uniform():
+            return cpu.uniform
+        case Normal():
+            return cpu.normal
+        case TruncNormal():
+            return cpu.trunc_normal
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Evaluates the sources of one plan."""
+
+    seed: int
+    blobs: Mapping[str, Any]
+    draws: Draws
+    wholes: Wholes
+
+    def values(
+        self, program: Program, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
+    ) -> None:
+        """Elements [start, stop) of `program` into `out`, transforms applied.
+
+        `name` is the random stream of draws that name none themselves.
+        """
+        self._source(program.source, name, shape, start, stop, out)
+        apply(program.transforms, out, start, shape)
+
+    def needs(
+        self, program: Program, name: str, shape: Shape, start: int, stop: int
+    ) -> Iterator[Needed]:
+        """What is computed whole for elements [start, stop) of `program`, and perhaps more."""
+        source = program.source
+        if start >= stop:
+            return
+        if isinstance(source, Whole):
+            yield self._needed(source, name, shape)
+        if isinstance(source, Norms):
+            yield from self.needs(source.of, name, source.shape, 0, math.prod(source.shape))
+        if isinstance(source, Split):
+            for number in _touched(source, shape, start, stop):
+                part = source.parts[number]
+                inner = (*shape[: source.axis], part.size, *shape[source.axis + 1 :])
+                default = f"{name}#{number}"
+                yield from self.needs(part.program, default, inner, 0, math.prod(inner))
+
+    def _needed(self, source: Whole, name: str, shape: Shape) -> Needed:
+        key = derive_key(self.seed, source.stream or name)
+        if isinstance(source, Orthogonal):
+            return WholeMatrix(key, source.draw, shape, float(source.gain).hex())
+        rows, columns = shape
+        zeros = zeros_per_column(rows, source.sparsity)
+        return WholeCuts(key, source.draw, (rows, columns), zeros)
+
+    def _source(
+        self, source: Source, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
+    ) -> None:
+        match source:
+            case Uniform() | Normal() | TruncNormal():
+                self.draws.fill(source, derive_key(self.seed, source.stream or name), start, out)
+            case Constant(value=value):
+                out.fill_(value)
+            case Literal():
+                out.copy_(self._literal(source, start, stop))
+            case Eye():
+                _ones(out, start, range(0, shape[0] * shape[1], shape[1] + 1)[: shape[1]])
+            case Dirac(groups=groups):
+                _dirac(out, start, shape, groups)
+            case Orthogonal():
+                needed = self._needed(source, name, shape)
+                assert isinstance(needed, WholeMatrix)
+                whole = self.wholes.matrix(needed)
+                out.copy_(torch.from_numpy(whole[start:stop]))
+            case Sparse():
+                self._sparse(source, name, shape, start, out)
+            case Split():
+                self._split(source, name, shape, start, stop, out)
+            case Norms():
+                self._norms(source, name, start, stop, out)
+            case _:
+                raise AssertionError(f"{source.type} cannot be evaluated element by element")
+
+    def _sparse(
+        self, source: Sparse, name: str, shape: Shape, start: int, out: torch.Tensor
+    ) -> None:
+        needed = self._needed(source, name, shape)
+        assert isinstance(needed, WholeCuts)
+        cuts, columns = self.wholes.cuts(needed), shape[1]
+        values = np.empty(len(out), np.float32)
+        sparse_range(values, needed.key, source.draw, start, columns, source.f32[0], cuts)
+        out.copy_(torch.from_numpy(values))
+
+    def _literal(self, source: Literal, start: int, stop: int) -> torch.Tensor:
+        dtype = BY_NAME[source.dtype]
+        raw = memoryview(self.blobs[source.sha256])[start * dtype.itemsize : stop * dtype.itemsize]
+        return torch.frombuffer(bytearray(raw), dtype=dtype.torch) if raw else torch.empty(0)
+
+    def _norms(self, source: Norms, name: str, start: int, stop: int, out: torch.Tensor) -> None:
+        def values(first: int, last: int) -> npt.NDArray[np.float32]:
+            made = torch.empty(last - first, dtype=torch.float32, device=self.draws.device)
+            self.values(source.of, name, source.shape, first, last, made)
+            found: npt.NDArray[np.float32] = made.cpu().numpy()
+            return found
+
+        rows, columns = source.shape
+        if source.axis == 0:
+            found = row_norms(values, columns, start, stop)
+        else:
+            found = column_norms(values, rows, columns)[start:stop]
+        out.copy_(torch.from_numpy(found))
+
+    def _split(
+        self, split: Split, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
+    ) -> None:
+        """Each part over the rows (of the axes before the split one) that are touched.
+
+        When there are many short rows, parts are generated over all of them at once and
+        copied into place, instead of row by row.
+        """
+        inner = math.prod(shape[split.axis + 1 :])
+        row = shape[split.axis] * inner
+        first, last = start // row, -(-stop // row)
+        whole = out.new_empty((last - first) * row) if last - first > 2 else None
+        offset = 0
+        for number, part in enumerate(split.parts):
+            default = f"{name}#{number}"
+            part_shape = (*shape[: split.axis], part.size, *shape[split.axis + 1 :])
+            width = part.size * inner
+            if whole is not None:
+                values = out.new_empty((last - first) * width)
+                self.values(part.program, default, part_shape, first * width, last * width, values)
+                rows = whole.view(last - first, row)
+                rows[:, offset : offset + width] = values.view(last - first, width)
+            else:
+                for index in range(first, last):
+                    begin = max(start, index * row + offset)
+                    end = min(stop, index * row + offset + width)
+                    if begin < end:
+                        shift = index * row + offset - index * width
+                        target = out[begin - start : end - start]
+                        self.values(
+                            part.program, default, part_shape, begin - shift, end - shift, target
+                        )
+            offset += width
+        if whole is not None:
+            out.copy_(whole[start - first * row : stop - first * row])
+
+
+def _touched(split: Split, shape: Shape, start: int, stop: int) -> list[int]:
+    """The numbers of the parts that have some of elements [start, stop), which is not empty."""
+    inner = math.prod(shape[split.axis + 1 :])
+    row = shape[split.axis] * inner
+    if stop - start >= row:
+        return list(range(len(split.parts)))
+    low, high = start % row, (stop - 1) % row + 1
+    found, offset = [], 0
+    for number, part in enumerate(split.parts):
+        end = offset + part.size * inner
+        touched = offset < high and low < end if low < high else offset < high or low < end
+        if touched and offset < end:
+            found.append(number)
+        offset = end
+    return found
+
+
+def _ones(out: torch.Tensor, start: int, places: range) -> None:
+    """Zeros, with ones at the flat indices `places`."""
+    out.zero_()
+    if places:
+        skipped = max(0, -(-(start - places.start) // places.step))
+        first = places.start + skipped * places.step
+        last = min(start + len(out), places.stop)
+        if first < last:
+            out[first - start : last - start : places.step] = 1
+
+
+def _dirac(out: torch.Tensor, start: int, shape: Shape, groups: int) -> None:
+    """`torch.nn.init.dirac_`: in each group, output d passes input d at the kernel's middle."""
+    kernel_shape = shape[2:]
+    width = math.prod(kernel_shape)
+    strides = [math.prod(kernel_shape[axis + 1 :]) for axis in range(len(kernel_shape))]
+    middle = sum((size // 2) * stride for size, stride in zip(kernel_shape, strides, strict=True))
+    per_group = shape[0] // groups
+    used = min(per_group, shape[1])
+    out.zero_()
+    row = shape[1] * width
+    group_elements = per_group * row
+    stop = start + len(out)
+    if not used or not width:
+        return
+    for group in range(start // group_elements, min(groups, -(-stop // group_elements))):
+        base = group * group_elements + middle
+        step = row + width
+        skipped = max(0, -(-(start - base) // step))
+        first, last = base + skipped * step, min(stop, base + (used - 1) * step + 1)
+        if first < last:
+            out[first - start : last - start : step] = 1

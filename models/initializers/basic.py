@@ -1,0 +1,160 @@
+"""Initializers that look at nothing but the tensor's shape and dtype."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import AliasChoices, Field
+
+from seedpoint.models.initializers.base import (
+    ArgumentError,
+    GainSpec,
+    Initializer,
+    Target,
+    resolve_gain,
+)
+from seedpoint.models.plan import program
+from seedpoint.models.plan.program import Source
+from seedpoint.models.spec.numbers import Number
+
+
+class Uniform(Initializer):
+    """Uniform on [a, b)."""
+
+    type: Literal["uniform"]
+    a: Number = 0.0
+    b: Number = 1.0
+
+    def source(self, target: Target) -> Source:
+        return program.Uniform.of(target.number("a", self.a), target.number("b", self.b))
+
+
+class Normal(Initializer):
+    """Normal with the given mean and standard deviation."""
+
+    type: Literal["normal"]
+    mean: Number = 0.0
+    std: Number = 1.0
+
+    def source(self, target: Target) -> Source:
+        mean, std = target.number("mean", self.mean), target.number("std", self.std)
+        if std < 0:
+            raise ArgumentError("std", f"std must be >= 0, not {std}")
+        return program.Normal.of(mean, std)
+
+
+class TruncNormal(Initializer):
+    """Normal, truncated to the absolute bounds [a, b]."""
+
+    type: Literal["trunc_normal"]
+    mean: Number = 0.0
+    std: Number = 1.0
+    a: Number = -2.0
+    b: Number = 2.0
+
+    def source(self, target: Target) -> Source:
+        mean, std = target.number("mean", self.mean), target.number("std", self.std)
+        if std <= 0:
+            raise ArgumentError("std", f"std must be > 0, not {std}")
+        a, b = target.number("a", self.a), target.number("b", self.b)
+        return program.TruncNormal.of(mean, std, a, b)
+
+
+class Constant(Initializer):
+    """Every element the same value."""
+
+    type: Literal["constant"]
+    val: Number = Field(validation_alias=AliasChoices("val", "value"))
+    draws: ClassVar[bool] = False
+
+    def source(self, target: Target) -> Source:
+        value, dtype = target.exact("val", self.val), target.dtype
+        if not dtype.takes(value):
+            raise ArgumentError("val", f"{value} is not a value that a {dtype} tensor can hold")
+        inexact = dtype.is_floating or dtype.torch.is_complex
+        return program.Constant(value if inexact else int(value))
+
+
+class Ones(Initializer):
+    """Every element one."""
+
+    type: Literal["ones"]
+    draws: ClassVar[bool] = False
+
+    def source(self, target: Target) -> Source:
+        return program.Constant(1.0)
+
+
+class Zeros(Initializer):
+    """Every element zero."""
+
+    type: Literal["zeros"]
+    draws: ClassVar[bool] = False
+
+    def source(self, target: Target) -> Source:
+        return program.Constant(0.0)
+
+
+class Eye(Initializer):
+    """The identity, of a matrix (ones on its diagonal, zeros elsewhere)."""
+
+    type: Literal["eye"]
+    draws: ClassVar[bool] = False
+
+    def source(self, target: Target) -> Source:
+        if len(target.shape) != 2:
+            raise ValueError(
+                f"eye needs two dimensions, not a tensor of shape {list(target.shape)}"
+            )
+        return program.Eye()
+
+
+class Dirac(Initializer):
+    """The Dirac delta: a convolution that passes its inputs through, in each group."""
+
+    type: Literal["dirac"]
+    groups: int = Field(default=1, ge=1, strict=True)
+    draws: ClassVar[bool] = False
+
+    def source(self, target: Target) -> Source:
+        if len(target.shape) not in (3, 4, 5):
+            raise ValueError(
+                f"dirac needs three, four or five dimensions, not shape {list(target.shape)}"
+            )
+        if target.shape[0] % self.groups:
+            raise ArgumentError("groups", f"groups must divide {target.shape[0]}, the first size")
+        return program.Dirac(self.groups)
+
+
+class Orthogonal(Initializer):
+    """A (semi-)orthogonal matrix, from the QR decomposition of a normal one, times gain."""
+
+    type: Literal["orthogonal"]
+    gain: GainSpec = 1.0
+    paper: ClassVar[str | None] = "https://arxiv.org/abs/1312.6120"
+
+    def source(self, target: Target) -> Source:
+        if len(target.shape) < 2:
+            raise ValueError(
+                f"orthogonal needs at least two dimensions, not shape {list(target.shape)}"
+            )
+        return program.Orthogonal(resolve_gain(self.gain, target))
+
+
+class Sparse(Initializer):
+    """A matrix of normals of which each column has a fraction `sparsity` of zeros."""
+
+    type: Literal["sparse"]
+    sparsity: Number
+    std: Number = 0.01
+    paper: ClassVar[str | None] = "https://dl.acm.org/doi/10.5555/3104322.3104416"
+
+    def source(self, target: Target) -> Source:
+        if len(target.shape) != 2:
+            raise ValueError(f"sparse needs two dimensions, not shape {list(target.shape)}")
+        sparsity, std = target.number("sparsity", self.sparsity), target.number("std", self.std)
+        if not 0 <= sparsity <= 1:
+            raise ArgumentError("sparsity", f"sparsity must be between 0 and 1, not {sparsity}")
+        if std < 0:
+            raise ArgumentError("std", f"std must be >= 0, not {std}")
+        return program.Sparse.of(sparsity, std)

@@ -1,0 +1,110 @@
+"""Initializers that take what is there: the module's own init, or given numbers."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, PlainValidator, WithJsonSchema
+
+from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.initializers.base import ArgumentError, Initializer, Target
+from seedpoint.models.plan.program import Source
+
+MAX_VALUES = 1 << 20
+MAX_DIMENSIONS = 64
+
+
+class Own(Initializer):
+    """What the module's own PyTorch code does (`reset_parameters`)."""
+
+    type: Literal["own"]
+    draws: ClassVar[bool] = False
+
+    def source(self, target: Target) -> Source:
+        raise ValueError("own stands for the module's own init and cannot be one part of another")
+
+
+# What a canonical spec writes as a string, since RFC 8785 would lose it.
+_WRITTEN: dict[str, Any] = {"-0.0": -0.0}
+_INTEGER = re.compile("-?[0-9]{1,309}")  # As many digits as the largest float64 has.
+
+
+def _numbers(values: Any) -> tuple[tuple[int, ...], tuple[int | float, ...]]:
+    """Nested lists of numbers as (shape, flat values in row-major order)."""
+    shape: list[int] = []
+    level: list[Any] = [values]
+    while level and isinstance(level[0], list | tuple):
+        shape.append(len(level[0]))
+        if any(not isinstance(row, list | tuple) or len(row) != shape[-1] for row in level):
+            raise ValueError("must be numbers in lists of equal length")
+        if len(level) * shape[-1] > MAX_VALUES or len(shape) > MAX_DIMENSIONS:
+            raise ValueError(f"must hold at most {MAX_VALUES} numbers in {MAX_DIMENSIONS} levels")
+        level = [item for row in level for item in row]
+    level = [_WRITTEN.get(item, item) if isinstance(item, str) else item for item in level]
+    level = [
+        int(item) if isinstance(item, str) and _INTEGER.fullmatch(item) else item for item in level
+    ]
+    for item in level:
+        if isinstance(item, bool) or not isinstance(item, int | float):
+            raise ValueError("must be numbers in lists of equal length")
+        if not abs(item) <= sys.float_info.max:  # Nor is NaN.
+            raise ValueError("must be finite numbers, none beyond float64")
+    return tuple(shape), tuple(level)
+
+
+Nested = Annotated[
+    Any,
+    PlainValidator(lambda values: (_numbers(values), values)[1]),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": {}}, {"type": "number"}]}),
+]
+
+
+class Values(Initializer):
+    """The given numbers: nested lists in the tensor's shape, or one flat list."""
+
+    type: Literal["values"]
+    values: Nested = Field(examples=[[[0.5, -0.5], [0.25, 1.0]]])
+    draws: ClassVar[bool] = False
+
+    def source(self, target: Target) -> Source:
+        shape, numbers = _numbers(self.values)
+        if shape != target.shape and shape != (math.prod(target.shape),):
+            raise ArgumentError(
+                "values",
+                f"values have shape {list(shape)}; the tensor's is {list(target.shape)}",
+            )
+        dtype = target.dtype
+        if dtype.torch.is_complex:
+            raise ArgumentError("values", f"values cannot fill a {dtype} tensor")
+        if dtype.is_floating and dtype.name != "float64":
+            dtype = BY_NAME["float32"]
+        return target.literal(_array(numbers, dtype.torch), dtype)
+
+
+def _array(numbers: tuple[int | float, ...], dtype: torch.dtype) -> np.ndarray:
+    if dtype.is_floating_point:
+        array = np.asarray([float(number) for number in numbers], dtype=np.float64)
+        with np.errstate(over="ignore"):
+            kept = array.astype(np.float32) if dtype == torch.float32 else array
+        if not np.isfinite(kept).all():
+            raise ArgumentError("values", f"a value is beyond {_name(dtype)}")
+        return kept
+    integers = [int(number) for number in numbers]
+    low, high = (0, 1) if dtype == torch.bool else _limits(dtype)
+    if any(a != b or not low <= a <= high for a, b in zip(integers, numbers, strict=True)):
+        raise ArgumentError("values", f"a value does not fit {_name(dtype)}")
+    return np.asarray(integers, dtype=_name(dtype))
+
+
+def _limits(dtype: torch.dtype) -> tuple[int, int]:
+    info = torch.iinfo(dtype)
+    return info.min, info.max
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

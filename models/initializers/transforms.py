@@ -1,0 +1,142 @@
+"""Transforms as callers write them, resolved against one tensor."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StrictInt, model_validator
+
+from seedpoint.models.plan import program
+from seedpoint.models.plan.program import Transform
+from seedpoint.models.spec.numbers import Number, Schema
+
+Resolve = Callable[[str, int | float | str], int | float]
+
+
+class Scale(Schema):
+    """x * value."""
+
+    type: Literal["scale"]
+    value: Number
+
+    def resolve(self, shape: tuple[int, ...], number: Resolve) -> Transform:
+        return program.Scale(number("value", self.value))
+
+
+class Add(Schema):
+    """x + value."""
+
+    type: Literal["add"]
+    value: Number
+
+    def resolve(self, shape: tuple[int, ...], number: Resolve) -> Transform:
+        return program.Add(number("value", self.value))
+
+
+class Clamp(Schema):
+    """min(max(x, min), max); a bound left out does not bind."""
+
+    type: Literal["clamp"]
+    min: Number | None = None
+    max: Number | None = None
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Clamp:
+        if self.min is None and self.max is None:
+            raise ValueError("clamp needs min, max or both")
+        return self
+
+    def resolve(self, shape: tuple[int, ...], number: Resolve) -> Transform:
+        low = None if self.min is None else number("min", self.min)
+        high = None if self.max is None else number("max", self.max)
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"clamp needs min <= max, not {low} > {high}")
+        return program.Clamp(low, high)
+
+
+class HardThreshold(Schema):
+    """x where |x| >= value, else x * 0: zero with the sign of x."""
+
+    type: Literal["hard_threshold"]
+    value: Number
+
+    def resolve(self, shape: tuple[int, ...], number: Resolve) -> Transform:
+        value = number("value", self.value)
+        if value < 0:
+            raise ValueError(f"hard_threshold needs value >= 0, not {value}")
+        return program.HardThreshold(value)
+
+
+class ZeroRows(Schema):
+    """Rows (index along axis 0; negative ones count from the end) set to zero."""
+
+    type: Literal["zero_rows"]
+    rows: tuple[StrictInt, ...] = Field(min_length=1, max_length=100_000, examples=[[0]])
+
+    def resolve(self, shape: tuple[int, ...], number: Resolve) -> Transform:
+        if not shape:
+            raise ValueError("zero_rows needs a tensor of at least one dimension")
+        return program.ZeroRows(tuple(sorted({_index(row, shape[0], "row") for row in self.rows})))
+
+
+class SetElement(Schema):
+    """One element, by its index along each axis, set to `value`.
+
+    Where the tensor is drawn, the value is rounded to float32 first, for float64 too, as every
+    drawn value is; else it is as exact as the dtype.
+    """
+
+    type: Literal["set"]
+    index: tuple[StrictInt, ...] = Field(examples=[[0, 0]])
+    value: Number
+
+    def resolve(self, shape: tuple[int, ...], number: Resolve) -> Transform:
+        if len(self.index) != len(shape):
+            raise ValueError(f"index has {len(self.index)} numbers for a tensor of shape {shape}")
+        axes = zip(self.index, shape, strict=True)
+        index = tuple(_index(i, size, f"index at axis {k}") for k, (i, size) in enumerate(axes))
+        return program.SetElement(index, number("value", self.value))
+
+
+def _index(index: int, size: int, what: str) -> int:
+    if not -size <= index < size:
+        raise ValueError(f"{what} {index} is outside 0..{size - 1}")
+    return index % size
+
+
+TransformSpec = Annotated[
+    Scale | Add | Clamp | HardThreshold | ZeroRows | SetElement, Field(discriminator="type")
+]
+
+EXACT = (ZeroRows, SetElement)
+"""Transforms that integer and complex tensors can take as well."""
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """Every transform: type, summary, JSON Schema, an example and a spec that work."""
+    return [
+        {
+            "type": example["type"],
+            "summary": inspect.cleandoc(cls.__doc__ or ""),
+            "schema": cls.model_json_schema(),
+            "example": example,
+            "spec": _spec(example),
+        }
+        for cls, example in (
+            (Scale, {"type": "scale", "value": 0.5}),
+            (Add, {"type": "add", "value": 1}),
+            (Clamp, {"type": "clamp", "min": -2, "max": 2}),
+            (HardThreshold, {"type": "hard_threshold", "value": 5}),
+            (ZeroRows, {"type": "zero_rows", "rows": [0]}),
+            (SetElement, {"type": "set", "index": [0, 0], "value": 100}),
+        )
+    ]
+
+
+def _spec(transform: dict[str, Any]) -> dict[str, Any]:
+    """A whole spec with one transform: of a layer's weight, after its own init."""
+    rule = {"match": {"name": "weight"}, "initializer": {"type": "own"}, "transforms": [transform]}
+    layer = {"type": "Linear", "in_features": 3, "out_features": 4}
+    return {"architecture": layer, "init": {"seed": 42, "rules": [rule]}}

@@ -1,0 +1,1 @@
+"""The plan: the canonical JSON that fixes every byte of a checkpoint."""

@@ -1,0 +1,49 @@
+"""What may be computed whole: bounds on the sources that are not element by element."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from seedpoint.models.plan.program import Norms, Orthogonal, Program, Split, Whole
+from seedpoint.models.stream.orthogonal import orthogonal_cost
+
+Shape = tuple[int, ...]
+
+MAX_ORTHOGONAL_BYTES = 4 << 30  # while it is computed: a matrix of about 16,000 x 16,000
+MAX_ORTHOGONAL_OPERATIONS = 10**13  # about two minutes on two cores
+MAX_SPARSE_ELEMENTS = 10**11
+MAX_SPARSE_COLUMNS = 10**7
+MAX_NORMED_ELEMENTS = 1 << 28  # which are made again for every stretch of norms: a second or two
+
+
+def whole_sources(program: Program, shape: Shape) -> Iterator[tuple[Whole, Shape]]:
+    """Each source of `program` that is computed whole, with the shape of what it fills."""
+    source = program.source
+    if isinstance(source, Whole):
+        yield source, shape
+    if isinstance(source, Norms):
+        yield from whole_sources(source.of, source.shape)
+    if isinstance(source, Split):
+        for part in source.parts:
+            inner = (*shape[: source.axis], part.size, *shape[source.axis + 1 :])
+            yield from whole_sources(part.program, inner)
+
+
+def too_costly(source: Whole, shape: Shape) -> str | None:
+    """Why a tensor of `shape` is not computed; None when it is."""
+    size = " x ".join(map(str, shape))
+    if isinstance(source, Orthogonal):
+        cost = orthogonal_cost(shape)
+        if cost.nbytes <= MAX_ORTHOGONAL_BYTES and cost.operations <= MAX_ORTHOGONAL_OPERATIONS:
+            return None
+        return (
+            f"an orthogonal tensor of {size} takes {cost.nbytes} bytes and {cost.operations} "
+            f"operations; at most {MAX_ORTHOGONAL_BYTES} and {MAX_ORTHOGONAL_OPERATIONS}"
+        )
+    rows, columns = shape
+    if rows * columns <= MAX_SPARSE_ELEMENTS and columns <= MAX_SPARSE_COLUMNS:
+        return None
+    return (
+        f"a sparse tensor of {size} is too large; at most {MAX_SPARSE_ELEMENTS} elements and "
+        f"{MAX_SPARSE_COLUMNS} columns"
+    )

@@ -1,0 +1,248 @@
+"""The plan: everything that fixes every byte of a checkpoint, and its id."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from seedpoint.models.dtypes import BY_CODE, DType
+from seedpoint.models.plan import canonical_json as canonical
+from seedpoint.models.plan.canonical_json import Known, KnownList
+from seedpoint.models.plan.program import Program, program_from_json, to_json
+
+FORMAT = "seedpoint-plan-1"
+STREAM = "philox-v1"
+
+Reproducibility = Literal["everywhere", "platform"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTensor:
+    """One stored tensor: what it is called, its type and size, and its program.
+
+    `name` is the first of its names in state-dict order and `aliases` are the others.
+    `module` is the class of the module that holds it, `rule` the index of the rule
+    that gave its program (None: its own init), `reproducibility` where its bits hold.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    kind: str
+    module: str
+    program: Program
+    aliases: tuple[str, ...] = ()
+    rule: int | None = None
+    fan_in: float | None = None
+    fan_out: float | None = None
+    reproducibility: Reproducibility = "everywhere"
+
+    @property
+    def numel(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.numel * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checkpoint as a pure function of what is written here.
+
+    The canonical plan has what fixes the bytes, and its SHA-256 is the id; `files` are the
+    small text files (`config.json`) that are part of the checkpoint. What only
+    describes them is recorded beside it: a tensor's `kind`, `module`, `rule` and fans;
+    the class of the root module; `modules`, (dotted name, class name) of every module
+    below it in `named_modules()` order, a shared one under each of its names; warnings.
+    `platform` says what a platform-bound plan depends on besides.
+    """
+
+    seed: int
+    generator: str
+    spec: Mapping[str, Any]
+    tensors: tuple[PlanTensor, ...]
+    root: str = ""
+    modules: tuple[tuple[str, str], ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    max_shard_size: int = 50_000_000_000
+    ties: Literal["once", "each"] = "once"
+    warnings: tuple[str, ...] = ()
+    platform: Mapping[str, Any] | None = None
+    stream: str = STREAM
+
+    @property
+    def reproducibility(self) -> Reproducibility:
+        """`everywhere` when every tensor is."""
+        return "everywhere" if self.platform is None else "platform"
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The canonical plan as JSON: distinct programs once, tensors that refer to them."""
+        programs, tensors = self._listed
+        return {
+            "format": FORMAT,
+            "stream": self.stream,
+            "seed": str(self.seed),
+            "generator": self.generator,
+            "spec": self.spec,
+            "programs": programs,
+            "tensors": tensors,
+            "layout": {"max_shard_size": str(self.max_shard_size), "ties": self.ties},
+            **({} if self.platform is None else {"platform": self.platform}),
+            **({"files": self.files} if self.files else {}),
+        }
+
+    @cached_property
+    def canonical(self) -> bytes:
+        """The canonical plan's bytes (RFC 8785)."""
+        return canonical.text(self.document).encode()
+
+    @cached_property
+    def id(self) -> str:
+        """The checkpoint id: SHA-256 of the canonical bytes, 64 hex digits."""
+        return hashlib.sha256(self.canonical).hexdigest()
+
+    @cached_property
+    def record(self) -> bytes:
+        """What is stored of the plan: a line of its canonical bytes, and one that describes it."""
+        return self.canonical + b"\n" + self._description
+
+    def reseeded(self, seed: int, spec: Mapping[str, Any]) -> Plan:
+        """The plan of `spec`, which differs from this one's in the seed alone."""
+        plan = replace(self, seed=seed, spec=spec)
+        plan.__dict__.update(_listed=self._listed, _description=self._description)
+        return plan
+
+    @cached_property
+    def _listed(self) -> tuple[KnownList, KnownList]:
+        """The distinct programs, and the tensors that refer to them."""
+        programs = _Programs()
+        tensors = KnownList(_tensor_to_json(tensor, programs) for tensor in self.tensors)
+        return programs.listed, tensors
+
+    @cached_property
+    def _description(self) -> bytes:
+        description = {
+            "root": self.root,
+            "modules": [list(module) for module in self.modules],
+            "warnings": list(self.warnings),
+            "tensors": [[t.kind, t.module, t.rule, t.fan_in, t.fan_out] for t in self.tensors],
+        }
+        return json.dumps(description).encode()
+
+    @classmethod
+    def from_record(cls, record: bytes) -> Plan:
+        """The plan that was recorded; ValueError for another format."""
+        canonical, _, description = record.partition(b"\n")
+        document = json.loads(canonical)
+        plan = cls.from_json(document, json.loads(description or b"{}"))
+        # What was read need not be made again; the store has checked it against the id.
+        plan.__dict__.update(document=document, canonical=canonical)
+        return plan
+
+    @classmethod
+    def from_json(
+        cls, document: Mapping[str, Any], description: Mapping[str, Any] | None = None
+    ) -> Plan:
+        """The plan of a canonical document; ValueError for another format."""
+        if document.get("format") != FORMAT:
+            raise ValueError(f"not a plan of format {FORMAT}: {document.get('format')!r}")
+        description = description or {}
+        programs = [program_from_json(program) for program in document["programs"]]
+        platform = document.get("platform")
+        bound: Reproducibility = "everywhere" if platform is None else "platform"
+        described = description.get("tensors") or [_NOTHING] * len(document["tensors"])
+        return cls(
+            seed=int(document["seed"]),
+            generator=document["generator"],
+            spec=canonical.restored(document["spec"]),
+            tensors=tuple(
+                _tensor_from_json(tensor, programs, more, bound)
+                for tensor, more in zip(document["tensors"], described, strict=True)
+            ),
+            root=description.get("root", ""),
+            modules=tuple((name, kind) for name, kind in description.get("modules", ())),
+            files=document.get("files", {}),
+            max_shard_size=int(document["layout"]["max_shard_size"]),
+            ties=document["layout"]["ties"],
+            warnings=tuple(description.get("warnings", ())),
+            platform=platform,
+            stream=document["stream"],
+        )
+
+
+_NOTHING = ("parameter", "", None, None, None)
+
+
+def metadata(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
+    """What travels in file headers: entries for every file, and for the first one only.
+
+    `seedpoint.plan` is the plan without its spec, which is `seedpoint.spec`: together
+    they are the plan, so the checkpoint id can be computed from the header alone.
+    """
+    every = {"format": "pt", "seedpoint.id": plan.id, "seedpoint.stream": plan.stream}
+    # Keys are sorted: what precedes the spec has no such key, nor what follows "stream".
+    text = plan.canonical.decode()
+    start, stop = text.index(',"spec":'), text.rindex(',"stream":"')
+    first = {
+        "seedpoint.spec": text[start + len(',"spec":') : stop],
+        "seedpoint.plan": text[:start] + text[stop:],
+    }
+    return every, first
+
+
+class _Programs:
+    """Distinct programs, in the order of their first use."""
+
+    def __init__(self) -> None:
+        self.listed = KnownList()
+        self._by_text: dict[str, int] = {}
+        self._by_id: dict[int, int] = {}
+
+    def number(self, program: Program) -> int:
+        """The program's place. Equality would not do: 1 == True, and NaN is no NaN."""
+        if (number := self._by_id.get(id(program))) is None:
+            document = Known(to_json(program))
+            number = self._by_text.setdefault(document.text, len(self.listed))
+            if number == len(self.listed):
+                self.listed.append(document)
+            self._by_id[id(program)] = number
+        return number
+
+
+def _tensor_to_json(tensor: PlanTensor, programs: _Programs) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "shape": list(tensor.shape),
+        "dtype": tensor.dtype.code,
+        "program": programs.number(tensor.program),
+        **({"aliases": list(tensor.aliases)} if tensor.aliases else {}),
+    }
+
+
+def _tensor_from_json(
+    document: Mapping[str, Any],
+    programs: Sequence[Program],
+    description: Sequence[Any],
+    reproducibility: Reproducibility,
+) -> PlanTensor:
+    kind, module, rule, fan_in, fan_out = description
+    return PlanTensor(
+        name=document["name"],
+        shape=tuple(document["shape"]),
+        dtype=BY_CODE[document["dtype"]],
+        kind=kind,
+        module=module,
+        program=programs[document["program"]],
+        aliases=tuple(document.get("aliases", ())),
+        rule=rule,
+        fan_in=fan_in,
+        fan_out=fan_out,
+        reproducibility=reproducibility,
+    )

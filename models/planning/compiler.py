@@ -1,0 +1,391 @@
+"""A spec made into a plan: rules matched, initializers resolved, dtypes chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+import torch
+
+from seedpoint.models.dtypes import BY_NAME, DType
+from seedpoint.models.errors import Fault, SpecError
+from seedpoint.models.files.layout import METADATA_KEY
+from seedpoint.models.initializers.fans import default_fans
+from seedpoint.models.plan.cost import too_costly, whole_sources
+from seedpoint.models.plan.plan import Plan, PlanTensor
+from seedpoint.models.plan.program import (
+    Materialized,
+    Opaque,
+    Orthogonal,
+    Program,
+    Source,
+    Sparse,
+    Split,
+    TruncNormal,
+)
+from seedpoint.models.planning.record_architecture import Declared, Structure, survey
+from seedpoint.models.planning.script_order import scripted
+from seedpoint.models.planning.shared_streams import shared_streams
+from seedpoint.models.rules.matcher import Matcher
+from seedpoint.models.rules.resolve import Resolved, Subject, check_single, resolve
+from seedpoint.models.rules.rule import Candidate, Match, Won
+from seedpoint.models.spec.faults import MAX_FAULTS
+from seedpoint.models.spec.limits import DEFAULT, Limits
+from seedpoint.models.spec.schema import Spec, normalized
+from seedpoint.models.statistics.overflow import overflowing
+
+MAX_BYTES = 2**53 - 1
+OPAQUE = Program(Opaque())
+SHOWN = 8
+"""How many names a message lists before it says how many more there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, the bytes of its literals by SHA-256, and each tensor's rule resolved.
+
+    `resolved` has an entry for each tensor that a rule matched, by canonical name; where rules fill
+    a tied tensor in turn (`Materialized.rules`), for each name that one wins.
+    """
+
+    plan: Plan
+    blobs: Mapping[str, bytes]
+    resolved: Mapping[str, Resolved]
+
+    def reseeded(self, spec: Spec, structure: Structure) -> Planned:
+        """What `plan_structure` makes of a spec that differs in its seed alone."""
+        document = normalized(spec, architecture=structure.document)
+        return replace(self, plan=self.plan.reseeded(spec.init.seed, document))
+
+
+def make_plan(
+    spec: Spec,
+    *,
+    platform: Mapping[str, object] | None = None,
+    limits: Limits = DEFAULT,
+) -> Planned:
+    """The plan of `spec`; raises SpecError with the path of every fault.
+
+    `platform` is what the bits of a sequential generator depend on
+    (`materialize.platform()`): part of the plan under those generators alone.
+    """
+    structure = survey(spec.architecture, limits, dtype=spec.model_dtype)
+    return plan_structure(spec, structure, platform=platform, limits=limits)
+
+
+def plan_structure(
+    spec: Spec,
+    structure: Structure,
+    *,
+    platform: Mapping[str, object] | None = None,
+    limits: Limits = DEFAULT,
+) -> Planned:
+    """The plan of `spec` over its architecture, already recorded; raises as `make_plan`."""
+    names = sum(map(len, structure.candidates))
+    limits.check_rules("init.rules", spec.init.rules, names)
+    limits.check_rules("dtype.rules", spec.dtype_policy.rules, names)
+    compiler = _Compiler(spec, structure)
+    if compiler.sequential and platform is None:
+        raise ValueError(f"generator {spec.init.generator} needs to know the platform")
+    tensors = tuple(compiler.tensors())
+    compiler.check(tensors)
+    plan = Plan(
+        seed=spec.init.seed,
+        generator=spec.init.generator,
+        spec=normalized(spec, architecture=structure.document),
+        tensors=tensors,
+        root=structure.root,
+        modules=structure.modules,
+        files=structure.files,
+        max_shard_size=spec.max_shard_size,
+        ties=spec.ties,
+        warnings=tuple(compiler.warnings),
+        platform=platform if compiler.sequential else None,
+    )
+    return Planned(plan, compiler.blobs, compiler.resolved)
+
+
+class _Compiler:
+    """One pass over the tensors; what is wrong is kept, to be told all at once."""
+
+    def __init__(self, spec: Spec, structure: Structure) -> None:
+        self.spec = spec
+        self.structure = structure
+        self.sequential = spec.init.generator != "philox-v1"
+        self.matches = [rule.match for rule in spec.init.rules]
+        self.dtype_matches = [rule.match for rule in spec.dtype_policy.rules]
+        self._matcher = Matcher(self.matches)
+        self._dtype_matcher = Matcher(self.dtype_matches)
+        self.won: set[int] = set()
+        self.dtype_won: set[int] = set()
+        self.dtype_touched: set[int] = set()
+        self.unmatched: list[str] = []
+        self.faults: list[Fault] = []
+        self.warnings: list[str] = list(structure.warnings)
+        self.resolved: dict[str, Resolved] = {}
+        self.blobs: dict[str, bytes] = dict(structure.blobs)
+        # What tensors that differ in name alone have in common is made once.
+        self._resolutions: dict[tuple[Any, ...], Resolved] = {}
+        self._programs: dict[tuple[int, int], Program] = {}
+
+    def tensors(self) -> Iterator[PlanTensor]:
+        """Each tensor planned."""
+        structure = self.structure
+        for declared, candidates in zip(structure.tensors, structure.candidates, strict=True):
+            try:
+                yield self._tensor(declared, candidates)
+            except SpecError as error:
+                self.faults.extend(error.faults)
+
+    def check(self, tensors: Sequence[PlanTensor]) -> None:
+        """Raises SpecError for everything that was found wrong."""
+        self._check_used("init.rules", self.matches, self.won, optional=self._optional())
+        self._check_used("dtype.rules", self.dtype_matches, self.dtype_won, optional=set())
+        for index in sorted(self.dtype_won - self.dtype_touched):
+            self.warnings.append(
+                f"dtype.rules.{index} has no effect: a dtype is for floating tensors, and it wins "
+                "none"
+            )
+        self._warn_of_dtypes(tensors)
+        if not self.sequential:
+            self._warn_of_streams(tensors)
+        if self.unmatched:
+            self.faults.append(Fault("init.unmatched", self._no_rule()))
+        total = sum(tensor.nbytes for tensor in tensors)
+        if total > MAX_BYTES:
+            self.faults.append(Fault("architecture", f"{total} bytes are more than 2^53 - 1"))
+        if self.faults:
+            raise SpecError(list(dict.fromkeys(self.faults))[:MAX_FAULTS])
+
+    def _tensor(self, declared: Declared, candidates: Sequence[Candidate]) -> PlanTensor:
+        if declared.name == METADATA_KEY:
+            raise SpecError.at(
+                declared.path, f"{METADATA_KEY} is reserved by the safetensors format"
+            )
+        dtype = self._dtype(declared, candidates)
+        self._warn_of_aliases(candidates)
+        subject = Subject(declared.name, declared.shape, dtype)
+        in_turn = self._in_turn(candidates, subject)
+        won, resolved = self._matcher.first(candidates), None
+        if in_turn:
+            won, resolved = in_turn[-1]
+        elif won is not None:
+            self.won.add(won.index)
+            resolved = self.resolved[declared.name] = self._resolve(won, subject)
+        fans = default_fans(declared.shape) if resolved is None else resolved.fans
+        program = (
+            self._program_in_turn(declared, dtype, in_turn)
+            if in_turn
+            else self._program(declared, dtype, resolved, None if won is None else won.index)
+        )
+        return PlanTensor(
+            name=declared.name,
+            shape=declared.shape,
+            dtype=dtype,
+            kind=declared.kind,
+            module=self.structure.module_class(declared.name),
+            program=program,
+            aliases=declared.aliases,
+            rule=None if won is None else won.index,
+            fan_in=None if fans is None else fans.fan_in,
+            fan_out=None if fans is None else fans.fan_out,
+            reproducibility="platform" if self.sequential else "everywhere",
+        )
+
+    def _in_turn(
+        self, candidates: Sequence[Candidate], subject: Subject
+    ) -> list[tuple[Won, Resolved]]:
+        """What wins each name of a tied tensor, in a script's order, where that is not one rule.
+
+        A script fills the tensor under each name, so the last to do it stays. Only sequential
+        generators run as a script does; elsewhere the first rule wins.
+        """
+        if not self.sequential or len(candidates) == 1:
+            return []
+        found = {
+            candidate.name: won
+            for candidate in scripted(candidates)
+            if (won := self._matcher.first([candidate])) is not None
+        }
+        if len({won.index for won in found.values()}) < 2:
+            return []
+        self.won.update(won.index for won in found.values())
+        for name, won in found.items():
+            self.resolved[name] = self._resolve(won, subject)
+        return [(won, self.resolved[name]) for name, won in found.items()]
+
+    def _program_in_turn(
+        self, declared: Declared, dtype: DType, in_turn: Sequence[tuple[Won, Resolved]]
+    ) -> Program:
+        """What the rules make of the tensor one after the other."""
+        shown = None
+        for won, resolved in in_turn:
+            made = replace(declared, own=declared.own if shown is None else shown)
+            program = self._program(made, dtype, resolved, won.index)
+            assert isinstance(program.source, Materialized)
+            shown = program.source.shown
+        assert shown is not None
+        return Program(Materialized(shown, tuple(won.index for won, _ in in_turn)))
+
+    def _resolve(self, won: Won, subject: Subject) -> Resolved:
+        key = (won.index, *won.captures.items(), subject.shape, subject.dtype)
+        if (resolved := self._resolutions.get(key)) is None:
+            rule, constants = self.spec.init.rules[won.index], self.spec.init.constants
+            resolved = resolve(rule, won, subject, constants, self.blobs)
+            if self.spec.init.generator == "numpy":
+                _check_numpy(resolved.sources, won.index)
+            self._resolutions[key] = resolved
+        return resolved
+
+    def _program(
+        self, declared: Declared, dtype: DType, resolved: Resolved | None, rule: int | None
+    ) -> Program:
+        if resolved is None and self.spec.init.unmatched == "error":
+            self.unmatched.append(declared.name)
+        own = self._own(declared) if resolved is None or not resolved.sources else None
+        if own is None and (resolved is None or not resolved.sources):
+            raise SpecError.at(
+                declared.path,
+                f"'{declared.name}' has no own init{_because(declared.reason)} and no rule fills "
+                f"it; {self._rules()}",
+            )
+        key = (id(own), id(resolved))
+        if (program := self._programs.get(key)) is None:
+            composed = _composed(own, resolved)
+            if resolved is not None and self._in_single(composed, resolved, dtype):
+                check_single(resolved.transforms, f"init.rules.{rule}", declared.name)
+            program = Program(Materialized(composed)) if self.sequential else composed
+            self._programs[key] = program
+        if not self.sequential:
+            self._check_cost(program, declared, rule)
+        return program
+
+    def _own(self, declared: Declared) -> Program | None:
+        """The module's own init; a sequential generator runs also what no program expresses."""
+        if declared.own is None and self.sequential and declared.is_computable:
+            return OPAQUE
+        return declared.own
+
+    def _in_single(self, program: Program, resolved: Resolved, dtype: DType) -> bool:
+        """Whether transforms are computed in float32, where a float64 tensor's may not be."""
+        if dtype.name != "float64":
+            return dtype.is_floating
+        if self.sequential and not resolved.sources:
+            return True  # The module was built in float32.
+        return program.draws and self.spec.init.generator != "numpy"
+
+    def _check_cost(self, program: Program, declared: Declared, rule: int | None) -> None:
+        path = declared.path if rule is None else f"init.rules.{rule}.initializer"
+        for source, shape in whole_sources(program, declared.shape):
+            if problem := too_costly(source, shape):
+                raise SpecError.at(path, f"'{declared.name}': {problem}")
+
+    def _dtype(self, declared: Declared, candidates: Sequence[Candidate]) -> DType:
+        won = self._dtype_matcher.first(candidates)
+        if won is not None:
+            self.dtype_won.add(won.index)
+        if not declared.dtype.is_floating:
+            return declared.dtype
+        if won is not None:
+            self.dtype_touched.add(won.index)
+        policy = self.spec.dtype_policy
+        made_in = self.structure.dtype
+        if won is None and made_in is not None and declared.dtype != made_in:
+            return declared.dtype  # The model's code gave it a dtype of its own.
+        name = policy.default if won is None else policy.rules[won.index].dtype
+        return declared.dtype if name == "declared" else BY_NAME[name]
+
+    def _warn_of_aliases(self, candidates: Sequence[Candidate]) -> None:
+        if len(candidates) == 1:
+            return
+        wins = [self._matcher.first([candidate]) for candidate in candidates]
+        if len({won.index for won in wins if won is not None}) > 1:
+            each = ", ".join(
+                f"'{candidate.name}' {'no rule' if won is None else f'rule {won.index}'}"
+                for candidate, won in zip(candidates, wins, strict=True)
+            )
+            self.warnings.append(f"names of one tensor win different rules: {each}")
+
+    def _warn_of_dtypes(self, tensors: Sequence[PlanTensor]) -> None:
+        self.warnings.extend(
+            f"values of {_listed(names)} are expected to overflow {dtype}, whose largest is "
+            f"{torch.finfo(dtype.torch).max:g}"
+            for dtype, names in overflowing(tensors).items()
+        )
+        if names := [tensor.name for tensor in tensors if tensor.dtype.name == "float8_e8m0fnu"]:
+            self.warnings.append(
+                f"{_listed(names)} are float8_e8m0fnu, which safetensors.torch.load does not read "
+                "from bytes (seen with safetensors 0.8); its load_file and safe_open do"
+            )
+
+    def _warn_of_streams(self, tensors: Sequence[PlanTensor]) -> None:
+        split = {i for i, rule in enumerate(self.spec.init.rules) if rule.splits is not None}
+        shared = shared_streams(tensors, split)
+        self.warnings.extend(
+            f"{_listed(users)} draw from one stream, '{stream}', and so the same words: give each "
+            "part its own name with `as`"
+            for stream, users in shared[:SHOWN]
+        )
+        if (more := len(shared) - SHOWN) > 0:
+            self.warnings.append(f"and {more} streams more are shared by parts of splits")
+
+    def _optional(self) -> set[int]:
+        return {index for index, rule in enumerate(self.spec.init.rules) if rule.optional}
+
+    def _check_used(
+        self, path: str, matches: Sequence[Match], won: set[int], *, optional: set[int]
+    ) -> None:
+        unused = sorted(set(range(len(matches))) - won)
+        matched = self._matched([matches[index] for index in unused])
+        for number, index in enumerate(unused):
+            if number in matched:
+                self.warnings.append(f"{path}.{index} has no effect: earlier rules win its tensors")
+            elif index not in optional:
+                names = [tensor.name for tensor in self.structure.tensors]
+                known = f"tensors: {_listed(names)}" if names else "the checkpoint has no tensors"
+                self.faults.append(Fault(f"{path}.{index}.match", f"matches no tensor; {known}"))
+
+    def _matched(self, matches: Sequence[Match]) -> set[int]:
+        """Which of `matches` any tensor matches, whatever wins it."""
+        if not matches:
+            return set()
+        return Matcher(matches).matching(chain.from_iterable(self.structure.candidates))
+
+    def _no_rule(self) -> str:
+        return f"no rule for {_listed(self.unmatched)}; {self._rules()}"
+
+    def _rules(self) -> str:
+        shown = [str(match.model_dump(exclude_none=True)) for match in self.matches]
+        return f"rules: {_listed(shown)}" if shown else "there are no rules"
+
+
+def _composed(own: Program | None, resolved: Resolved | None) -> Program:
+    """What the rule draws, or else the own init, and then the rule's transforms."""
+    transforms = () if resolved is None else resolved.transforms
+    if own is not None:
+        return Program(own.source, own.transforms + transforms)
+    assert resolved is not None
+    return Program(resolved.sources[-1], transforms)
+
+
+def _check_numpy(sources: Sequence[Source], rule: int) -> None:
+    for source in sources:
+        parts = source.parts if isinstance(source, Split) else ()
+        for inner in (source, *(part.program.source for part in parts)):
+            if isinstance(inner, TruncNormal | Orthogonal | Sparse):
+                raise SpecError.at(
+                    f"init.rules.{rule}.initializer",
+                    "generator numpy draws uniform and normal values only, not "
+                    f"{inner.type}; use generator torch or philox-v1",
+                )
+
+
+def _because(reason: str | None) -> str:
+    return "" if reason is None else f" ({reason})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(repr(name) for name in names[:SHOWN]) + more

@@ -1,0 +1,223 @@
+"""What an architecture is before any rule: its tensors, their own init, its modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+
+from torch import nn
+
+from seedpoint.models.architectures import (
+    Architecture,
+    Blueprint,
+    Built,
+    Foreign,
+    Layer,
+    NamedTensor,
+    Recipe,
+    Tensors,
+    build,
+    check,
+    construct,
+    normalized,
+)
+from seedpoint.models.architectures.construction_limit import at_most
+from seedpoint.models.dtypes import BY_TORCH, DType
+from seedpoint.models.errors import LimitExceeded, SpecError
+from seedpoint.models.files.layout import METADATA_KEY
+from seedpoint.models.plan import canonical_json
+from seedpoint.models.plan.canonical_json import Known
+from seedpoint.models.plan.program import Program, to_json
+from seedpoint.models.rules.rule import Candidate
+from seedpoint.models.spec.limits import DEFAULT, Limits
+from seedpoint.models.tape import RecordingError, Tape, TapeTensor, imagined, record
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One tensor of an architecture: its names, type, and own init.
+
+    `own` is None where there is none that the plan could hold, and `reason` says why;
+    `is_computable` says that running the module's code gives its values all the same.
+    `path` is the place in the spec of the layer that holds it.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: DType
+    kind: str
+    own: Program | None
+    path: str
+    reason: str | None = None
+    is_computable: bool = False
+
+
+@dataclass(frozen=True)
+class Structure:
+    """An architecture, built and recorded: all of a plan that rules and seed do not touch.
+
+    `document` is its canonical form. `modules` are (dotted name, class name) of all but the
+    root, in `named_modules()` order; `classes` the names of a module's class and its bases,
+    by dotted name. `files` are the small text files that go with the tensors. `dtype` is that
+    of the library's model; its tensors of another dtype keep theirs. `warnings` say what of
+    the architecture has no effect.
+    """
+
+    tensors: tuple[Declared, ...]
+    document: Known
+    root: str = ""
+    modules: tuple[tuple[str, str], ...] = ()
+    classes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    blobs: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    dtype: DType | None = None
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def candidates(self) -> tuple[tuple[Candidate, ...], ...]:
+        """Each tensor under each of its names, with the classes of the module there."""
+        return tuple(tuple(self._candidates(tensor)) for tensor in self.tensors)
+
+    def _candidates(self, tensor: Declared) -> Iterator[Candidate]:
+        for name in (tensor.name, *tensor.aliases):
+            classes = self.classes.get(_owner(name), frozenset())
+            yield Candidate(name, classes, len(tensor.shape), tensor.kind)
+
+    def module_class(self, name: str) -> str:
+        """The class of the module that holds the tensor `name`; empty without modules."""
+        owner = _owner(name)
+        return self._class_names.get(owner, "") if owner else self.root
+
+    @cached_property
+    def _class_names(self) -> Mapping[str, str]:
+        return dict(self.modules)
+
+
+def check_size(architecture: Architecture, limits: Limits) -> None:
+    """Raises LimitExceeded for what can be counted without building anything, and SpecError."""
+    if isinstance(architecture, Tensors):
+        limits.check_tensors(len(build(architecture).tensors))
+    elif isinstance(architecture, Layer):
+        _checked(architecture, limits)
+
+
+def survey(
+    architecture: Architecture, limits: Limits = DEFAULT, *, dtype: DType | None = None
+) -> Structure:
+    """`architecture` built on phantom tensors, its own init recorded and not run.
+
+    `dtype` is what another library's model is to be made in, if not in its own.
+    Raises SpecError when it cannot be built or recorded, and LimitExceeded.
+    """
+    document = Known(canonical_json.representable(normalized(architecture)))
+    if isinstance(architecture, Tensors):
+        listed = build(architecture).tensors
+        limits.check_tensors(len(listed))
+        return Structure(tuple(map(_listed, listed)), document)
+    if isinstance(architecture, Foreign):
+        recipe = architecture.recipe("architecture", dtype=dtype, max_modules=limits.modules)
+        return _foreign(recipe, limits, document)
+    blueprint = _checked(architecture, limits)
+    built: list[Built] = []
+
+    def make() -> nn.Module:
+        built.append(construct(blueprint))
+        return built[-1].module
+
+    tape = _recorded(make, "architecture", limits)
+    return _structure(tape, built[-1].path_of, document)
+
+
+def _foreign(recipe: Recipe, limits: Limits, document: Known) -> Structure:
+    with at_most(limits.modules, recipe.path):
+        tape = _recorded(partial(recipe.make, recipe.wide), recipe.path, limits)
+    if not tape.tensors:
+        raise SpecError.at(recipe.path, f"{type(tape.module).__name__} has no tensors")
+    count = sum(1 for _ in tape.module.modules())
+    if count > limits.modules:
+        message = f"has {count} modules; at most {limits.modules} are allowed"
+        raise LimitExceeded.at(recipe.path, message)
+    structure = _structure(tape, lambda _: recipe.path, document)
+    made = _narrow(recipe, {tensor.name: tensor.dtype for tensor in structure.tensors})
+    stored = {**made, **recipe.dtypes(tape.module, made)}
+    tensors = tuple(replace(tensor, dtype=stored[tensor.name]) for tensor in structure.tensors)
+    files = recipe.files(tape.module)
+    warnings = tuple(map(str, recipe.warnings))
+    return replace(structure, tensors=tensors, files=files, dtype=recipe.dtype, warnings=warnings)
+
+
+def _narrow(recipe: Recipe, wide: dict[str, DType]) -> dict[str, DType]:
+    """The dtypes of tensors as the library makes them, where `wide` are those recorded."""
+    if recipe.dtype == recipe.wide:
+        return wide
+    try:
+        module = imagined(partial(recipe.make, recipe.dtype))
+    except RecordingError as error:
+        raise SpecError.at(recipe.path, str(error)) from None
+    state = module.state_dict()
+    return {name: BY_TORCH[state[name].dtype] for name in wide}
+
+
+def _recorded(make: Callable[[], nn.Module], path: str, limits: Limits) -> Tape:
+    """Raises SpecError, at `path`, for what cannot be recorded, and LimitExceeded."""
+    try:
+        tape = record(make)
+    except RecordingError as error:
+        raise SpecError.at(path, str(error)) from None
+    limits.check_tensors(len(tape.tensors))
+    return tape
+
+
+def _checked(architecture: Layer, limits: Limits) -> Blueprint:
+    blueprint = check(architecture, max_modules=limits.modules)
+    limits.check_tensors(blueprint.least_tensors())
+    return blueprint
+
+
+def _structure(tape: Tape, path_of: Callable[[str], str], document: Known) -> Structure:
+    _check_names(tape.tensors, path_of)
+    modules = dict(tape.module.named_modules(remove_duplicate=False))
+    kinds = set(map(type, modules.values()))
+    classes = {cls: frozenset(base.__name__ for base in cls.__mro__) for cls in kinds}
+    programs: dict[str, Program] = {}
+    return Structure(
+        tensors=tuple(
+            Declared(
+                *(tensor.name, tensor.aliases, tensor.shape, tensor.dtype, tensor.kind),
+                own=tensor.program and _one(tensor.program, programs),
+                path=path_of(tensor.name),
+                reason=tensor.reason,
+                is_computable=tensor.is_defined,
+            )
+            for tensor in tape.tensors
+        ),
+        document=document,
+        root=type(tape.module).__name__,
+        modules=tuple((name, type(module).__name__) for name, module in modules.items() if name),
+        classes={name: classes[type(module)] for name, module in modules.items()},
+        blobs=tape.literals,
+    )
+
+
+def _check_names(tensors: Sequence[TapeTensor], path_of: Callable[[str], str]) -> None:
+    for tensor in tensors:
+        if METADATA_KEY in {tensor.name, *tensor.aliases}:
+            message = f"{METADATA_KEY!r} is reserved by the safetensors format"
+            raise SpecError.at(path_of(METADATA_KEY), message)
+
+
+def _one(program: Program, programs: dict[str, Program]) -> Program:
+    """The one object that stands for all programs of the same canonical text."""
+    return programs.setdefault(canonical_json.text(to_json(program)), program)
+
+
+def _listed(tensor: NamedTensor) -> Declared:
+    return Declared(
+        *(tensor.name, (), tensor.shape, tensor.dtype, "parameter"), own=None, path=tensor.path
+    )
+
+
+def _owner(name: str) -> str:
+    return name.rpartition(".")[0]

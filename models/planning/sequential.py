@@ -1,0 +1,294 @@
+"""The sequential generators: what a script gives, run as that script would run.
+
+Under generator `torch` the module is built for real after `torch.manual_seed(seed)`, on
+a CPU in float32; then the rules are applied in `Module.apply` order (children first, a
+module's own parameters and then its buffers in registration order, transforms at once),
+and each tensor is converted. Under `numpy` the rules draw from NumPy's legacy
+`RandomState(seed)` instead, in the same order. These bits belong to one version and CPU
+capability of torch, so such tensors are made once and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from seedpoint.models.architectures import MAX_MODULES, Foreign, Layer, Tensors, build
+from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.errors import PlatformMismatch
+from seedpoint.models.generation.apply_transforms import apply
+from seedpoint.models.generation.evaluator import ReadBytes
+from seedpoint.models.plan.plan import Plan, PlanTensor
+from seedpoint.models.plan.program import (
+    Constant,
+    Dirac,
+    Eye,
+    Literal,
+    Materialized,
+    Normal,
+    Orthogonal,
+    Program,
+    Source,
+    Sparse,
+    Split,
+    TruncNormal,
+    Uniform,
+)
+from seedpoint.models.planning.compiler import Planned
+from seedpoint.models.rules.resolve import Resolved
+from seedpoint.models.rules.rule import Candidate
+from seedpoint.models.spec.schema import Spec
+
+
+def platform() -> dict[str, Any]:
+    """What the bits of a sequential generator depend on: versions, CPU capability, threads."""
+    return {
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def check_platform(plan: Plan) -> None:
+    """Raises PlatformMismatch when this host cannot make the bits of `plan`."""
+    here = platform()
+    if plan.platform is not None and dict(plan.platform) != here:
+        raise PlatformMismatch(
+            f"checkpoint {plan.id} was made by {dict(plan.platform)}, and its bits can be "
+            f"reproduced only there; this host is {here}"
+        )
+
+
+def materialize(spec: Spec, planned: Planned) -> dict[str, torch.Tensor]:
+    """Every stored tensor of a platform-bound plan, by canonical name, in its own dtype.
+
+    Holds the whole checkpoint in memory. Raises SpecError for sources that generator
+    `numpy` does not have and PlatformMismatch on another platform than the plan's.
+    """
+    plan = planned.plan
+    check_platform(plan)
+    run = _Run(spec, planned)
+    torch.manual_seed(plan.seed)
+    if isinstance(spec.architecture, Tensors):
+        return {tensor.name: run.fill_new(tensor) for tensor in plan.tensors}
+    module = _built(spec)
+    run.visit(module)
+    state = module.state_dict(keep_vars=False)
+    return {
+        tensor.name: run.replaced.get(tensor.name, state[tensor.name]).to(tensor.dtype.torch)
+        if tensor.dtype.is_floating
+        else state[tensor.name]
+        for tensor in plan.tensors
+    }
+
+
+def _built(spec: Spec) -> nn.Module:
+    if isinstance(spec.architecture, Foreign):
+        recipe = spec.architecture.recipe(
+            "architecture", dtype=spec.model_dtype, max_modules=MAX_MODULES
+        )
+        return recipe.make(recipe.dtype)
+    assert isinstance(spec.architecture, Layer)
+    return build(spec.architecture).module
+
+
+def materialized(spec: Spec, planned: Planned) -> dict[str, ReadBytes]:
+    """What reads every stored tensor from memory, by canonical name, as an evaluator takes it."""
+    tensors = materialize(spec, planned)
+    found: dict[str, ReadBytes] = {}
+    for tensor, data in zip(planned.plan.tensors, raw(planned.plan, tensors), strict=True):
+        found[tensor.name] = partial(_part, data)
+    return found
+
+
+def readers(plan: Plan, read: ReadBytes) -> dict[str, ReadBytes]:
+    """What reads each tensor of `plan`, where `read` reads them all in the plan's order."""
+    found: dict[str, ReadBytes] = {}
+    at = 0
+    for tensor in plan.tensors:
+        found[tensor.name] = partial(_shifted, read, at)
+        at += tensor.nbytes
+    return found
+
+
+def _part(data: memoryview, start: int, stop: int) -> memoryview:
+    return data[start:stop]
+
+
+def _shifted(read: ReadBytes, by: int, start: int, stop: int) -> bytes | memoryview:
+    return read(by + start, by + stop)
+
+
+def raw(plan: Plan, tensors: Mapping[str, torch.Tensor]) -> Iterator[memoryview]:
+    """The bytes of `tensors` in the plan's order: what `readers` takes apart."""
+    for tensor in plan.tensors:
+        flat = tensors[tensor.name].detach().contiguous().reshape(-1)
+        yield flat.view(torch.uint8).numpy().data if len(flat) else memoryview(b"")
+
+
+class _Run:
+    """One run of the script that a platform-bound plan stands for."""
+
+    def __init__(self, spec: Spec, planned: Planned) -> None:
+        plan = planned.plan
+        self.matches = [rule.match for rule in spec.init.rules]
+        self.blobs = planned.blobs
+        self.resolved = planned.resolved
+        self.tensors = {
+            name: tensor for tensor in plan.tensors for name in (tensor.name, *tensor.aliases)
+        }
+        self.replaced: dict[str, torch.Tensor] = {}
+        self.transformed: set[str] = set()
+        self.generator = np.random.RandomState(plan.seed) if plan.generator == "numpy" else None
+
+    def visit(self, module: nn.Module) -> None:
+        """Applies the rules to every tensor in `Module.apply` order.
+
+        A tied tensor is met under each of its modules, and its rule applied where it matches. Where
+        different rules win its names, each is applied under its own name.
+        """
+        prefixes: dict[int, list[str]] = {}
+        for name, inner in module.named_modules(remove_duplicate=False):
+            prefixes.setdefault(id(inner), []).append(f"{name}." if name else "")
+        for prefix, owner, again in _applied(module):
+            classes = frozenset(cls.__name__ for cls in type(owner).__mro__)
+            own = {**owner._parameters, **owner._buffers}
+            for local, value in own.items():
+                tensor = self.tensors.get(prefix + local)
+                if tensor is None or value is None:
+                    continue
+                if _in_turn(tensor):
+                    if (resolved := self.resolved.get(prefix + local)) is not None:
+                        self._fill(value.detach(), tensor, resolved)
+                    continue
+                names = [prefix + local for prefix in prefixes[id(owner)]]
+                resolved = None if again else self.resolved.get(tensor.name)
+                if resolved is not None and any(
+                    self._matches(tensor, name, classes) for name in names
+                ):
+                    self._fill(value.detach(), tensor, resolved)
+
+    def _matches(self, tensor: PlanTensor, name: str, classes: frozenset[str]) -> bool:
+        """Whether the rule of `tensor` is there for it under this name."""
+        assert tensor.rule is not None
+        candidate = Candidate(name, classes, len(tensor.shape), tensor.kind)
+        return self.matches[tensor.rule].captures(candidate) is not None
+
+    def fill_new(self, tensor: PlanTensor) -> torch.Tensor:
+        """A tensor without a module, filled by its rule."""
+        floating = tensor.dtype.is_floating
+        value = torch.empty(tensor.shape, dtype=torch.float32 if floating else tensor.dtype.torch)
+        self._fill(value, tensor, self.resolved[tensor.name])
+        return self.replaced.get(tensor.name, value).to(tensor.dtype.torch)
+
+    def _fill(self, value: torch.Tensor, tensor: PlanTensor, resolved: Resolved) -> None:
+        """Runs the rule on `value` in place.
+
+        What NumPy draws is converted once from float64 to the tensor's dtype, and a
+        float64 tensor takes given numbers exactly, so these replace `value`.
+        """
+        if tensor.dtype.is_floating and resolved.sources and self._wide(tensor, resolved):
+            *earlier, last = resolved.sources
+            for source in earlier:  # in float32, of which torch draws other numbers
+                self._source(value, source)
+            wide = value.to(torch.float64)
+            self._source(wide, last)
+            working = torch.float64 if tensor.dtype.name == "float64" else torch.float32
+            if resolved.transforms:
+                wide = wide.to(working)
+                apply(resolved.transforms, wide.view(-1), 0, tensor.shape)
+            self.replaced[tensor.name] = wide.to(tensor.dtype.torch)
+            value.copy_(wide)
+            return
+        for source in resolved.sources:
+            self._source(value, source)
+        self.replaced.pop(tensor.name, None)  # What another rule gave it before.
+        # A tied tensor is visited under each of its modules; an own init is there once.
+        if resolved.sources or tensor.name not in self.transformed or _in_turn(tensor):
+            apply(resolved.transforms, value.view(-1), 0, tensor.shape)
+        self.transformed.add(tensor.name)
+
+    def _wide(self, tensor: PlanTensor, resolved: Resolved) -> bool:
+        given = not Program(resolved.sources[-1]).draws
+        return self.generator is not None or (given and tensor.dtype.name == "float64")
+
+    def _source(self, value: torch.Tensor, source: Source) -> None:
+        match source:
+            case Split(axis=axis, parts=parts):
+                pieces = value.split([part.size for part in parts], axis)
+                for piece, part in zip(pieces, parts, strict=True):
+                    self._source(piece, part.program.source)
+            case Constant() | Literal() | Eye() | Dirac():
+                _give(value, source, self.blobs)
+            case Uniform() | Normal() if self.generator is not None:
+                value.copy_(torch.from_numpy(_numpy(self.generator, source, tuple(value.shape))))
+            case _:
+                _draw(value, source)
+
+
+def _applied(
+    module: nn.Module, prefix: str = "", *, again: bool = False
+) -> Iterator[tuple[str, nn.Module, bool]]:
+    """Each module under each of its names, children first, and whether `apply` leaves the name out.
+
+    `Module.apply` goes to a child once that is there under two names of one module.
+    """
+    seen: set[nn.Module] = set()
+    for name, child in module._modules.items():
+        if child is not None:
+            yield from _applied(child, f"{prefix}{name}.", again=again or child in seen)
+            seen.add(child)
+    yield prefix, module, again
+
+
+def _in_turn(tensor: PlanTensor) -> bool:
+    """Whether different rules fill the tensor, each under the names that it wins."""
+    source = tensor.program.source
+    return isinstance(source, Materialized) and bool(source.rules)
+
+
+def _draw(value: torch.Tensor, source: Source) -> None:
+    """Draws as `torch.nn.init` does, from torch's own generator."""
+    match source:
+        case Uniform(low=low, high=high):
+            value.uniform_(low, high)
+        case Normal(mean=mean, std=std):
+            value.normal_(mean, std)
+        case TruncNormal(mean=mean, std=std, a=a, b=b):
+            nn.init.trunc_normal_(value, mean, std, a, b)
+        case Orthogonal(gain=gain):
+            nn.init.orthogonal_(value, gain)
+        case Sparse(sparsity=sparsity, std=std):
+            nn.init.sparse_(value, sparsity, std)
+        case _:
+            raise AssertionError(f"{source.type} is not a draw")
+
+
+def _numpy(
+    generator: np.random.RandomState, source: Uniform | Normal, shape: tuple[int, ...]
+) -> npt.NDArray[np.float64]:
+    if isinstance(source, Uniform):
+        return generator.uniform(source.low, source.high, shape)
+    return generator.normal(source.mean, source.std, shape)
+
+
+def _give(
+    value: torch.Tensor, source: Constant | Literal | Eye | Dirac, blobs: Mapping[str, bytes]
+) -> None:
+    match source:
+        case Constant(value=constant):
+            value.fill_(constant)
+        case Literal(sha256=sha256, dtype=dtype) if value.numel():
+            raw = bytearray(blobs[sha256])
+            value.copy_(torch.frombuffer(raw, dtype=BY_NAME[dtype].torch).view(value.shape))
+        case Eye():
+            nn.init.eye_(value)
+        case Dirac(groups=groups):
+            nn.init.dirac_(value, groups)

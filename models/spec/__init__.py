@@ -1,0 +1,1 @@
+"""The spec: its schema, limits, and faults with their place in it."""

@@ -1,0 +1,214 @@
+r"""Faults from pydantic's errors, at paths as the caller wrote them.
+
+A path is dotted: `architecture.layers.2.out_features`. A key that a dotted path could not
+show faithfully (it holds `.`, `[`, `]`, `"`, `\`, a control character or a lone surrogate, or
+is empty) stands as a JSON string in brackets: `architecture.children["a.b"].bias`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic_core import core_schema
+
+from seedpoint.models.errors import Fault
+from seedpoint.models.spec.messages import Asked, in_words
+
+MAX_FAULTS = 100
+_MAX_COMPARED = 100  # characters; difflib takes quadratic time
+
+_PLAIN = re.compile(r'[^.\[\]"\\\x00-\x1f\x7f\ud800-\udfff]+')
+_PYDANTIC_TYPES = frozenset(get_args(core_schema.ErrorType)) - {"value_error", "assertion_error"}
+# Tags of unions not chosen by `type`: of architectures.json_type_union and spec.numbers.
+_KIND_TAG = re.compile(r"\((null|scalar|string|list|object)\)|<[a-z_ ]+>")
+
+
+def join(path: str, *segments: str | int) -> str:
+    """`path` with the keys and indices of a document after it."""
+    for segment in segments:
+        text = str(segment)
+        if not _PLAIN.fullmatch(text):
+            path += f"[{_json_string(text)}]"
+        else:
+            path += f".{text}" if path else text
+    return path
+
+
+def faults_from(
+    error: ValidationError,
+    document: Any,
+    *,
+    schema: Mapping[str, Any] | None = None,
+    root: str = "",
+) -> list[Fault]:
+    """The faults of `error`, which validating `document` raised.
+
+    `schema` is the JSON Schema of the validated type (`TypeAdapter(...).json_schema()`): with
+    it, messages say what would be right. `root` is the path of `document` itself. The
+    same fault from several branches of a union is given once, and a branch that was
+    not entered gives way to faults deeper inside another. After `MAX_FAULTS` errors a last
+    fault says how many more there are.
+    """
+    asked = Asked(schema, schema) if schema is not None else None
+    found: dict[Fault, bool] = {}
+    details = error.errors(include_url=False, include_input=False)
+    for detail in details[:MAX_FAULTS]:
+        place = _walk(detail["loc"], document, asked, missing=detail["type"] == "missing")
+        segments, message = _message(detail, place)
+        fault = Fault(join(root, *place.segments, *segments), message)
+        # A wrong item makes pydantic also call its list too short.
+        yields = place.branched or detail["type"] == "too_short"
+        found[fault] = yields and found.get(fault, True)
+    faults = [fault for fault, yields in found.items() if not (yields and _inner(fault, found))]
+    if len(details) > MAX_FAULTS:
+        faults.append(Fault(root, f"and {len(details) - MAX_FAULTS} more errors"))
+    return faults
+
+
+def near(word: str, words: Iterable[str], count: int = 3) -> list[str]:
+    """The words most like `word`, whatever their case, best first."""
+    lower: dict[str, str] = {}
+    for candidate in words:
+        if len(candidate) <= _MAX_COMPARED:
+            lower.setdefault(candidate.lower(), candidate)
+    if len(word) > _MAX_COMPARED:
+        return []
+    return [lower[match] for match in difflib.get_close_matches(word.lower(), lower, n=count)]
+
+
+def one_of(word: str, words: Sequence[str]) -> str:
+    """`did you mean ...?` where some of `words` are near, else a list of them."""
+    close = near(word, words)
+    if close:
+        return f"did you mean {' or '.join(map(repr, close))}?"
+    shown = ", ".join(words[:12])
+    return f"known: {shown}, ... ({len(words)} in all)" if len(words) > 12 else f"known: {shown}"
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where in the caller's document an error is, and what the schema asks for there."""
+
+    segments: list[str | int]
+    value: Any
+    asked: Asked | None
+    parent: Asked | None
+    branched: bool = False
+
+
+def _walk(
+    loc: tuple[int | str, ...], document: Any, asked: Asked | None, *, missing: bool
+) -> _Place:
+    """The place that `loc` means, without the union tags that pydantic puts into it.
+
+    On entering an object whose `type` is the next element, that element is the tag of a
+    union and is passed over, once; so is a kind's tag. What is no key or index of the value
+    is a tag too. An index where the document has an object means that object's nth key.
+    """
+    place = _Place([], document, asked and asked.chosen(document), None)
+    tags: set[str] = set()
+    for position, element in enumerate(loc):
+        tag = _tag(place.value, element)
+        if tag and tag not in tags:
+            tags.add(tag)
+            continue
+        key = _key(place.value, element)
+        if key is not None:
+            place = _step(place, key, place.value[key])
+            tags = set()
+        elif missing and position == len(loc) - 1 and isinstance(place.value, Mapping):
+            return _step(place, element, None)
+        else:
+            place.branched = True
+    return place
+
+
+def _tag(value: Any, element: int | str) -> str | None:
+    """Which tag of `value`, if any, this element of a `loc` may be."""
+    if isinstance(element, str) and _KIND_TAG.fullmatch(element):
+        return "kind"
+    return "type" if isinstance(value, Mapping) and value.get("type") == element else None
+
+
+def _key(value: Any, element: int | str) -> int | str | None:
+    """The key or index of `value` that this element of a `loc` names, or None."""
+    if isinstance(value, Mapping):
+        if isinstance(element, int):
+            return list(value)[element] if element < len(value) else None
+        if element in value:
+            return element
+        # pydantic writes each byte of a lone surrogate as U+FFFD.
+        shown = {k.encode(errors="surrogatepass").decode(errors="replace"): k for k in value}
+        return shown.get(element) if "\ufffd" in element else None
+    indexed = isinstance(value, list | tuple) and isinstance(element, int)
+    return element if indexed and int(element) < len(value) else None
+
+
+def _step(place: _Place, key: int | str, value: Any) -> _Place:
+    inner = place.asked and place.asked.at(key)
+    return _Place([*place.segments, key], value, inner and inner.chosen(value), place.asked)
+
+
+def _message(detail: Mapping[str, Any], place: _Place) -> tuple[tuple[str | int, ...], str]:
+    """What to append to the place's path, and the message."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    asked = place.asked
+    if kind == "missing" and not isinstance(place.value, Mapping | list | tuple):
+        return (), f"missing; {asked.words() if asked else 'it is required'}"
+    if kind == "extra_forbidden":
+        return (), _unknown_argument(str(place.segments[-1]), place.parent)
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return ("type",), _unknown_type(place)
+    if kind == "less_than_equal":
+        return (), f"expected at most {context['le']}, not {in_words(place.value)}"
+    if kind == "finite_number":
+        return (), f"expected a finite number, not {in_words(place.value)}"
+    if kind in _PYDANTIC_TYPES and asked is not None and not _of_key(detail):
+        return (), f"expected {asked.words()}, not {in_words(place.value)}"
+    return tuple(context.get("at", ())), _plain_message(detail)
+
+
+def _unknown_argument(name: str, parent: Asked | None) -> str:
+    allowed = parent.properties() if parent else []
+    close = near(name, allowed)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return f"unknown argument{hint}" + (f"; allowed: {', '.join(allowed)}" if allowed else "")
+
+
+def _unknown_type(place: _Place) -> str:
+    known = place.asked.tags() if place.asked else []
+    tag = place.value.get("type") if isinstance(place.value, Mapping) else None
+    if isinstance(place.value, Mapping) and "type" not in place.value:
+        return f"missing; {one_of('', known)}" if known else "missing; it is required"
+    if not isinstance(tag, str):
+        return f"expected a string, not {in_words(tag)}"
+    return f"unknown type {in_words(tag)}" + (f"; {one_of(tag, known)}" if known else "")
+
+
+def _plain_message(detail: Mapping[str, Any]) -> str:
+    cause = detail.get("ctx", {}).get("error")
+    if cause is not None:
+        return str(cause)
+    message = str(detail["msg"]).removeprefix("Input ")
+    first, rest = message[:1], message[1:]
+    return (first.lower() if rest[:1].islower() else first) + rest
+
+
+def _of_key(detail: Mapping[str, Any]) -> bool:
+    return bool(detail["loc"]) and detail["loc"][-1] == "[key]"
+
+
+def _inner(outer: Fault, faults: Iterable[Fault]) -> bool:
+    starts = (f"{outer.path}.", f"{outer.path}[")
+    return any(fault.path.startswith(starts) for fault in faults)
+
+
+def _json_string(text: str) -> str:
+    quoted = json.dumps(text, ensure_ascii=False)
+    return re.sub(r"[\ud800-\udfff]", lambda match: f"\\u{ord(match[0]):04x}", quoted)

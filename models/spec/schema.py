@@ -1,0 +1,257 @@
+"""The schema callers write: an architecture, an init, dtypes and file options."""
+
+from __future__ import annotations
+
+import keyword
+import math
+import unicodedata
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictFloat,
+    StrictInt,
+    Tag,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from seedpoint.models.architectures import Architecture, check_depth
+from seedpoint.models.architectures import normalized as normalized_architecture
+from seedpoint.models.dtypes import BY_NAME, DType
+from seedpoint.models.errors import SpecError
+from seedpoint.models.files import shards
+from seedpoint.models.plan.canonical_json import representable
+from seedpoint.models.rules import globs
+from seedpoint.models.rules.rule import Match, Rule
+from seedpoint.models.spec import expressions
+from seedpoint.models.spec.faults import faults_from
+from seedpoint.models.spec.numbers import Schema, tagged
+
+MAX_SEED = 2**64 - 1
+RESERVED = frozenset({"fan_in", "fan_out", "numel", "ndim"})
+DEFAULT_MAX_SHARD_SIZE = 50_000_000_000
+
+Generator = Literal["philox-v1", "torch", "numpy"]
+FloatName = Literal["float32", "bfloat16", "float16", "float64", "float8_e4m3fn", "float8_e5m2"]
+DTypeName = Literal["declared", FloatName]
+
+
+def _seed(value: Any) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEED:
+        raise ValueError(f"must be an integer from 0 to 2^64 - 1 ({MAX_SEED})")
+    return value
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("must be a number of bytes or a size such as '5GB'")
+    size = shards.parse_size(value)
+    if size >= 2**53:
+        raise ValueError("must be below 2^53 bytes")
+    return size
+
+
+def _constants(constants: dict[str, int | float]) -> dict[str, int | float]:
+    for name, value in constants.items():
+        if problem := _no_name(name):
+            raise PydanticCustomError(
+                "constant_name", "{problem}", {"problem": problem, "at": [name]}
+            )
+        if not (abs(value) < 2**1023 if isinstance(value, int) else math.isfinite(value)):
+            raise ValueError(f"constant {name!r} must be finite")
+    return {name: float(v) if abs(v) >= 2**53 else v for name, v in constants.items()}
+
+
+def _no_name(name: str) -> str | None:
+    """Why an expression could not read `name` as this constant, or None."""
+    if not name.isidentifier() or name in RESERVED:
+        return f"{name!r} cannot name a constant; use another identifier"
+    if name in expressions.FUNCTIONS:
+        return f"{name!r} is a function of expressions; use another identifier"
+    if keyword.iskeyword(name):
+        return f"{name!r} is a keyword of expressions; use another identifier"
+    if (read := unicodedata.normalize("NFKC", name)) != name:
+        return f"expressions read {name!r} as {read!r} (NFKC); use that, or another identifier"
+    return None
+
+
+Seed = Annotated[
+    int,
+    PlainValidator(_seed),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": MAX_SEED},
+                {"type": "string", "pattern": "^[0-9]{1,20}$"},
+            ]
+        }
+    ),
+]
+Size = Annotated[
+    int,
+    PlainValidator(_size),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}],
+            "examples": ["5GB"],
+        }
+    ),
+]
+
+
+class Init(Schema):
+    """How the architecture is initialized."""
+
+    seed: Seed = Field(default=0, description="From 0 to 2^64 - 1; a decimal string is taken too.")
+    generator: Generator = Field(
+        default="philox-v1",
+        description="`philox-v1` gives the same bits everywhere; `torch` and `numpy` give the bits "
+        "of a script on this platform.",
+    )
+    rules: tuple[Rule, ...] = Field(
+        default=(), description="Tried in order for each tensor; the first that matches wins."
+    )
+    constants: Annotated[dict[str, StrictInt | StrictFloat], AfterValidator(_constants)] = Field(
+        default={}, description="Names for expressions.", examples=[{"n_layer": 12}]
+    )
+    unmatched: Literal["own", "error"] = Field(
+        default="own",
+        description="What happens to tensors that no rule matches: their module's own init, "
+        "or an error.",
+    )
+
+
+class DTypeRule(Schema):
+    """A dtype for the floating tensors that match."""
+
+    match: Match
+    dtype: FloatName
+
+
+class DTypePolicy(Schema):
+    """A default dtype and exceptions; the first rule that matches wins."""
+
+    default: DTypeName = "declared"
+    rules: tuple[DTypeRule, ...] = ()
+
+
+DTypeSpec = Annotated[
+    Annotated[DTypeName, Tag("<name>")] | Annotated[DTypePolicy, Tag("<policy>")],
+    tagged("<name>", "<policy>", (dict, DTypePolicy)),
+]
+
+
+class Spec(Schema):
+    """A checkpoint to issue: an architecture and how to initialize it."""
+
+    architecture: Architecture = Field(description="What is initialized.")
+    init: Init = Field(default=Init(), description="How: seed, generator and rules.")
+    dtype: DTypeSpec = Field(
+        default="declared",
+        description="Of floating tensors: one name, or a default and rules. What is `declared` is "
+        "what a list of tensors or a Custom layer says, and else float32. Values are drawn in "
+        "float32 and converted once.",
+    )
+    ties: Literal["once", "each"] = Field(
+        default="once",
+        description="Tied tensors are stored once (load with safetensors' load_model) or as a "
+        "copy under each name (load_state_dict(strict=True)).",
+    )
+    max_shard_size: Size = Field(
+        default=DEFAULT_MAX_SHARD_SIZE,
+        description="Bytes of tensors in one file, as a number or '5GB'; more makes shards.",
+    )
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @property
+    def dtype_policy(self) -> DTypePolicy:
+        """The dtype as a policy, also when one name was given."""
+        return (
+            self.dtype if isinstance(self.dtype, DTypePolicy) else DTypePolicy(default=self.dtype)
+        )
+
+    @property
+    def model_dtype(self) -> DType | None:
+        """The default dtype that it says, if it says any."""
+        default = self.dtype_policy.default
+        return None if default == "declared" else BY_NAME[default]
+
+
+@cache
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a spec; do not change it."""
+    return Spec.model_json_schema()
+
+
+def parse_spec(document: Any, *, architecture: Architecture | None = None) -> Spec:
+    """The spec of a JSON document; raises SpecError with the path of every fault.
+
+    `architecture` is the document's own, where it has been parsed before.
+    """
+    check_depth(document)
+    given = document if architecture is None else document | {"architecture": architecture}
+    try:
+        spec = Spec.model_validate(given)
+    except ValidationError as error:
+        raise SpecError(faults_from(error, document, schema=json_schema())) from None
+    if spec.init.generator == "numpy" and spec.init.seed >= 2**32:
+        raise SpecError.at("init.seed", "generator numpy takes seeds below 2^32")
+    taken = RESERVED | set(spec.init.constants)
+    for index, rule in enumerate(spec.init.rules):
+        if shadowed := taken & globs.captures(rule.match.name or ""):
+            raise SpecError.at(
+                f"init.rules.{index}.match.name",
+                f"captures {sorted(shadowed)}, which has a meaning already; use another name",
+            )
+    return spec
+
+
+def normalized(spec: Spec, *, architecture: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The spec's canonical document: defaults left out, the seed as a decimal string.
+
+    `architecture` is that of the spec, normalized, where it is known.
+    """
+    document: dict[str, Any] = spec.model_dump(
+        mode="json", by_alias=True, exclude_defaults=True, exclude={"architecture"}
+    )
+    init = document.get("init", {})
+    if "seed" in init:
+        init["seed"] = str(init["seed"])
+    for rule in init.get("rules", ()):
+        if isinstance(rule["initializer"], list) and len(rule["initializer"]) == 1:
+            rule["initializer"] = rule["initializer"][0]
+    if architecture is None:
+        architecture = representable(normalized_architecture(spec.architecture))
+    document.pop("dtype", None)
+    if (dtype := _normalized_dtype(spec, architecture)) != "declared":
+        document["dtype"] = dtype
+    return {**representable(document), "architecture": architecture}
+
+
+def _normalized_dtype(spec: Spec, architecture: Any) -> Any:
+    """One name where there are no rules; `declared` where nothing else is declared."""
+    policy = spec.dtype_policy
+    default: str = policy.default
+    if default == "float32" and not _declares_dtypes(architecture):
+        default = "declared"
+    if not policy.rules:
+        return default
+    return policy.model_dump(mode="json", exclude_defaults=True) | {"default": default}
+
+
+def _declares_dtypes(architecture: Any) -> bool:
+    """Whether a normalized architecture names a dtype, as lists and Custom layers may."""
+    if isinstance(architecture, dict):
+        declares = "dtype" in architecture or "torch_dtype" in architecture
+        return declares or any(map(_declares_dtypes, architecture.values()))
+    return isinstance(architecture, list) and any(map(_declares_dtypes, architecture))

@@ -1,0 +1,93 @@
+"""What a law's values show beside moments: how they lie next to each other, and in rows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from seedpoint.models.statistics import moments, order_kernels
+from seedpoint.models.statistics.moments import Rows, Values
+
+Shape = tuple[int, ...]
+
+MOST_PAIRS = 1 << 16
+"""Pairs of values looked at for each distance; a fault that repeats values shows in any."""
+
+FEWEST_PAIRS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """Sums of u v, u^2 v^2 and u^2 over pairs of values `distance` apart, around a center."""
+
+    distance: int
+    pairs: int
+    product: float
+    square: float
+    power: float
+
+
+@dataclass(frozen=True, slots=True)
+class RowSquares:
+    """The least and the greatest sum of squares among `rows` rows of `width` values."""
+
+    rows: int
+    width: int
+    least: float
+    greatest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """Inner products of lines: the greatest of two, the least and the greatest of one's own."""
+
+    cross: float
+    least: float
+    greatest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What is judged of a law's values beside moments, extremes and histogram.
+
+    `distances` are those to the next value, to the next row, and between the halves.
+    """
+
+    lags: tuple[Lag, ...] = ()
+    rows: RowSquares | None = None
+    products: Products | None = None
+
+
+def lags(sample: Values, shape: Shape, center: float) -> tuple[Lag, ...]:
+    """Products of values that are neighbours, one row apart, and half the sample apart.
+
+    `sample` is the tensor, or blocks evenly spaced in it: then its halves are the tensor's
+    when that is an even number of whole blocks.
+    """
+    found, sums = [], np.empty(3)
+    for distance in _distances(len(sample), shape):
+        pairs = min(len(sample) - distance, MOST_PAIRS)
+        if pairs >= FEWEST_PAIRS:
+            order_kernels.lagged(sample, distance, pairs, center, sums)
+            found.append(Lag(distance, pairs, *map(float, sums)))
+    return tuple(found)
+
+
+def _distances(size: int, shape: Shape) -> list[int]:
+    width = math.prod(shape[1:])
+    halves = size // 2 if size % 2 == 0 else 0
+    return [distance for distance in dict.fromkeys((1, width, halves)) if distance]
+
+
+def row_squares(sample: Values, shape: Shape, row: Rows) -> RowSquares | None:
+    """The rows' sums of squares when `sample` is the tensor, else those of its segments."""
+    numel, width = math.prod(shape), math.prod(shape[1:])
+    if len(sample) < numel:
+        width, count = moments.SEGMENT_ELEMENTS, int(row[moments.SEGMENTS])
+        extremes = float(row[moments.QUIETEST]), float(row[moments.LOUDEST])
+        return RowSquares(count, width, *extremes) if count else None
+    if len(shape) < 2 or width < 2:
+        return None
+    return RowSquares(shape[0], width, *order_kernels.row_squares(sample, width))

@@ -1,0 +1,382 @@
+"""The law of one element: a piecewise linear function of a standard random variable.
+
+Uniform, normal and truncated normal draws are a line over [-1, 1], the whole axis or
+an interval of it; affine transforms keep it a line, clamps and thresholds cut it in
+pieces, and a flat piece is an atom. A law is evaluated as weighted points, from which
+any moment is a sum: Gauss-Lobatto nodes for a continuous law (whose moments they give
+to about 1e-14), or the representable values themselves for a rounded one. Lobatto's nodes
+include the ends, so that no value is past them, and they overestimate the moments of an
+exponential, where Gauss-Legendre's would underestimate: tail bounds stay bounds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from seedpoint.models.dtypes import DType
+from seedpoint.models.plan.program import (
+    Add,
+    Clamp,
+    HardThreshold,
+    Normal,
+    Scale,
+    TruncNormal,
+    Uniform,
+)
+from seedpoint.models.statistics.grids import Floats, converted, rounding_grid
+
+Elementwise = Scale | Add | Clamp | HardThreshold
+
+ROUNDING = 2.0**-24
+"""The largest relative error of one binary32 rounding."""
+
+_TAIL = 9.0  # a standard normal is beyond with probability 2e-19
+_PROBABILITY_ERROR = 2.0**-23  # of a trunc_normal's float32 probability (STREAM: lo, hi, p)
+_REACH = 4  # average errors that one value may be off
+_FINEST = 2.0**-14  # of the spread; what smaller values round to shifts no moment visibly
+_ERFINV_LIMIT = 5.42  # sqrt(2) * erfinv(1 - 2^-24): the stream's truncated draws end there
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """slope * x + intercept for the standard variable x in [start, stop]."""
+
+    start: float
+    stop: float
+    slope: float
+    intercept: float
+
+    @property
+    def inside(self) -> float:
+        """A value that the segment takes, at neither its ends nor its middle."""
+        start, stop = max(self.start, -2 * _TAIL), min(self.stop, 2 * _TAIL)
+        return self.slope * (start + (stop - start) * 0.382) + self.intercept
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """A law as values with weights that add up to 1; NaN where a value has no finite form."""
+
+    values: Floats
+    weights: Floats
+
+    def moments(self) -> tuple[float, float, float]:
+        """Mean, and second and fourth central moments."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = float(np.sum(self.weights * self.values))
+            squares = (self.values - mean) ** 2
+            second = float(np.sum(self.weights * squares))
+            return mean, second, float(np.sum(self.weights * squares**2))
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """Segments that cover the standard variable's range, left to right.
+
+    `normal` tells a normal variable from a uniform one; `double` says that its values
+    are computed in binary64 (tensors of float64 without draws), else binary32.
+    `mean_error` and `std_error` bound what rounding on the way here moves the mean and
+    the std by.
+    """
+
+    segments: tuple[Segment, ...]
+    normal: bool = False
+    double: bool = False
+    mean_error: float = 0.0
+    std_error: float = 0.0
+
+    @classmethod
+    def constant(cls, value: float, *, double: bool = False) -> Law:
+        law = cls((), double=double)
+        return replace(law, segments=(Segment(-1.0, 1.0, 0.0, law.machine(value)),))
+
+    @classmethod
+    def of(cls, source: Uniform | Normal | TruncNormal) -> Law:
+        """The law of a draw's elements."""
+        if isinstance(source, Uniform):
+            half, middle = source.high / 2 - source.low / 2, source.high / 2 + source.low / 2
+            return cls((_line(-1.0, 1.0, half, middle),))._rounded_by(8)
+        if isinstance(source, Normal):
+            line = _line(-math.inf, math.inf, source.std, source.mean)
+            return cls((line,), normal=True)._rounded_by(8)
+        start, stop = ((bound - source.mean) / source.std for bound in (source.a, source.b))
+        law = cls((_line(start, stop, source.std, source.mean),), normal=True)
+        return law._with_probability_error(start, stop, source.std)._rounded_by(8)
+
+    @property
+    def mass(self) -> float:
+        """How much of the standard variable the segments cover: less than 1 when truncated."""
+        return sum(self._between(segment.start, segment.stop) for segment in self.segments)
+
+    @property
+    def atom(self) -> float | None:
+        """The one value that every element has, if so."""
+        values = {segment.intercept for segment in self.segments}
+        flat = all(segment.slope == 0 for segment in self.segments)
+        return values.pop() if flat and len(values) == 1 else None
+
+    @property
+    def line(self) -> Segment | None:
+        """The one segment of a draw that was only scaled and shifted."""
+        only = self.segments[0] if len(self.segments) == 1 else None
+        return only if only is not None and only.slope != 0 else None
+
+    def machine(self, value: float) -> float:
+        """`value` rounded to the type in which values are computed."""
+        with np.errstate(over="ignore"):
+            return value if self.double else float(np.float32(value))
+
+    def transformed(self, transform: Elementwise) -> Law:
+        """The law after an elementwise transform."""
+        match transform:
+            case Scale(value=value):
+                law = self._affine(value, 0.0)
+            case Add(value=value):
+                law = self._affine(1.0, value)
+            case Clamp(min=low, max=high):
+                law = self._clamped(low, high)
+            case HardThreshold(value=value):
+                bound = self.machine(value)
+                law = self._mapped((-bound, bound), lambda v: v if abs(v) >= bound else 0.0)
+                law = law._moved_by(self._near((-bound, bound)), bound)
+        return law._rounded_by(4)
+
+    def points(self, dtype: DType | None = None) -> Points:
+        """The law, or (given a floating dtype) that of its values converted to it."""
+        return _points(self, dtype)
+
+    def shares(self, edges: Floats) -> Floats:
+        """How much of the law lies between ascending edges; the last bin holds its end too."""
+        found, total = np.zeros(len(edges) - 1), 0.0
+        for segment in self.segments:
+            whole = float(self._mass(np.array([segment.start, segment.stop]))[0])
+            total += whole
+            if segment.slope == 0:
+                place = np.searchsorted(edges[:-1], segment.intercept, side="right") - 1
+                if place >= 0 and segment.intercept <= edges[-1]:
+                    found[place] += whole
+                continue
+            with np.errstate(over="ignore"):
+                x = (edges - segment.intercept) / segment.slope
+            x = np.clip(x, segment.start, segment.stop)
+            found += self._mass(x) if segment.slope > 0 else self._mass(x[::-1])[::-1]
+        return found / total if total else found
+
+    def beyond(self, value: float, *, upper: bool) -> float:
+        """The probability of a value at least as great (`upper`) or as small."""
+        found = 0.0
+        for segment in self.segments:
+            start, stop = segment.start, segment.stop
+            if segment.slope == 0:
+                inside = segment.intercept >= value if upper else segment.intercept <= value
+                found += self._between(start, stop) if inside else 0.0
+                continue
+            x = min(max((value - segment.intercept) / segment.slope, start), stop)
+            rises = (segment.slope > 0) == upper
+            found += self._between(x, stop) if rises else self._between(start, x)
+        return found / self.mass
+
+    def _between(self, start: float, stop: float) -> float:
+        """How much of the standard variable lies between the two."""
+        if not self.normal:
+            return (stop - start) / 2
+        if start > 0:  # without cancellation in the tail
+            start, stop = -stop, -start
+        low, high = math.erfc(-start / math.sqrt(2)) / 2, math.erfc(-stop / math.sqrt(2)) / 2
+        return max(high - low, 0.0)
+
+    def _affine(self, scale: float, shift: float) -> Law:
+        factor, term = self.machine(scale), self.machine(shift)
+
+        def moved(segment: Segment) -> Segment:
+            if segment.slope == 0:
+                value = self.machine(self.machine(segment.intercept * factor) + term)
+                return replace(segment, intercept=value)
+            slope, intercept = segment.slope * scale, segment.intercept * scale + shift
+            return replace(segment, slope=slope, intercept=intercept)
+
+        law = replace(self, segments=tuple(moved(segment) for segment in self.segments))
+        errors = (abs(scale) * error for error in (self.mean_error, self.std_error))
+        mean_error, std_error = errors
+        return replace(law, mean_error=mean_error, std_error=std_error)
+
+    def _clamped(self, low: float | None, high: float | None) -> Law:
+        floor = -math.inf if low is None else self.machine(low)
+        ceiling = math.inf if high is None else self.machine(high)
+        law = self._mapped((floor, ceiling), lambda v: min(max(v, floor), ceiling))
+        return law._bounded(self._near((floor, ceiling)))
+
+    def _mapped(self, cuts: Sequence[float], function: Callable[[float], float]) -> Law:
+        """The law of function(value), which between cuts is the value or a constant."""
+        pieces: list[Segment] = []
+        for segment in self.segments:
+            for piece in _cut(segment, cuts):
+                value = function(piece.inside)
+                flat = replace(piece, slope=0.0, intercept=value)
+                pieces.append(piece if value == piece.inside and piece.slope else flat)
+        return replace(self, segments=tuple(pieces))
+
+    def _near(self, cuts: Sequence[float]) -> float:
+        """How much of the law rounding may have moved across one of `cuts`."""
+        found = 0.0
+        for segment in self.segments:
+            for cut in cuts if segment.slope else ():
+                middle, reach = cut - segment.intercept, _REACH * self.mean_error
+                edges = np.array([middle - reach, middle + reach]) / segment.slope
+                edges = np.clip(np.sort(edges), segment.start, segment.stop)
+                found += float(self._mass(edges)[0]) if edges[0] < edges[1] else 0.0
+        return found / self.mass
+
+    def _moved_by(self, share: float, distance: float) -> Law:
+        """With the error of so large a share of the values being that far off."""
+        mean, variance, _ = self.points().moments()
+        square = share * distance * (distance + 2 * abs(mean))
+        std_error = square / (2 * math.sqrt(variance)) if variance else math.sqrt(square)
+        return replace(
+            self,
+            mean_error=self.mean_error + share * distance,
+            std_error=self.std_error + std_error,
+        )
+
+    def _bounded(self, near: float) -> Law:
+        """With the errors that are left where most values are a bound, which is exact.
+
+        `near` is how much rounding may have moved into the bounds, or out of them.
+        """
+        extent = self._extent()
+        if not math.isfinite(extent) or self.atom is not None:
+            return self
+        sloped = (segment for segment in self.segments if segment.slope)
+        free = sum(float(self._mass(np.array([s.start, s.stop]))[0]) for s in sloped)
+        exact = replace(self, mean_error=0.0, std_error=0.0)
+        moved = exact._moved_by(min(free / self.mass + near, 1.0), extent)
+        return replace(
+            self,
+            mean_error=min(self.mean_error, moved.mean_error),
+            std_error=min(self.std_error, moved.std_error),
+        )
+
+    def _extent(self) -> float:
+        """The distance between the least and the greatest value."""
+        ends = [
+            segment.slope * x + segment.intercept if segment.slope else segment.intercept
+            for segment in self.segments
+            for x in (segment.start, segment.stop)
+        ]
+        return max(ends) - min(ends)
+
+    def _rounded_by(self, roundings: int) -> Law:
+        """With the error of so many roundings of values as large as these."""
+        if self.double or self.atom is not None:
+            return self
+        points = self.points()
+        with np.errstate(over="ignore", invalid="ignore"):
+            rms = math.sqrt(float(np.sum(points.weights * points.values**2)))
+        error = roundings * ROUNDING * rms
+        return replace(self, mean_error=self.mean_error + error, std_error=self.std_error + error)
+
+    def _with_probability_error(self, start: float, stop: float, std: float) -> Law:
+        """With the error of a float32 probability, far in a tail coarse.
+
+        A shift e of p moves x by e dx/dp; its mean over p is e times the range of x over
+        the range of p, and so for the square around the mean.
+        """
+        start, stop = max(start, -_ERFINV_LIMIT), min(stop, _ERFINV_LIMIT)
+        share = 2 * float(_normal_mass(np.array([start, stop]))[0])
+        error = _PROBABILITY_ERROR * (stop - start) / share
+        _, variance, _ = self.points().moments()
+        spread = (stop - start) / (2 * math.sqrt(variance) / std)
+        return replace(self, mean_error=error * std, std_error=error * std * spread)
+
+    def _mass(self, edges: Floats) -> Floats:
+        """Of the standard variable between ascending edges (in a truncated law: in all)."""
+        return _normal_mass(edges) if self.normal else np.diff(edges) / 2
+
+    def segment_points(self, segment: Segment, dtype: DType | None) -> tuple[Floats, Floats]:
+        """A segment's values (converted to `dtype`) and weights, not yet adding up to 1."""
+        if segment.slope == 0:
+            value = segment.intercept if dtype is None else converted(segment.intercept, dtype)
+            return np.array([value]), self._mass(np.array([segment.start, segment.stop]))
+        if dtype is None or dtype.itemsize > 2:
+            x, weights = _nodes(segment.start, segment.stop)
+            density = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) if self.normal else 0.5
+            return segment.slope * x + segment.intercept, weights * density
+        return self._rounded_points(segment, dtype)
+
+    def _rounded_points(self, segment: Segment, dtype: DType) -> tuple[Floats, Floats]:
+        """The representable values, each with the mass of what rounds to it."""
+        ends = (max(segment.start, -_TAIL), min(segment.stop, _TAIL))
+        low, high = sorted(segment.slope * end + segment.intercept for end in ends)
+        finest = _FINEST * abs(segment.slope) * min(ends[1] - ends[0], 1.0)
+        values, bounds = rounding_grid(dtype, low, high, finest)
+        x = (bounds - segment.intercept) / segment.slope
+        if segment.slope < 0:
+            values, x = values[::-1], x[::-1]
+        x = np.clip(x, segment.start, segment.stop)
+        edges = np.concatenate([[segment.start], x, [segment.stop]])
+        weights = self._mass(edges)
+        return values[weights > 0], weights[weights > 0]
+
+
+@lru_cache(maxsize=32)
+def _points(law: Law, dtype: DType | None) -> Points:
+    parts = [law.segment_points(segment, dtype) for segment in law.segments]
+    values = np.concatenate([values for values, _ in parts])
+    weights = np.concatenate([weights for _, weights in parts])
+    return Points(values, weights / weights.sum())
+
+
+def _line(start: float, stop: float, slope: float, intercept: float) -> Segment:
+    """A draw's segment; without spread, every element is the rounded intercept."""
+    with np.errstate(over="ignore"):
+        at = float(np.float32(intercept)) if slope == 0 else intercept
+    return Segment(start, stop, slope, at)
+
+
+def _cut(segment: Segment, cuts: Sequence[float]) -> list[Segment]:
+    """The segment in pieces, cut where its value is one of `cuts`."""
+    if segment.slope == 0:
+        return [segment]
+    places = ((cut - segment.intercept) / segment.slope for cut in cuts)
+    inner = sorted(x for x in set(places) if segment.start < x < segment.stop)
+    edges = [segment.start, *inner, segment.stop]
+    return [replace(segment, start=start, stop=stop) for start, stop in itertools.pairwise(edges)]
+
+
+@lru_cache(maxsize=1)
+def _lobatto(count: int) -> tuple[Floats, Floats]:
+    """Nodes and weights on [-1, 1], exact for polynomials up to degree 2 * count - 3."""
+    legendre = np.polynomial.legendre.Legendre.basis(count - 1)
+    slope, bend = legendre.deriv(), legendre.deriv(2)
+    inner = np.sort(np.real(slope.roots()))
+    for _ in range(3):  # Newton: the roots are good to some 1e-13
+        inner = inner - slope(inner) / bend(inner)
+    x = np.concatenate([[-1.0], inner, [1.0]])
+    return x, 2 / (count * (count - 1) * legendre(x) ** 2)
+
+
+def _nodes(start: float, stop: float) -> tuple[Floats, Floats]:
+    """Gauss-Lobatto nodes and weights on [start, stop], in panels at most 1 wide."""
+    start, stop = max(start, -_TAIL), min(stop, _TAIL)
+    if stop <= start:
+        return np.empty(0), np.empty(0)
+    edges = np.linspace(start, stop, math.ceil(stop - start) + 1)
+    x, weights = _lobatto(17)
+    half = np.diff(edges)[:, None] / 2
+    middle = (edges[:-1] + edges[1:])[:, None] / 2
+    return (middle + half * x).ravel(), (half * weights).ravel()
+
+
+def _normal_mass(edges: Floats) -> Floats:
+    """P(edge < x < next edge) of a standard normal x, without cancellation in the tails."""
+    tails = np.array([math.erfc(abs(edge) / math.sqrt(2)) / 2 for edge in edges.tolist()])
+    low, high = tails[:-1], tails[1:]
+    right = np.where(edges[:-1] >= 0, low - high, 1 - low - high)
+    mass: Floats = np.where(edges[1:] <= 0, high - low, right)
+    return np.maximum(mass, 0.0, out=mass)

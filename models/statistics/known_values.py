@@ -1,0 +1,130 @@
+"""Tensors whose every element is known: constants, given values, identities."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from seedpoint.models.dtypes import BY_NAME, DType
+from seedpoint.models.generation.apply_transforms import apply
+from seedpoint.models.plan.program import (
+    Constant,
+    Eye,
+    Literal,
+    Materialized,
+    Program,
+    SetElement,
+    ZeroRows,
+)
+
+Shape = tuple[int, ...]
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_PLACED = (ZeroRows, SetElement)  # transforms that integers take too
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The elements of a tensor of `shape` and `dtype`, any range of them at a time.
+
+    `blob` holds those of a literal, of `given` dtype.
+    """
+
+    program: Program
+    shape: Shape
+    dtype: DType
+    given: DType
+    blob: Any = b""
+
+    def values(self, start: int, stop: int) -> torch.Tensor:
+        """Elements [start, stop)."""
+        found = self._source(start, stop)
+        apply(self.program.transforms, found, start, self.shape)
+        return found.to(self.dtype.torch)
+
+    def _source(self, start: int, stop: int) -> torch.Tensor:
+        match self.program.source:
+            case Constant(value=value):
+                return torch.full((stop - start,), value, dtype=self.dtype.torch)
+            case Eye():
+                places, width = torch.arange(start, stop), self.shape[1]
+                return (places // width == places % width).to(torch.float32)
+            case _:
+                size = self.given.itemsize
+                raw = bytearray(memoryview(self.blob)[start * size : stop * size])
+                found = torch.frombuffer(raw, dtype=self.given.torch)
+                return found.to(self.dtype.torch)
+
+
+def known(program: Program, shape: Shape, dtype: DType, blobs: Mapping[str, Any]) -> Known | None:
+    """The elements that `program` gives; None for draws, and where rounding would decide.
+
+    Floating constants are judged by their moments, which say the same.
+    """
+    if isinstance(program.source, Materialized):
+        return known(program.source.shown, shape, dtype, blobs)
+    placed = all(isinstance(transform, _PLACED) for transform in program.transforms)
+    if not placed or not math.prod(shape) or (dtype.is_floating and program.transforms):
+        return None
+    match program.source:
+        case Constant() if not dtype.is_floating:
+            return Known(program, shape, dtype, dtype)
+        case Eye() if dtype.name != "float8_e8m0fnu":
+            return Known(program, shape, dtype, dtype)
+        case Literal(sha256=sha256, dtype=name):
+            given, blob = BY_NAME[name], blobs.get(sha256)
+            exact = given == dtype or not (dtype.is_floating and dtype.itemsize == 1)
+            whole = blob is not None and len(blob) == given.itemsize * math.prod(shape)
+            return Known(program, shape, dtype, given, blob) if exact and whole else None
+        case _:
+            return None
+
+
+class Comparison:
+    """Counts the elements that are not the known ones, block by block, from any threads."""
+
+    def __init__(self, known: Known) -> None:
+        self._known = known
+        self._compared = 0
+        self._different = 0
+        self._lock = threading.Lock()
+
+    @property
+    def done(self) -> bool:
+        """Whether every element has been compared."""
+        return self._compared == math.prod(self._known.shape)
+
+    @property
+    def different(self) -> int:
+        """How many elements differ.
+
+        Raises:
+            ValueError: When elements are missing.
+        """
+        if not self.done:
+            raise ValueError("not every block has come")
+        return self._different
+
+    def add(self, start: int, raw: Array) -> None:
+        """Compares the elements from `start` on, given as their bytes."""
+        found = torch.from_numpy(raw).view(self._known.dtype.torch)
+        count = _different(found, self._known.values(start, start + len(found)))
+        with self._lock:
+            self._compared += len(found)
+            self._different += count
+
+
+def _different(found: torch.Tensor, known: torch.Tensor) -> int:
+    """How many elements differ; all NaN are one value, and so are both zeros."""
+    if found.dtype.is_floating_point and found.dtype.itemsize == 1:
+        found, known = found.float(), known.float()
+    same = found == known
+    if found.dtype.is_floating_point or found.dtype.is_complex:
+        same |= found.isnan() & known.isnan()
+    return int(torch.count_nonzero(~same))

@@ -1,0 +1,179 @@
+"""The elements of a tensor as groups, each of an exact size and with a law of its own.
+
+The parts of a split, the ones and zeros of an identity, the boxes that transforms
+fill: how many elements they hold is certain, so only what is drawn varies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from seedpoint.models.dtypes import DType
+from seedpoint.models.plan.program import (
+    Constant,
+    Dirac,
+    Divide,
+    Exp,
+    Expm1,
+    Eye,
+    FillRegion,
+    Log,
+    Materialized,
+    Normal,
+    Plus,
+    Program,
+    SetElement,
+    Sparse,
+    Split,
+    TruncNormal,
+    Uniform,
+    ZeroRows,
+)
+from seedpoint.models.statistics.distribution import Law, Points
+from seedpoint.models.statistics.regions import Box, Indices, TooManyBoxesError, size, uncovered
+
+Shape = tuple[int, ...]
+Axes = tuple[range, ...]
+
+
+class NoClosedFormError(ValueError):
+    """The elements of a program are not groups with laws of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """`count` elements with one law, independent of each other."""
+
+    count: int
+    law: Law
+
+
+@dataclass(frozen=True, slots=True)
+class Painted:
+    """A box whose elements are `groups` in some order, until later boxes cover it."""
+
+    box: Box
+    groups: tuple[Group, ...]
+
+
+def population(program: Program, shape: Shape, *, double: bool = False) -> tuple[Group, ...]:
+    """The groups of a tensor of `shape`; `double` when its values are computed in binary64.
+
+    Empty for an empty tensor, and where there is no closed form (literals, identities
+    that are overwritten in part).
+    """
+    if isinstance(program.source, Materialized):
+        return population(program.source.shown, shape, double=double)
+    try:
+        painted = _paint(program, tuple(range(length) for length in shape), double=double)
+        groups = [
+            group
+            for number, paint in enumerate(painted)
+            for group in _left(paint, [later.box for later in painted[number + 1 :]])
+        ]
+    except (NoClosedFormError, TooManyBoxesError):
+        return ()
+    return tuple(group for group in groups if group.count)
+
+
+def mixed(groups: Sequence[Group], dtype: DType | None = None) -> Points:
+    """The law of an element picked at random from all groups (converted to `dtype`)."""
+    total = sum(group.count for group in groups)
+    points = [visible(group.law.points(dtype), total) for group in groups]
+    shares = [group.count / total for group in groups]
+    weights = [part.weights * share for part, share in zip(points, shares, strict=True)]
+    return Points(np.concatenate([part.values for part in points]), np.concatenate(weights))
+
+
+def visible(points: Points, total: int) -> Points:
+    """Without an overflow too rare to be seen among `total` elements."""
+    lost = np.isnan(points.values)
+    if lost.any() and points.weights[lost].sum() * total < 1e-9:
+        return Points(points.values[~lost], points.weights[~lost])
+    return points
+
+
+def _left(paint: Painted, covers: Sequence[Box]) -> tuple[Group, ...]:
+    """The groups of what no later box covers."""
+    left = uncovered(paint.box, covers)
+    if left == size(paint.box) or not left:
+        return paint.groups if left else ()
+    if len(paint.groups) > 1:  # which of them are covered is not known
+        raise NoClosedFormError
+    return (replace(paint.groups[0], count=left),)
+
+
+def _paint(program: Program, box: Axes, *, double: bool) -> list[Painted]:
+    """The program's boxes within `box`, later ones over earlier ones."""
+    painted = _source(program, box, double=double)
+    for transform in program.transforms:
+        match transform:
+            case ZeroRows() | SetElement() | FillRegion():
+                painted.append(_filled(transform, box, double=double))
+            case Divide() | Exp() | Expm1() | Log() | Plus():
+                raise NoClosedFormError
+            case _:
+                painted = [
+                    Painted(
+                        paint.box,
+                        tuple(Group(g.count, g.law.transformed(transform)) for g in paint.groups),
+                    )
+                    for paint in painted
+                ]
+    return painted
+
+
+def _source(program: Program, box: Axes, *, double: bool) -> list[Painted]:
+    shape = tuple(map(len, box))
+    total = math.prod(shape)
+    zero, one = (Law.constant(value, double=double) for value in (0.0, 1.0))
+    match program.source:
+        case Uniform() | Normal() | TruncNormal() as draw:
+            groups = [Group(total, Law.of(draw))]
+        case Constant(value=value) if not isinstance(value, complex) and abs(value) < 2**1023:
+            groups = [Group(total, Law.constant(float(value), double=double))]
+        case Eye():
+            groups = [Group(min(shape), one), Group(total - min(shape), zero)]
+        case Dirac(groups=blocks):
+            ones = blocks * min(shape[0] // blocks, shape[1])
+            groups = [Group(ones, one), Group(total - ones, zero)]
+        case Sparse(sparsity=sparsity, std=std):
+            zeros = math.ceil(sparsity * shape[0]) * shape[1]
+            groups = [Group(zeros, zero), Group(total - zeros, Law.of(Normal.of(0.0, std)))]
+        case Split() as split:
+            return _parts(split, box, double=double)
+        case _:
+            raise NoClosedFormError
+    return [Painted(box, tuple(group for group in groups if group.count))]
+
+
+def _parts(split: Split, box: Axes, *, double: bool) -> list[Painted]:
+    painted: list[Painted] = []
+    offset = 0
+    for part in split.parts:
+        along = box[split.axis][offset : offset + part.size]
+        inside = (*box[: split.axis], along, *box[split.axis + 1 :])
+        painted += _paint(part.program, inside, double=double)
+        offset += part.size
+    return painted
+
+
+def _filled(transform: ZeroRows | SetElement | FillRegion, box: Axes, *, double: bool) -> Painted:
+    """What a transform sets; it counts indices from the start of `box`."""
+    value = 0.0 if isinstance(transform, ZeroRows) else transform.value
+    match transform:
+        case ZeroRows(rows=rows):
+            placed: Box = (_rows(box[0], rows), *box[1:])
+        case SetElement(index=index):
+            placed = tuple(axis[i : i + 1] for axis, i in zip(box, index, strict=True))
+        case FillRegion(region=region):
+            placed = tuple(axis[slice(*part)] for axis, part in zip(box, region, strict=True))
+    return Painted(placed, (Group(size(placed), Law.constant(value, double=double)),))
+
+
+def _rows(axis: range, rows: tuple[int, ...]) -> Indices:
+    return tuple(axis[row] for row in rows)

@@ -1,0 +1,139 @@
+"""How improbable a sum of independent values is, bounded for any law and any number of them.
+
+Chernoff's bound: P(S - E[S] >= t) <= exp(-I(t)) with I(t) = sup over h of
+h t - log E[exp(h (S - E[S]))]. The signed root sqrt(2 I) is the usual z-score when S is normal, and
+P(|score| >= c) <= 2 exp(-c^2 / 2) whatever the law is: small samples, skewed laws and rare
+values need no exception. (Chernoff 1952; the root as in Barndorff-Nielsen 1986.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seedpoint.models.statistics.grids import Floats
+
+BUDGET = 2e-9
+"""The probability that a right tensor fails, at most, over all of its criteria."""
+
+MOMENT_SHARE, OTHER_SHARE = 0.3, 0.05
+"""How much of the budget goes to mean and std each, and to each of seven other criteria.
+
+These are the kurtosis, the extremes, the histogram, the rows, and three distances at which
+values may repeat. Wrong scales are the commonest fault, and the hardest to see.
+"""
+
+CLASSIC = 1.0
+"""A score up to which standard errors are given: no verdict depends on it there."""
+
+UNSEEN = 1e-12
+"""The probability, over a whole tensor, of the tail values that sums leave to the extremes."""
+
+_STEPS = 60
+_NEAR = 1e-3  # relative, of a slope: the rate is then as near as its square
+_PLENTY = 1000.0  # a rate that is far past every limit
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """`count` independent values, each one of `values` with the probability in `weights`."""
+
+    count: int
+    values: Floats
+    weights: Floats
+
+
+class Sum:
+    """The sum of all values of some terms; its `mean` and `error` (standard deviation)."""
+
+    def __init__(self, terms: Sequence[Term]) -> None:
+        means = [float(term.weights @ term.values) for term in terms]
+        centered = [term.values - mean for term, mean in zip(terms, means, strict=True)]
+        squares = zip(terms, centered, strict=True)
+        self.mean = sum(t.count * mean for t, mean in zip(terms, means, strict=True))
+        self.error = math.sqrt(sum(t.count * float(t.weights @ v**2) for t, v in squares))
+        self._terms = [
+            Term(term.count, values / self.error, term.weights) if self.error else term
+            for term, values in zip(terms, centered, strict=True)
+        ]
+        self._most = {sign: self._reach(sign) for sign in (1, -1)}
+
+    def score(self, total: float, slack: float = 0.0) -> float:
+        """The signed root of the rate at `total`, past `slack`; infinite for what cannot be."""
+        off = total - self.mean
+        distance = max(abs(off) - slack, 0.0)
+        if distance == 0.0:
+            return 0.0
+        if self.error == 0.0:
+            return math.copysign(math.inf, off)
+        z = distance / self.error
+        root = z if z <= CLASSIC else math.sqrt(2 * self._rate(z, 1 if off > 0 else -1))
+        return math.copysign(root, off)
+
+    def _rate(self, distance: float, sign: int) -> float:
+        """Return the sup over h >= 0 of h * distance - K(h), in units of the standard deviation.
+
+        Any h gives a lower bound, so stopping early can only spare a tensor.
+        """
+        if distance > self._most[sign] * (1 + 1e-9) + 1e-9:
+            return math.inf
+        low, high, best, h = 0.0, math.inf, 0.0, distance
+        for _ in range(_STEPS):
+            value, slope, curvature = self._cumulants(sign * h)
+            off = sign * slope - distance
+            best = max(best, h * distance - value)
+            if abs(off) <= _NEAR * distance or best > _PLENTY:
+                break
+            low, high = (h, high) if off < 0 else (low, h)
+            step = h - off / curvature if curvature > 0 else math.inf
+            h = step if low < step < min(high, 4 * h) else min((low + high) / 2, 4 * h)
+        return best
+
+    def _reach(self, sign: int) -> float:
+        """How far the sum can be from its mean on one side."""
+        return sum(t.count * float((sign * t.values[t.weights > 0]).max()) for t in self._terms)
+
+    def _cumulants(self, h: float) -> tuple[float, float, float]:
+        """K(h) = log E[exp(h S)] of the centered sum, and its first two derivatives."""
+        value = slope = curvature = 0.0
+        for term in self._terms:
+            exponents = h * term.values
+            top = float(exponents.max())
+            mass = term.weights * np.exp(exponents - top)
+            whole = float(mass.sum())
+            mean = float(mass @ term.values) / whole
+            square = float(mass @ (term.values - mean) ** 2) / whole
+            value += term.count * (top + math.log(whole))
+            slope += term.count * mean
+            curvature += term.count * square
+        return value, slope, curvature
+
+
+def bulk(term: Term) -> Term:
+    """`term` without the tails that none of its values is in but with `UNSEEN` probability.
+
+    Its values are ascending.
+    """
+    least = UNSEEN / term.count
+    below, above = np.cumsum(term.weights), np.cumsum(term.weights[::-1])[::-1]
+    kept = (below >= least) & (above >= least)
+    weights = term.weights[kept]
+    return Term(term.count, term.values[kept], weights / weights.sum())
+
+
+def evidence_limit(laws: int = 1, share: float = OTHER_SHARE) -> float:
+    """The evidence, -log of a bound on the probability, past which one of `laws` laws fails."""
+    return math.log(laws / (share * BUDGET))
+
+
+def score_limit(laws: int = 1, share: float = MOMENT_SHARE) -> float:
+    """The score past which one of `laws` laws fails: both tails together have the probability."""
+    return math.sqrt(2 * (evidence_limit(laws, share) + math.log(2)))
+
+
+def evidence(score: float) -> float:
+    """-log of the bound on both tails beyond a score."""
+    return score**2 / 2 - math.log(2)

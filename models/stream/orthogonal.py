@@ -1,0 +1,138 @@
+"""Initializers whose elements are not independent: the tensor is computed whole.
+
+`orthogonal` needs the whole tensor for any element of it. `sparse` needs a pass over the
+columns that a range touches, and after it makes any range by itself (`models.stream.sparse`).
+The bits depend on neither `each` nor the machine.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from seedpoint.models.stream import cpu, qr
+from seedpoint.models.stream import sparse as cuts
+from seedpoint.models.stream.cpu import Key
+from seedpoint.models.stream.parallel import Each, serial
+
+Floats = npt.NDArray[np.float32]
+
+BLOCK_ELEMENTS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a tensor takes while it is computed: bytes of memory, floating point operations."""
+
+    nbytes: int
+    operations: int
+
+
+def orthogonal_cost(shape: tuple[int, ...]) -> Cost:
+    """The cost of `orthogonal`, in exact integers: a plan refuses by it before any work.
+
+    A core does about 4e10 operations a second with vectors of 256 bits, 1.5e10 with 128.
+    """
+    rows = shape[0]
+    columns = math.prod(shape[1:])
+    m, n = max(rows, columns), min(rows, columns)
+    if n == 0:
+        return Cost(0, 0)
+    tiles = -(-n // qr.WIDTH)
+    nbytes = 4 * m * n + 8 * m * qr.WIDTH * (tiles + 1) + 8 * tiles * qr.WIDTH**2
+    return Cost(nbytes, 4 * n * n * m - 4 * n**3 // 3)
+
+
+def orthogonal(
+    key: Key, draw: int, shape: tuple[int, ...], gain: float, *, each: Each = serial
+) -> Floats:
+    """A (semi-)orthogonal matrix, shape[0] x the rest, times `gain`; float32 of `shape`.
+
+    Standard normal values in binary64, transposed when rows < columns; Q of their QR
+    decomposition (`models.stream.qr`), each column negated where R's diagonal is negative
+    (a zero there counts as positive: Q stays orthonormal, where `torch.nn.init.orthogonal_`
+    would make a column of zeros); transposed back; times `gain` in binary64; rounded once.
+    Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural
+    networks" (2013); the signs: Mezzadri, "How to generate random matrices from the
+    classical compact groups" (2006).
+    """
+    assert len(shape) >= 2
+    out = np.empty(shape, np.float32)
+    if not out.size:
+        return out
+    _normal(out.reshape(-1), key, draw, 1.0, each)
+    matrix = out.reshape(shape[0], -1)
+    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    columns = tall.shape[1]
+    tiles = qr.empty(*tall.shape)
+
+    def widen(number: int) -> None:
+        part = tall[:, number * qr.WIDTH : (number + 1) * qr.WIDTH]
+        tiles[number, :, : part.shape[1]] = part
+        tiles[number, :, part.shape[1] :] = 0.0
+
+    each(widen, range(len(tiles)))
+    diagonal = qr.decompose(tiles, columns, each)
+    factors = np.where(diagonal < 0.0, -float(gain), float(gain))
+
+    def narrow(number: int) -> None:
+        some = slice(number * qr.WIDTH, min((number + 1) * qr.WIDTH, columns))
+        with np.errstate(over="ignore"):
+            tall[:, some] = tiles[number, :, : some.stop - some.start] * factors[some]
+
+    each(narrow, range(len(tiles)))
+    return out
+
+
+def sparse(
+    key: Key,
+    draw: int,
+    shape: tuple[int, int],
+    sparsity: float,
+    std: float,
+    *,
+    each: Each = serial,
+) -> Floats:
+    """Normal values of `draw`, with ceil(sparsity * rows) zeros in each column by `draw + 1`.
+
+    float32 of `shape`. Martens, "Deep learning via Hessian-free optimization" (2010).
+    """
+    rows, columns = shape
+    out = np.empty(shape, np.float32)
+    if not out.size:
+        return out
+    flat = out.reshape(-1)
+    zeros = cuts.zeros_per_column(rows, sparsity)
+    found = cuts.find_cuts(key, draw + 1, shape, zeros, each=each)
+
+    def fill(number: int) -> None:
+        start = number * BLOCK_ELEMENTS
+        sparse_range(flat[start : start + BLOCK_ELEMENTS], key, draw, start, columns, std, found)
+
+    each(fill, range(-(-flat.size // BLOCK_ELEMENTS)))
+    return out
+
+
+def sparse_range(
+    out: Floats, key: Key, draw: int, start: int, columns: int, std: float, found: cuts.Cuts
+) -> None:
+    """Elements [start, start + len(out)) of `sparse`, from the cuts of its columns."""
+    cpu.normal(out, key, draw, start, (std, 0.0))
+    cuts.erase(out, key, draw + 1, start, columns, found)
+
+
+def warm_up() -> None:
+    """Every kernel compiled, or loaded from Numba's cache, so that no call has to wait."""
+    orthogonal((0, 0), 0, (2, 1), 1.0)
+    cuts.warm_up()
+
+
+def _normal(flat: Floats, key: Key, draw: int, std: float, each: Each) -> None:
+    def fill(number: int) -> None:
+        start = number * BLOCK_ELEMENTS
+        cpu.normal(flat[start : start + BLOCK_ELEMENTS], key, draw, start, (std, 0.0))
+
+    each(fill, range(-(-flat.size // BLOCK_ELEMENTS)))

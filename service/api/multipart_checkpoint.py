@@ -1,0 +1,147 @@
+"""A checkpoint as one `multipart/mixed` body: resource, files, statistics, in one pass.
+
+Values are generated once: what is sent has been looked at in cache. Every part says its
+length, and so does the whole: where the statistics are not known before, room is kept for
+the longest that they can be, and what they leave of it is the epilogue, blanks after the
+last part that RFC 2046 (5.1.1) tells readers to ignore. Chunked transfer coding would copy
+every byte once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from seedpoint.models.files.layout import File
+from seedpoint.service.api import files, links
+from seedpoint.service.checkpoints.registry import Checkpoint
+from seedpoint.service.http.content_disposition import content_disposition
+from seedpoint.service.http.json_response import pieces
+from seedpoint.service.http.multipart import Multipart
+from seedpoint.service.http.negotiation import JSON
+from seedpoint.service.http.streaming_response import Body, GeneratedResponse
+from seedpoint.service.state import State
+from seedpoint.service.statistics.passes import Pass
+
+Parts = list[bytes | memoryview]
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """The parts of an answer: `resource` is JSON, `statistics` too unless a pass gathers them.
+
+    Without statistics there is no such part. Links are under `root`.
+    """
+
+    service: State
+    checkpoint: Checkpoint
+    resource: bytes
+    statistics: bytes | memoryview | Pass | None
+    root: str = ""
+
+    def response(self, status: int, headers: Mapping[str, str]) -> Response:
+        size_bytes = self._size_bytes()
+        said = {**headers, "Content-Type": self._frame.media_type}
+        return GeneratedResponse(self._body(size_bytes), size_bytes, status=status, headers=said)
+
+    def _size_bytes(self) -> int:
+        """Of the whole body."""
+        if isinstance(self.statistics, Pass):
+            last = _length(self._statistics_part(b"")) + self.statistics.room_bytes + _LENGTH_DIGITS
+        else:
+            last = _length(self._statistics_part(self.statistics))
+        content = sum(len(self._opening(file)) + file.size_bytes for file in self._files)
+        return _length(self._resource_part()) + content + last + len(self._frame.end())
+
+    async def _body(self, size_bytes: int) -> Body:
+        """What is sent; a pass is closed after it."""
+        try:
+            async with aclosing(self._sent(size_bytes)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+                    del chunk  # Its buffer is free once the transport has sent it.
+        finally:
+            if isinstance(self.statistics, Pass):
+                self.statistics.close()
+
+    async def _sent(self, size_bytes: int) -> Body:
+        """Each part's opening goes out with the first bytes after it."""
+        before, sent = self._resource_part(), 0
+        for file in self._files:
+            before.append(self._opening(file))
+            async with aclosing(self._content(file)) as chunks:
+                async for chunk in chunks:
+                    for piece in pieces(before):
+                        yield piece
+                    before, sent = [], sent + _length(before)
+                    yield chunk
+                    sent += len(chunk)
+                    del chunk  # Its buffer is free once the transport has sent it.
+        before += self._statistics_part(await self._found())
+        left_bytes = size_bytes - sent - _length(before) - len(self._frame.end())
+        for piece in pieces([*before, self._frame.end(left_bytes)]):
+            yield piece
+
+    def _content(self, file: File) -> Body:
+        begun = file.name != self._files[0].name  # Nothing may be refused any more.
+        if isinstance(self.statistics, Pass):
+            return self.statistics.body(file, begun=begun)
+        return files.representation(self.checkpoint, file.name).body(self.service, begun=begun)
+
+    async def _found(self) -> bytes | memoryview | None:
+        if isinstance(self.statistics, Pass):
+            return await self.service.statistics.finish(self.statistics)
+        return self.statistics
+
+    @property
+    def _frame(self) -> Multipart:
+        return Multipart.of(self.checkpoint.id)
+
+    @property
+    def _location(self) -> str:
+        return links.checkpoint(self.root, self.checkpoint.id)
+
+    @property
+    def _files(self) -> list[File]:
+        return list(self.checkpoint.layout.files.values())
+
+    def _resource_part(self) -> Parts:
+        parts = links.under(self.root, self.checkpoint, self.resource)
+        headers = _json(self._location, "checkpoint", _length(parts))
+        return [self._frame.opening(headers, first=True), *parts]
+
+    def _opening(self, file: File) -> bytes:
+        item = files.representation(self.checkpoint, file.name)
+        return self._frame.opening(
+            {
+                "Content-Type": item.media_type,
+                "Content-Length": str(item.size_bytes),
+                "Content-Disposition": item.disposition,
+                "Content-Location": f"{self._location}/files/{file.name}",
+            }
+        )
+
+    def _statistics_part(self, statistics: bytes | memoryview | None) -> Parts:
+        if statistics is None:
+            return []
+        headers = _json(f"{self._location}/statistics", "statistics", len(statistics))
+        return [self._frame.opening(headers), statistics]
+
+
+_LENGTH_DIGITS = 20  # Of the statistics, in the opening of their part.
+
+
+def _length(parts: Iterable[bytes | memoryview]) -> int:
+    return sum(map(len, parts))
+
+
+def _json(location: str, name: str, size_bytes: int) -> dict[str, str]:
+    return {
+        "Content-Type": JSON,
+        "Content-Length": str(size_bytes),
+        "Content-Disposition": content_disposition("inline", name, ".json"),
+        "Content-Location": location,
+    }

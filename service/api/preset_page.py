@@ -1,0 +1,54 @@
+"""GET of a preset's repository: a page for people who follow its name with a browser."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from seedpoint.models import presets
+from seedpoint.models.plan.describe import totals
+from seedpoint.service.api import schemas
+from seedpoint.service.api.dependencies import Service
+from seedpoint.service.api.hub import find_revision
+from seedpoint.service.api.links import root_of
+from seedpoint.service.api.report import html_page
+from seedpoint.service.checkpoints import hub_revisions
+from seedpoint.service.checkpoints.hub_revisions import Revision
+from seedpoint.service.report.page import preset_page
+
+router = APIRouter(tags=["hub"])
+
+Name = Annotated[str, Path(description="A preset, or `{preset}.seed-<n>`.")]
+
+
+@router.head("/zoo/{name}", responses=schemas.PRESET_PAGE)
+@router.get("/zoo/{name}", responses=schemas.PRESET_PAGE)
+async def get_preset_page(request: Request, service: Service, name: Name) -> Response:
+    """A page that says what a preset is, which files it has, and how to load it."""
+    found = await find_revision(service, f"zoo/{name}", hub_revisions.MAIN)
+    url = str(request.base_url).rstrip("/")
+    return html_page(await run_in_threadpool(_page, url, root_of(request), name, found))
+
+
+def _page(url: str, root: str, name: str, found: Revision) -> str:
+    checkpoint = found.checkpoint
+    preset = presets.get(hub_revisions.split(name)[0])
+    described: dict[str, Any] = {
+        **preset.summary(),
+        "architecture": _class(preset),
+        "seed": checkpoint.plan.seed,
+        "commit": found.commit,
+        "id": checkpoint.id,
+        "totals": totals(checkpoint.plan),
+        "files": {file.name: file.size_bytes for file in checkpoint.layout.files.values()},
+    }
+    return preset_page(url, root, f"zoo/{name}", described)
+
+
+def _class(preset: presets.Preset) -> str:
+    """The class of transformers that loads it."""
+    config = preset.architecture.get("config", {})
+    return str(next(iter(config.get("architectures") or ()), "AutoModel"))

@@ -1,0 +1,1 @@
+"""Issued checkpoints by id, and Hub revisions by name."""

@@ -1,0 +1,139 @@
+"""Hub repositories and their revisions: which checkpoint they name, and by which commit.
+
+`zoo/{preset}` is a preset; its revisions are `main` (seed 0), `seed-<n>` and commits. With
+`.seed-<n>` at its end the name itself says the seed, for tools that take no revision.
+`checkpoints/{first digits of an id}` is an issued checkpoint, on `main` and by its commit.
+
+A commit is the first half of a checkpoint's id, nearly, and its seed. So any replica that is
+asked for one can plan what it should be. If that is another, because another version gave
+the commit, the store may have what that version planned of the same spec; else the commit
+is unknown, and never other bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
+
+from seedpoint.models import presets
+from seedpoint.service.checkpoints.registry import Checkpoint
+from seedpoint.service.errors import RepositoryNotFound, RevisionNotFound
+from seedpoint.service.state import State
+
+MAIN = "main"
+LEAST_DIGITS = 8  # Of a checkpoint's id.
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SEED = re.compile(r"seed-(0|[1-9][0-9]{0,19})")
+_DIGITS = re.compile(rf"[0-9a-f]{{{LEAST_DIGITS},64}}")
+_ID_DIGITS = 24  # That a commit begins with; the other 16 are the seed, of 64 bits.
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What a repository is at a revision: an issued checkpoint."""
+
+    repo: str
+    name: str
+    checkpoint: Checkpoint
+
+    @property
+    def commit(self) -> str:
+        return commit(self.checkpoint)
+
+    @property
+    def is_commit(self) -> bool:
+        """Whether it was asked for by its commit, which never names anything else."""
+        return self.name == self.commit
+
+
+def commit(checkpoint: Checkpoint) -> str:
+    """40 hexadecimal digits that are others whenever a byte of a file is: as the id fixes them."""
+    return checkpoint.id[:_ID_DIGITS] + format(checkpoint.plan.seed, f"0{40 - _ID_DIGITS}x")
+
+
+async def find(service: State, repo: str, revision: str) -> Revision:
+    """The checkpoint that `repo` is at `revision`.
+
+    Raises RepositoryNotFound, RevisionNotFound, and what issuing and opening one raise.
+    """
+    namespace, _, name = repo.partition("/")
+    if namespace == "zoo":
+        checkpoint = await _preset(service, name, revision)
+    elif namespace == "checkpoints":
+        checkpoint = await _issued(service, name, revision)
+    else:
+        raise RepositoryNotFound(
+            f"no repository {repo[:80]!r}; there is zoo/{{preset}} and checkpoints/{{id}}"
+        )
+    found = Revision(repo, revision, checkpoint)
+    if _COMMIT.fullmatch(revision) and not found.is_commit:
+        raise _no_revision(repo, revision, "that commit was not given here")
+    return found
+
+
+async def _preset(service: State, name: str, revision: str) -> Checkpoint:
+    name, named = split(name)
+    try:
+        presets.get(name)
+    except presets.UnknownPreset as error:
+        raise RepositoryNotFound(str(error)) from None
+    seed = _seed_of(revision, named or 0)
+    if seed is None or named not in (None, seed):
+        raise _no_revision(f"zoo/{name}", revision, "there is main, seed-<n> and each one's commit")
+    spec = presets.spec(name, seed=seed)
+    checkpoint, _ = await service.checkpoints.issue(json.dumps(spec).encode())
+    if _COMMIT.fullmatch(revision) and revision != commit(checkpoint):
+        return await _by_another_version(service, checkpoint, revision)
+    return checkpoint
+
+
+async def _by_another_version(service: State, today: Checkpoint, wanted: str) -> Checkpoint:
+    """What the store has of `today`'s spec under the commit that is wanted; else `today`."""
+    for id_ in await run_in_threadpool(service.store.beginning, wanted[:_ID_DIGITS]):
+        stored = await service.checkpoints.get(id_)
+        if commit(stored) == wanted and stored.plan.spec == today.plan.spec:
+            return stored
+    return today
+
+
+async def _issued(service: State, name: str, revision: str) -> Checkpoint:
+    if not _DIGITS.fullmatch(name):
+        repo = f"checkpoints/{name[:80]}"
+        raise RepositoryNotFound(
+            f"no repository {repo!r}; the name is {LEAST_DIGITS} hexadecimal "
+            "digits or more that the checkpoint's id begins with"
+        )
+    found = await run_in_threadpool(service.store.beginning, name)
+    if len(found) != 1:
+        reason = f"{len(found)} ids begin so" if found else "no id that was issued begins so"
+        raise RepositoryNotFound(f"no repository 'checkpoints/{name}': {reason}")
+    checkpoint = await service.checkpoints.get(found[0])
+    if _seed_of(revision, checkpoint.plan.seed) != checkpoint.plan.seed:
+        raise _no_revision(f"checkpoints/{name}", revision, "there is main, and its commit")
+    return checkpoint
+
+
+def split(name: str) -> tuple[str, int | None]:
+    """A preset's name, and the seed after it if that says one."""
+    before, dot, last = name.rpartition(".")
+    match = _SEED.fullmatch(last) if dot else None
+    seed = match and int(match[1])
+    return (name, None) if seed is None or seed >= 1 << 64 else (before, seed)
+
+
+def _seed_of(revision: str, main: int) -> int | None:
+    """The seed that a revision says, `main` for MAIN; None when it is no revision at all."""
+    if revision == MAIN:
+        return main
+    if _COMMIT.fullmatch(revision):
+        return int(revision[_ID_DIGITS:], 16)
+    match = _SEED.fullmatch(revision)
+    return int(match[1]) if match and int(match[1]) < 1 << 64 else None
+
+
+def _no_revision(repo: str, revision: str, hint: str) -> RevisionNotFound:
+    return RevisionNotFound(f"no revision {revision[:80]!r} of {repo}; {hint}")

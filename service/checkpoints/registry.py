@@ -1,0 +1,301 @@
+"""Issued checkpoints: from a request's body to a plan, from an id to what serves its bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import hashlib
+import heapq
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from weakref import WeakValueDictionary
+
+from pydantic_core import to_json
+
+from seedpoint.models.files.layout import File, Layout
+from seedpoint.models.generation.chunks import cuts
+from seedpoint.models.generation.evaluator import ByteArray, Evaluator, Observer, ReadBytes
+from seedpoint.models.generation.sources import draws_on
+from seedpoint.models.generation.whole_tensors import Wholes
+from seedpoint.models.plan.describe import layout, resource
+from seedpoint.models.plan.plan import Plan
+from seedpoint.models.plan.program import Literal, Norms, Program, Split
+from seedpoint.models.planning.sequential import readers
+from seedpoint.service.checkpoints.materialized import BoundTensors
+from seedpoint.service.concurrency.cache import LRU
+from seedpoint.service.concurrency.cached_attribute import once
+from seedpoint.service.concurrency.single_flight import Flights
+from seedpoint.service.errors import NotFound
+from seedpoint.service.generation.engine import Cuts, Needs, Read
+from seedpoint.service.metrics import Metrics
+from seedpoint.service.planning.planner_pools import Builders
+from seedpoint.service.planning.task import Planned
+from seedpoint.service.storage.clock import Clock, system
+from seedpoint.service.storage.directory import Store
+from seedpoint.service.storage.use_notes import Uses
+
+KNOWN_BODIES = 10_000
+MAX_CANDIDATES = 1000  # Names among which the nearest is looked for,
+MAX_MATCHED = 50  # so many of them exactly,
+MAX_CHARACTERS = 100  # of so many characters at most: that takes their product.
+LISTED_FILES = 3
+LARGE_TENSORS = 5_000  # Of a resource that takes more than a moment to render,
+LARGE_AT_ONCE = 2  # and so many of them are rendered at once.
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An issued checkpoint, ready to be read."""
+
+    id: str
+    plan: Plan
+    layout: Layout
+    evaluator: Evaluator
+
+    def file(self, name: str) -> File:
+        """Raises NotFound."""
+        if (file := self.layout.files.get(name)) is None:
+            there = ", ".join(islice(self.layout.files, LISTED_FILES))
+            more = len(self.layout.files) - LISTED_FILES
+            rest = f" and {more} more" if more > 0 else ""
+            raise NotFound(f"no file {name[:MAX_CHARACTERS]!r}; there is {there}{rest}")
+        return file
+
+    def reader(self, file: File) -> Read:
+        """Reads any byte range of `file`."""
+        return partial(self.evaluator.read, file)
+
+    def needs(self, file: File) -> Needs:
+        """What is computed as a whole for any byte range of `file`."""
+        return partial(self.evaluator.needs_of, file)
+
+    def cuts(self, file: File) -> Cuts:
+        """Cuts any byte range of `file` where its tensors' blocks end."""
+        return partial(cuts, file, self.plan.tensors)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files together."""
+        return sum(file.size_bytes for file in self.layout.files.values())
+
+    async def tensor(self, name: str) -> int:
+        """The index of the tensor that has this name. Raises NotFound."""
+        if (index := self.indices.get(name)) is None:
+            near = ", ".join(map(repr, await asyncio.to_thread(self._near, name)))
+            shown = repr(name[:MAX_CHARACTERS])
+            raise NotFound(f"no tensor {shown}" + (f"; there is {near}" if near else ""))
+        return index
+
+    def _near(self, name: str) -> list[str]:
+        """The names that are most like `name`, among the first ones."""
+        if len(name) > MAX_CHARACTERS:
+            return []
+        first = islice(self.indices, MAX_CANDIDATES)
+        names = [known for known in first if len(known) <= MAX_CHARACTERS]
+        matcher = difflib.SequenceMatcher(b=name)
+
+        def likeness(known: str) -> float:
+            matcher.set_seq1(known)
+            return matcher.quick_ratio()
+
+        return difflib.get_close_matches(name, heapq.nlargest(MAX_MATCHED, names, likeness), 3)
+
+    def file_etag(self, name: str) -> str:
+        """The strong entity tag of a file."""
+        return self.etag(f"files/{name}")
+
+    def etag(self, what: str) -> str:
+        """The strong entity tag, with its quotes, of a representation of this checkpoint.
+
+        The id fixes every byte, so the tag is known before one is computed. It is opaque:
+        40 hexadecimal digits, because clients take 64 for a SHA-256 of the content.
+        """
+        return f'"{hashlib.sha256(f"{self.id}/{what}".encode()).hexdigest()[:40]}"'
+
+    @once
+    def resource(self) -> bytes:
+        """The checkpoint resource without statistics, JSON; see `Checkpoints.resource`."""
+        return to_json(resource(self.plan, self.layout))
+
+    @once
+    def indices(self) -> dict[str, int]:
+        """The tensors by their names and aliases."""
+        return {
+            name: index
+            for index, tensor in enumerate(self.plan.tensors)
+            for name in (tensor.name, *tensor.aliases)
+        }
+
+
+class Checkpoints:
+    """Has specs planned, keeps the plans in the store and the latest ones in memory.
+
+    Belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        builders: Builders,
+        store: Store,
+        metrics: Metrics,
+        wholes: Wholes,
+        *,
+        device: str,
+        cached_tensors: int,
+        clock: Clock = system,
+    ) -> None:
+        self._builders = builders
+        self._store = store
+        self._metrics = metrics
+        self._wholes = wholes
+        self.device = device
+        self._draws = draws_on(device)
+        self._loaded: LRU[str, Checkpoint] = LRU(cached_tensors, _weight)
+        # Whoever serves a checkpoint's bytes holds its evaluator for as long as it does.
+        self._served: WeakValueDictionary[str, Evaluator] = WeakValueDictionary()
+        self.uses = Uses(store, clock=clock)
+        self._known: LRU[bytes, str] = LRU(KNOWN_BODIES)  # SHA-256 of a body -> id
+        self._planning: Flights[bytes, tuple[Checkpoint, bool]] = Flights()
+        self._loading: Flights[str, Checkpoint] = Flights()
+        self._bound = BoundTensors(builders, store)
+        self._rendering = asyncio.Semaphore(LARGE_AT_ONCE)
+
+    async def issue(self, body: bytes) -> tuple[Checkpoint, bool]:
+        """The checkpoint of the spec in `body`, and whether it is new.
+
+        Raises what planning raises (`planning.PlanBody`) and what the pools raise.
+        """
+        digest = hashlib.sha256(body).digest()
+        # What is answered must be in the store, whatever has befallen that since.
+        id_ = self._known.get(digest)
+        if id_ is not None and await asyncio.to_thread(self._store.has_intact_plan, id_):
+            with suppress(NotFound):
+                return await self.get(id_), False
+        return await self._planning.join(digest, lambda: self._plan(body, digest))
+
+    async def get(self, id_: str) -> Checkpoint:
+        """Raises NotFound, CorruptStore, and what making its tensors again raises."""
+        if (checkpoint := self._loaded.get(id_)) is not None:
+            if await self.uses.note(id_):
+                return checkpoint
+            self._loaded.drop(id_)
+        return await self._loading.join(id_, lambda: self._load(id_))
+
+    async def resource(self, checkpoint: Checkpoint) -> bytes:
+        """The checkpoint resource without statistics, JSON, rendered in a thread.
+
+        A large one takes a second and 100 MB, so few of them are rendered at once.
+        """
+        if once.knows(checkpoint, "resource"):
+            return checkpoint.resource
+        if len(checkpoint.plan.tensors) <= LARGE_TENSORS:
+            return await asyncio.to_thread(lambda: checkpoint.resource)
+        async with self._rendering:
+            return await asyncio.to_thread(lambda: checkpoint.resource)
+
+    def retire(self, id_: str) -> bool:
+        """Forgets a checkpoint that is to be removed from the store, unless it is being served."""
+        self._loaded.drop(id_)
+        return not (id_ in self._served or id_ in self._loading or id_ in self._bound)
+
+    async def _plan(self, body: bytes, digest: bytes) -> tuple[Checkpoint, bool]:
+        started = time.perf_counter()
+        try:
+            planned = await self._builders.plan(body)
+            checkpoint = await self._register(planned)
+        except Exception as error:
+            self._metrics.plans.labels(type(error).__name__).inc()
+            raise
+        self._metrics.plan_seconds.observe(time.perf_counter() - started)
+        self._metrics.plans.labels("new" if checkpoint else "known").inc()
+        self._known.put(digest, planned.id)
+        if checkpoint is None:
+            return await self.get(planned.id), False
+        return self._keep(checkpoint), True
+
+    async def _register(self, planned: Planned) -> Checkpoint | None:
+        """The checkpoint of a plan that is new, and stored now with all that it needs."""
+        if planned.is_bound:
+            await self._bound.ensure(await asyncio.to_thread(Plan.from_record, planned.plan))
+        return await asyncio.to_thread(self._put, planned)
+
+    def _put(self, planned: Planned) -> Checkpoint | None:
+        if not self._store.put_plan(planned.id, planned.plan, planned.blobs):
+            return None
+        return self._open(Plan.from_record(planned.plan), planned.blobs.__getitem__)
+
+    async def _load(self, id_: str) -> Checkpoint:
+        plan = await asyncio.to_thread(self._recorded, id_)
+        if plan.platform is not None:
+            await self._bound.ensure(plan)
+        return self._keep(await asyncio.to_thread(self._open, plan, self._store.blob))
+
+    def _recorded(self, id_: str) -> Plan:
+        self._store.use(id_)  # First, so that from here on it is not removed.
+        return Plan.from_record(self._store.plan(id_))
+
+    def _keep(self, checkpoint: Checkpoint) -> Checkpoint:
+        self._loaded.put(checkpoint.id, checkpoint)
+        self._served[checkpoint.id] = checkpoint.evaluator
+        self.uses.add(checkpoint.id)
+        return checkpoint
+
+    def _open(self, plan: Plan, blob: Callable[[str], bytes]) -> Checkpoint:
+        """What serves `plan`, whose literals are by their SHA-256 what `blob` gives."""
+        literals = {digest for tensor in plan.tensors for digest in _literals(tensor.program)}
+        blobs = {digest: blob(digest) for digest in literals}
+        evaluator = _Counted(
+            *(plan, blobs, self._materialized(plan)),
+            draws=self._draws,
+            wholes=self._wholes,
+        )
+        evaluator.count = partial(self._count, plan.id)
+        checkpoint = Checkpoint(plan.id, plan, layout(plan), evaluator)
+        _ = checkpoint.indices  # Here, outside the event loop.
+        return checkpoint
+
+    def _count(self, id_: str, elements: int) -> None:
+        self._metrics.elements.inc(elements)
+        self.uses.mark(id_)
+
+    def _materialized(self, plan: Plan) -> dict[str, ReadBytes]:
+        """What reads the tensors of a platform-bound plan from the store."""
+        return {} if plan.platform is None else readers(plan, self._bound.reader(plan))
+
+
+class _Counted(Evaluator):
+    """An evaluator that tells of every element it generates."""
+
+    count: Callable[[int], None]
+
+    def fill(
+        self,
+        tensor: int,
+        start: int,
+        stop: int,
+        out: ByteArray,
+        observer: Observer | None = None,
+    ) -> None:
+        super().fill(tensor, start, stop, out, observer)
+        self.count(stop - start)
+
+
+def _literals(program: Program) -> Iterator[str]:
+    """The SHA-256 of every blob that evaluating `program` takes."""
+    source = program.source
+    if isinstance(source, Literal):
+        yield source.sha256
+    for part in source.parts if isinstance(source, Split) else ():
+        yield from _literals(part.program)
+    if isinstance(source, Norms):
+        yield from _literals(source.of)
+
+
+def _weight(checkpoint: Checkpoint) -> int:
+    """About its kilobytes in memory: of a tensor, its plan and description; of a blob, itself."""
+    blobs = sum(map(len, checkpoint.evaluator.sources.blobs.values()))
+    return 1 + len(checkpoint.plan.tensors) + blobs // 1000

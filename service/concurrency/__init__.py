@@ -1,0 +1,1 @@
+"""Shared and bounded work: single flight, admission, budgets, caches."""

@@ -1,0 +1,1 @@
+"""Bytes generated on threads, slightly ahead of the connections that send them."""

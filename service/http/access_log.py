@@ -1,0 +1,119 @@
+"""What is measured and logged of each request: a pure ASGI middleware around the app."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from seedpoint.service import errors
+from seedpoint.service.concurrency.shortage import is_shortage, name_of
+from seedpoint.service.http import problems, request_ids
+from seedpoint.service.logger import get_logger
+from seedpoint.service.metrics import Metrics
+
+log = get_logger("seedpoint.access")
+
+POLLED = frozenset({"/healthz", "/readyz", "/metrics"})  # Every few seconds, by machines.
+
+
+@dataclass
+class _Exchange:
+    """A request and what has been sent for it."""
+
+    scope: Scope
+    id: str
+    started: float
+    status: int = 0
+    sent_bytes: int = 0
+    whole: bool = False
+
+    @property
+    def route(self) -> str:
+        """The route's template: few values, whatever is asked."""
+        return str(getattr(self.scope.get("route"), "path", "")) or "(none)"
+
+    @property
+    def path(self) -> str:
+        """As it was asked, and harmless to a terminal."""
+        path = str(self.scope["path"])
+        return path if path.isprintable() else ascii(path)
+
+    def with_id(self, message: Message) -> Message:
+        if message["type"] != "http.response.start":
+            return message
+        field = (request_ids.FIELD, self.id.encode())
+        return {**message, "headers": [*message.get("headers", ()), field]}
+
+    def note(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        elif message["type"] == "http.response.body":
+            if self.scope["method"] != "HEAD":  # The server sends none of that.
+                self.sent_bytes += len(message.get("body", b""))
+            self.whole = not message.get("more_body", False)
+
+
+class Observed:
+    """Counts and logs every request by its id, and answers an unexpected exception with a problem.
+
+    Neither headers nor query strings are logged: they may hold credentials.
+    """
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, request_ids.given_or_new(scope["headers"]), time.perf_counter())
+        request_ids.current.set(exchange.id)  # The server has a task for each request.
+
+        async def noting(message: Message) -> None:
+            exchange.note(message)
+            await send(exchange.with_id(message))
+
+        try:
+            await self._app(scope, receive, noting)
+        except asyncio.CancelledError:  # The time that a shutdown leaves is over.
+            if not exchange.status:
+                ending = errors.ShuttingDown("the service is going away")
+                await problems.answer(ending)(scope, receive, noting)
+            # Else the server breaks the connection: the body is not whole.
+        except Exception as error:
+            if is_shortage(error):
+                _tell_shortage(error, exchange)
+            elif exchange.status or not problems.is_expected(error):
+                said = {"method": scope["method"], "path": exchange.path}
+                log.error("request failed", **said, exc_info=error)
+            if exchange.status:
+                raise  # The server breaks the connection: the body is not whole.
+            await problems.answer(error)(scope, receive, noting)
+        finally:
+            self._finish(exchange)
+
+    def _finish(self, exchange: _Exchange) -> None:
+        seconds = time.perf_counter() - exchange.started
+        method = exchange.scope["method"]
+        self._metrics.observe(exchange.route, method, exchange.status, seconds, exchange.sent_bytes)
+        write = log.debug if exchange.route in POLLED else log.info
+        write(
+            "request",
+            method=method,
+            path=exchange.path,
+            status=exchange.status,
+            bytes=exchange.sent_bytes,
+            milliseconds=round(seconds * 1e3, 2),
+            **({} if exchange.whole else {"cut": True}),
+        )
+
+
+def _tell_shortage(error: Exception, exchange: _Exchange) -> None:
+    """Logs what was short; where the code was that met it, tells nothing."""
+    assert isinstance(error, OSError)
+    said = {"method": exchange.scope["method"], "path": exchange.path}
+    log.error("out of resources", **said, errno=name_of(error), reason=error.strerror)

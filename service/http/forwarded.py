@@ -1,0 +1,55 @@
+"""Requests as they were before a proxy passed them on: scheme, client and path."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from seedpoint.service.settings import MAX_PREFIX_CHARACTERS, PREFIX
+
+_FIELD = b"x-forwarded-prefix"
+_PREFIX = re.compile(PREFIX)
+
+
+class Forwarded:
+    """Pure ASGI middleware that undoes what proxies do to requests.
+
+    A proxy removes a prefix from the path (`root_path`, or `X-Forwarded-Prefix` where a
+    trusted proxy says so); the app sees the whole path and the prefix as its root, as ASGI
+    asks. uvicorn's middleware does the same for the scheme and the client.
+    """
+
+    def __init__(self, app: ASGIApp, *, trusted: str, root_path: str) -> None:
+        self._app = ProxyHeadersMiddleware(app, trusted)  # type: ignore[arg-type]
+        self._root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        prefix = self._prefix(scope) if scope["type"] == "http" else ""
+        if prefix:
+            scope["root_path"] = prefix
+            scope["path"] = prefix + scope["path"]
+            scope["raw_path"] = prefix.encode() + scope["raw_path"]
+        await self._app(scope, receive, send)  # type: ignore[arg-type]
+
+    def _prefix(self, scope: Scope) -> str:
+        """The setting; else what a trusted proxy says, if that is harmless in a link."""
+        if self._root_path:
+            return self._root_path
+        fields = [value for name, value in scope["headers"] if name == _FIELD]
+        if len(fields) != 1 or not self._is_trusted(scope):
+            return ""
+        text = fields[0].decode("latin-1").strip()
+        harmless = len(text) <= MAX_PREFIX_CHARACTERS and _PREFIX.fullmatch(text)
+        return text.rstrip("/") if harmless else ""
+
+    def _is_trusted(self, scope: Scope) -> bool:
+        client = scope.get("client")
+        return (client[0] if client else None) in self._app.trusted_hosts
+
+
+def inner_path(scope: Scope) -> str:
+    """The path without the prefix: the one that routes are told apart by."""
+    path: str = scope["path"]
+    return path[len(scope.get("root_path", "")) :]

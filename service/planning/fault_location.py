@@ -1,0 +1,45 @@
+"""The place in a spec that made a constructor try what it may not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from seedpoint.models.spec.faults import join
+
+_LEAST = 3  # Characters: what is shorter is in anything by chance.
+
+
+def blamed(document: Any, target: str, default: str) -> tuple[str, str]:
+    """The path of the field whose text is in `target`, else `default`; and `target` as shown.
+
+    A file of the server that no spec names is shown by its last part alone.
+    """
+    found = [(len(text), path) for path, text in _texts(document) if text in target]
+    path = max(found)[1] if found else default
+    is_file = os.path.isabs(target)
+    if not is_file or any(target.startswith(text) for _, text in _texts(document)):
+        return path, target
+    return path, os.path.basename(target)
+
+
+def _texts(document: Any) -> Iterator[tuple[str, str]]:
+    """What strings of the architecture may name, by their place: also after a `scheme:`."""
+    architecture = document.get("architecture") if isinstance(document, dict) else None
+    left = [("architecture", architecture)]
+    while left:
+        path, value = left.pop()
+        if isinstance(value, dict):
+            left += ((join(path, key), item) for key, item in value.items())
+        elif isinstance(value, list):
+            left += ((join(path, index), item) for index, item in enumerate(value))
+        elif isinstance(value, str):
+            named = value.partition(":")[2] or value
+            yield from ((path, text) for text in _spellings(named) if len(text) >= _LEAST)
+
+
+def _spellings(name: str) -> Iterator[str]:
+    yield name.rstrip("/")
+    if "/" in name.strip("/"):  # As a cache of the Hub names a repository.
+        yield name.replace("/", "--")

@@ -1,0 +1,173 @@
+"""Specs planned by worker processes: small ones by workers that large ones never keep waiting."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+
+from seedpoint.models.plan.plan import Plan
+from seedpoint.models.spec.limits import Limits
+from seedpoint.service.concurrency.cache import LRU
+from seedpoint.service.concurrency.lane import Lane
+from seedpoint.service.errors import BuildTimeout
+from seedpoint.service.metrics import Metrics
+from seedpoint.service.planning.task import (
+    Materialize,
+    Order,
+    PlanBody,
+    Planned,
+    Planner,
+    TooLargeHere,
+    work_bytes,
+)
+from seedpoint.service.settings import Settings
+from seedpoint.service.workers.pool import Pool
+from seedpoint.service.workers.worker import Budget
+
+# What is small takes about a second at most on one core, and mostly milliseconds.
+SMALL = Limits(modules=2_000, tensors=4_000, matches=400_000)
+SMALL_BODY_BYTES = 256 << 10
+SMALL_WORK_BYTES = 256 << 20
+SMALL_SECONDS = 5.0
+# What a library's own code takes to build a model, nobody can count beforehand. (A spec that
+# writes one of these words otherwise, has a backslash.)
+UNCOUNTABLE = (b'"transformers"', b'"timm"', b'"torchvision"', b'"preset"', b"\\")
+REMEMBERED = 1_000
+
+
+class Builders:
+    """The pool for what is small, and the pool for the rest.
+
+    A spec goes to the first pool unless its body is large, and on to the second when it
+    proves to be large or slow. Of models that nobody can count beforehand, the first has one
+    fewer than it has workers, so that there is one for those that can be; and those that were
+    large or slow once go to the second at once.
+    """
+
+    def __init__(
+        self, small: Pool[Order, Planned], large: Pool[Order, Planned], uncountable: Lane
+    ) -> None:
+        self.small = small
+        self.large = large
+        self._uncountable = uncountable
+        self._known_large: LRU[bytes, bool] = LRU(REMEMBERED)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Builders:
+        seconds, memory_bytes = settings.build_timeout_seconds, settings.build_memory_bytes
+        small = Pool(
+            _planner(settings, SMALL).task(),
+            size=settings.build_workers,
+            waiting=settings.build_queue,
+            wait_seconds=seconds,
+            budget=Budget(min(SMALL_SECONDS, seconds), memory_bytes),
+        )
+        large = Pool(
+            _planner(settings).task(),
+            size=settings.large_build_workers,
+            waiting=settings.large_build_queue,
+            wait_seconds=seconds,
+            budget=Budget(seconds, memory_bytes),
+        )
+        uncountable = Lane(
+            at_once=max(1, settings.build_workers - 1),
+            waiting=settings.build_queue,
+            wait_seconds=seconds,
+        )
+        return cls(small, large, uncountable)
+
+    def measure(self, metrics: Metrics) -> None:
+        """Has `metrics` tell of the pools."""
+        for name, pool in (("small", self.small), ("large", self.large)):
+            metrics.workers.labels(name).set_function(pool.warm_workers)
+            metrics.specs_waiting.labels(name).set_function(pool.admitted)
+
+    def start(self) -> None:
+        """Starts the workers, which warm up in the background."""
+        self.small.start()
+        self.large.start()
+
+    def close(self) -> None:
+        """Ends the workers."""
+        self.small.close()
+        self.large.close()
+
+    @property
+    def warm(self) -> bool:
+        """Whether every worker is up and warm."""
+        return self.small.warm and self.large.warm
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the workers that are up."""
+        return self.small.pids + self.large.pids
+
+    async def plan(self, body: bytes) -> Planned:
+        """The plan of the spec in `body`. Raises what workers and their pools raise."""
+        planned = None
+        if len(body) <= SMALL_BODY_BYTES:
+            if not any(word in body for word in UNCOUNTABLE):
+                planned = await self._plan_small(body)
+            elif not self._is_known_large(body):
+                async with self._uncountable.turn():
+                    if not self._is_known_large(body):  # By now.
+                        planned = await self._plan_small(body)
+        return planned or await self.large.call(PlanBody(body))
+
+    async def _plan_small(self, body: bytes) -> Planned | None:
+        """The plan, if it proves to be small."""
+        try:
+            return await self.small.call(PlanBody(body))
+        except TooLargeHere:
+            self._known_large.put(_architecture(body), True)
+        except BuildTimeout:
+            self._known_large.put(_architecture(body), True)
+            self._uncountable.took_long()
+        return None
+
+    def _is_known_large(self, body: bytes) -> bool:
+        return bool(self._known_large) and self._known_large.get(_architecture(body)) is not None
+
+    async def materialize(self, plan: Plan) -> None:
+        """Has the tensors of a platform-bound plan made and put into the store.
+
+        Raises PlatformMismatch where that cannot be, and what workers and pools raise.
+        """
+        order, work = Materialize(plan.record), work_bytes(plan)
+        if work <= SMALL_WORK_BYTES and len(plan.tensors) <= SMALL.tensors:
+            try:
+                await self.small.call(order, _with_memory(self.small.budget, work))
+            except BuildTimeout:
+                pass
+            else:
+                return
+        await self.large.call(order, _with_memory(self.large.budget, work))
+
+
+def _architecture(body: bytes) -> bytes:
+    """Names the architecture of the spec in `body`: the same one, whatever else the spec says."""
+    try:
+        architecture = json.loads(body)["architecture"]
+        content = json.dumps(architecture, sort_keys=True).encode()
+    except (ValueError, LookupError, TypeError, RecursionError):
+        content = body
+    return hashlib.sha256(content).digest()
+
+
+def _with_memory(budget: Budget, more_bytes: int) -> Budget:
+    return replace(budget, memory_bytes=budget.memory_bytes + more_bytes)
+
+
+def _planner(settings: Settings, own: Limits | None = None) -> Planner:
+    return Planner(
+        store=settings.store,
+        max_materialized_bytes=settings.max_materialized_bytes,
+        limits=Limits(
+            modules=settings.max_modules,
+            tensors=settings.max_tensors,
+            plan_bytes=settings.max_plan_bytes,
+        ),
+        own=own,
+        recorded_tensors=settings.recorded_tensors,
+    )

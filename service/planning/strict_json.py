@@ -1,0 +1,133 @@
+"""JSON as a stranger sends it: strict, and safe from what only looks like JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from seedpoint.models.errors import Fault, SpecError
+from seedpoint.models.spec.faults import MAX_FAULTS, join
+from seedpoint.service.errors import MalformedBody
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF = re.compile("[\ud800-\udfff]")
+_BROKEN = "a string has half of a surrogate pair, which is no character"
+_Way = tuple["_Way", str | int] | None  # To a place in a document, its last step first.
+
+
+def parse_json(body: bytes) -> Any:
+    """The document in `body`: UTF-8 (RFC 8259, 8.1).
+
+    Raises MalformedBody, and SpecError for what can be read but says nothing that is sure: NaN
+    and infinite numbers, whole numbers of thousands of digits, halves of surrogate pairs, and
+    a member that is named twice (which of the two counts would be anybody's guess). It has the
+    place of each.
+    """
+    reader = _Reader()
+    try:
+        text = body.decode("utf-8-sig")
+        document = reader.read(text)
+    except UnicodeDecodeError as error:
+        raise MalformedBody(f"not UTF-8: {error.reason} at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise MalformedBody(f"not JSON: {error.msg.lower()} at {place}") from None
+    except RecursionError:
+        raise MalformedBody("nested too deeply: about a thousand levels can be read") from None
+    if reader.has_faults or _SURROGATE.search(text):
+        _refuse(document)
+    return document
+
+
+class _Twice(dict[str, Any]):
+    """An object that names a member twice."""
+
+    member: str
+
+
+class _NoNumber:
+    """What stands where a number should, and why it is none."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+
+class _Reader:
+    """Reads a document, and leaves a mark in it where it finds a fault."""
+
+    def __init__(self) -> None:
+        self.has_faults = False
+
+    def read(self, text: str) -> Any:
+        return json.loads(
+            text,
+            object_pairs_hook=self._object,
+            parse_constant=self._constant,
+            parse_int=self._whole,
+        )
+
+    def _object(self, members: list[tuple[str, Any]]) -> dict[str, Any]:
+        document = dict(members)
+        if len(document) == len(members):
+            return document
+        counts = Counter(name for name, _ in members)
+        marked = _Twice(document)
+        marked.member = next(name for name, count in counts.items() if count > 1)
+        self.has_faults = True
+        return marked
+
+    def _constant(self, name: str) -> _NoNumber:
+        self.has_faults = True
+        return _NoNumber(f"{name} is no JSON number; expected a finite number")
+
+    def _whole(self, digits: str) -> int | _NoNumber:
+        try:
+            return int(digits)
+        except ValueError:  # Python's own bound, since the time it takes grows quadratically.
+            self.has_faults = True
+            most = sys.get_int_max_str_digits()
+            return _NoNumber(f"expected a whole number of at most {most} digits")
+
+
+def _refuse(document: Any) -> None:
+    """Raises SpecError with the faults in a document, if there are any."""
+    faults = list(islice(_faults(document), MAX_FAULTS))
+    if faults:
+        raise SpecError(faults)
+
+
+def _is_broken(value: Any) -> bool:
+    """Whether it is a string with half of a surrogate pair in it."""
+    return isinstance(value, str) and _HALF.search(value) is not None
+
+
+def _faults(document: Any) -> Iterator[Fault]:
+    """What is wrong in a document, in its order."""
+    left: list[tuple[Any, _Way]] = [(document, None)]
+    while left:
+        value, way = left.pop()
+        if isinstance(value, _NoNumber):
+            yield Fault(_path(way), value.why)
+        elif _is_broken(value):
+            yield Fault(_path(way), _BROKEN)
+        elif isinstance(value, dict):
+            if isinstance(value, _Twice):
+                place = join(_path(way), value.member)
+                yield Fault(place, f"an object has the member {value.member!r} twice")
+            yield from (Fault(_path((way, key)), _BROKEN) for key in filter(_is_broken, value))
+            left.extend((inner, (way, key)) for key, inner in reversed(value.items()))
+        elif isinstance(value, list):
+            left.extend((inner, (way, n)) for n, inner in reversed(list(enumerate(value))))
+
+
+def _path(way: _Way) -> str:
+    steps: list[str | int] = []
+    while way is not None:
+        steps.append(way[1])
+        way = way[0]
+    return join("", *reversed(steps))

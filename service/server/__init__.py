@@ -1,0 +1,1 @@
+"""The server: one process or several at one address."""

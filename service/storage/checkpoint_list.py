@@ -1,0 +1,37 @@
+"""Issued checkpoints as a list shows them, page by page."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from seedpoint.service.errors import InvalidParameter
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Issued:
+    """One issued checkpoint: when its plan was stored, in nanoseconds since the epoch."""
+
+    created_ns: int
+    id: str
+
+    @property
+    def created(self) -> datetime:
+        return datetime.fromtimestamp(self.created_ns / 1e9, UTC)
+
+    @property
+    def cursor(self) -> str:
+        """Where a page that ends with this one goes on; opaque to clients."""
+        return base64.urlsafe_b64encode(f"{self.created_ns}:{self.id}".encode()).decode()
+
+    @classmethod
+    def at(cls, cursor: str) -> Issued:
+        """The inverse of `cursor`. Raises InvalidParameter."""
+        try:
+            created, id_ = base64.urlsafe_b64decode(cursor.encode()).decode("ascii").split(":")
+            return cls(int(created), id_)
+        except (ValueError, binascii.Error):
+            message = f"{cursor!r} is no cursor that was given out"
+            raise InvalidParameter(message, path="query.cursor") from None

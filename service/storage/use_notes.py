@@ -1,0 +1,86 @@
+"""Use notes: the store is told which checkpoints this process uses, so that nobody removes them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from seedpoint.service.concurrency.cache import LRU
+from seedpoint.service.errors import StoreUnreadable
+from seedpoint.service.logger import get_logger
+from seedpoint.service.storage.clock import Clock, Steps, system
+from seedpoint.service.storage.directory import Store
+
+log = get_logger("seedpoint.uses")
+
+ROUND_SECONDS = 60.0  # A checkpoint in use is noted once in each of these.
+REMEMBERED = 10_000  # Ids whose last use is known when the wall clock is set.
+
+
+class Uses:
+    """When this process used which checkpoint, and the notes of it in the store.
+
+    Notes bear the time of the wall clock, by which files age, but are due by the monotonic
+    clock. Belongs to one event loop, but for `mark`.
+    """
+
+    def __init__(self, store: Store, *, clock: Clock = system) -> None:
+        self._store = store
+        self._clock = clock
+        self._steps = Steps(clock())
+        self._used_ns: LRU[str, int] = LRU(REMEMBERED)  # By the monotonic clock.
+        self._marked: set[str] = set()
+
+    def add(self, id_: str) -> None:
+        """Remember that the store has just been told of a use."""
+        self._used_ns.put(id_, self._clock().monotonic_ns)
+
+    def mark(self, id_: str) -> None:
+        """Have the next round note a use. Thread-safe."""
+        self._marked.add(id_)
+
+    async def note(self, id_: str) -> bool:
+        """Note a use, unless one was noted within a round; False when the store has lost it."""
+        noted_ns, now_ns = self._used_ns.get(id_), self._clock().monotonic_ns
+        if noted_ns is not None and now_ns - noted_ns < ROUND_SECONDS * 1e9:
+            return True
+        self._used_ns.put(id_, now_ns)
+        try:
+            return await asyncio.to_thread(self._store.use, id_)
+        except StoreUnreadable:  # The checkpoint in memory can be served; the next round notes it.
+            self.mark(id_)
+            return True
+
+    async def run(self) -> None:
+        """Make a round now and again, until cancelled."""
+        while True:
+            await asyncio.sleep(ROUND_SECONDS)
+            try:
+                await self.round()
+            except Exception:
+                log.exception("the use of checkpoints could not be noted")
+
+    async def round(self) -> None:
+        """Note what is marked and, after a step of the wall clock, all that was used before it.
+
+        Notes from before the step look older than they are, by the step. Each is made again
+        with its age by the monotonic clock.
+        """
+        now = self._clock()
+        marked, self._marked = self._marked, set()
+        due = dict.fromkeys(list(marked), now.monotonic_ns)
+        for id_ in due:
+            self._used_ns.put(id_, now.monotonic_ns)
+        if self._steps.step_ns(now):
+            due = dict(self._used_ns.items())
+        ahead_ns = now.wall_ns - now.monotonic_ns
+        await asyncio.to_thread(
+            self._note_all, {id_: used_ns + ahead_ns for id_, used_ns in due.items()}
+        )
+
+    def _note_all(self, used_ns: Mapping[str, int]) -> None:
+        for id_, wall_ns in used_ns.items():
+            try:
+                self._store.use(id_, wall_ns)
+            except StoreUnreadable:  # It is logged.
+                self.mark(id_)

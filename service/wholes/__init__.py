@@ -1,1 +1,0 @@
-"""Tensors that are computed as wholes: made by processes of their own, and kept on disk."""

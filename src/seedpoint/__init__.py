@@ -1,0 +1,1 @@
+"""Seedpoint: a spec in, the bytes of an initialized checkpoint out."""

@@ -1,0 +1,170 @@
+"""What a plan warns of: it can be issued, and may not be what was meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load, load_file, save_file
+
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.schema import parse_spec
+
+NORMAL = {"type": "normal"}
+
+
+def listed(*names: str, dtype: str = "float32") -> dict[str, Any]:
+    tensors = [{"name": name, "shape": [4, 2], "dtype": dtype} for name in names]
+    return {"type": "tensors", "tensors": tensors}
+
+
+def warnings(
+    architecture: dict[str, Any], *rules: dict[str, Any], init: Any = None, **more: Any
+) -> tuple[str, ...]:
+    document = {"architecture": architecture, "init": {"rules": rules, **(init or {})}, **more}
+    platform = {"torch": "any"} if init else None
+    return make_plan(parse_spec(document), platform=platform).plan.warnings
+
+
+def halves(*names: str | None, **more: Any) -> dict[str, Any]:
+    parts = [{"size": 2} | ({} if name is None else {"as": name}) for name in names]
+    return {"match": {"name": "w*"}, "initializer": NORMAL, "splits": {"parts": parts}, **more}
+
+
+REST = {"initializer": NORMAL}
+
+
+# --- streams -----------------------------------------------------------------------
+
+
+def test_a_part_and_a_tensor_of_its_stream_s_name_are_warned_of() -> None:
+    (warning,) = warnings(listed("w", "w#0"), halves(None, None) | {"match": {"name": "w"}}, REST)
+    assert "'w#0', 'w#0' draw from one stream, 'w#0'" in warning
+
+
+def test_two_parts_with_one_name_are_warned_of() -> None:
+    (warning,) = warnings(listed("w"), halves("q", "q"))
+    assert "'w#0', 'w#1' draw from one stream, 'q'" in warning
+
+
+def test_parts_of_two_tensors_with_one_name_are_warned_of() -> None:
+    first, second = warnings(listed("w1", "w2"), halves("q", "k"))
+    assert "'w1#0', 'w2#0' draw from one stream, 'q'" in first
+    assert "'w1#1', 'w2#1' draw from one stream, 'k'" in second
+
+
+def test_parts_with_streams_of_their_own_are_not_warned_of() -> None:
+    assert warnings(listed("w1", "w2"), halves(None, None)) == ()
+    assert warnings(listed("w", "other"), halves("q", "k"), REST) == ()
+
+
+def test_what_draws_nothing_shares_no_stream() -> None:
+    zeros = {"type": "zeros"}
+    assert warnings(listed("w"), halves("q", "q", initializer=zeros)) == ()
+    other = {"initializer": zeros}
+    assert warnings(listed("w", "q"), halves("q", "k"), other) == ()
+
+
+def test_streams_mean_nothing_under_a_sequential_generator() -> None:
+    assert warnings(listed("w"), halves("q", "q"), init={"generator": "torch"}) == ()
+
+
+def test_layers_that_torch_clones_are_not_warned_of() -> None:
+    layer = {"type": "TransformerEncoderLayer", "d_model": 4, "nhead": 2}
+    encoder = {"type": "TransformerEncoder", "encoder_layer": layer, "num_layers": 3}
+    split = halves("q", "k") | {"match": {"name": "layers.0.linear1.bias"}, "optional": True}
+    split["splits"]["parts"] = [{"size": 2048}]
+    assert warnings(encoder, split) == ()
+
+
+def test_of_many_shared_streams_the_first_are_named() -> None:
+    split = halves("q{i}", "q{i}") | {"match": {"name": "w.{i}"}}
+    found = warnings(listed(*(f"w.{i}" for i in range(20))), split)
+    assert len(found) == 9
+    assert found[-1] == "and 12 streams more are shared by parts of splits"
+
+
+# --- dtypes ------------------------------------------------------------------------
+
+
+def test_a_dtype_rule_that_wins_no_floating_tensor_is_warned_of() -> None:
+    rules = [{"match": {"parameter": "num_batches_tracked"}, "dtype": "float64"}]
+    norm = {"type": "BatchNorm1d", "num_features": 2}
+    (warning,) = warnings(norm, dtype={"rules": rules})
+    assert warning.startswith("dtype.rules.0 has no effect: a dtype is for floating tensors")
+
+
+def test_a_dtype_rule_that_wins_one_floating_tensor_is_not() -> None:
+    rules = [{"match": {"kind": "buffer"}, "dtype": "float64"}]
+    norm = {"type": "BatchNorm1d", "num_features": 2}
+    assert warnings(norm, dtype={"rules": rules}) == ()
+
+
+# --- values past a dtype -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("generator", [None, {"generator": "torch"}])
+@pytest.mark.parametrize(
+    ("dtype", "initializer"),
+    [
+        ("float16", {"type": "normal", "std": 1e6}),
+        ("float16", {"type": "uniform", "a": 0, "b": 1e5}),
+        ("float16", {"type": "constant", "val": 1e6}),
+        ("float16", {"type": "constant", "val": 65520}),
+        ("bfloat16", {"type": "normal", "std": 2e38}),
+        ("bfloat16", {"type": "constant", "val": 3.4e38}),
+        ("float32", {"type": "normal", "std": 3e38}),
+        ("float8_e5m2", {"type": "constant", "val": -1e5}),
+        ("float8_e4m3fn", {"type": "normal", "mean": 500}),
+    ],
+)
+def test_tensors_that_will_overflow_their_dtype_are_warned_of(
+    dtype: str, initializer: dict[str, Any], generator: Any
+) -> None:
+    (warning,) = warnings(listed("w", dtype=dtype), {"initializer": initializer}, init=generator)
+    assert warning.startswith(f"values of 'w' are expected to overflow {dtype}, whose largest is ")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "initializer"),
+    [
+        ("float16", {"type": "normal", "std": 10_000}),  # 8 values, 1 in 10^10 past 65504
+        ("float16", {"type": "constant", "val": 65519}),  # rounds to 65504
+        ("bfloat16", {"type": "uniform", "a": 0, "b": 3.38e38}),
+        ("float8_e4m3fn", {"type": "constant", "val": 463}),
+        ("float64", {"type": "constant", "val": 1e300}),
+        ("float64", {"type": "normal", "std": 1e30}),
+        ("int64", {"type": "constant", "val": 2**62}),
+    ],
+)
+def test_tensors_that_fit_their_dtype_are_not_warned_of(
+    dtype: str, initializer: dict[str, Any]
+) -> None:
+    assert warnings(listed("w", dtype=dtype), {"initializer": initializer}) == ()
+
+
+def test_one_element_that_overflows_is_warned_of() -> None:
+    change = {"type": "set", "index": [0, 0], "value": 1e5}
+    one = {"match": {"name": "w2"}, "initializer": NORMAL, "transforms": [change]}
+    (warning,) = warnings(listed("w1", "w2", dtype="float16"), one, REST)
+    assert "'w2'" in warning and "'w1'" not in warning
+
+
+# --- what readers cannot read ----------------------------------------------------------
+
+
+def test_a_dtype_that_safetensors_does_not_load_from_bytes_is_warned_of() -> None:
+    ones = {"initializer": {"type": "ones"}}
+    (warning,) = warnings(listed("w", dtype="float8_e8m0fnu"), ones)
+    assert warning.startswith("'w' are float8_e8m0fnu, which safetensors.torch.load does not read")
+
+
+def test_safetensors_loads_that_dtype_from_files_alone(tmp_path: Path) -> None:
+    """Once this fails, the warning has had its day."""
+    file = tmp_path / "w.safetensors"
+    save_file({"w": torch.ones(2, dtype=torch.float8_e8m0fnu)}, file)
+    assert load_file(file)["w"].dtype == torch.float8_e8m0fnu
+    with pytest.raises(KeyError):
+        load(file.read_bytes())

@@ -1,0 +1,70 @@
+"""Tensors whose elements are known: buffers of integers, given values, identities."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import pytest
+import torch
+
+from seedpoint.models.dtypes import BY_NAME, DTYPES
+from seedpoint.models.plan.plan import PlanTensor
+from seedpoint.models.plan.program import Constant, Eye, Literal, Program, SetElement, ZeroRows
+from tests.support.seen import seen
+
+WHOLE = [d for d in DTYPES if not d.is_floating]
+
+
+def tensor(program, shape, dtype):
+    return PlanTensor("b", shape, BY_NAME[dtype], "buffer", "", program)
+
+
+@pytest.mark.parametrize("dtype", WHOLE, ids=str)
+def test_a_constant_that_is_not_floating_is_compared(dtype):
+    planned = tensor(Program(Constant(True)), (70_000,), dtype.name)
+    values = torch.ones(70_000, dtype=dtype.torch)
+    found = seen(planned, values)
+    assert (found["pass"], found["criteria"]) == (True, {"values": 0.0})
+    assert found["mean"] is None
+    values[66_000] = 0
+    found = seen(planned, values)
+    assert (found["pass"], found["criteria"]) == (False, {"values": None})
+
+
+def test_rows_and_elements_that_are_set_are_known_too():
+    program = Program(Constant(5), (ZeroRows((1,)), SetElement((2, 3), 9)))
+    values = torch.full((4, 5), 5)
+    values[1], values[2, 3] = 0, 9
+    assert seen(tensor(program, (4, 5), "int64"), values)["pass"] is True
+    values[2, 3] = 5
+    assert seen(tensor(program, (4, 5), "int64"), values)["pass"] is False
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16", "int32"])
+def test_given_values_are_compared_as_their_tensor_holds_them(dtype):
+    given = torch.tensor([0.1, -3.0, 1e5, math.inf, math.nan][: 3 if dtype == "int32" else 5])
+    blob = given.numpy().tobytes()
+    digest = hashlib.sha256(blob).hexdigest()
+    planned = tensor(Program(Literal(digest, "float32")), (len(given),), dtype)
+    values = given.to(planned.dtype.torch)
+    assert seen(planned, values, {digest: blob})["pass"] is True
+    assert seen(planned, values)["pass"] is None  # the blob is not there
+    values[1] = 3
+    assert seen(planned, values, {digest: blob})["pass"] is False
+
+
+def test_an_identity_is_one_only_on_its_diagonal():
+    planned = tensor(Program(Eye()), (5, 7), "bfloat16")
+    values = torch.eye(5, 7).bfloat16()
+    assert seen(planned, values)["pass"] is True
+    assert seen(planned, values.flip(0))["pass"] is False
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_what_overflowed_shows_its_finite_extremes(dtype):
+    planned = tensor(Program(Constant(1.0)), (4,), dtype)
+    found = seen(planned, torch.tensor([math.inf, -2.5, 8.0, math.nan]).to(planned.dtype.torch))
+    assert (found["min"], found["max"], found["pass"]) == (None, None, False)
+    assert (found["finite_min"], found["finite_max"]) == (-2.5, 8.0)
+    assert found["criteria"] == {"finite": None}

@@ -1,0 +1,31 @@
+"""Memory that large passes took goes back to the system once they have gone."""
+
+from __future__ import annotations
+
+import pytest
+
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.schema import parse_spec
+from seedpoint.service.statistics import heap_trim, passes
+from tests.support.running import mlp
+from tests.support.waiting import eventually
+
+
+def test_free_memory_is_given_back_when_a_large_pass_has_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given_back: list[int] = []
+    monkeypatch.setattr(heap_trim, "_trim", given_back.append)
+    monkeypatch.setattr(heap_trim, "DELAY_SECONDS", 0.0)
+    monkeypatch.setattr(passes, "LARGE_TENSORS", 3)
+    gathered = passes.gathering(make_plan(parse_spec(mlp())).plan)
+    assert not given_back
+    del gathered
+    eventually(lambda: given_back, "nothing was given back")
+    assert set(given_back) == {0}
+
+
+def test_a_system_without_the_means_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heap_trim, "_trim", None)
+    monkeypatch.setattr(heap_trim, "_give_back", pytest.fail)
+    heap_trim.give_back_after(passes.gathering(make_plan(parse_spec(mlp())).plan))

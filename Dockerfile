@@ -16,7 +16,7 @@ COPY src src
 COPY models models
 COPY service service
 COPY examples examples
-RUN python3 -m pip --python .venv/bin/python install '.[transformers]'
+RUN python3 -m pip --python .venv/bin/python install '.[service,transformers]'
 
 # -I: of the installed package, whose path is part of the cache's key.
 RUN NUMBA_CACHE_DIR=/opt/seedpoint/kernels .venv/bin/python -I -c \

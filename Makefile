@@ -78,7 +78,7 @@ $(VENV)/.torch: $(VENV)/.created
 	@touch $@
 
 $(VENV)/.seedpoint: $(VENV)/.torch pyproject.toml
-	$(INSTALL) --editable '.[transformers]'
+	$(INSTALL) --editable '.[service,transformers]'
 	@touch $@
 
 $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.seedpoint

@@ -76,7 +76,7 @@ def test_install_brings_torch_alone_and_before_the_rest(tmp_path: Path) -> None:
     _, torch, rest = steps(recipe("install", tmp_path).splitlines())
     assert torch[-1].startswith("torch==")
     assert "--no-deps" in torch
-    assert rest[-1] == ".[transformers]"  # Every preset is a model of it.
+    assert rest[-1] == ".[service,transformers]"  # Every preset is a model of it.
 
 
 @pytest.mark.parametrize("verb", ["demo", "serve", "test", "lint", "fmt", "bench"])
@@ -92,7 +92,7 @@ def test_a_done_step_is_not_repeated(tmp_path: Path) -> None:
     assert "install" not in make("--dry-run", "serve", f"VENV={venv}")
     (venv / ".seedpoint").unlink()
     again = make("--dry-run", "serve", f"VENV={venv}")
-    assert "install --quiet --editable '.[transformers]'" in again
+    assert "install --quiet --editable '.[service,transformers]'" in again
     assert "torch" not in again
 
 
@@ -239,7 +239,8 @@ BROUGHT = {
 @pytest.mark.parametrize("package", ["models", "service"])
 def test_every_imported_library_is_a_declared_dependency(package: str) -> None:
     extras = PROJECT["optional-dependencies"]
-    lines = [*PROJECT["dependencies"], *extras["transformers"], *extras["timm"]]
+    server = extras["service"] if package == "service" else []
+    lines = [*PROJECT["dependencies"], *server, *extras["transformers"], *extras["timm"]]
     declared = {re.match(r"[a-z0-9-]+", line)[0] for line in lines}
     distributions = packages_distributions()
     for path in (ROOT / package).rglob("*.py"):

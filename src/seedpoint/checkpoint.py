@@ -1,0 +1,135 @@
+"""A checkpoint in this process: planned from a spec, read by range, written to files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from seedpoint.models.files.layout import Layout
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.generation.sources import draws_on
+from seedpoint.models.plan.describe import layout
+from seedpoint.models.plan.plan import Plan
+from seedpoint.models.planning.compiler import Planned, make_plan
+from seedpoint.models.planning.sequential import materialized, platform
+from seedpoint.models.spec.schema import Spec, parse_spec
+from seedpoint.models.verify.findings import Report, Sample
+from seedpoint.service.generation.devices import resolve_device
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class Checkpoint:
+    """A planned checkpoint: an id, its files, and any byte of them.
+
+    Planning is cheap and generates no values. Reads may come from many threads at once; the
+    bytes do not depend on the device, the thread count or the ranges that are read.
+    """
+
+    def __init__(self, spec: Spec, planned: Planned, *, device: Device = "cpu") -> None:
+        self._spec = spec
+        self._planned = planned
+        self._device = device
+
+    @classmethod
+    def from_spec(cls, spec: Spec | Mapping[str, Any], *, device: Device = "cpu") -> Checkpoint:
+        """Plan `spec`, which is a JSON document or what `parse_spec` returned.
+
+        Raises SpecError, which names the place of each fault.
+        """
+        parsed = spec if isinstance(spec, Spec) else parse_spec(dict(spec))
+        return cls(parsed, make_plan(parsed, platform=platform()), device=device)
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of the plan in hexadecimal digits."""
+        return self.plan.id
+
+    @property
+    def plan(self) -> Plan:
+        """The plan, which fixes every byte of every file."""
+        return self._planned.plan
+
+    @cached_property
+    def files(self) -> Mapping[str, int]:
+        """Size in bytes of each file, by its name."""
+        return {name: file.size_bytes for name, file in self._layout.files.items()}
+
+    def read(self, file: str, start: int = 0, stop: int | None = None) -> bytes:
+        """Return bytes [start, stop) of the file called `file`; `stop` defaults to its end.
+
+        Raises KeyError for a name that is not in `files`, and ValueError for a range that is
+        not inside the file.
+        """
+        found = self._layout.files[file]
+        stop = found.size_bytes if stop is None else stop
+        if not 0 <= start <= stop <= found.size_bytes:
+            raise ValueError(
+                f"range [{start}, {stop}) is not inside the {found.size_bytes} bytes of {file!r}"
+            )
+        out = np.empty(stop - start, np.uint8)
+        self._evaluator.read(found, start, stop, out)
+        return out.tobytes()
+
+    def write(self, folder: str | os.PathLike[str], *, threads: int | None = None) -> list[Path]:
+        """Write every file into `folder`, which is made if missing, and return their paths.
+
+        A file appears whole or not at all. `threads` defaults to the number of cores.
+        """
+        from seedpoint.service.local.build import Writer
+
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        writer = Writer(self._evaluator, statistics=None)
+        for name, file in self._layout.files.items():
+            writer.write(file, target / name, threads=_threads(threads), wrote=_ignore)
+        return [target / name for name in self._layout.files]
+
+    @cached_property
+    def _layout(self) -> Layout:
+        return layout(self.plan)
+
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        given = materialized(self._spec, self._planned) if self.plan.platform else {}
+        draws = draws_on(resolve_device(self._device))
+        return Evaluator(self.plan, self._planned.blobs, given, draws=draws)
+
+
+def verify(
+    path: str | os.PathLike[str],
+    *,
+    threads: int | None = None,
+    device: Device = "cpu",
+    sample: Sample | None = None,
+) -> Report:
+    """Generate the files at `path` again from the plan in their header, and compare.
+
+    `path` is a file, the first of its shards, their index or their folder. `sample` limits
+    the comparison to some blocks. A script that calls this needs the `__main__` guard that
+    `multiprocessing` asks for: the spec in the header is planned in a process of its own.
+    Raises FileFault for a file that is not a checkpoint, and OSError.
+    """
+    from seedpoint.service.local.verify import verify as compare
+
+    return compare(
+        Path(path),
+        threads=_threads(threads),
+        progress=lambda _: nullcontext(_ignore),
+        device=resolve_device(device),
+        sample=sample,
+    )
+
+
+def _threads(wanted: int | None) -> int:
+    return wanted or os.cpu_count() or 1
+
+
+def _ignore(_: int) -> None:
+    """Take the bytes done, for callers that show no progress."""

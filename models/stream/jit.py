@@ -16,7 +16,7 @@ MODELS = Path(__file__).parent.parent
 
 def _digest() -> str:
     """SHA-256 of every source that a kernel may be compiled from."""
-    kernels = (MODELS / "statistics" / name for name in ("moments.py", "order.py"))
+    kernels = (MODELS / "statistics" / name for name in ("moments.py", "order_kernels.py"))
     sources = sorted([*MODELS.glob("stream/*.py"), *kernels])
     return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()
 

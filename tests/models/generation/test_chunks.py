@@ -107,7 +107,7 @@ def reference(evaluator: Evaluator) -> dict[str, Any]:
     statistics = CheckpointStatistics(evaluator.plan)
     for index, tensor in enumerate(evaluator.plan.tensors):
         out = np.empty(tensor.nbytes, np.uint8)
-        evaluator.fill(index, 0, tensor.numel, out, statistics.accumulators.get(tensor.name))
+        evaluator.fill(index, 0, tensor.numel, out, statistics.observers.get(tensor.name))
     return statistics.document()
 
 

@@ -7,7 +7,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import cache, wraps
 from pathlib import PurePath
 from typing import Any, NoReturn
 from unittest import mock
@@ -56,11 +56,30 @@ class Reading:
         self.first: OnlineError | None = None
 
     def refuse(self, *args: Any, **_: Any) -> NoReturn:
-        """Stand for whatever loads a file by its name. Raises OnlineError."""
+        """Raise OnlineError for a file, named by the first string of `args`."""
         named = next((argument for argument in args if isinstance(argument, str)), "files")
         message = f"it would load {named!r}: nothing is downloaded, nor read from a cache"
         self.first = self.first or OnlineError(message)
         raise self.first
+
+
+_readings: list[Reading] = []  # one for each `never_loaded` block that is entered, innermost last
+
+
+def refusing(reader: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `reader`, but for refusing inside each `never_loaded` block, the present and later.
+
+    A module that a block imports keeps the stand-in under its own name: outside blocks it reads
+    as ever, and in the next block it refuses again.
+    """
+
+    @wraps(reader, updated=())
+    def read(*args: Any, **options: Any) -> Any:
+        if _readings:
+            _readings[-1].refuse(*args)
+        return reader(*args, **options)
+
+    return read
 
 
 @contextmanager
@@ -69,12 +88,15 @@ def never_loaded() -> Iterator[Callable[..., NoReturn]]:
 
     A file of that name, and a cache, differ from machine to machine: what was loaded would not
     be a function of the spec. Raises OnlineError at the end if one was raised and swallowed
-    meanwhile. Inside, what it yields may stand for more readers.
+    meanwhile. Yields a function that refuses whatever it is called with.
     """
     reading = Reading()
     with ExitStack() as stack:
         for owner, name in _readers():
-            stack.enter_context(mock.patch.object(owner, name, new=reading.refuse))
+            stand_in = refusing(getattr(owner, name))
+            stack.enter_context(mock.patch.object(owner, name, new=stand_in))
+        _readings.append(reading)
+        stack.callback(_readings.remove, reading)
         try:
             yield reading.refuse
         except (OnlineError, SpecError):

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, NoReturn
 from unittest import mock
 
-from seedpoint.models.architectures.pretrained_weights import OnlineError, never_loaded
+from seedpoint.models.architectures.pretrained_weights import OnlineError, never_loaded, refusing
 
 __all__ = ["OnlineError", "offline"]
 
@@ -72,7 +72,8 @@ def _readers(refuse: Callable[..., NoReturn]) -> Iterator[tuple[Any, str, Any]]:
         "transformers.models.auto.configuration_auto": ("get_class_from_dynamic_module",),
     }.items():
         owner = import_module(module)
-        yield from ((owner, name, refuse) for name in names if hasattr(owner, name))
+        there = (name for name in names if hasattr(owner, name))
+        yield from ((owner, name, refusing(getattr(owner, name))) for name in there)
 
 
 def _not_found(*_: Any, **__: Any) -> NoReturn:

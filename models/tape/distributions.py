@@ -1,4 +1,4 @@
-"""What PyTorch's own operations draw or make, as sources of programs."""
+"""Translation of recorded PyTorch operations into the sources of programs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ _DRAWS = {"sparse_": 2}
 
 
 def draws_of(operation: Operation) -> int:
-    """How many of its tensor's draws a random operation takes."""
+    """Return the number of draws that a random operation takes from its tensor."""
     return _DRAWS.get(operation.name, 1)
 
 
 def source_of(operation: Operation, draw: int = 0, stream: str | None = None) -> Source | None:
-    """What `operation` fills a tensor with; None when no source is that.
+    """Return the source that `operation` fills a tensor with; None when no source matches it.
 
-    Raises ValueError for arguments that the source refuses.
+    Raises:
+        ValueError: The source refuses the operation's arguments.
     """
     name, args = operation.name.removeprefix("aten."), operation.args
     match name:
@@ -57,6 +58,6 @@ def source_of(operation: Operation, draw: int = 0, stream: str | None = None) ->
 
 
 def _numbers(given: tuple[Any, ...], first: float, second: float) -> tuple[float, float]:
-    """Two arguments as given, or their defaults."""
+    """Return two numbers: the given arguments, completed by the defaults `first` and `second`."""
     numbers = [*map(float, given), first, second][: len(given)] + [first, second][len(given) :]
     return numbers[0], numbers[1]

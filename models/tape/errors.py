@@ -1,4 +1,4 @@
-"""What a recording cannot hold, named with the line of the module's code that did it."""
+"""Recording errors, which name the line of the module's code that caused them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.utils import _contextlib, _python_dispatch
 Line = tuple[str, int]
 
 _OURS = str(PurePath(__file__).parent)
-# Between a module's code and the recorder lie only these files of PyTorch and of Python.
+# The only files of PyTorch and Python between a module's code and the recorder on the stack.
 _BETWEEN = frozenset(
     str(module.__file__)
     for module in (
@@ -27,11 +27,11 @@ _BETWEEN = frozenset(
 
 
 class RecordingError(ValueError):
-    """A module whose own init cannot be recorded; the message says what and where."""
+    """The module's own init cannot be recorded; the message names the operation and the line."""
 
 
 def calling_line() -> Line:
-    """File and line of the innermost code that is neither the recorder's nor PyTorch's plumbing."""
+    """Return file and line of the innermost frame outside the recorder and PyTorch's plumbing."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
@@ -42,10 +42,10 @@ def calling_line() -> Line:
 
 
 def shown(line: Line) -> str:
-    """A line as messages name it: the last part of the file's name, and the number."""
+    """Format a line for messages: the file's base name and the line number."""
     return f"{PurePath(line[0]).name}:{line[1]}"
 
 
 def refusal(what: str, why: str) -> RecordingError:
-    """The error that `what`, done by the code that is running, cannot be recorded."""
+    """Return the error that `what`, run by the current code, cannot be recorded."""
     return RecordingError(f"cannot record {what} at {shown(calling_line())}: {why}")

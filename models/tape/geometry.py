@@ -1,7 +1,7 @@
-"""Strided views against each other: which part of one tensor another one is.
+"""Relations between strided views: the part of one tensor that another tensor covers.
 
-A tensor's elements have two numbers: the address (in elements of its storage) and the
-index (row-major, in the tensor itself). Both are sums over its axes.
+An element of a tensor has two numbers: its address (in elements of the storage) and its index
+(row-major, in the tensor itself). Both are sums over the tensor's axes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from seedpoint.models.tape.journal import Ref
 
 
 class View(NamedTuple):
-    """Elements `offset + sum(i * stride)` of a row-major array, for i below `size`."""
+    """Elements `offset + sum(i * stride)` of a row-major array, for i below `size` on each axis."""
 
     size: tuple[int, ...]
     stride: tuple[int, ...]
@@ -23,7 +23,7 @@ class View(NamedTuple):
 
 
 class Span(NamedTuple):
-    """The indices start, start + step, ... below stop, of one axis."""
+    """Indices start, start + step, ... below stop, along one axis."""
 
     start: int
     stop: int
@@ -34,7 +34,7 @@ Box = tuple[Span, ...]
 
 
 class _Axis(NamedTuple):
-    """`size` steps: `source` in one numbering, `target` in the other."""
+    """One axis: `size` steps, each of `source` in one numbering and `target` in the other."""
 
     size: int
     source: int
@@ -42,7 +42,7 @@ class _Axis(NamedTuple):
 
 
 def row_major(size: Sequence[int]) -> tuple[int, ...]:
-    """The strides of a contiguous tensor of `size`."""
+    """Return the strides (in elements) of a contiguous tensor of `size`."""
     stride, step = [], 1
     for n in reversed(size):
         stride.append(step)
@@ -52,12 +52,12 @@ def row_major(size: Sequence[int]) -> tuple[int, ...]:
 
 @lru_cache(maxsize=4096)
 def identity(size: tuple[int, ...]) -> View:
-    """The whole array, as it is."""
+    """Return the view that covers the whole array in its own order."""
     return _plain(View(size, row_major(size), 0))
 
 
 def whole(view: View, numel: int) -> bool:
-    """Whether `view` has each of `numel` elements once, in whatever order."""
+    """Return whether `view` contains each of `numel` elements exactly once, in any order."""
     axes = sorted((s, n) for s, n in zip(view.stride, view.size, strict=True) if n > 1)
     step = 1
     for stride, size in axes:
@@ -68,7 +68,7 @@ def whole(view: View, numel: int) -> bool:
 
 
 def inside(ref: Ref, written: Ref) -> View | None:
-    """`ref` as a view of the elements of `written` by index; None when it is not inside."""
+    """Return `ref` as a view of the indices of `written`; None when it is not inside `written`."""
     if ref == written:
         return identity(ref.size)
     axes = _axes(written.size, written.stride, row_major(written.size))
@@ -78,7 +78,7 @@ def inside(ref: Ref, written: Ref) -> View | None:
 
 
 def part(source: Ref, view: View) -> Ref | None:
-    """The elements of `source` whose indices are `view`; None when no strides say it."""
+    """Return the elements of `source` at the indices `view`; None when no strides express them."""
     axes = _axes(source.size, row_major(source.size), source.stride)
     moved = _moved(view, axes)
     if moved is None:
@@ -88,7 +88,7 @@ def part(source: Ref, view: View) -> Ref | None:
 
 
 def expanded(source: Ref, size: tuple[int, ...]) -> Ref:
-    """`source` broadcast to `size`."""
+    """Broadcast `source` to `size`."""
     missing = len(size) - len(source.size)
     old = (1,) * missing + source.size
     strides = (0,) * missing + source.stride
@@ -97,7 +97,7 @@ def expanded(source: Ref, size: tuple[int, ...]) -> Ref:
 
 
 def box(outer: Ref, inner: Ref) -> Box | None:
-    """`inner` as a box of the indices of `outer`, a Span an axis; None when it is none."""
+    """Return `inner` as a box of indices of `outer`, one Span per axis; None when it is not one."""
     axes = [(n, step, k) for k, (n, step) in enumerate(zip(outer.size, outer.stride, strict=True))]
     order = sorted((a for a in axes if a[0] > 1), key=lambda axis: -axis[1])
     start = _coordinates(inner.offset - outer.offset, [(n, step) for n, step, _ in order])
@@ -124,13 +124,17 @@ def box(outer: Ref, inner: Ref) -> Box | None:
 
 
 def apart(left: Ref, right: Ref) -> bool:
-    """Whether the bytes of one all lie before those of the other."""
+    """Return whether the byte extents of the two references do not overlap."""
     (a, b), (c, d) = left.extent, right.extent
     return b <= c or d <= a
 
 
 def disjoint(left: Ref, right: Ref, layout: Ref) -> bool:
-    """Whether they have no element in common, as far as boxes in the tensor `layout` tell."""
+    """Return whether the two references are known to share no element.
+
+    The comparison uses boxes of indices in the tensor `layout`. The result is False when a dtype
+    differs from that of `layout` or a reference is not a box.
+    """
     if not left.dtype == right.dtype == layout.dtype:
         return False
     first, second = box(layout, left), box(layout, right)
@@ -140,17 +144,17 @@ def disjoint(left: Ref, right: Ref, layout: Ref) -> bool:
 
 
 def count(region: Box) -> int:
-    """How many elements are in `region`."""
+    """Return the number of elements in `region`."""
     return math.prod(len(range(*span)) for span in region)
 
 
 def meet(left: Box, right: Box) -> bool:
-    """Whether two boxes of one tensor have an element in common."""
+    """Return whether two boxes of one tensor share an element."""
     return all(_overlap(range(*a), range(*b)) for a, b in zip(left, right, strict=True))
 
 
 def within(inner: Box, outer: Box) -> bool:
-    """Whether `inner` lies in `outer`; among boxes with steps, only when it is the same."""
+    """Return whether `inner` lies in `outer`; if `outer` has steps, only an equal box does."""
     if any(span.step != 1 for span in outer):
         return inner == outer
     pairs = zip(inner, outer, strict=True)
@@ -165,7 +169,7 @@ def _overlap(left: range, right: range) -> bool:
 
 
 def _axes(size: Sequence[int], source: Sequence[int], target: Sequence[int]) -> list[_Axis]:
-    """Axes by falling source stride, neighbours that continue one another merged."""
+    """Return the axes by falling source stride, with contiguous neighbours merged."""
     steps = (_Axis(*axis) for axis in zip(size, source, target, strict=True) if axis[0] > 1)
     merged: list[_Axis] = []
     for axis in sorted(steps, key=lambda axis: -axis.source):
@@ -178,7 +182,7 @@ def _axes(size: Sequence[int], source: Sequence[int], target: Sequence[int]) -> 
 
 
 def _moved(view: View, axes: Sequence[_Axis]) -> View | None:
-    """`view` from the source numbering of `axes` to their target; None when it leaves them."""
+    """Translate `view` from the source to the target numbering of `axes`; None if outside them."""
     steps = [(axis.size, axis.source) for axis in axes]
     at = _coordinates(view.offset, steps)
     if at is None:
@@ -197,7 +201,7 @@ def _moved(view: View, axes: Sequence[_Axis]) -> View | None:
 
 
 def _coordinates(distance: int, steps: Sequence[tuple[int, int]]) -> list[int] | None:
-    """`distance` as a sum of whole steps (size, stride), the longest first."""
+    """Decompose `distance` into whole steps (size, stride), longest first; None if impossible."""
     if distance < 0:
         return None
     found = []
@@ -210,6 +214,6 @@ def _coordinates(distance: int, steps: Sequence[tuple[int, int]]) -> list[int] |
 
 
 def _plain(view: View) -> View:
-    """`view` with the strides of its axes of one element, which mean nothing, zero."""
+    """Return `view` with zero strides on axes of one element, where the stride has no meaning."""
     strides = zip(view.size, view.stride, strict=True)
     return view._replace(stride=tuple(s if n > 1 else 0 for n, s in strides))

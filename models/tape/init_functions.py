@@ -1,4 +1,4 @@
-"""Functions of `torch.nn.init` that are recorded whole: loops, QR, rejection sampling."""
+"""Functions of `torch.nn.init` recorded as one operation: loops, QR, rejection sampling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seedpoint.models.tape.recorder import Recorder
 
 
 def _unit(name: str, tensor: Tensor, *args: Any) -> Tensor:
-    """Stands for the recorder, which `recorded_units` puts under this name in `torch.nn.init`."""
+    """Stand in for the recorder, which `recorded_units` binds to this name in `torch.nn.init`."""
     raise AssertionError(name)
 
 
@@ -46,10 +46,10 @@ _RECORDED: dict[str, Callable[..., Tensor]] = {
 
 @contextmanager
 def recorded_units(recorder: Recorder) -> Iterator[None]:
-    """While it lasts, these functions are recorded as one operation each.
+    """Record each call of these functions as one operation while the context lasts.
 
-    Their code is exchanged, not their names: `from torch.nn.init import orthogonal_` holds
-    the function itself.
+    The context replaces the functions' code, not their names, because a caller that imported a
+    function with `from torch.nn.init import orthogonal_` holds the function itself.
     """
     functions: dict[str, FunctionType] = {name: getattr(init, name) for name in _RECORDED}
     codes: dict[str, CodeType] = {name: f.__code__ for name, f in functions.items()}

@@ -1,4 +1,4 @@
-"""The journal of a recording: every operation in order, on references to storage."""
+"""Journal of a recording: every operation in order, on references to storage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seedpoint.models.tape.errors import Line
 
 
 class Ref(NamedTuple):
-    """A tensor as a view of a storage; `stride` and `offset` count elements of `dtype`."""
+    """Tensor as a view of a storage; `stride` and `offset` count elements of `dtype`."""
 
     storage: int
     dtype: torch.dtype
@@ -29,19 +29,18 @@ class Ref(NamedTuple):
 
     @property
     def extent(self) -> tuple[int, int]:
-        """The bytes [start, stop) of the storage between which every element lies."""
+        """Byte range [start, stop) of the storage that contains every element."""
         last = sum((n - 1) * step for n, step in zip(self.size, self.stride, strict=True))
         start = self.offset * self.dtype.itemsize
         return start, start + (last + 1) * self.dtype.itemsize
 
 
 class Operation(NamedTuple):
-    """One operation that was recorded and not run.
+    """One operation, recorded and not run.
 
-    `number` is its place in the journal. `args` and `kwargs` are those of `function`, with
-    a Ref for each tensor. `results` are the new tensors among what it returns, by position
-    (None: not a new tensor).
-    `overwrites`: what it writes does not depend on what was there before.
+    `number` is its position in the journal. `args` and `kwargs` are the arguments of `function`,
+    with a Ref in place of each tensor. `results` holds the new tensors it returns, by position
+    (None: not a new tensor). `overwrites`: the values it writes do not depend on earlier contents.
     """
 
     number: int
@@ -58,9 +57,9 @@ class Operation(NamedTuple):
 
 
 class Storage(NamedTuple):
-    """A storage of `nbytes`. `layout` is the first tensor seen of it.
+    """Storage of `nbytes` bytes, with the first tensor seen on it as `layout`.
 
-    `initial` (uint8) is what it held when first seen; None: uninitialized memory.
+    `initial` (uint8) holds its contents when first seen; None means uninitialized memory.
     """
 
     nbytes: int
@@ -70,9 +69,9 @@ class Storage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """The operations (numbers in order) on which some tensor's values depend.
+    """Operations (numbers in order) on which a tensor's values depend.
 
-    `undefined`: they depend, or might, on memory that nothing wrote.
+    `undefined`: the values depend, or may depend, on memory that no operation wrote.
     """
 
     operations: tuple[int, ...]
@@ -80,7 +79,7 @@ class Past:
 
 
 class Journal:
-    """Storages, and the operations on them in execution order."""
+    """Storages and the operations on them, in execution order."""
 
     def __init__(self) -> None:
         self.storages: list[Storage] = []
@@ -97,12 +96,15 @@ class Journal:
             self._writers[storage].append(operation.number)
 
     def writers(self, storage: int, before: int) -> list[Operation]:
-        """The operations before the number `before` that wrote to `storage`, in order."""
+        """Return the operations numbered below `before` that wrote to `storage`, in order."""
         numbers = self._writers[storage]
         return [self.operations[k] for k in numbers[: bisect_left(numbers, before)]]
 
     def past(self, roots: Iterable[tuple[int, int]]) -> Past:
-        """What the whole storages, each (storage, before which number), depend on."""
+        """Return the past of whole storages.
+
+        A root is a pair (storage, number): only operations below that number count.
+        """
         pending, seen, undefined = list(roots), set[tuple[int, int]](), False
         while pending:
             storage, before = pending.pop()
@@ -119,7 +121,7 @@ class Journal:
         return Past(tuple(sorted({number for _, number in seen})), undefined)
 
     def _settles(self, operation: Operation, storage: int) -> bool:
-        """Whether nothing that `storage` held before `operation` is left after it."""
+        """Return whether `operation` replaces the whole contents of `storage`."""
         whole = self.storages[storage].nbytes
         return any(
             ref.numel * ref.dtype.itemsize == whole
@@ -130,7 +132,7 @@ class Journal:
 
 
 def refs(value: Any) -> Iterator[Ref]:
-    """Every Ref in an argument: itself, or those of a list."""
+    """Yield every Ref in an argument: the argument itself, or the items of a list."""
     if isinstance(value, Ref):
         yield value
     elif isinstance(value, list | tuple):
@@ -139,7 +141,7 @@ def refs(value: Any) -> Iterator[Ref]:
 
 
 def mapped(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
-    """`value` with each `kind` in it, or in the lists in it, changed."""
+    """Return `value` with `change` applied to each instance of `kind` in it and in its lists."""
     if isinstance(value, kind):
         return change(value)
     if isinstance(value, list | tuple) and not isinstance(value, Ref):

@@ -1,4 +1,4 @@
-"""What an ATen operator does to memory, read off its schema and tags."""
+"""Effects of an ATen operator on memory, read from its schema and tags."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import torch
 from torch._ops import OpOverload
 
 _NAMESPACES = frozenset({"aten", "prim", "prims"})
-# Their results share their argument's storage, though their schemas do not say so.
+# The results of these operators share their argument's storage, which their schemas omit.
 _ALIASING = frozenset({"_unsafe_view", "lift"})
 _ALLOCATIONS = frozenset(
     {"empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided", "empty_permuted"}
 )
-# They do nothing but raise, on values that a construction that works does not have.
+# These operators only raise, on values that a working construction does not have.
 _CHECKS = frozenset({"_linalg_check_errors", "_assert_async", "_assert_scalar"})
-# In place, or with `out`, they do not look at what was there.
+# In place, or with `out`, these operators ignore the previous contents.
 _OVERWRITING = frozenset(
     {
         *("copy_", "fill_", "zero_", "eye", "arange", "linspace", "logspace", "full"),
@@ -29,13 +29,12 @@ _OVERWRITING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """One operator.
+    """Properties of one operator.
 
-    `native`: it touches no elements, and works on phantom tensors as it is. `allocates`:
-    it gives uninitialized memory. `checks`: it only raises. `valued`: what it returns, or
-    the shape of it, depends on values. `written` names the arguments that it changes,
-    `unread` those whose values it does not look at, and `returned` the one that each of its
-    results is (None: a new tensor).
+    `native`: it touches no elements and runs unchanged on phantom tensors. `allocates`: it returns
+    uninitialized memory. `checks`: it only raises. `valued`: its result, or the shape of its
+    result, depends on values. `written` names the arguments it changes, `unread` the arguments
+    whose values it ignores, and `returned` the argument that each result is (None: a new tensor).
     """
 
     name: str
@@ -56,7 +55,7 @@ class Traits:
 
 @cache
 def traits_of(operator: OpOverload) -> Traits:
-    """The traits of `operator`."""
+    """Return the traits of `operator`."""
     tags, schema = operator.tags, operator._schema
     packet = schema.name.partition("::")[2]
     parameters = tuple(argument.name for argument in schema.arguments)
@@ -86,7 +85,7 @@ def _is_written(argument: Any) -> bool:
 
 
 def _same(result: Any, written: dict[str, Any]) -> str | None:
-    """The written argument that `result` is, by the sets of aliases in the schema."""
+    """Return the written argument that `result` aliases, by the schema's alias sets, if any."""
     if result.alias_info is None:
         return None
     aliases = result.alias_info.before_set

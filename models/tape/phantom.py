@@ -1,4 +1,4 @@
-"""Phantom tensors: ordinary CPU tensors with an address and no memory behind it."""
+"""Phantom tensors: ordinary CPU tensors whose addresses have no memory behind them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 MAX_BYTES = 2**47
-"""What the addresses of a process reach for on x86-64."""
+"""Largest total size in bytes of phantom storages: a process's address space on x86-64."""
 
+# address space reserved at once, in bytes
 _CHUNK_BYTES = 1 << 36
 _ALIGNMENT_BYTES = 64
-_PROTECTION_NONE = 0  # PROT_NONE, which the mmap module does not name
+_PROTECTION_NONE = 0  # PROT_NONE, which the mmap module does not define
 _FLAGS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -28,11 +29,11 @@ _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 
 class Arena:
-    """Address space for phantom storages, taken in large chunks and never used twice.
+    """Address space for phantom storages, reserved in large chunks and never reused.
 
-    No memory is behind it, so terabytes cost nothing; and it can be neither read nor
-    written, so that an access that nothing recorded ends the process, not in a wrong program.
-    An address range is given back when the last tensor in it is gone.
+    No memory backs it, so terabytes cost nothing. It can be neither read nor written: an access
+    that bypasses the recorder ends the process instead of producing a wrong program. A chunk is
+    unmapped when the last tensor in it is gone.
     """
 
     def __init__(self) -> None:
@@ -41,9 +42,10 @@ class Arena:
         self._held = _Held()
 
     def tensor(self, size: Sequence[int], stride: Sequence[int], dtype: torch.dtype) -> Tensor:
-        """A tensor of a storage of its own, just large enough for `size` and `stride`.
+        """Return a tensor with its own storage, just large enough for `size` and `stride`.
 
-        Raises MemoryError when the process may have no more addresses.
+        Raises:
+            MemoryError: The process may have no more addresses.
         """
         if 0 in size:
             return torch.empty_strided(size, stride, dtype=dtype)
@@ -58,7 +60,7 @@ class Arena:
 
 @dataclass(slots=True)
 class _Held:
-    """The bytes of address space that the chunks of an arena take."""
+    """Count of the address space, in bytes, that the chunks of an arena hold."""
 
     nbytes: int = 0
 
@@ -69,7 +71,7 @@ class _Held:
 
 def _reserved(nbytes: int, held: _Held) -> ctypes.Array[ctypes.c_ubyte]:
     total, failed = held.nbytes + nbytes, (None, ctypes.c_void_p(-1).value)
-    fits = total <= MAX_BYTES  # else mmap would be told a size of which it sees the low bits
+    fits = total <= MAX_BYTES  # mmap would truncate a larger size to its low bits
     address = _libc.mmap(None, nbytes, _PROTECTION_NONE, _FLAGS, -1, 0) if fits else None
     if address in failed:
         raise MemoryError(

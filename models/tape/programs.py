@@ -1,4 +1,4 @@
-"""From a journal to programs: what each tensor's own init is, dead operations left out."""
+"""Compilation of a journal into programs: each tensor's own init, without dead operations."""
 
 from __future__ import annotations
 
@@ -51,14 +51,15 @@ from seedpoint.models.tape.value_graph import (
     draws,
 )
 
+# largest literal, in bytes
 _LITERAL_BYTES = 1 << 28
-# Their draws are not rounded before transforms are (STREAM: transforms apply in float32).
+# Draws in these dtypes are not rounded before the transforms (STREAM: transforms in float32).
 _WIDE = frozenset({torch.float32, torch.float64})
 
 
 @dataclass(frozen=True, slots=True)
 class Own:
-    """A tensor's own init: its program, or why there is none."""
+    """Own init of a tensor: its program, or the reason why it has none."""
 
     program: Program | None
     reason: str | None = None
@@ -66,7 +67,7 @@ class Own:
 
 @dataclass(frozen=True, slots=True)
 class _Holding:
-    """A draw as the first tensor that holds it does: its number there, and in which order.
+    """Owner of a draw: the first tensor that holds it, the draw's number there, and its order.
 
     `order` is None for the draw's own row-major order.
     """
@@ -77,7 +78,7 @@ class _Holding:
 
 
 class Compiler:
-    """Programs for named tensors of a journal, and the literals they need.
+    """Compiler of programs for the named tensors of a journal, with the literals they need.
 
     The names are in `state_dict()` order: a draw belongs to the first tensor that holds it.
     """
@@ -93,7 +94,7 @@ class Compiler:
         self._holdings = _holdings(self._values)
 
     def own(self, index: int) -> Own:
-        """The own init of the tensor number `index`."""
+        """Return the own init of the tensor at position `index`."""
         name, ref = self._tensors[index]
         value = self._values[index]
         try:
@@ -106,7 +107,7 @@ class Compiler:
             return Own(None, f"it holds values that {error}")
 
     def is_defined(self, index: int) -> bool:
-        """Return whether the tensor number `index` depends on no uninitialized memory."""
+        """Return whether the tensor at position `index` depends on no uninitialized memory."""
         _, ref = self._tensors[index]
         return not self._journal.past([(ref.storage, self._end)]).undefined
 
@@ -127,7 +128,7 @@ class Compiler:
         raise InexpressibleError(f"a table of {ref.numel} numbers is too large to keep")
 
     def _baked(self, ref: Ref) -> Source:
-        """The values themselves: as a constant when they are all the same bits."""
+        """Return the values as a literal, or as a constant when all elements have the same bits."""
         value = self._evaluator.value(ref, self._end)
         rows = row_bytes(value)
         if bool((rows == rows[0]).all()):
@@ -139,7 +140,7 @@ class Compiler:
 
 
 class _Drawn:
-    """The program of the tensor `name`, whose values are random."""
+    """Compiler for the tensor `name`, whose values are random."""
 
     def __init__(
         self,
@@ -152,9 +153,9 @@ class _Drawn:
         self._holdings = holdings
 
     def program(self, value: Value, ref: Ref, *, part: bool = False) -> Program:
-        """The program of `value` in `ref` (of which only size and dtype count).
+        """Return the program of `value` in `ref`, of which only size and dtype count.
 
-        `part`: it is a part of a split, whose stream must be named.
+        `part`: the value is a part of a split or the operand of norms, so its stream must be named.
         """
         match value:
             case Filled(number):
@@ -240,7 +241,7 @@ class _Drawn:
 
 
 def _holdings(values: Sequence[Value]) -> dict[int, _Holding]:
-    """Who owns each random operation, by its index."""
+    """Return the owner of each random operation, by the operation's number."""
     held = set[int]()
     holdings: dict[int, _Holding] = {}
     for tensor, value in enumerate(values):

@@ -1,4 +1,4 @@
-"""The recorder: PyTorch operations written down, not run, on phantom tensors."""
+"""Recorder of PyTorch operations, which are written down and not run, on phantom tensors."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ from seedpoint.models.tape.shapes import META, as_meta, inferred, rehearsed, ten
 from seedpoint.models.tape.storages import Storages, unrecorded
 
 _aten = torch.ops.aten
-# What a caller writes for an operator.
+# The expression that a caller writes for an operator, for messages.
 _SHOWN = {"aten._local_scalar_dense.default": "item(), or a branch on a tensor"}
 _Args = tuple[Any, ...]
 _Kwargs = dict[str, Any]
 
 
 class Recorder(TorchDispatchMode):
-    """A dispatch mode under which every new tensor is a phantom and operations make a journal.
+    """Dispatch mode that makes every new tensor a phantom and adds operations to a journal.
 
-    Shapes come from meta kernels. Values are computed only where Python asks for them, and
-    only when they do not depend on random ones. The first RecordingError is kept in `error`
-    and raised at every operation after it, so that code that swallows it makes no wrong
-    recording.
+    Shapes come from meta kernels. Values are computed only where Python asks for them, and only
+    when they do not depend on random values. The first RecordingError is kept in `error` and raised
+    again at every later operation, so code that swallows it cannot yield a wrong recording.
     """
 
     def __init__(self) -> None:
@@ -41,7 +40,7 @@ class Recorder(TorchDispatchMode):
         self.error: RecordingError | None = None
         self._storages = Storages(self.journal)
         self._evaluator = Evaluator(self.journal)
-        # The operators that every construction is full of; the rest take the long way.
+        # Fast path for the most frequent operators; all others go through `_any`.
         self._short: Mapping[Any, Callable[[OpOverload, _Args, _Kwargs], Any]] = {
             _aten.empty.memory_format: self._empty,
             _aten.uniform_.default: self._fill,
@@ -55,12 +54,16 @@ class Recorder(TorchDispatchMode):
         return False  # else every operation goes through a wrapper that imports the compiler
 
     def refuse(self, what: str, why: str) -> RecordingError:
-        """The error that `what` cannot be recorded, kept; an earlier one if there was one."""
+        """Keep and return the error that `what` cannot be recorded; an earlier error wins."""
         self.error = self.error or refusal(what, why)
         return self.error
 
     def ref(self, tensor: Tensor) -> Ref:
-        """The reference that `tensor` is. Raises RecordingError when it is none."""
+        """Return the reference to `tensor`.
+
+        Raises:
+            RecordingError: The tensor is not on the CPU or not a plain view of a storage.
+        """
         try:
             return self._storages.ref(tensor)
         except RecordingError as error:
@@ -68,9 +71,10 @@ class Recorder(TorchDispatchMode):
             raise
 
     def value(self, tensor: Tensor, what: str) -> Tensor:
-        """A real tensor with the values of `tensor`, for `what`, which reads them.
+        """Return a real tensor with the values of `tensor`, which the operation `what` reads.
 
-        Raises RecordingError when they are random or undefined.
+        Raises:
+            RecordingError: The values are random or undefined.
         """
         ref = self.ref(tensor)
         try:
@@ -82,16 +86,16 @@ class Recorder(TorchDispatchMode):
     def record_unit(
         self, original: Callable[..., Any], tensor: Tensor, args: Sequence[Any], *, random: bool
     ) -> Tensor:
-        """Writes down a whole function of `torch.nn.init`, which overwrites `tensor`."""
+        """Record a whole function of `torch.nn.init`, which overwrites `tensor`."""
         if self.error is not None:
             raise self.error
-        original(as_meta(tensor), *args)  # there it checks its arguments and returns
+        original(as_meta(tensor), *args)  # checks the arguments; it does nothing else on meta
         if not tensor.is_meta:
             self._add_fill(original.__name__, original, self.ref(tensor), args, random=random)
         return tensor
 
     def finish(self) -> None:
-        """Raises the error of this recording, if it has one."""
+        """Raise the error of this recording, if it has one."""
         if self.error is None and self._storages.changed():
             self.error = RecordingError(
                 "cannot record a construction that changed a tensor's memory other than by PyTorch"
@@ -146,7 +150,7 @@ class Recorder(TorchDispatchMode):
             raise self.refuse(traits.name, "it draws from a generator of its own")
 
     def _native(self, func: OpOverload, traits: Traits, args: _Args, kwargs: _Kwargs) -> Any:
-        """A view, or a change of a tensor's shape: run, for it touches no elements."""
+        """Run a view or a change of shape, because it touches no elements."""
         for tensor in tensors_in(args, kwargs):
             self.ref(tensor)
         if traits.resizes:
@@ -158,7 +162,7 @@ class Recorder(TorchDispatchMode):
         return func(*args, **kwargs)
 
     def _run_on_values(self, func: OpOverload, traits: Traits, args: _Args, kwargs: _Kwargs) -> Any:
-        """An operator whose result is for Python, or decides the shape of what follows."""
+        """Run an operator whose result goes to Python or decides the shape of later tensors."""
         if traits.written or traits.random:
             raise self.refuse(traits.name, "the shape of what it does depends on values")
 
@@ -168,12 +172,12 @@ class Recorder(TorchDispatchMode):
         named = {name: mapped(argument, Tensor, value) for name, argument in kwargs.items()}
         return func(*mapped(args, Tensor, value), **named)
 
-    # --- writing down -----------------------------------------------------------------
+    # --- recording --------------------------------------------------------------------
 
     def _recorded(
         self, func: OpOverload, traits: Traits, args: _Args, kwargs: _Kwargs, shapes: Any
     ) -> Any:
-        """Writes `func` down, and returns what it would: `shapes`, as phantom tensors."""
+        """Record `func` and return its results: phantom tensors of the shapes in `shapes`."""
         given = dict(zip(traits.parameters, args, strict=False)) | kwargs
         results: list[Ref | None] = []
 
@@ -215,7 +219,7 @@ class Recorder(TorchDispatchMode):
             )
 
     def _returned(self, traits: Traits, argument: Any, shape: Any) -> Any:
-        """An argument that an operator returns, which it must not have resized."""
+        """Return the argument that an operator returns, after checking that it was not resized."""
         if isinstance(argument, Tensor) and argument.size() != shape.size():
             raise self.refuse(traits.name, f"it resizes {tuple(argument.size())}, its output")
         return argument
@@ -231,16 +235,16 @@ class Recorder(TorchDispatchMode):
         for size in args[0]:
             if size < 0:
                 message = f"Trying to create tensor with negative dimension {size}"
-                raise RuntimeError(f"{message}: {list(args[0])}")  # as torch itself says it
+                raise RuntimeError(f"{message}: {list(args[0])}")  # the message of torch itself
         dtype = kwargs.get("dtype") or torch.get_default_dtype()
         return self._storages.allocated(args[0], row_major(args[0]), dtype)
 
     def _fill(self, func: OpOverload, args: _Args, kwargs: _Kwargs) -> Any:
-        """An operator that overwrites its first argument, and takes numbers besides."""
+        """Record an operator that overwrites its first argument and otherwise takes numbers."""
         if kwargs or args[0].is_meta:
             return self._any(func, traits_of(func), args, kwargs)
         traits = traits_of(func)
-        # Checks the arguments: a number only where there is an element to put it in.
+        # Check the arguments; a number is checked only if there is an element to hold it.
         func(torch.empty(0 if traits.random else 1, dtype=args[0].dtype), *args[1:])
         self._add_fill(traits.name, func, self.ref(args[0]), args[1:], random=traits.random)
         return args[0]
@@ -259,9 +263,9 @@ class Recorder(TorchDispatchMode):
 def _like_returned(
     shapes: Any, names: tuple[str | None, ...], result: Callable[[Any, str | None], Any]
 ) -> Any:
-    """`shapes` in the form an operator returns them, each made a `result`."""
+    """Return `shapes` in the structure that an operator returns, with `result` applied to each."""
     if not isinstance(shapes, list | tuple):
         return result(shapes, names[0]) if names else shapes
-    if len(names) == 1:  # one result, which is a list of tensors
+    if len(names) == 1:  # one result, a list of tensors
         return type(shapes)(result(shape, None) for shape in shapes)
     return tuple(result(shape, name) for shape, name in zip(shapes, names, strict=True))

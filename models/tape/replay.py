@@ -1,4 +1,4 @@
-"""Running recorded operations on real memory."""
+"""Execution of recorded operations on real memory."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from torch import Tensor
 from seedpoint.models.tape.errors import shown
 from seedpoint.models.tape.journal import Journal, Operation, Ref, Storage, mapped
 
-# More than any table a constructor computes; a value beyond it is a wrong turn, not a need.
+# largest memory in bytes for one evaluation; above any table that a constructor computes
 _EVALUATED_BYTES = 1 << 31
+# largest value in bytes that the evaluator caches
 _KEPT_BYTES = 1 << 16
 
 
 class UnknownValueError(Exception):
-    """Values that are not known while recording; the message is a clause that says why."""
+    """Values are unknown while recording; the message is a clause that gives the reason."""
 
 
 class Memory:
-    """Real memory for the storages of a journal, made as operations touch them.
+    """Real memory for the storages of a journal, allocated when an operation touches it.
 
-    Uninitialized memory holds the byte `filler` throughout.
+    Uninitialized memory is filled with the byte `filler`.
     """
 
     def __init__(self, journal: Journal, filler: int = 0) -> None:
@@ -32,7 +33,7 @@ class Memory:
         self._bytes: dict[int, Tensor] = {}
 
     def tensor(self, ref: Ref) -> Tensor:
-        """The tensor that `ref` is."""
+        """Return the real tensor for `ref`."""
         if ref.storage not in self._bytes:
             self._bytes[ref.storage] = self._made(self._journal.storages[ref.storage])
         storage = self._bytes[ref.storage].untyped_storage()
@@ -40,7 +41,7 @@ class Memory:
         return empty.set_(storage, ref.offset, ref.size, ref.stride)
 
     def run(self, operations: Iterable[Operation]) -> None:
-        """Runs `operations`, in the order given, with torch's own generator."""
+        """Run `operations` in the given order, with torch's own generator."""
         with torch.no_grad():
             for operation in operations:
                 args = mapped(operation.args, Ref, self.tensor)
@@ -58,16 +59,17 @@ class Memory:
 
 
 class Evaluator:
-    """The values of tensors that do not depend on random ones, run when they are needed."""
+    """Values of tensors that do not depend on random ones, computed on demand."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._kept: dict[tuple[Ref, int], Tensor] = {}
 
     def value(self, ref: Ref, before: int) -> Tensor:
-        """What `ref` held just before operation `before`: a real tensor of its own.
+        """Return the contents of `ref` just before operation `before`, as a real tensor of its own.
 
-        Raises UnknownValueError.
+        Raises:
+            UnknownValueError: The values are random, too large to compute, or never written.
         """
         key = (ref, len(self._journal.writers(ref.storage, before)))
         if key not in self._kept:
@@ -100,14 +102,14 @@ class Evaluator:
 
 
 def flat(result: Any) -> list[Any]:
-    """What an operation returned, as a list of values."""
+    """Return the values that an operation returned, as a flat list."""
     if isinstance(result, list | tuple):
         return [value for item in result for value in flat(item)]
     return [result]
 
 
 def row_bytes(tensor: Tensor) -> Tensor:
-    """The elements in row-major order as rows of their bytes: uint8, (numel, itemsize)."""
+    """Return the elements in row-major order as rows of bytes: uint8, (numel, itemsize)."""
     return tensor.contiguous().reshape(-1, 1).view(torch.uint8)
 
 

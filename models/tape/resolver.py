@@ -1,4 +1,4 @@
-"""From references to values: what is still there, and what made it.
+"""Resolution of references to values: the live contents and the operations that made them.
 
 Operations whose values were overwritten, or copied nowhere, do not occur.
 """
@@ -64,14 +64,14 @@ _MAPS = frozenset(
         *("clamp_max", "erfinv", "rsub"),
     }
 )
-# The longest history seen in any library is 27 operations.
+# deepest history followed, in operations; the longest seen in any library is 27
 _DEPTH = 100
 _JOINS = frozenset({"add"})
 _COMMUTATIVE = frozenset({"add", "mul"})
 
 
 class Resolver:
-    """Resolves references at a point of `journal` to values."""
+    """Resolver of references, at a point of `journal`, to values."""
 
     def __init__(self, journal: Journal, evaluator: Evaluator) -> None:
         self._journal = journal
@@ -80,7 +80,7 @@ class Resolver:
         self._depth = 0
 
     def value(self, ref: Ref, before: int) -> Value:
-        """What `ref` held just before the operation numbered `before`."""
+        """Return the value of `ref` just before operation `before`."""
         if 0 in ref.size:
             return Filled(exact(0, ref.dtype))
         writers = self._journal.writers(ref.storage, before)
@@ -94,7 +94,7 @@ class Resolver:
         return self._known[key]
 
     def _number(self, value: Value, ref: Ref, before: int) -> Value:
-        """`value`; as a number when it is a single one that is not random."""
+        """Return `value`, as a plain number when it is a single element that is not random."""
         if isinstance(value, Filled) or ref.numel != 1 or any(draws(value)):
             return value
         try:
@@ -127,14 +127,14 @@ class Resolver:
         return later.over(base)
 
     def _through(self, operation: Operation, written: Ref, ref: Ref) -> Value | None:
-        """The value of `ref` when it lies inside `written`; else None."""
+        """Return the value of `ref` when it lies inside `written`; else None."""
         if written.dtype != ref.dtype:
             return self._copied_bytes(operation, written, ref)
         view = inside(ref, written)
         return None if view is None else self._result(operation, written, view)
 
     def _copied_bytes(self, operation: Operation, written: Ref, ref: Ref) -> Value | None:
-        """`ref` when its bytes were copied as such, as a deep copy of a storage does."""
+        """Return the value of `ref` when its bytes were copied, as by a deep copy of a storage."""
         source = operation.args[1] if operation.name == "aten.copy_.default" else None
         if not isinstance(source, Ref) or not _is_bytes(source) or not _is_bytes(written):
             return None
@@ -146,7 +146,7 @@ class Resolver:
         return self.value(moved, operation.number)
 
     def _result(self, operation: Operation, written: Ref, view: View) -> Value:
-        """The elements `view` of what `operation` wrote to `written`."""
+        """Return the elements `view` of the values that `operation` wrote to `written`."""
         name, args = operation.name.removeprefix("aten."), operation.args
         filler = _filler(name, args)
         if filler is not None:
@@ -208,7 +208,7 @@ class Resolver:
         return Joined(operation, function, left, right)
 
     def _scalar(self, operation: Operation, argument: Any) -> Any:
-        """A tensor argument that is one number everywhere, as that number; others as they are."""
+        """Return a tensor argument with one value everywhere as that number; others unchanged."""
         if isinstance(argument, Ref):
             value = self.value(argument, operation.number)
             return value.value if isinstance(value, Filled) else argument
@@ -222,7 +222,7 @@ class Resolver:
 
 
 class _Patches:
-    """Patches of a tensor of `size`, found from the last to the first."""
+    """Patches of a tensor of `size`, collected from the last to the first."""
 
     def __init__(self, size: tuple[int, ...]) -> None:
         self._numel = math.prod(size)
@@ -231,7 +231,7 @@ class _Patches:
         self._large: list[Box] = []
 
     def hide(self, region: Box) -> bool:
-        """Whether a later patch lies over the whole of `region`."""
+        """Return whether a later patch covers the whole of `region`."""
         return region in self._seen or any(within(region, large) for large in self._large)
 
     def put_below(self, region: Box, value: Value) -> None:
@@ -241,7 +241,7 @@ class _Patches:
             self._large.append(region)
 
     def over(self, base: Value) -> Value:
-        """The patches on `base`, which is dead when the first ones tile the tensor."""
+        """Return the patches on `base`, which is dropped when the first patches tile the tensor."""
         if not self._found:
             return base
         patches = tuple(reversed(self._found))
@@ -256,7 +256,7 @@ def _separate(regions: Sequence[Box]) -> bool:
 
 
 def exact(value: Scalar, dtype: torch.dtype) -> Scalar:
-    """`value` as `dtype` holds it."""
+    """Return `value` as `dtype` represents it."""
     if dtype.is_floating_point and dtype.itemsize < 4:
         kept = torch.full((1,), value, dtype=torch.float64).to(torch.float32)
         return reference.convert(kept, BY_TORCH[dtype].name).view(dtype).item()
@@ -273,14 +273,14 @@ def _filler(name: str, args: tuple[Any, ...]) -> Any:
 
 
 def _named(operation: Operation) -> dict[str, Any]:
-    """The arguments of an ATen operation by name."""
+    """Return the arguments of an ATen operation by name."""
     parameters = operation.function._schema.arguments  # type: ignore[attr-defined]
     names = [parameter.name for parameter in parameters]
     return dict(zip(names, operation.args, strict=False)) | operation.kwargs
 
 
 def _normed_axis(args: tuple[Any, ...]) -> int | None:
-    """The axis that a Euclidean norm of a matrix keeps; None for other norms."""
+    """Return the axis that a Euclidean norm of a matrix keeps; None for other norms."""
     matrix, power, dims = args[:3]
     plain = isinstance(matrix, Ref) and len(matrix.size) == 2 and power == 2 and len(dims) == 1
     return 1 - dims[0] % 2 if plain else None

@@ -1,4 +1,4 @@
-"""What an operator would return, without the values: from meta kernels, or a rehearsal."""
+"""Shapes of an operator's results, without values: from meta kernels, or from a rehearsal."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from seedpoint.models.tape.operator_traits import traits_of
 from seedpoint.models.tape.replay import flat
 
 META = torch.device("meta")
+# largest input of a rehearsal, in elements
 _REHEARSED_ELEMENTS = 1 << 22
 
 Arguments = Sequence[Any]
@@ -21,9 +22,12 @@ Named = Mapping[str, Any]
 
 
 def inferred(operator: OpOverload, args: Arguments, kwargs: Named) -> Any:
-    """What `operator` returns on the meta device.
+    """Return the result of `operator` on the meta device.
 
-    Raises NotImplementedError when there is no meta kernel, and what the operator raises.
+    Errors of the operator itself propagate.
+
+    Raises:
+        NotImplementedError: The operator has no meta kernel.
     """
     moved = {name: mapped(value, Tensor, as_meta) for name, value in kwargs.items()}
     placed = moved.get("device") is not None or not tensors_in(args, kwargs)
@@ -33,7 +37,10 @@ def inferred(operator: OpOverload, args: Arguments, kwargs: Named) -> Any:
 
 
 def rehearsed(operator: OpOverload, args: Arguments, kwargs: Named) -> Any:
-    """What `operator` returns for zeros, if it is of the same shape for ones; else None."""
+    """Return the result of `operator` for zeros if ones give the same shapes; else None.
+
+    The result is also None when the inputs are too large to rehearse.
+    """
     if sum(t.numel() for t in tensors_in(args, kwargs)) > _REHEARSED_ELEMENTS:
         return None
     state = torch.default_generator.get_state()
@@ -46,12 +53,12 @@ def rehearsed(operator: OpOverload, args: Arguments, kwargs: Named) -> Any:
 
 
 def tensors_in(args: Arguments, kwargs: Named) -> list[Tensor]:
-    """The tensors among arguments, in order."""
+    """Return the tensors among the arguments, in order."""
     return [v for v in flat([*args, *kwargs.values()]) if isinstance(v, Tensor)]
 
 
 def as_meta(tensor: Tensor) -> Tensor:
-    """A tensor of the same shape, strides and dtype on the meta device."""
+    """Return a tensor of the same shape, strides and dtype on the meta device."""
     return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device=META)
 
 

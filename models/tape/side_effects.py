@@ -1,4 +1,4 @@
-"""What a constructor may do behind the recorder's back, caught or found out."""
+"""Detection of constructor side effects that bypass the recorder."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from seedpoint.models.tape.errors import RecordingError
 from seedpoint.models.tape.recorder import Recorder
 from seedpoint.models.tape.storages import unrecorded
 
-# Generators stand at this seed during a recording, so that seeding them with any other shows.
+# seed of all generators during a recording, so that any other seeding is noticed
 _SEED = 0x5EED0000
 _MISSING = object()
 
 
 @contextmanager
 def watched(recorder: Recorder) -> Iterator[None]:
-    """While it lasts, hidden reads give known values, and what cannot be recorded is refused.
+    """Give hidden reads known values and refuse unrecordable calls while the context lasts.
 
-    Generators and the default dtype are left as they were found. Raises RecordingError at its
-    end when a generator was used meanwhile.
+    Generators and the default dtype are restored afterwards.
+
+    Raises:
+        RecordingError: A generator was used in the context; raised at its end.
     """
     default_dtype = torch.get_default_dtype()
     with _untouched_generators(), ExitStack() as stack:
@@ -61,7 +63,7 @@ def _replacements(recorder: Recorder) -> Iterator[tuple[Any, str, Any]]:
 
 
 def _functions(module: Any) -> Iterator[str]:
-    """The functions of `module` that are methods of its hidden generator."""
+    """Yield the functions of `module` that are methods of its hidden generator."""
     hidden = module.random.__self__
     for name, value in vars(module).items():
         if getattr(value, "__self__", None) is hidden and name not in ("getstate", "get_state"):
@@ -78,7 +80,7 @@ def _seeded(recorder: Recorder, default_rng: Callable[..., Any]) -> Callable[...
 
 
 def _on_value(recorder: Recorder, name: str) -> Callable[..., Any]:
-    """The method `name` of Tensor, which reads memory, on the values of the tensor."""
+    """Return the memory-reading method `name` of Tensor, applied to the tensor's known values."""
     original = getattr(Tensor, name)
 
     def read(self: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -86,14 +88,14 @@ def _on_value(recorder: Recorder, name: str) -> Callable[..., Any]:
         with unrecorded():
             result = original(value.requires_grad_(self.requires_grad), *args, **kwargs)
         if isinstance(result, np.ndarray):
-            result.flags.writeable = False  # what is written there would not be recorded
+            result.flags.writeable = False  # a write there would not be recorded
         return result
 
     return read
 
 
 def _numbers_first(recorder: Recorder, original: Callable[..., Any]) -> Callable[..., Any]:
-    """`torch.tensor` and the like, which read the tensors in a list without any operation."""
+    """Wrap `torch.tensor` or the like, which reads tensors in a list without any operation."""
 
     def numbers(data: Any) -> Any:
         if isinstance(data, Tensor):
@@ -121,7 +123,7 @@ def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 @contextmanager
 def _untouched_generators() -> Iterator[None]:
-    """Generators at a seed of ours; afterwards as they were. Raises when one has moved."""
+    """Seed the generators with `_SEED`, restore them afterwards, and raise if one has moved."""
     before = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
     random.seed(_SEED)
     np.random.seed(_SEED)

@@ -1,4 +1,4 @@
-"""The storages of a recording: phantoms that it made, and memory that came from outside."""
+"""Storages of a recording: phantoms that it allocated, and memory from outside."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ from seedpoint.models.tape.phantom import Arena
 
 
 def unrecorded() -> AbstractContextManager[None]:
-    """A context in which operations run as ever."""
+    """Return a context in which operations run normally."""
     guard: AbstractContextManager[None] = torch._C._DisableTorchDispatch()
     return guard
 
 
 class Storages:
-    """Numbers the storages of tensors, in the order they are seen, for `journal`."""
+    """Registry that numbers the storages of tensors for `journal`, in order of first sight."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._arena = Arena()
-        # By the address of the storage object, which is kept, so that no other takes it.
+        # Keyed by the address of the storage object, which is kept so that no other takes it.
         self._numbers: dict[int, int] = {}
         self._kept: list[torch.UntypedStorage] = []
         self._foreign: list[tuple[Tensor, Tensor]] = []
 
     def allocated(self, size: Sequence[int], stride: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """A new phantom tensor."""
+        """Return a new phantom tensor."""
         tensor = self._arena.tensor(size, stride, dtype)
         self._numbered(tensor, tensor.untyped_storage(), None)
         return tensor
 
     def ref(self, tensor: Tensor) -> Ref:
-        """The reference that `tensor` is.
+        """Return the reference to `tensor`.
 
-        Raises RecordingError when it is not on the CPU, or not a plain view of a storage.
+        Raises:
+            RecordingError: The tensor is not on the CPU or not a plain view of a storage.
         """
         if tensor.layout != torch.strided or tensor.is_conj() or tensor.is_neg():
             raise refusal("a sparse, conjugated or negated tensor", "it has no plain storage")
@@ -51,11 +52,11 @@ class Storages:
         return Ref(number, tensor.dtype, size, tensor.stride(), int(tensor.storage_offset()))
 
     def changed(self) -> bool:
-        """Whether memory from outside changed in a way that nothing recorded."""
+        """Return whether memory from outside changed without a recorded operation."""
         return not all(torch.equal(memory, initial) for memory, initial in self._foreign)
 
     def _first_sight(self, tensor: Tensor, storage: torch.UntypedStorage) -> int:
-        """Numbers memory that no operator made: `torch.tensor`, `from_numpy`, a closure."""
+        """Number memory that no operator allocated: `torch.tensor`, `from_numpy`, a closure."""
         if tensor.device.type != "cpu":
             raise refusal(f"a tensor on {tensor.device}", "only the CPU's are")
         with unrecorded():

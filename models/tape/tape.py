@@ -1,4 +1,4 @@
-"""The tape: a module's own init, recorded per tensor while it is built on phantoms."""
+"""Tape: a module's own init, recorded per tensor while the module is built on phantoms."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from seedpoint.models.tape.side_effects import watched
 class TapeTensor:
     """One tensor of a module's state dict.
 
-    `name` is its first name in `state_dict()` order, `aliases` the others in that order;
-    `kind` is `parameter` or `buffer`. `program` is its own init, of philox semantics; where it
-    is None, `reason` says why (`never written`, or what has no program), and `is_defined`
-    whether running the code gives it values all the same.
+    `name` is its first name in `state_dict()` order, `aliases` its other names in that order.
+    `kind` is `parameter` or `buffer`. `program` is its own init with philox semantics. When it is
+    None, `reason` says why (`never written`, or the operation without a program), and `is_defined`
+    says whether running the code gives the tensor values all the same.
     """
 
     name: str
@@ -42,10 +42,10 @@ class TapeTensor:
 
 @dataclass(frozen=True, slots=True)
 class Tape:
-    """A recorded construction.
+    """Recorded construction of a module.
 
-    `module` is what was built, of phantom tensors, which cannot be read. `tensors` are the
-    distinct ones of its state dict, in that order; `literals` the bytes, by SHA-256, that
+    `module` is the built module, on phantom tensors, which cannot be read. `tensors` are the
+    distinct tensors of its state dict, in that order. `literals` maps SHA-256 to the bytes that
     their programs name.
     """
 
@@ -56,11 +56,11 @@ class Tape:
     refs: tuple[Ref, ...]
 
     def replay(self, seed: int) -> dict[str, Tensor]:
-        """The state dict after `torch.manual_seed(seed)` and the construction, bit for bit.
+        """Return the state dict after `torch.manual_seed(seed)` and the construction, bit for bit.
 
-        What was recorded is run, in order, with torch's own sequential generator: every
-        random operation, and what these and the state depend on. This proves the recording.
-        Tensors never written hold zeros.
+        The replay proves the recording: it runs, in order and with torch's own sequential
+        generator, every random operation and the operations on which these and the state dict
+        depend. Tensors never written hold zeros.
         """
         memory = Memory(self.journal)
         with torch.random.fork_rng(devices=[]):
@@ -82,11 +82,13 @@ class Tape:
 
 
 def record(build: Callable[[], nn.Module]) -> Tape:
-    """The tape of `build()`, which makes ordinary modules in the ordinary way.
+    """Record `build()`, which constructs ordinary modules in the ordinary way.
 
-    Nothing is drawn and no memory is taken for large tensors, whatever their size. PyTorch
-    is patched meanwhile: one thread of a process may record at a time.
-    Raises RecordingError for what cannot be recorded, and whatever `build` raises.
+    Nothing is drawn, and large tensors take no memory, whatever their size. PyTorch is patched
+    meanwhile: one thread of a process may record at a time. Errors of `build` propagate.
+
+    Raises:
+        RecordingError: The construction cannot be recorded.
     """
     module, recorder, entries = _built(build)
     return _tape(module, recorder.journal, entries)
@@ -108,9 +110,9 @@ def _built(build: Callable[[], nn.Module]) -> tuple[nn.Module, Recorder, list[_E
 
 
 def imagined(build: Callable[[], nn.Module]) -> nn.Module:
-    """`build()` on phantom tensors, of which only shapes and dtypes are of use.
+    """Return the module of `build()` on phantom tensors, useful only for shapes and dtypes.
 
-    Raises what `record` raises.
+    Raises the same errors as `record`.
     """
     return _built(build)[0]
 
@@ -123,11 +125,11 @@ class _Entry:
 
 
 def _entries(module: nn.Module, recorder: Recorder) -> list[_Entry]:
-    """The distinct tensors of the state dict, in its order."""
+    """Return the distinct tensors of the state dict, in its order."""
     entries: dict[Ref, _Entry] = {}
     for name, value in module.state_dict(keep_vars=True).items():
         if not isinstance(value, Tensor):
-            continue  # the extra state of a module may be anything
+            continue  # the extra state of a module may be any object
         if is_lazy(value):
             raise RecordingError(f"{name!r} is lazy, and no input has given it a shape")
         if value.dtype not in BY_TORCH:

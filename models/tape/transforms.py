@@ -1,4 +1,4 @@
-"""Recorded pointwise functions and partial writes as transforms of programs."""
+"""Recorded pointwise functions and partial writes, as transforms of programs."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ Patches = Sequence[tuple[Box, Value]]
 
 
 class InexpressibleError(Exception):
-    """A value that no program says; the message says which part of it and why."""
+    """No program expresses a value; the message names the part and the reason."""
 
 
 def transforms_of(mapped: Mapped) -> tuple[Transform, ...]:
-    """The transforms that are the outermost function of `mapped`.
+    """Return the transforms for the outermost function of `mapped`.
 
-    Raises InexpressibleError.
+    Raises:
+        InexpressibleError: No transform matches the function and its arguments.
     """
     given = dict(mapped.arguments)
     numbers = {k: v for k, v in given.items() if isinstance(v, int | float)}
@@ -67,9 +68,10 @@ def transforms_of(mapped: Mapped) -> tuple[Transform, ...]:
 
 
 def joined(left: Program, right: Program, *, place: str) -> Program:
-    """The sum of two programs of the same draw, one of which goes on from the other.
+    """Return the sum of two programs of the same draw, one of which continues the other.
 
-    Raises InexpressibleError.
+    Raises:
+        InexpressibleError: The programs differ otherwise, or the continuation is not pointwise.
     """
     shorter, longer = sorted((left, right), key=lambda program: len(program.transforms))
     done = len(shorter.transforms)
@@ -82,9 +84,10 @@ def joined(left: Program, right: Program, *, place: str) -> Program:
 
 
 def patched(program: Program, patches: Patches, size: tuple[int, ...]) -> Program:
-    """`program`, then each of `patches`, which must be fills.
+    """Return `program` followed by `patches`, which must be fills.
 
-    Raises InexpressibleError.
+    Raises:
+        InexpressibleError: A patch is not a fill, or its value is complex.
     """
     fills = []
     for region, value in patches:
@@ -95,9 +98,10 @@ def patched(program: Program, patches: Patches, size: tuple[int, ...]) -> Progra
 
 
 def tiling(regions: Sequence[Box], size: tuple[int, ...]) -> tuple[int, int]:
-    """How many of the first `regions` lie side by side and are the whole, and along which axis.
+    """Return how many of the first `regions` tile the tensor side by side, and along which axis.
 
-    Raises InexpressibleError.
+    Raises:
+        InexpressibleError: No such prefix of `regions` exists.
     """
     total = 0
     for tiles, region in enumerate(regions, 1):

@@ -1,4 +1,4 @@
-"""timm's `trunc_normal_`: five pointwise steps on a uniform draw, known again as one source."""
+"""Recognition of timm's `trunc_normal_`, five pointwise steps on a uniform draw, as one source."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from seedpoint.models.plan.program import Scalar, TruncNormal
 from seedpoint.models.tape.value_graph import Made, Mapped, Value
 
-# Steps from the last to the first, as `timm.layers.weight_init._trunc_normal_` runs them.
+# steps from last to first; `timm.layers.weight_init._trunc_normal_` runs them in reverse
 _STEPS = ("clamp", "add", "mul", "erfinv")
-_SLACK = 1e-12  # The bounds of the uniform draw are computed in binary64.
+_SLACK = 1e-12  # tolerance: the bounds of the uniform draw are binary64 results
 
 
 def truncated_normal(value: Mapped) -> tuple[Made, TruncNormal] | None:
-    """The uniform draw under `value` and what the steps make of it; None for anything else.
+    """Return the uniform draw under `value` and the source it forms; None for any other value.
 
     The steps are uniform_(2 Phi(alpha) - 1, 2 Phi(beta) - 1), erfinv_, mul_(std sqrt(2)),
-    add_(mean), clamp_(a, b), where alpha = (a - mean) / std and beta = (b - mean) / std: each of
-    the numbers must be that, or it is another distribution.
+    add_(mean), clamp_(a, b), where alpha = (a - mean) / std and beta = (b - mean) / std. Any other
+    number in a step makes it a different distribution.
     """
     numbers: list[Mapping[str, Scalar | None]] = []
     inner: Value = value
@@ -48,12 +48,12 @@ def truncated_normal(value: Mapped) -> tuple[Made, TruncNormal] | None:
 
 
 def _is_bound(uniform: float, bound: float, mean: float, std: float) -> bool:
-    """Whether a bound of the uniform draw is 2 Phi((bound - mean) / std) - 1."""
+    """Return whether a bound of the uniform draw is 2 Phi((bound - mean) / std) - 1."""
     return abs(uniform - math.erf((bound - mean) / std / math.sqrt(2))) <= _SLACK
 
 
 def _std(scale: float) -> float:
-    """The number that times sqrt(2) is `scale`; of those, the one that is shortest to write."""
+    """Return the std for which std * sqrt(2) is `scale`; among several, the shortest to write."""
     about = scale / math.sqrt(2)
     near = [about, math.nextafter(about, 0), math.nextafter(about, math.inf)]
     exact = [std for std in near if std * math.sqrt(2) == scale] or near[:1]

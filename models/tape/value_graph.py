@@ -1,4 +1,4 @@
-"""What a tensor holds, as an expression over the operations that made it."""
+"""Contents of a tensor, as an expression over the operations that made them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Filled:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The elements `view` of what an operation made whole: a draw, or a unit's matrix."""
+    """Elements `view` of the whole output of an operation: a draw, or a unit's matrix."""
 
     operation: Operation
     view: View
@@ -29,7 +29,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What only running the operations tells: memory from outside, or too long a history."""
+    """Values known only by running the operations: outside memory, or too long a history."""
 
     ref: Ref
 
@@ -41,7 +41,7 @@ class Unwritten:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """`operand`, converted from `source` to `target`."""
+    """Value `operand`, converted from `source` to `target`."""
 
     source: torch.dtype
     target: torch.dtype
@@ -50,9 +50,9 @@ class Cast:
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """A pointwise function with scalar `arguments` (`mul`, `clamp`) of `operand`.
+    """Pointwise function of `operand` with scalar `arguments` (`mul`, `clamp`).
 
-    `dtype` is the type it was computed in.
+    `dtype` is the type of the computation.
     """
 
     function: str
@@ -63,7 +63,7 @@ class Mapped:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A pointwise function of two tensors, `left` and `right`, of one size."""
+    """Pointwise function of two tensors of one size, `left` and `right`."""
 
     operation: Operation
     function: str
@@ -73,7 +73,7 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Normed:
-    """The elements `view` of the norms of each index along `axis` of `operand`, a matrix `ref`."""
+    """Elements `view` of the norms, per index along `axis`, of `operand`, the matrix `ref`."""
 
     operation: Operation
     operand: Value
@@ -84,7 +84,7 @@ class Normed:
 
 @dataclass(frozen=True, slots=True)
 class Patched:
-    """`base`, with values put into boxes of its indices one after the other."""
+    """Value `base`, with values written into boxes of its indices in order."""
 
     base: Value
     patches: tuple[tuple[Box, Value], ...]
@@ -92,7 +92,7 @@ class Patched:
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """What an operation made of whole `operands`, which no expression here says; and why."""
+    """Result of an operation on whole `operands` that no expression covers, with the reason."""
 
     operation: Operation
     operands: tuple[Value, ...]
@@ -103,9 +103,9 @@ Value = Filled | Made | Given | Unwritten | Cast | Mapped | Joined | Normed | Pa
 
 
 def draws(value: Value) -> Iterator[tuple[Operation, View | None]]:
-    """The random operations whose values are in `value`, with the view of what they drew.
+    """Yield the random operations whose values are in `value`, with the view of their draw.
 
-    The view is None where they are in it through an operation on whole tensors.
+    The view is None when the draw reaches `value` through an operation on whole tensors.
     """
     if isinstance(value, Filled | Given | Unwritten):
         return

@@ -1,1 +1,1 @@
-"""The random stream `philox-v1`: every value a function of (key, draw, element index)."""
+"""Random stream `philox-v1`: every value is a function of (key, draw, element index)."""

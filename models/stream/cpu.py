@@ -1,8 +1,8 @@
-"""The stream on the CPU: one call fills one contiguous range on the calling thread.
+"""Stream on the CPU: one call fills one contiguous range on the calling thread.
 
-Calls release the GIL, so a caller's threads run at once; how a range is cut into calls
-cannot change a bit. A call of 65536 elements is as fast per element as a larger one, and
-its output stays in cache.
+Calls release the GIL, so threads of a caller run in parallel. The division of a range into calls
+cannot change a bit. A call of 65536 elements is as fast per element as a larger one, and its output
+stays in cache.
 """
 
 from __future__ import annotations
@@ -20,19 +20,24 @@ Values = npt.NDArray[Any]
 
 
 def words(out: npt.NDArray[np.uint32], key: Key, draw: int, start: int) -> None:
-    """word(i) for i in [start, start + len(out)) into `out` (uint32).
+    """Fill `out` (uint32) with word(i) for i in [start, start + len(out)).
 
-    Raises ValueError for an `out` that cannot be filled in place, or numbers out of range.
+    Raises:
+        ValueError: `out` cannot be filled in place, or a number is out of range.
     """
     _check(out, (np.dtype(np.uint32),), draw, start)
     kernels.words(out, key, draw, start)
 
 
 def uniform(out: Values, key: Key, draw: int, start: int, f32: Sequence[float]) -> None:
-    """Elements [start, start + len(out)) of a uniform draw; `f32` is (high - low, low).
+    """Fill `out` with elements [start, start + len(out)) of a uniform draw.
 
-    `out` is a contiguous vector of float32, or of the patterns of a narrow dtype, which its
-    type names (`rounding.ARRAYS`): the float32 values converted. Raises ValueError as `words` does.
+    `f32` is (high - low, low). `out` is a contiguous vector of float32, or of the bit patterns of
+    the narrow dtype that its array type stands for (`rounding.ARRAYS`): the float32 values,
+    converted.
+
+    Raises:
+        ValueError: As for `words`.
     """
     _check(out, VALUES, draw, start)
     width, low = f32
@@ -40,23 +45,29 @@ def uniform(out: Values, key: Key, draw: int, start: int, f32: Sequence[float]) 
 
 
 def normal(out: Values, key: Key, draw: int, start: int, f32: Sequence[float]) -> None:
-    """Like `uniform`, of a normal draw; `f32` is (std, mean)."""
+    """Fill `out` like `uniform`, from a normal draw; `f32` is (std, mean)."""
     _check(out, VALUES, draw, start)
     std, mean = f32
     kernels.normal(out, key, draw, start, (float(std), float(mean)))
 
 
 def trunc_normal(out: Values, key: Key, draw: int, start: int, f32: Sequence[float]) -> None:
-    """Like `uniform`, of a truncated normal; `f32` is (lo, hi - lo, sqrt(2) * std, mean, a, b)."""
+    """Fill `out` like `uniform`, from a truncated normal draw.
+
+    `f32` is (lo, hi - lo, sqrt(2) * std, mean, a, b).
+    """
     _check(out, VALUES, draw, start)
     lo, width, scale, mean, a, b = map(float, f32)
     kernels.trunc_normal(out, key, draw, start, (lo, width, scale, mean, a, b))
 
 
 def convert(values: npt.NDArray[np.float32], out: npt.NDArray[np.uint8], dtype: str) -> None:
-    """The bytes of `values` in a narrow dtype, given by PyTorch's name, into `out`.
+    """Write `values`, converted to a narrow dtype given by PyTorch's name, to `out` as bytes.
 
-    Both are contiguous and aligned. Raises ValueError for an `out` of another size.
+    Both arrays are contiguous and aligned.
+
+    Raises:
+        ValueError: `out` has another size than the converted values.
     """
     if out.nbytes != len(values) * rounding.itemsize(dtype):
         raise ValueError(f"{len(values)} elements of {dtype} are not {out.nbytes} bytes")
@@ -64,7 +75,7 @@ def convert(values: npt.NDArray[np.float32], out: npt.NDArray[np.uint8], dtype: 
 
 
 def warm_up() -> None:
-    """Every kernel compiled, or loaded from Numba's cache, so that no call has to wait."""
+    """Compile every kernel, or load it from Numba's cache, so that no later call has to wait."""
     rounding.warm_up()
     words(np.empty(0, np.uint32), (0, 0), 0, 0)
     for dtype in VALUES:

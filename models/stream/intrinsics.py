@@ -1,4 +1,4 @@
-"""Two things that Numba has no word for and LLVM has. Neither can change a value."""
+"""Two LLVM features that Numba does not expose. Neither can change a value."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def _prefetch(_typing: Any, array: Any, index: Any) -> Any:
     return types.none(array, index), generate
 
 
-# Called in a function: LLVM may use 512-bit vectors there. Left alone it uses 256 bits on
-# Intel's AVX-512 cores, at half the speed here. llvmlite does not list the attribute,
-# hence `set.add`.
+# Calling it in a function lets LLVM use 512-bit vectors there. By default LLVM uses 256 bits on
+# Intel's AVX-512 cores, at half the speed here. llvmlite does not list the attribute, hence
+# `set.add`.
 full_width = cast(Callable[[], None], intrinsic(_full_width))
 
-# The cache line of array[index] is on its way to the second-level cache while work goes on.
+# Fetches the cache line of array[index] into the second-level cache while work continues.
 prefetch = cast(Callable[[npt.NDArray[Any], int], None], intrinsic(_prefetch))

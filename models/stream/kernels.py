@@ -1,14 +1,13 @@
 """Numba kernels of the stream, one thread each, in passes over a block that stays in L1.
 
-A pass is one short loop without branches, which LLVM turns into vector code: Philox words
-into scratch, the transform over the scratch in place, then the store of the elements that
-were wanted. Long dependency chains are cut into passes so that enough independent
-iterations fit a core's reorder buffer. Scratch is made in whole vectors, so ragged starts
-and ends cost no scalar loop.
+A pass is one short loop without branches, which LLVM turns into vector code: Philox words into
+scratch, the transform of the scratch in place, then the store of the wanted elements. Long
+dependency chains are cut into passes so that enough independent iterations fit a core's reorder
+buffer. Scratch is filled in whole vectors, so ragged starts and ends need no scalar loop.
 
-Bits: IEEE binary32, one rounding per written operation; no `fastmath`, whose contraction
-and reassociation would change them. Numba widens integers to 64 bits, hence the `uint32`
-around every result that must wrap (free: LLVM narrows them again).
+Bits: IEEE binary32, one rounding per written operation; no `fastmath`, whose contraction and
+reassociation would change them. Numba widens integers to 64 bits, hence the `uint32` around every
+result that must wrap (free: LLVM narrows them again).
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ BLOCK = 512  # counters: 2048 words, 8 KiB of each scratch array
 VECTOR = 8  # counters: whole 512-bit vectors in every pass
 FLOATS = 16  # in a 512-bit vector
 CACHE_LINE_BYTES = 64
-COLUMNS = 128  # groups of elements, by index modulo COLUMNS, searched for tails together
+COLUMNS = 128  # groups of elements, by index modulo COLUMNS, that share one search for tails
 
 MASK, WORD_BITS = uint64(0xFFFFFFFF), uint64(32)
 M0, M1 = map(uint64, constants.MULTIPLIERS)
@@ -56,11 +55,11 @@ CENTRE_AT, TAIL_AT, TAIL_LOG = float32(2.5), float32(3), float32(-5)
 
 @kernel
 def philox(lanes: Lanes, first: int, counters: int, draw: int, key: Key) -> None:
-    """Two lanes, (word 0, word 1) and (word 2, word 3), for each counter from `first`.
+    """Write two lanes, (word 0, word 1) and (word 2, word 3), for each counter from `first`.
 
-    Counter i is (first + i, high word of first, draw, 0): what rounds 1 and 2 do to words
-    that do not depend on i is done outside the loop (as the key's bumps are, by LLVM).
-    The upper half of a lane may hold dirt; `& MASK` is part of a 32 x 32 multiply.
+    Counter i is (first + i, high word of first, draw, 0). The work of rounds 1 and 2 on words that
+    do not depend on i is done outside the loop (LLVM does the same for the key's bumps). The upper
+    half of a lane may hold garbage; `& MASK` is part of a 32 x 32 multiply.
     """
     full_width()
     k0, k1, c2 = uint64(key[0]), uint64(key[1]), uint64(draw)
@@ -89,10 +88,10 @@ def philox(lanes: Lanes, first: int, counters: int, draw: int, key: Key) -> None
 
 @kernel
 def block(lanes: Lanes, start: int, wanted: int, draw: int, key: Key) -> tuple[int, int, int]:
-    """The words of the block that element `start` opens; returns (skip, count, filled).
+    """Write the words of the block that starts at element `start`; return (skip, count, filled).
 
-    Words [skip, skip + count) are those of elements [start, start + count); `filled` were
-    made. A block ends before the counter's high word changes.
+    Words [skip, skip + count) belong to elements [start, start + count); `filled` words were
+    written. A block ends before the counter's high word changes.
     """
     first, skip = start // 4, start % 4
     counters = min(BLOCK, (skip + wanted + 3) // 4, 2**32 - (first & 0xFFFFFFFF))
@@ -103,7 +102,7 @@ def block(lanes: Lanes, start: int, wanted: int, draw: int, key: Key) -> tuple[i
 
 @kernel
 def claim(out: Values, done: int) -> None:
-    """The output of the next block called into cache: memory works while words are made."""
+    """Prefetch the output of the next block, so that memory works while words are computed."""
     line = CACHE_LINE_BYTES // out.itemsize
     for i in range(done, min(done + 4 * BLOCK, out.size), line):
         prefetch(out, i)
@@ -144,7 +143,7 @@ def horner(x: float32, coefficients: tuple[float32, ...]) -> float32:
 
 @kernel
 def ln(x: float32, scale: int) -> float32:
-    """The logarithm of x / 2^scale, its mantissa m taken from [sqrt(1/2), sqrt(2)) at once."""
+    """Return the logarithm of x / 2^scale, with its mantissa m in [sqrt(1/2), sqrt(2)) at once."""
     offset = uint32(bits(x) - (SQRT_HALF_BITS + (scale << 23)))
     e = float32(int32(int32(offset) >> 23))
     m = real((offset & 0x7FFFFF) + SQRT_HALF_BITS) - ONE
@@ -184,7 +183,7 @@ def uniform(out: Values, key: Key, draw: int, start: int, f32: tuple[float, floa
 
 @kernel
 def box_muller(scratch: Words, filled: int) -> None:
-    """Pairs of words to pairs of standard normal values, as bits, in place."""
+    """Replace pairs of words with pairs of standard normal values, as bits, in place."""
     full_width()
     for i in range(filled // 2):
         a, b = scratch[2 * i], scratch[2 * i + 1]
@@ -230,7 +229,7 @@ def normal(out: Values, key: Key, draw: int, start: int, f32: tuple[float, float
 
 @kernel
 def probabilities(p: Floats, logs: Floats, scratch: Words, f32: tuple[float, ...]) -> None:
-    """`p` from the words, and (1 - p)(1 + p) into `logs`."""
+    """Compute `p` from the words, and (1 - p)(1 + p) into `logs`."""
     full_width()
     lo, width = float32(f32[0]), float32(f32[1])
     for i in range(p.size):
@@ -249,7 +248,7 @@ def logarithms(logs: Floats) -> None:
 
 @kernel
 def centres(x: Floats, lowest: Floats, p: Floats, logs: Floats) -> None:
-    """erfinv(p) as if w = -log < 5 everywhere; `lowest` log of each group of columns."""
+    """Compute erfinv(p) as if w = -log < 5 everywhere, and the `lowest` log per column group."""
     full_width()
     lowest[:] = float32(0)
     for row in range(x.size // COLUMNS):
@@ -261,9 +260,10 @@ def centres(x: Floats, lowest: Floats, p: Floats, logs: Floats) -> None:
 
 @kernel
 def find_tails(found: Indices, lowest: Floats, logs: Floats) -> int:
-    """Where w >= 5 (an element in 290 of a whole normal), found without branches; how many.
+    """Find the elements with w >= 5, without branches, and return their number.
 
-    The columns that have any are listed behind the elements, in the last places of `found`.
+    One element in 290 of a whole normal is such a tail. The columns that contain any are listed
+    after the elements, in the last places of `found`.
     """
     listed = found[4 * BLOCK + 1 :]
     columns = 0
@@ -280,7 +280,7 @@ def find_tails(found: Indices, lowest: Floats, logs: Floats) -> int:
 
 @kernel
 def tails(dense: Floats) -> None:
-    """erfinv(p) / p from logs, where w >= 5, in place."""
+    """Replace logs with erfinv(p) / p for w >= 5, in place."""
     full_width()
     for i in range(dense.size):
         dense[i] = horner(np.sqrt(-dense[i]) - TAIL_AT, TAIL)
@@ -288,7 +288,7 @@ def tails(dense: Floats) -> None:
 
 @kernel
 def erfinv(x: Floats, scratch: Floats, found: Indices, p: Floats, logs: Floats) -> None:
-    """`x` from `p`: everywhere as in the centre, then the tails again, packed."""
+    """Compute `x` from `p`: the centre polynomial everywhere, then the packed tails again."""
     centres(x, scratch[:COLUMNS], p, logs)
     count = find_tails(found, scratch[:COLUMNS], logs)
     for k in range(count):
@@ -316,7 +316,7 @@ def trunc_normal(out: Values, key: Key, draw: int, start: int, f32: tuple[float,
         claim(out, done)
         skip, count, filled = block(lanes, start + done, out.size - done, draw, key)
         size = (filled + COLUMNS - 1) // COLUMNS * COLUMNS
-        x = lanes.view(float32)[:size]  # where the words were
+        x = lanes.view(float32)[:size]  # reuses the memory of the words
         probabilities(p[:size], logs, lanes.view(uint32), f32)
         logarithms(logs[:size])
         erfinv(x, scratch, found, p, logs[:size])

@@ -1,4 +1,4 @@
-"""The key of a draw: what `(seed, name)` is to Philox."""
+"""Key of a draw, which carries `(seed, name)` into Philox."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import struct
 
 
 def derive_key(seed: int, name: str) -> tuple[int, int]:
-    """(k0, k1), each in [0, 2^32): the first 8 bytes of a SHA-256 (STREAM, key and words).
+    """Return (k0, k1), each in [0, 2^32): the first 8 bytes of a SHA-256 (STREAM, key and words).
 
-    `name` is the canonical name of the tensor that the draw belongs to.
+    `name` is the canonical name of the tensor that owns the draw.
 
-    Raises ValueError when `seed` is outside [0, 2^64) or `name` has no UTF-8 form.
+    Raises:
+        ValueError: `seed` is outside [0, 2^64), or `name` has no UTF-8 form.
     """
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed must be in [0, 2^64), not {seed}")

@@ -1,7 +1,7 @@
-"""NaN as bits: whatever arithmetic gave it, a file holds the one pattern of its dtype.
+"""Canonical NaN bits: a file holds one NaN pattern per dtype, whatever arithmetic produced it.
 
-IEEE 754 leaves a NaN's sign and payload open, and processors differ: x86 gives infinity times
-zero the sign bit and Arm does not. The patterns here are those of `torch.nan`.
+IEEE 754 leaves a NaN's sign and payload open, and processors differ: x86 gives infinity times zero
+the sign bit and Arm does not. The patterns here are those of `torch.nan`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from seedpoint.models.dtypes import DType
 from seedpoint.models.plan.program import Literal, Norms, Program, Split
 
 PATTERNS = {"float64": 0x7FF8_0000_0000_0000, "float32": 0x7FC0_0000}
-"""By dtype. Narrower ones get theirs when values are converted (`models.stream.formats`)."""
+"""NaN patterns by dtype.
+
+Conversion sets the patterns of narrower dtypes (`models.stream.formats`).
+"""
 
 _BITS = {4: torch.int32, 8: torch.int64}
 
 
 def may_have(program: Program) -> bool:
-    """Whether a program may give NaN: plain draws, constants and identities never do."""
+    """Return whether a program can produce NaN: plain draws, constants and identities never do."""
     source = program.source
     if isinstance(source, Split):
         return bool(program.transforms) or any(may_have(part.program) for part in source.parts)
@@ -26,8 +29,8 @@ def may_have(program: Program) -> bool:
 
 
 def settle(out: torch.Tensor, values: torch.Tensor, dtype: DType) -> None:
-    """Gives `out` of `dtype` the one pattern wherever `values`, which it was made of, are NaN."""
+    """Write the canonical NaN to `out` of `dtype` wherever `values`, its source, are NaN."""
     nan = values.isnan()
-    # On a device the answer would have to be waited for.
+    # On a device, the check would wait for its result.
     if values.device.type != "cpu" or nan.any():
         out.view(_BITS[dtype.itemsize]).masked_fill_(nan, PATTERNS[dtype.name])

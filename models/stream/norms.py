@@ -1,8 +1,8 @@
-"""Norms of the rows or columns of a matrix that is made a stretch at a time.
+"""Norms of the rows or columns of a matrix that is computed in chunks.
 
-Sums of squares are taken in binary64, in the order of the matrix's rows and one element after
-the other, with one rounding for each product and sum; the root is binary64's own, which IEEE 754
-rounds correctly. So the bits depend on no library, device or number of threads.
+Sums of squares are taken in binary64, in the order of the matrix's rows, one element after the
+other, with one rounding for each product and sum. The root is binary64's own, which IEEE 754 rounds
+correctly. The bits therefore depend on no library, device or number of threads.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 Values = Callable[[int, int], npt.NDArray[np.float32]]
-"""Gives elements [start, stop) of the matrix, row-major."""
+"""Function that returns elements [start, stop) of the matrix, row-major."""
 Norms = npt.NDArray[np.float64]
 
 CHUNK_ELEMENTS = 1 << 20
 
 
 def row_norms(values: Values, columns: int, first: int, last: int) -> Norms:
-    """The norm of each row from `first` to before `last`, of a matrix with so many columns."""
+    """Return the norms of rows [first, last) of a matrix with `columns` columns."""
     found = np.empty(last - first)
     for row in range(first, last):
         total = np.zeros(1)
@@ -32,7 +32,7 @@ def row_norms(values: Values, columns: int, first: int, last: int) -> Norms:
 
 
 def column_norms(values: Values, rows: int, columns: int) -> Norms:
-    """The norm of every column of a matrix of so many rows and columns."""
+    """Return the norm of every column of a matrix of `rows` x `columns`."""
     total = np.zeros(columns)
     step = max(1, CHUNK_ELEMENTS // max(columns, 1))
     for first in range(0, rows, step):
@@ -42,7 +42,7 @@ def column_norms(values: Values, rows: int, columns: int) -> Norms:
 
 
 def _added(total: Norms, values: npt.NDArray[np.float32]) -> Norms:
-    """`total` and the squares of each row of `values`, one row after the other."""
+    """Add the squares of `values` to `total`, one row after the other."""
     wide = values.astype(np.float64)
     # `accumulate` is defined as a loop; `sum` would pair terms.
     sums: Norms = np.add.accumulate(np.concatenate([total[None, :], wide * wide]), axis=0)[-1]

@@ -1,8 +1,8 @@
-"""Initializers whose elements are not independent: the tensor is computed whole.
+"""Initializers whose elements are not independent: `orthogonal` and `sparse`.
 
-`orthogonal` needs the whole tensor for any element of it. `sparse` needs a pass over the
-columns that a range touches, and after it makes any range by itself (`models.stream.sparse`).
-The bits depend on neither `each` nor the machine.
+Any element of `orthogonal` needs the whole tensor. `sparse` needs one pass over the columns that a
+range touches; after it, any range can be computed alone (`models.stream.sparse`). The bits depend
+on neither `each` nor the machine.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ BLOCK_ELEMENTS = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a tensor takes while it is computed: bytes of memory, floating point operations."""
+    """Resources of a tensor's computation: bytes of memory and floating point operations."""
 
     nbytes: int
     operations: int
 
 
 def orthogonal_cost(shape: tuple[int, ...]) -> Cost:
-    """The cost of `orthogonal`, in exact integers: a plan refuses by it before any work.
+    """Return the cost of `orthogonal` in exact integers, so that a plan can refuse it in advance.
 
-    A core does about 4e10 operations a second with vectors of 256 bits, 1.5e10 with 128.
+    A core does about 4e10 operations a second with 256-bit vectors, 1.5e10 with 128-bit ones.
     """
     rows = shape[0]
     columns = math.prod(shape[1:])
@@ -49,15 +49,16 @@ def orthogonal_cost(shape: tuple[int, ...]) -> Cost:
 def orthogonal(
     key: Key, draw: int, shape: tuple[int, ...], gain: float, *, each: Each = serial
 ) -> Floats:
-    """A (semi-)orthogonal matrix, shape[0] x the rest, times `gain`; float32 of `shape`.
+    """Return a (semi-)orthogonal matrix, shape[0] x the rest, times `gain`; float32 of `shape`.
 
-    Standard normal values in binary64, transposed when rows < columns; Q of their QR
-    decomposition (`models.stream.qr`), each column negated where R's diagonal is negative
-    (a zero there counts as positive: Q stays orthonormal, where `torch.nn.init.orthogonal_`
-    would make a column of zeros); transposed back; times `gain` in binary64; rounded once.
+    The steps: standard normal values in binary64, transposed if rows < columns; Q of their QR
+    decomposition (`models.stream.qr`), with each column negated where R's diagonal is negative (a
+    zero counts as positive: Q stays orthonormal, where `torch.nn.init.orthogonal_` would produce a
+    column of zeros); transposed back; times `gain` in binary64; rounded once.
+
     Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural
-    networks" (2013); the signs: Mezzadri, "How to generate random matrices from the
-    classical compact groups" (2006).
+    networks" (2013); the signs: Mezzadri, "How to generate random matrices from the classical
+    compact groups" (2006).
     """
     assert len(shape) >= 2
     out = np.empty(shape, np.float32)
@@ -96,7 +97,7 @@ def sparse(
     *,
     each: Each = serial,
 ) -> Floats:
-    """Normal values of `draw`, with ceil(sparsity * rows) zeros in each column by `draw + 1`.
+    """Return normal values of `draw`, with ceil(sparsity * rows) zeros per column from `draw + 1`.
 
     float32 of `shape`. Martens, "Deep learning via Hessian-free optimization" (2010).
     """
@@ -119,13 +120,13 @@ def sparse(
 def sparse_range(
     out: Floats, key: Key, draw: int, start: int, columns: int, std: float, found: cuts.Cuts
 ) -> None:
-    """Elements [start, start + len(out)) of `sparse`, from the cuts of its columns."""
+    """Fill `out` with elements [start, start + len(out)) of `sparse`, from its columns' cuts."""
     cpu.normal(out, key, draw, start, (std, 0.0))
     cuts.erase(out, key, draw + 1, start, columns, found)
 
 
 def warm_up() -> None:
-    """Every kernel compiled, or loaded from Numba's cache, so that no call has to wait."""
+    """Compile every kernel, or load it from Numba's cache, so that no later call has to wait."""
     orthogonal((0, 0), 0, (2, 1), 1.0)
     cuts.warm_up()
 

@@ -1,4 +1,4 @@
-"""Work that has numbered parts, done on the caller's thread alone or with helpers."""
+"""Numbered parts of work, run on the caller's thread alone or with helpers."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from concurrent.futures import Executor
 
 Work = Callable[[int], None]
 Each = Callable[[Work, range], None]
-"""Calls a function with each of some numbers, in any order or at once; returns when all did."""
+"""Function that calls `work` with each number, in any order or in parallel, and then returns."""
 
 
 def serial(work: Work, numbers: range) -> None:
-    """The `Each` of one thread: the caller's."""
+    """Run all parts on the caller's thread: the `Each` of one thread."""
     for number in numbers:
         work(number)
 
 
 def helped(executor: Executor, threads: int) -> Each:
-    """The `Each` of the caller's thread and up to `threads - 1` of the executor's.
+    """Return an `Each` of the caller's thread and up to `threads - 1` of the executor's.
 
-    Every thread takes the next number when it is done with one. The caller never waits for
-    a helper that has not begun, so an executor whose threads are all taken, or that the
-    caller itself runs in, costs speed and nothing else. What `work` raises is raised.
+    Every thread takes the next number when it finishes one. The caller never waits for a helper
+    that has not started, so an executor that is fully occupied, or that runs the caller itself,
+    costs only speed. Exceptions of `work` propagate.
     """
 
     def each(work: Work, numbers: range) -> None:

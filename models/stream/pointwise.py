@@ -1,9 +1,9 @@
-"""exp, expm1 and log of drawn values, from binary64 sums and products alone.
+"""exp, expm1 and log of drawn values, from binary64 sums and products only.
 
-Each takes float32 (or float64) values, computes in binary64 with one rounding for each written
-operation, no platform's libm, and rounds once to the type it was given. Plain torch operations,
-which neither fuse nor reassociate: the same bits on every CPU and on CUDA. What they give is
-within 2^-45 of the true value, so in float32 it is the nearest number, but for a tie's breadth.
+Each function takes float32 (or float64) values, computes in binary64 with one rounding for each
+written operation and no platform's libm, and rounds once to the input type. Plain torch operations
+neither fuse nor reassociate: the bits are the same on every CPU and on CUDA. Results are within
+2^-45 of the true value, so in float32 they are the nearest number, near-ties excepted.
 
 Normative beside STREAM: a changed digit changes issued checkpoints.
 """
@@ -29,23 +29,23 @@ EXPM1 = tuple(1.0 / math.factorial(k) for k in range(17, 0, -1))
 LOG = tuple(1.0 / (2 * k + 1) for k in range(12, -1, -1))
 
 LOWEST, HIGHEST = -746.0, 710.0
-"""Beyond these e^x is 0 or infinite in binary64 too."""
+"""Bounds outside which e^x is 0 or infinite in binary64 too."""
 
 
 def exp(x: Tensor) -> Tensor:
-    """e^x, in the dtype of `x`; NaN for NaN."""
+    """Return e^x in the dtype of `x`; NaN for NaN."""
     return _exp(x.to(torch.float64)).to(x.dtype)
 
 
 def expm1(x: Tensor) -> Tensor:
-    """e^x - 1, in the dtype of `x`; as exact near zero as elsewhere. Keeps the sign of zero."""
+    """Return e^x - 1 in the dtype of `x`, with full precision near zero; keeps the sign of zero."""
     wide = x.to(torch.float64)
     small = _horner(torch.where(wide.abs() < 0.5, wide, torch.zeros_like(wide)), EXPM1) * wide
     return torch.where(wide.abs() < 0.5, small, _exp(wide) - 1.0).to(x.dtype)
 
 
 def log(x: Tensor) -> Tensor:
-    """ln(x), in the dtype of `x`: -infinity of zero, NaN below it."""
+    """Return ln(x) in the dtype of `x`: -infinity for zero, NaN below zero."""
     wide = x.to(torch.float64)
     m, e = torch.frexp(wide)
     below = m < SQRT_HALF
@@ -65,15 +65,15 @@ def _exp(wide: Tensor) -> Tensor:
     x = torch.where(x < HIGHEST, x, torch.full_like(x, HIGHEST))
     n = torch.round(x * INVERSE_LN2)
     r = (x - n * LN2_HIGH) - n * LN2_LOW
-    # Two powers of two, for 2^1024 and 2^-1076 are no binary64 numbers; both products are exact
-    # where the result is one.
+    # Two powers of two, because 2^1024 and 2^-1076 are not binary64 numbers; both products are
+    # exact where the result is normal.
     half = torch.floor(n * 0.5)
     y = _horner(r, EXP) * _power_of_two(half) * _power_of_two(n - half)
     return torch.where(torch.isnan(wide), wide, y)
 
 
 def _power_of_two(n: Tensor) -> Tensor:
-    """2^n, exact, for whole n from -1022 to 1023."""
+    """Return 2^n, exact, for whole n from -1022 to 1023."""
     return ((n.to(torch.int64) + 1023) << 52).view(torch.float64)
 
 

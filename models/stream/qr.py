@@ -1,12 +1,12 @@
-"""Householder QR in binary64 whose every bit is fixed: by this order of operations alone.
+"""Householder QR in binary64, with every bit fixed by this order of operations alone.
 
-A is m x n with m >= n. Its columns are cut into panels of WIDTH = 32; the last is narrower
-unless 32 divides n. One rounding per written operation, nothing fused or reassociated; a
-sum starts at +0 and adds its terms in the order of rising row numbers. P(X, Y) is the
-matrix of such sums over rows r of X[r, i] * Y[r, c].
+A is m x n with m >= n. Its columns are cut into panels of WIDTH = 32; the last is narrower unless
+32 divides n. Each written operation has one rounding; nothing is fused or reassociated. A sum
+starts at +0 and adds its terms in the order of rising row numbers. P(X, Y) is the matrix of sums
+over rows r of X[r, i] * Y[r, c].
 
-Factorization, panel by panel from the left; a panel's top is the row of its first column
-on the diagonal. Its columns j in turn, at row i = top + j, c a column of the panel:
+Factorization goes panel by panel from the left. A panel's top is the row of its first column on the
+diagonal. For each column j in turn, with row i = top + j and c a column of the panel:
 
     d[c] = sum over r > i of A[r, j] * A[r, c]              for c >= j; alpha = A[i, j]
     beta = sqrt(alpha * alpha + d[j]), negated where alpha >= 0
@@ -16,23 +16,23 @@ on the diagonal. Its columns j in turn, at row i = top + j, c a column of the pa
     A[i, c] = A[i, c] - t[c]
     v[r] = A[r, j] * s;  A[r, c] = A[r, c] - v[r] * t[c]    for r > i
 
-V, of 32 columns over rows >= top, holds the v's under a diagonal of ones, and zeros above
-it and where the panel has no column. G = P(V, V), and (Schreiber and Van Loan, "A
+V has 32 columns over rows >= top. It holds the v's below a diagonal of ones, and zeros above the
+diagonal and in columns that the panel does not have. G = P(V, V), and (Schreiber and Van Loan, "A
 Storage-Efficient WY Representation for Products of Householder Transformations", 1989)
 
     T[i, i] = tau[i];  T[k, i] = -tau[i] * (sum over l in [k, i) of T[k, l] * G[l, i])
 
-for k < i, and zero elsewhere. The columns C right of the panel, rows >= top, become
-C - V U with U = P(T, P(V, C)): terms V[r, k] * U[k, c] are subtracted one by one, k rising.
+for k < i, and zero elsewhere. The columns C right of the panel, rows >= top, become C - V U with
+U = P(T, P(V, C)): terms V[r, k] * U[k, c] are subtracted one by one, k rising.
 
-Q is the identity's first n columns put through the panels from the right: columns C from
-the panel on, rows >= top, become C - V U with U = P(transpose of T, P(V, C)).
+Q is the identity's first n columns after all panels, applied from the right: columns C from the
+panel on, rows >= top, become C - V U with U = P(transpose of T, P(V, C)).
 
 Nothing is scaled: squares must not overflow, nor underflow beside others that matter.
 
-So an element has one sequence of operations, whatever the tiles, vectors or threads. The
-kernels say in vectors what LLVM shall do: a vector's lanes are columns, never terms of a
-sum. They release the GIL.
+Each element therefore has one sequence of operations, whatever the tiles, vectors or threads. The
+kernels spell out the vector code that LLVM should emit: a vector's lanes are columns, never terms
+of a sum. They release the GIL.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ from seedpoint.models.stream.vectors import LANES, load, minus, plus, store
 Matrix = npt.NDArray[float64]
 
 WIDTH = 32  # columns of a panel and of a tile: part of the definition
-ROWS = 64  # rows whose 256 bytes of V and of C are in L1 together
-SECOND, THIRD, FOURTH = LANES, 2 * LANES, 3 * LANES  # where a row's other vectors begin
+ROWS = 64  # rows whose 256 bytes of V and of C fit L1 together
+SECOND, THIRD, FOURTH = LANES, 2 * LANES, 3 * LANES  # starts of a row's other vectors
 
 
 # --- kernels ---------------------------------------------------------------------
@@ -58,7 +58,7 @@ SECOND, THIRD, FOURTH = LANES, 2 * LANES, 3 * LANES  # where a row's other vecto
 
 @kernel
 def products(out: Matrix, x: Matrix, y: Matrix) -> None:
-    """P(x, y), WIDTH x WIDTH, into `out`; four rows of it at a time stay in registers."""
+    """Write P(x, y), WIDTH x WIDTH, to `out`; four of its rows at a time stay in registers."""
     full_width()
     out[:] = 0.0
     for first in range(0, len(x), ROWS):
@@ -79,7 +79,7 @@ def products(out: Matrix, x: Matrix, y: Matrix) -> None:
 
 @kernel
 def subtract(tile: Matrix, v: Matrix, u: Matrix) -> None:
-    """What is left of `tile` after v u, in place; four rows of it at a time stay in registers."""
+    """Subtract v u from `tile` in place; four of its rows at a time stay in registers."""
     full_width()
     whole = len(tile) // 4 * 4
     for r in range(0, whole, 4):
@@ -104,7 +104,7 @@ def subtract(tile: Matrix, v: Matrix, u: Matrix) -> None:
 
 @kernel
 def reflect(tile: Matrix, v: Matrix, t: Matrix) -> None:
-    """A panel's reflectors applied to a tile of the same rows."""
+    """Apply a panel's reflectors to a tile of the same rows."""
     w, u = np.empty((WIDTH, WIDTH)), np.empty((WIDTH, WIDTH))
     products(w, v, tile)
     products(u, t, w)
@@ -115,10 +115,10 @@ def reflect(tile: Matrix, v: Matrix, t: Matrix) -> None:
 def sweep(
     panel: Matrix, t: Matrix, d: Matrix, first: int, j: int, scale: float, ahead: int
 ) -> None:
-    """A reflector's pass over its panel's rows from `first`, and the next one's sums.
+    """Apply a reflector to its panel's rows from `first`, and compute the next reflector's sums.
 
-    Column j is scaled to v, v * t subtracted; then column `ahead` times every column is
-    summed over the rows after `first` into `d`.
+    Column j is scaled to v, and v * t is subtracted. Then the products of column `ahead` with every
+    column are summed over the rows after `first` into `d`.
     """
     full_width()
     d[:] = 0.0
@@ -145,9 +145,9 @@ def sweep(
 
 @kernel
 def factor(panel: Matrix, columns: int, t: Matrix, diagonal: Matrix) -> None:
-    """Rows >= top of a panel to V, in place; its T into `t`, diag(R) into `diagonal`."""
+    """Turn rows >= top of a panel into V, in place; write T to `t` and diag(R) to `diagonal`."""
     row, d, taus = np.zeros((1, WIDTH)), np.empty((1, WIDTH)), np.zeros(WIDTH)
-    sweep(panel, row, d, 0, 0, 1.0, 0)  # changes nothing: only to have column 0's sums
+    sweep(panel, row, d, 0, 0, 1.0, 0)  # changes nothing; computes the sums of column 0
     for j in range(columns):
         alpha, beta, scale = panel[j, j], panel[j, j], 0.0
         if d[0, j] != 0.0:
@@ -168,7 +168,7 @@ def factor(panel: Matrix, columns: int, t: Matrix, diagonal: Matrix) -> None:
 
 @kernel
 def triangle(t: Matrix, v: Matrix, taus: Matrix) -> None:
-    """T of the panel V whose reflectors have these taus, into `t`."""
+    """Write T of the panel V with the reflectors' `taus` to `t`."""
     g = np.empty((WIDTH, WIDTH))
     products(g, v, v)
     t[:] = 0.0
@@ -185,10 +185,10 @@ def triangle(t: Matrix, v: Matrix, taus: Matrix) -> None:
 
 
 def empty(rows: int, columns: int) -> Matrix:
-    """Tiles for a matrix, uninitialized: [tile, row, column of the tile].
+    """Return uninitialized tiles for a matrix: [tile, row, column of the tile].
 
-    Columns past `columns` in the last tile may hold anything. Rows begin at cache
-    lines, without which vectors of 512 bits are loaded in two halves.
+    Columns past `columns` in the last tile may hold anything. Rows begin at cache lines; otherwise
+    512-bit vectors would be loaded in two halves.
     """
     count = -(-columns // WIDTH)
     raw = np.empty(count * rows * WIDTH + LANES)
@@ -197,10 +197,10 @@ def empty(rows: int, columns: int) -> Matrix:
 
 
 def decompose(tiles: Matrix, columns: int, each: Each = serial) -> Matrix:
-    """Q of the matrix of `columns` columns in `tiles`, in place; returns diag(R).
+    """Replace the matrix of `columns` columns in `tiles` with its Q; return diag(R).
 
-    Q is rows x columns with orthonormal columns, A = Q R. `tiles` is as `empty` makes it,
-    rows >= columns. `each` may call from many threads at once: no bit depends on it.
+    Q is rows x columns with orthonormal columns, A = Q R. `tiles` has the form that `empty`
+    returns, with rows >= columns. `each` may call from many threads at once: no bit depends on it.
     """
     count, rows, _ = tiles.shape
     assert rows >= columns > 0
@@ -216,7 +216,7 @@ def decompose(tiles: Matrix, columns: int, each: Each = serial) -> Matrix:
 
 
 def _accumulate(tiles: Matrix, ts: Matrix, each: Each) -> None:
-    """V's in `tiles` to Q: a panel's tile starts as the identity once its V is copied out."""
+    """Turn the V's in `tiles` into Q: once its V is copied out, a panel's tile is the identity."""
     count, rows, _ = tiles.shape
     copy = empty(rows, WIDTH)[0]
     for number in reversed(range(count)):

@@ -1,9 +1,9 @@
-"""The stream written to be read: plain torch operations, the same bits on CPU and CUDA.
+"""Readable form of the stream: plain torch operations, with the same bits on CPU and CUDA.
 
-Unsigned 32-bit words live in int64 tensors. Floating point is float32 with one rounding
-per operation, which eager torch keeps: nothing is fused or reassociated. What torch does
-not round correctly (`sqrt` on CPU) or leaves to a platform's libm (`log`, `sin`, `erfinv`)
-is not called. Python scalars are binary32 values, so widening them changes nothing.
+Unsigned 32-bit words live in int64 tensors. Floating point is float32 with one rounding per
+operation, which eager torch keeps: nothing is fused or reassociated. Functions that torch does not
+round correctly (`sqrt` on CPU) or leaves to a platform's libm (`log`, `sin`, `erfinv`) are not
+called. Python scalars are binary32 values, so widening them changes nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MASK = 2**32 - 1
 
 
 def philox(counter: Sequence[Tensor], key: Key) -> tuple[Tensor, ...]:
-    """Philox4x32-10 of Salmon et al. (SC'11): four words for each counter of four words."""
+    """Return four words of Philox4x32-10 (Salmon et al., SC'11) for each counter of four words."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(constants.ROUNDS):
@@ -36,14 +36,14 @@ def philox(counter: Sequence[Tensor], key: Key) -> tuple[Tensor, ...]:
 
 
 def _product(x: Tensor, multiplier: int) -> tuple[Tensor, Tensor]:
-    """The high and low words of u32 * u32, by 16-bit halves: int64 would overflow."""
+    """Return the high and low words of u32 * u32, by 16-bit halves: int64 would overflow."""
     low = x * (multiplier & 0xFFFF)
     high = x * (multiplier >> 16) + (low >> 16)
     return high >> 16, (high & 0xFFFF) << 16 | low & 0xFFFF
 
 
 def words(key: Key, draw: int, start: int, stop: int, *, device: Device = "cpu") -> Tensor:
-    """word(i) for i in [start, stop): int64 values in [0, 2^32)."""
+    """Return word(i) for i in [start, stop): int64 values in [0, 2^32)."""
     index = torch.arange(start // 4, (stop + 3) // 4, device=device)
     zero = torch.zeros_like(index)
     lanes = philox((index & MASK, index >> 32, zero + draw, zero), key)
@@ -53,7 +53,7 @@ def words(key: Key, draw: int, start: int, stop: int, *, device: Device = "cpu")
 def uniform(
     key: Key, draw: int, start: int, stop: int, f32: Sequence[float], *, device: Device = "cpu"
 ) -> Tensor:
-    """Elements [start, stop) of a uniform draw; `f32` is (high - low, low)."""
+    """Return elements [start, stop) of a uniform draw; `f32` is (high - low, low)."""
     width, low = f32
     u = (words(key, draw, start, stop, device=device) >> 8).to(torch.float32) * 2.0**-24
     return u * width + low
@@ -62,7 +62,7 @@ def uniform(
 def normal(
     key: Key, draw: int, start: int, stop: int, f32: Sequence[float], *, device: Device = "cpu"
 ) -> Tensor:
-    """Elements [start, stop) of a normal draw, by Box-Muller; `f32` is (std, mean)."""
+    """Return elements [start, stop) of a normal draw, by Box-Muller; `f32` is (std, mean)."""
     std, mean = f32
     first = start - start % 2
     a, b = words(key, draw, first, stop + stop % 2, device=device).view(-1, 2).unbind(-1)
@@ -76,7 +76,7 @@ def normal(
 def trunc_normal(
     key: Key, draw: int, start: int, stop: int, f32: Sequence[float], *, device: Device = "cpu"
 ) -> Tensor:
-    """Elements [start, stop) of a truncated normal draw, by the inverse CDF.
+    """Return elements [start, stop) of a truncated normal draw, by the inverse CDF.
 
     `f32` is (lo, hi - lo, sqrt(2) * std, mean, a, b).
     """
@@ -88,9 +88,12 @@ def trunc_normal(
 
 
 def convert(x: Tensor, dtype: str) -> Tensor:
-    """The bit patterns, uint8 or uint16, of float32 values in a narrow dtype, by integers alone.
+    """Return the bit patterns (uint8 or uint16) of float32 values in a narrow dtype.
 
-    `dtype` is PyTorch's name. Raises KeyError for one that is not narrower than float32.
+    The conversion uses integers only. `dtype` is PyTorch's name.
+
+    Raises:
+        KeyError: `dtype` is not narrower than float32.
     """
     b = x.contiguous().view(torch.int32).to(torch.int64) & MASK
     magnitude = b & MASK >> 1
@@ -108,7 +111,7 @@ def convert(x: Tensor, dtype: str) -> Tensor:
 
 
 def _rounded(magnitude: Tensor, numbers: Format) -> Tensor:
-    """The patterns of magnitudes as if the format's exponents had no end."""
+    """Return the patterns of magnitudes as if the format's exponents were unbounded."""
     exponent = (magnitude >> 23).clamp(min=1)
     significand = magnitude - (exponent - 1 << 23)
     smallest = 1 - numbers.bias + 127
@@ -120,7 +123,7 @@ def _rounded(magnitude: Tensor, numbers: Format) -> Tensor:
 
 
 def ln(x: Tensor) -> Tensor:
-    """The natural logarithm of positive normal float32 values (Cephes `logf`)."""
+    """Return the natural logarithm of positive normal float32 values (Cephes `logf`)."""
     m, e = torch.frexp(x)
     below = m < float(constants.SQRT_HALF)
     e = (e - below.to(e.dtype)).to(torch.float32)
@@ -133,10 +136,10 @@ def ln(x: Tensor) -> Tensor:
 
 
 def turn(b: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine, float32, of the words `b` as fractions b / 2^32 of a full turn.
+    """Return cosine and sine, float32, of the words `b` as fractions b / 2^32 of a full turn.
 
-    The nearest quarter turn is taken off, so the polynomials (Cephes `cosf`, `sinf`)
-    see [-pi/4, pi/4], and is put back by swapping and changing signs.
+    The nearest quarter turn is removed, so that the polynomials (Cephes `cosf`, `sinf`) get [-pi/4,
+    pi/4], and is restored by swaps and sign changes.
     """
     quarters = ((b + 2**29) & MASK) >> 30
     rest = b << 2 & MASK
@@ -153,7 +156,7 @@ def turn(b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def erfinv(p: Tensor) -> Tensor:
-    """The inverse error function of float32 values in (-1, 1) (Giles, single precision)."""
+    """Return the inverse error function of float32 values in (-1, 1) (Giles, single precision)."""
     w = -ln((1.0 - p) * (1.0 + p))
     centre = _horner(w - 2.5, constants.ERFINV_CENTRE)
     tail = _horner(_sqrt(w) - 3.0, constants.ERFINV_TAIL)
@@ -168,12 +171,12 @@ def _horner(x: Tensor, coefficients: Sequence[SupportsFloat]) -> Tensor:
 
 
 def _sqrt(x: Tensor) -> Tensor:
-    """The correctly rounded root: binary64 has more than twice binary32's bits, plus two."""
+    """Return the correctly rounded root: binary64 has more than twice binary32's bits, plus two."""
     return x.to(torch.float64).sqrt().to(torch.float32)
 
 
 def _clamp(x: Tensor, low: float, high: float) -> Tensor:
-    """Selects, not `torch.clamp`: which zero wins a tie is then fixed (the bound)."""
+    """Clamp by selection, not by `torch.clamp`, so that the bound wins a tie of zeros."""
     low_, high_ = torch.full_like(x, low), torch.full_like(x, high)
     x = torch.where(x > low_, x, low_)
     return torch.where(x < high_, x, high_)

@@ -1,10 +1,10 @@
 """Numba kernels that convert float32 values to the narrower floating types, by bits.
 
-Each value is rounded once to nearest, ties to even, as STREAM says; no conversion of the
-processor or of a library takes part, so a library's change cannot change a checkpoint.
+Each value is rounded once to nearest, ties to even (STREAM). The conversion uses no instruction or
+library function for it, so a change in a library cannot change a checkpoint.
 
-Numba has no narrow floating types: an array's integer type says which it holds the patterns of.
-So every loop is compiled for one format, whose numbers are constants in it.
+Numba has no narrow floating types: an array's integer type identifies the dtype of its patterns.
+Each loop is therefore compiled for one format, whose parameters are constants in it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from seedpoint.models.stream.intrinsics import full_width
 from seedpoint.models.stream.jit import kernel
 
 Words = npt.NDArray[uint32]
-Patterns = npt.NDArray[Any]  # of one of ARRAYS' types, or uint8
+Patterns = npt.NDArray[Any]  # of a type in ARRAYS, or uint8
 
 ARRAYS: dict[str, np.dtype[Any]] = {
     "bfloat16": np.dtype(np.uint16),
@@ -31,7 +31,7 @@ ARRAYS: dict[str, np.dtype[Any]] = {
     "float8_e4m3fn": np.dtype(np.uint8),
     "float8_e5m2": np.dtype(np.int8),
 }
-"""The types of arrays that hold patterns of a dtype, by PyTorch's name of it."""
+"""Array types that hold the patterns of a dtype, by PyTorch's dtype name."""
 
 _DTYPES = {from_dtype(array): dtype for dtype, array in ARRAYS.items()}
 
@@ -43,14 +43,21 @@ SMALLEST_NORMAL = uint32(0x80_0000)
 
 
 def itemsize(dtype: str) -> int:
-    """How many bytes an element takes. Raises KeyError as `convert` does."""
+    """Return the bytes per element of `dtype`.
+
+    Raises:
+        KeyError: `dtype` is not narrower than float32.
+    """
     return 1 if dtype == EXPONENT else FORMATS[dtype].bits // 8
 
 
 def convert(values: npt.NDArray[float32], out: npt.NDArray[Any], dtype: str) -> None:
-    """Fills `out`, of as many bytes as `dtype` takes, with the patterns of `values` in it.
+    """Fill `out`, of the same bytes as `values` take in `dtype`, with their patterns in `dtype`.
 
-    `dtype` is PyTorch's name. Raises KeyError for one that is not narrower than float32.
+    `dtype` is PyTorch's name.
+
+    Raises:
+        KeyError: `dtype` is not narrower than float32.
     """
     if dtype in ARRAYS:
         narrow(out.view(ARRAYS[dtype]), values.view(uint32))
@@ -61,13 +68,13 @@ def convert(values: npt.NDArray[float32], out: npt.NDArray[Any], dtype: str) -> 
 
 
 def warm_up() -> None:
-    """Compiles every kernel, or loads it from Numba's cache."""
+    """Compile every kernel, or load it from Numba's cache."""
     for dtype in (*FORMATS, EXPONENT):
         convert(np.empty(0, float32), np.empty(0, np.uint8), dtype)
 
 
 def _numbers(numbers: Format) -> tuple[uint32, ...]:
-    """What `pattern` takes: eight numbers of a format."""
+    """Return the eight parameters of a format that `pattern` takes."""
     bias = (1 << (numbers.shift - 1)) - 1 - (numbers.rebias << numbers.shift)
     return tuple(
         uint32(number % 2**32)
@@ -79,13 +86,13 @@ def _numbers(numbers: Format) -> tuple[uint32, ...]:
 
 
 def numbers_of(out: Patterns) -> tuple[uint32, ...]:
-    """The numbers of the format whose patterns `out` holds, for kernels."""
+    """Return the parameters of the format whose patterns `out` holds; for kernels only."""
     raise NotImplementedError
 
 
 @overload(numbers_of)
 def _numbers_of(out: Patterns) -> Callable[[Patterns], tuple[uint32, ...]]:
-    """The implementation for the type of array that `out` is, by which Numba calls this."""
+    """Return the implementation for the array type of `out`; Numba calls it at compile time."""
     numbers = _numbers(FORMATS[_DTYPES[out.dtype]]) if out.dtype in _DTYPES else (ZERO,) * 8
 
     def constant(out: Patterns) -> tuple[uint32, ...]:
@@ -96,18 +103,18 @@ def _numbers_of(out: Patterns) -> Callable[[Patterns], tuple[uint32, ...]]:
 
 @kernel
 def pattern(x: uint32, numbers: tuple[uint32, ...]) -> uint32:
-    """The pattern of the binary32 value with the bits `x`, not NaN, by the numbers of a format.
+    """Return the pattern of the binary32 value with the bits `x`, not NaN, in a format.
 
-    Patterns of positive numbers are in the order of the numbers, so a magnitude past the
-    largest one is found by its pattern, after the rounding.
+    Patterns of positive numbers have the order of the numbers, so a magnitude past the largest one
+    is recognized by its pattern after rounding.
     """
     shift, bias, smallest, unit, overflow, _, place, least = numbers
     odd = uint32(uint32(x >> shift) & ONE)
-    if not smallest:  # Binary32's exponents: the sign stays where it is, infinity too.
+    if not smallest:  # Binary32's exponents: the sign stays in place, and so does infinity.
         return uint32(uint32(x + bias + odd) >> shift)
     a = uint32(x & MAGNITUDE)
     normal = uint32(uint32(a + bias + odd) >> shift)
-    # One addition of binary32 rounds a subnormal, whose last place is that of the sum.
+    # One binary32 addition rounds a subnormal, whose last place is that of the sum.
     total = float32(a.view(float32) + uint32(unit).view(float32))
     code = uint32(total.view(uint32) - unit) if a < smallest else normal
     code = overflow if code > overflow else code
@@ -119,7 +126,7 @@ def pattern(x: uint32, numbers: tuple[uint32, ...]) -> uint32:
 
 @kernel
 def put(out: Patterns, at: int, x: float32) -> None:
-    """out[at] = x, not NaN: as float32, or as a pattern of the dtype that `out` holds."""
+    """Store x, not NaN, in out[at]: as float32, or as a pattern of the dtype that `out` holds."""
     if out.itemsize == 4:
         out[at] = x
     else:
@@ -128,13 +135,13 @@ def put(out: Patterns, at: int, x: float32) -> None:
 
 @kernel
 def pattern_or_nan(x: uint32, numbers: tuple[uint32, ...]) -> uint32:
-    """The same as `pattern`, of any value."""
+    """Return the pattern of any value, NaN included."""
     return numbers[5] if uint32(x & MAGNITUDE) > NAN_ABOVE else pattern(x, numbers)
 
 
 @kernel
 def narrow(out: Patterns, values: Words) -> None:
-    """The patterns of values, given as bits, in the dtype that `out` holds."""
+    """Write the patterns of values, given as bits, in the dtype that `out` holds."""
     full_width()
     for i in range(out.size):
         out[i] = pattern_or_nan(values[i], numbers_of(out))
@@ -142,7 +149,7 @@ def narrow(out: Patterns, values: Words) -> None:
 
 @kernel
 def narrow_by(out: Patterns, values: Words, numbers: tuple[uint32, ...]) -> None:
-    """The same, in the format whose numbers are given."""
+    """Write the patterns of values, given as bits, in the format with the given parameters."""
     full_width()
     for i in range(out.size):
         out[i] = pattern_or_nan(values[i], numbers)
@@ -150,9 +157,9 @@ def narrow_by(out: Patterns, values: Words, numbers: tuple[uint32, ...]) -> None
 
 @kernel
 def exponents(out: Patterns, values: Words) -> None:
-    """The exponents of the powers of two nearest to magnitudes, the upper one in a tie.
+    """Write the exponents of the powers of two nearest to magnitudes; ties go up.
 
-    As PyTorch converts to float8_e8m0fnu: a tie below the smallest normal number goes down.
+    PyTorch's conversion to float8_e8m0fnu: a tie below the smallest normal number goes down.
     """
     full_width()
     for i in range(out.size):

@@ -1,12 +1,12 @@
-"""Cuts: which elements of a sparse matrix are zero, a column at a time (STREAM, sparse).
+"""Cuts: thresholds that select the zeros of a sparse matrix, per column (STREAM, sparse).
 
-An element's rank in its column is (its word, its row). A column's cut is the rank of its
-last zero, so any element is zero where its own rank is not above the cut: a column of any
-length is two numbers, and any range of the matrix can be made from its columns' cuts.
+An element's rank in its column is (its word, its row). A column's cut is the rank of its last zero,
+so an element is zero when its own rank is not above the cut. A column of any length is thus two
+numbers, and any range of the matrix can be computed from its columns' cuts.
 
-Finding a cut is one pass over the column's words, which holds only those near the quantile
-that the cut must be near, the words being uniform: about 12 standard deviations' worth,
-6 * sqrt(rows) at most. Where that misses, the pass is made again with twice the room.
+One pass over the column's words finds the cut. It holds only the words near the expected quantile
+of the cut, because words are uniform: about 12 standard deviations' worth, 6 * sqrt(rows) at most.
+If the cut is not among them, the pass is repeated with twice the margin.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ Words = npt.NDArray[np.uint32]
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
-DEVIATIONS = 6.0  # a column in 10^9 is farther from its expected quantile
-CALL_WORDS = 1 << 22  # of a kernel's call, which nothing can interrupt
-KEPT_RANKS = 1 << 22  # held at once by a thread: 32 MiB
-NARROWEST = 512  # columns of a block, below which Philox is mostly overhead
-CHUNK = 2048  # words made at a time, which stay in L1
+DEVIATIONS = 6.0  # one column in 10^9 is farther from its expected quantile
+CALL_WORDS = 1 << 22  # words per kernel call, which nothing can interrupt
+KEPT_RANKS = 1 << 22  # ranks held at once by a thread: 32 MiB
+NARROWEST = 512  # columns of a block; below it, Philox is mostly overhead
+CHUNK = 2048  # words computed at a time, which stay in L1
 
 
 @dataclass(frozen=True, slots=True)
 class Cuts:
-    """The cuts of columns [first, first + len(words)): each column's (word, row).
+    """Cuts of columns [first, first + len(words)): each column's (word, row).
 
     A column without zeros has row -1, below every rank.
     """
@@ -46,7 +46,7 @@ class Cuts:
 
 
 def zeros_per_column(rows: int, sparsity: float) -> int:
-    """How many elements of a column of `rows` are zero, as `torch.nn.init.sparse_` counts."""
+    """Return the number of zeros in a column of `rows`, as `torch.nn.init.sparse_` counts."""
     return min(rows, math.ceil(sparsity * rows))
 
 
@@ -61,10 +61,10 @@ def find_cuts(
     each: Each = serial,
     deviations: float = DEVIATIONS,
 ) -> Cuts:
-    """The cuts of columns [first, last) of a matrix of `shape` with `zeros` zeros a column.
+    """Return the cuts of columns [first, last) of a matrix of `shape` with `zeros` zeros a column.
 
-    `draw` is that of the words. Memory is 12 bytes a column and, for each thread, about
-    32 MiB (more past 10^6 rows, with the root of their number); time is a pass over the
+    `draw` is the draw of the words. Memory is 12 bytes a column and, for each thread, about 32 MiB
+    (more past 10^6 rows, in proportion to the root of their number). Time is one pass over the
     words of these columns. No bit depends on `each` or `deviations`.
     """
     rows, columns = shape
@@ -89,15 +89,15 @@ def find_cuts(
 
 
 def erase(out: Floats, key: Key, draw: int, start: int, columns: int, cuts: Cuts) -> None:
-    """Zero where they must be among elements [start, start + len(out)) of the matrix.
+    """Set the zeros among elements [start, start + len(out)) of the matrix.
 
-    `draw` is that of the words; `cuts` covers every column that the range touches.
+    `draw` is the draw of the words; `cuts` covers every column that the range touches.
     """
     _erase(out, key, draw, start, columns, cuts.first, cuts.words, cuts.rows)
 
 
 def _window(rows: int, zeros: int, deviations: float) -> tuple[int, int, int]:
-    """Words [low, high) that should hold the cut, and how many ranks to have room for."""
+    """Return the words [low, high) that should hold the cut, and the capacity for ranks."""
     fraction = zeros / rows
     margin = deviations * math.sqrt(zeros * (1 - fraction)) + deviations * deviations
     low = max(0, int((zeros - margin) / rows * 2**32))
@@ -108,7 +108,7 @@ def _window(rows: int, zeros: int, deviations: float) -> tuple[int, int, int]:
 def _find(
     cuts: Cuts, key: Key, draw: int, shape: tuple[int, int], zeros: int, deviations: float
 ) -> bool:
-    """The cuts of one block, or False when the window or the room was too small."""
+    """Find the cuts of one block; return False when the window or the capacity was too small."""
     rows, columns = shape
     low, high, room = _window(rows, zeros, deviations)
     assert (high - low) * rows < 2**63
@@ -141,14 +141,14 @@ def _collect(
     first: int,
     window: tuple[int, int, int],
 ) -> None:
-    """Of rows [start, stop): the words below the window counted, the ranks in it kept.
+    """Count the words below the window and keep the ranks in it, for rows [start, stop).
 
-    A rank is kept as (word - low) * rows + row. `found` counts on when there is no room.
+    A rank is kept as (word - low) * rows + row. `found` keeps counting when capacity is exhausted.
     """
     low, high, rows = window
     width, room = kept.shape
     made = np.empty(CHUNK, np.uint32)
-    # The words of whole rows are one run, where a narrow matrix's rows would be short ones.
+    # The words of whole rows form one run, because a narrow matrix's rows would be short runs.
     runs = 1 if width == columns else stop - start
     length = (stop - start) * width // runs
     for run in range(runs):
@@ -195,6 +195,6 @@ def _erase(
 
 
 def warm_up() -> None:
-    """Every kernel compiled, or loaded from Numba's cache."""
+    """Compile every kernel, or load it from Numba's cache."""
     cuts = find_cuts((0, 0), 0, (2, 1), 1)
     erase(np.empty(2, np.float32), (0, 0), 0, 0, 1, cuts)

@@ -1,8 +1,7 @@
-"""Vectors of binary64 for Numba's kernels, where what LLVM makes of a loop is not enough.
+"""Vectors of binary64 for Numba's kernels, for loops that LLVM does not vectorize well enough.
 
-An operation is one on every lane, with one rounding each: lanes never meet, and nothing is
-fused or reassociated, whatever registers a CPU has. Numba's cache of a kernel does not watch
-this file: what a changed operation is used in must be touched too.
+An operation acts on every lane, with one rounding each: lanes never meet, and nothing is fused or
+reassociated, whatever registers a CPU has.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from numba.extending import intrinsic, register_model
 Matrix = npt.NDArray[np.float64]
 
 LANES = 8  # a cache line
-ITEM_BYTES = 8  # no more alignment is assumed
+ITEM_BYTES = 8  # the only alignment assumed
 VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 MASK = ir.VectorType(ir.IntType(32), LANES)
 
 
 class Vector(types.Type):
-    """LANES binary64 values side by side, which LLVM cuts into registers as wide as there are."""
+    """LANES binary64 values side by side, which LLVM maps to the widest registers available."""
 
     def __init__(self) -> None:
         super().__init__(name=f"Vector({LANES})")
@@ -69,7 +68,7 @@ def _store(_typing: Any, a: Any, row: Any, column: Any, x: Any) -> Any:
 
 
 def _multiplied(operation: str) -> Any:
-    """An accumulator, and then a scalar times a vector added to it or taken from it."""
+    """Return an intrinsic that adds a scalar times a vector to an accumulator, or subtracts it."""
 
     def typed(_typing: Any, accumulator: Any, scalar: Any, x: Any) -> Any:
         def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:

@@ -1,1 +1,1 @@
-"""From a plan to bytes: any range of any tensor or file."""
+"""Generation of bytes from a plan: any range of any tensor or file."""

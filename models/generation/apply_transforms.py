@@ -1,4 +1,4 @@
-"""Transforms applied to a stretch of a tensor's values, in place."""
+"""Application of transforms to a range of a tensor's values, in place."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ _FUNCTIONS = {Exp: pointwise.exp, Expm1: pointwise.expm1, Log: pointwise.log}
 
 
 def apply(transforms: Sequence[Transform], values: torch.Tensor, start: int, shape: Shape) -> None:
-    """Applies `transforms` to elements [start, start + len(values)) of a tensor of `shape`.
+    """Apply `transforms` to elements [start, start + len(values)) of a tensor of `shape`.
 
-    `values` is one-dimensional, of any dtype; each operation is rounded once to it, and
+    `values` is one-dimensional, of any dtype. Each operation is rounded once to that dtype, and
     constants are rounded to it first.
     """
     for transform in transforms:
@@ -67,14 +67,14 @@ def apply(transforms: Sequence[Transform], values: torch.Tensor, start: int, sha
 
 
 def _rounded(value: float, like: torch.Tensor) -> torch.Tensor:
-    """`value` rounded once to the dtype of `like`, as a tensor without dimensions."""
+    """Return `value`, rounded once to the dtype of `like`, as a tensor without dimensions."""
     return torch.tensor(value, dtype=like.dtype, device=like.device)
 
 
 def _runs(
     transform: ZeroRows | SetElement | FillRegion, start: int, stop: int, shape: Shape
 ) -> Iterator[tuple[int, int, int]]:
-    """The flat (first, last, step) runs within [start, stop) that a transform sets."""
+    """Yield the flat (first, last, step) runs within [start, stop) that a transform sets."""
     match transform:
         case SetElement(index=index):
             strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
@@ -102,7 +102,7 @@ def _row_runs(
 def _box_runs(
     region: Sequence[tuple[int, int, int]], shape: Shape, base: int, start: int, stop: int
 ) -> Iterator[tuple[int, int, int]]:
-    """Runs of a box whose first element of the axes so far is at flat offset `base`."""
+    """Yield the runs of a box; `base` is the flat offset of the axes already fixed."""
     whole = [box == (0, size, 1) for box, size in zip(region, shape, strict=True)]
     if all(whole):
         first, last = max(start, base), min(stop, base + math.prod(shape))

@@ -1,7 +1,7 @@
-"""A file in chunks: cut so that each begins and ends at whole blocks of its tensors.
+"""Chunks of a file, cut so that each begins and ends at whole blocks of its tensors.
 
-A chunk of bytes is then made of whole blocks, which are generated at once, and which a
-tensor's statistics take as they are: one pass gives the bytes and the statistics.
+A chunk consists of whole blocks, which are generated at once and which a tensor's statistics take
+unchanged: one pass yields the bytes and the statistics.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from seedpoint.models.generation.evaluator import ByteArray, Evaluator, Observer
 from seedpoint.models.plan.plan import PlanTensor
 from seedpoint.models.statistics.checkpoint import BLOCK_ELEMENTS, CheckpointStatistics
 
+# required alignment of output buffers, in bytes
 ALIGNMENT_BYTES = 64
 BLOCK_BYTES = BLOCK_ELEMENTS * 8
-"""The largest block, and so the largest chunk where fewer bytes are asked for."""
+"""Largest block, and so the largest chunk when fewer bytes are requested."""
 
 
 def cuts(
     file: File, tensors: Sequence[PlanTensor], start: int, stop: int, nbytes: int
 ) -> Iterator[tuple[int, int]]:
-    """Bytes [start, stop) of `file` in consecutive ranges of about `nbytes`.
+    """Yield consecutive ranges of about `nbytes` that cover bytes [start, stop) of `file`.
 
-    Inside a tensor they are cut only at multiples of BLOCK_ELEMENTS elements. So none is
-    longer than `nbytes`, or one block where that is more. `tensors` are those that were
-    laid out. Takes O(log entries) for each range.
+    Inside a tensor, cuts are only at multiples of BLOCK_ELEMENTS elements, so no range is longer
+    than `nbytes`, or than one block if that is more. `tensors` are the tensors of the layout. Each
+    range takes O(log entries).
     """
     nbytes = max(nbytes // ALIGNMENT_BYTES, 1) * ALIGNMENT_BYTES
     while start < stop:
@@ -39,7 +40,7 @@ def cuts(
 
 
 def _at_block(file: File, tensors: Sequence[PlanTensor], start: int, end: int) -> int:
-    """The last place to cut after `start` up to `end`, or else the first after that."""
+    """Return the last cut after `start` and up to `end`, or else the first cut beyond `end`."""
     at = bisect_right(file.entries, end, key=lambda entry: entry.stop_byte)
     if at == len(file.entries) or (entry := file.entries[at]).start_byte >= end:
         return end
@@ -49,17 +50,16 @@ def _at_block(file: File, tensors: Sequence[PlanTensor], start: int, end: int) -
 
 
 class Observed:
-    """Reads the files of a checkpoint, and shows the values to its statistics as they come."""
+    """Reader of a checkpoint's files that passes the values to its statistics."""
 
     def __init__(self, evaluator: Evaluator, statistics: CheckpointStatistics) -> None:
         self._evaluator = evaluator
         self._statistics = statistics
 
     def read(self, file: File, start: int, stop: int, out: ByteArray) -> None:
-        """Bytes [start, stop) of `file`, a range that `cuts` gave for the whole, into `out`.
+        """Read bytes [start, stop) of `file`, one of the ranges from `cuts`, into `out`.
 
-        `out` is aligned to ALIGNMENT_BYTES or to the largest element. Every range is to
-        be read once.
+        `out` is aligned to ALIGNMENT_BYTES or to the largest element. Each range must be read once.
         """
         literal = file.head[start:stop]
         out[: len(literal)] = np.frombuffer(literal, np.uint8)
@@ -70,6 +70,6 @@ class Observed:
             self._evaluator.fill(entry.tensor, low, high, piece, self._observer(entry))
 
     def _observer(self, entry: Entry) -> Observer | None:
-        """The tensor's; none for its copies under aliases."""
+        """Return the tensor's observer; None for its copies under aliases."""
         tensor = self._evaluator.plan.tensors[entry.tensor]
         return self._statistics.observers.get(entry.name) if entry.name == tensor.name else None

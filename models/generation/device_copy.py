@@ -1,7 +1,7 @@
-"""From a device to memory by way of two pinned buffers: one is emptied while the other is filled.
+"""Copies from a device through two pinned buffers: one drains while the other fills.
 
-A copy into pageable memory makes the device wait for the host; one into pinned memory runs beside
-the next kernels (CUDA C++ Programming Guide, "Asynchronous Concurrent Execution").
+A copy into pageable memory makes the device wait for the host; a copy into pinned memory runs
+beside the next kernels (CUDA C++ Programming Guide, "Asynchronous Concurrent Execution").
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ BUFFERS = 2
 
 
 class Event(Protocol):
-    """When a copy is done."""
+    """Completion of a copy."""
 
     def synchronize(self) -> None:
-        """Waits until it is."""
+        """Wait until the copy is complete."""
 
 
 class Queue(Protocol):
-    """A device's work in its order: what is begun in `current` and the copies from it."""
+    """Ordered work of a device: the work started inside `current`, and copies of its results."""
 
     def current(self) -> AbstractContextManager[object]:
-        """In which work goes to this queue."""
+        """Return a context that sends work to this queue."""
 
     def buffer(self, nbytes: int) -> torch.Tensor:
-        """Host memory, uint8, that `copy` may write to later than it returns."""
+        """Return host memory, uint8, that `copy` may still write to after it returns."""
 
     def copy(self, values: torch.Tensor, buffer: torch.Tensor) -> Event:
-        """Begins to copy `values` (uint8, on the device) into `buffer`, of the same length."""
+        """Start a copy of `values` (uint8, on the device) into `buffer`, of the same length."""
 
 
 class CudaQueue:
-    """A CUDA stream of its own."""
+    """Separate CUDA stream."""
 
     def __init__(self, device: torch.device) -> None:
         self._stream = torch.cuda.Stream(device)
@@ -61,7 +61,7 @@ class CudaQueue:
 
 
 class HostQueue:
-    """The same for a device that shares memory with the host, where all is done at once."""
+    """Queue of a device that shares memory with the host, where all work is immediate."""
 
     def current(self) -> AbstractContextManager[object]:
         return nullcontext()
@@ -86,7 +86,7 @@ class _Copy:
 
 
 class Staging:
-    """Copies from `queue`'s device into any memory, in their order; for one thread at a time."""
+    """Copier from `queue`'s device into any memory, in order; for one thread at a time."""
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
@@ -95,9 +95,9 @@ class Staging:
         self._under_way: deque[_Copy] = deque()
 
     def put(self, values: torch.Tensor, out: ByteArray, landed: Callable[[], None]) -> None:
-        """Begins to copy `values`, contiguous on the device, to `out`, of as many bytes.
+        """Start a copy of `values`, contiguous on the device, to `out`, of equal size in bytes.
 
-        `landed` is called when they are there: by one of the next calls, or by `finish`.
+        `landed` is called after the bytes arrive: by a later `put`, or by `finish`.
         """
         if len(self._under_way) == BUFFERS:
             self._land()
@@ -106,17 +106,17 @@ class Staging:
         self._under_way.append(_Copy(event, buffer, out, landed))
 
     def finish(self) -> None:
-        """Returns when all that was put is where it belongs."""
+        """Wait until all started copies are in their outputs."""
         while self._under_way:
             self._land()
 
     def give_up(self) -> None:
-        """Waits for the copies that were begun, and forgets them: their buffers are free then."""
+        """Wait for started copies and discard them, so that their buffers are free again."""
         while self._under_way:
             self._under_way.popleft().event.synchronize()
 
     def _buffer(self, nbytes: int) -> torch.Tensor:
-        """The one whose turn it is, which nothing is copied to: of a power of two of bytes."""
+        """Return the next idle buffer in turn; its capacity is a power of two of bytes."""
         turn = self._turn
         self._turn = (turn + 1) % BUFFERS
         if len(self._buffers[turn]) < nbytes:
@@ -131,5 +131,5 @@ class Staging:
 
 
 def staging_from(device: torch.device) -> Staging:
-    """The way from a device."""
+    """Return the staging for a device."""
     return Staging(CudaQueue(device) if device.type == "cuda" else HostQueue())

@@ -1,4 +1,4 @@
-"""Any element range of any tensor of a plan, and any byte range of any of its files."""
+"""Evaluation of any element range of a plan's tensors and any byte range of its files."""
 
 from __future__ import annotations
 
@@ -25,39 +25,44 @@ from seedpoint.models.stream.key import derive_key
 from seedpoint.models.stream.rounding import ARRAYS
 
 DEVICE_BLOCK_ELEMENTS = 1 << 20
-"""Elements generated at a time on a device; on a CPU it is a block of statistics, 256 KiB of
-float32, which stays in L2 cache."""
+"""Elements generated at a time on a device.
+
+On a CPU it is a block of statistics, 256 KiB of float32, which stays in L2 cache.
+"""
 
 DIRECT_BLOCKS = 64
-"""Blocks that one call of a kernel makes where it writes the final bytes: a few milliseconds."""
+"""Blocks per kernel call when it writes the final bytes: a few milliseconds of work."""
 
 OBSERVED_BLOCKS = 4
-"""The same where the values are looked at, so that they are still in L2 cache then."""
+"""Blocks per kernel call when values are observed, so that they are still in L2 cache."""
 
 DIRECT = {"float32": np.dtype(np.float32), **ARRAYS}
-"""The types of arrays in which kernels write a dtype's final bytes, by its name."""
+"""Array types in which kernels write a dtype's final bytes, by dtype name."""
 
 ByteArray = npt.NDArray[np.uint8]
 
 ReadBytes = Callable[[int, int], "bytes | memoryview"]
-"""Gives bytes [start, stop) of a tensor that was made once, little-endian; from any thread."""
+"""Function that returns bytes [start, stop) of a stored tensor, little-endian; thread-safe."""
 
 
 class Observer(Protocol):
-    """Something that looks at a tensor's final values while they are in cache."""
+    """Consumer of a tensor's final values while they are in cache."""
 
     def add(self, index: int, raw: npt.NDArray[Any]) -> None:
-        """The elements from index * BLOCK_ELEMENTS on, as bytes: whole blocks, but for the last."""
+        """Take the elements from index * BLOCK_ELEMENTS on, as bytes.
+
+        They are whole blocks, except for the tensor's last.
+        """
 
 
 class Evaluator:
-    """Computes a plan's tensors, element range by element range.
+    """Evaluator of a plan's tensors by element range.
 
-    `blobs` holds literals by SHA-256, `materialized` what reads platform-bound tensors, by
-    name, and may raise; `draws` is the implementation of the stream, Numba's on the CPU unless
-    given (`sources.draws_on`); `wholes` computes what is not element by element. The
-    result depends on none of them, nor on how a tensor is cut into ranges. Instances may be
-    used from many threads at once; on a CPU the work is done without the GIL.
+    `blobs` holds literals by SHA-256. `materialized` holds readers of platform-bound tensors, by
+    name, which may raise. `draws` is the implementation of the stream, by default Numba's on the
+    CPU (`sources.draws_on`). `wholes` computes whole tensors. The result depends on none of them,
+    nor on how a tensor is cut into ranges. Instances are thread-safe; CPU work runs without the
+    GIL.
     """
 
     def __init__(
@@ -84,16 +89,16 @@ class Evaluator:
         out: ByteArray,
         observer: Observer | None = None,
     ) -> None:
-        """Elements [start, stop) of tensor number `tensor`, little-endian, into `out`.
+        """Write elements [start, stop) of tensor number `tensor`, little-endian, to `out`.
 
-        `out` is contiguous and aligned to the element size, of (stop - start) elements.
-        With an observer, `start` must be a multiple of BLOCK_ELEMENTS, and `stop` one or
-        the tensor's end.
+        `out` is contiguous, aligned to the element size, and holds (stop - start) elements. With an
+        observer, `start` must be a multiple of BLOCK_ELEMENTS, and `stop` another or the tensor's
+        end.
         """
         planned = self.plan.tensors[tensor]
         itemsize = planned.dtype.itemsize
         step = self.block_elements
-        if self._is_direct(planned):  # Nothing between, so few calls: each takes the GIL.
+        if self._is_direct(planned):  # Few calls, because each takes the GIL.
             step *= OBSERVED_BLOCKS if observer is not None else DIRECT_BLOCKS
         pieces = (
             (first, last, out[(first - start) * itemsize : (last - start) * itemsize])
@@ -108,7 +113,7 @@ class Evaluator:
             _observe(observer, first, piece)
 
     def read(self, file: File, start: int, stop: int, out: ByteArray) -> None:
-        """Bytes [start, stop) of `file` into `out`, of any alignment."""
+        """Write bytes [start, stop) of `file` to `out`, of any alignment."""
         at = 0
         for segment in file.segments(start, stop):
             if isinstance(segment, Bytes):
@@ -121,14 +126,14 @@ class Evaluator:
             at += size
 
     def needs(self, tensor: int, start: int, stop: int) -> list[Needed]:
-        """What is computed whole for elements [start, stop) of a tensor, and perhaps more."""
+        """Return the whole tensors needed for elements [start, stop) of a tensor, or a superset."""
         if tensor not in self._with_wholes:
             return []
         found = self.plan.tensors[tensor]
         return list(self.sources.needs(found.program, found.name, found.shape, start, stop))
 
     def needs_of(self, file: File, start: int, stop: int) -> list[Needed]:
-        """What is computed whole for bytes [start, stop) of `file`, each once."""
+        """Return the whole tensors needed for bytes [start, stop) of `file`, without duplicates."""
         found: dict[Needed, None] = {}
         for entry, first, last in file.within(start, stop) if self._with_wholes else ():
             size = self.plan.tensors[entry.tensor].dtype.itemsize
@@ -138,7 +143,7 @@ class Evaluator:
 
     @cached_property
     def _with_wholes(self) -> frozenset[int]:
-        """The tensors that have elements which are not computed one by one."""
+        """Tensors that depend on whole tensors, by number."""
         return frozenset(
             index
             for index, tensor in enumerate(self.plan.tensors)
@@ -146,7 +151,7 @@ class Evaluator:
         )
 
     def _bytes(self, tensor: int, start_byte: int, stop_byte: int, out: ByteArray) -> None:
-        """Bytes [start_byte, stop_byte) of a tensor, which may begin inside an element."""
+        """Write bytes [start_byte, stop_byte) of a tensor, which may begin inside an element."""
         itemsize = self.plan.tensors[tensor].dtype.itemsize
         aligned = out.ctypes.data % itemsize == 0
         if aligned and start_byte % itemsize == 0 and stop_byte % itemsize == 0:
@@ -178,7 +183,7 @@ class Evaluator:
         staging: Staging,
         observer: Observer | None,
     ) -> None:
-        """The pieces [first, last) made on a device, and copied from there while the next is."""
+        """Generate the pieces [first, last) on a device; copy each while the next is generated."""
         program, dtype = tensor.program, tensor.dtype
         device = self.sources.draws.device
         try:
@@ -197,7 +202,7 @@ class Evaluator:
     def _values(
         self, tensor: PlanTensor, start: int, values: torch.Tensor, out: torch.Tensor
     ) -> None:
-        """Elements from `start` on into `values`, and converted once into `out`."""
+        """Compute elements from `start` on in `values`, then convert them once into `out`."""
         program, stop = tensor.program, start + len(values)
         self.sources.values(program, tensor.name, tensor.shape, start, stop, values)
         if tensor.dtype.is_narrow:
@@ -208,7 +213,7 @@ class Evaluator:
             nans.settle(out, values, tensor.dtype)
 
     def _is_direct(self, tensor: PlanTensor) -> bool:
-        """Whether a kernel can write the tensor's final bytes itself."""
+        """Return whether a kernel can write the tensor's final bytes itself."""
         program = tensor.program
         drawn = isinstance(program.source, Uniform | Normal | TruncNormal)
         plain = drawn and not program.transforms and tensor.dtype.name in DIRECT
@@ -223,7 +228,7 @@ class Evaluator:
         kernel(source)(out.view(DIRECT[dtype.name]), key, source.draw, start, source.f32)
 
     def _values_buffer(self, size: int, dtype: torch.dtype) -> torch.Tensor:
-        """A buffer of this thread's own."""
+        """Return a buffer private to this thread."""
         name = str(dtype)
         buffer: torch.Tensor | None = getattr(self._scratch, name, None)
         if buffer is None:
@@ -233,14 +238,17 @@ class Evaluator:
 
 
 def _compute_dtype(program: Program, dtype: DType) -> torch.dtype:
-    """float32 for floating tensors, but float64 where nothing is drawn for a float64 one."""
+    """Return the compute dtype: float64 for a float64 tensor without draws, else float32.
+
+    Tensors that are not floating keep their own dtype.
+    """
     if not dtype.is_floating:
         return dtype.torch
     return torch.float64 if dtype.name == "float64" and not program.draws else torch.float32
 
 
 def _blocks(start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:
-    """[start, stop) cut at the multiples of `size`."""
+    """Cut [start, stop) at the multiples of `size`."""
     while start < stop:
         end = min(stop, (start // size + 1) * size)
         yield start, end
@@ -252,6 +260,6 @@ def _view(out: ByteArray, dtype: DType) -> torch.Tensor:
 
 
 def _observe(observer: Observer | None, start: int, piece: ByteArray) -> None:
-    """Shows the final values, while they are in cache."""
+    """Pass the final values to the observer while they are in cache."""
     if observer is not None:
         observer.add(start // BLOCK_ELEMENTS, piece)

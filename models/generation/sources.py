@@ -1,6 +1,6 @@
-"""Sources evaluated: any stretch of a tensor before its transforms.
+"""Evaluation of sources: any range of a tensor before its transforms.
 
-Every function gives elements [start, stop), row-major, as a one-dimensional tensor.
+Every function computes elements [start, stop), row-major, as a one-dimensional tensor.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ Shape = tuple[int, ...]
 
 
 class Draws(Protocol):
-    """Where random values come from: one implementation of the stream on one device.
+    """Provider of random values: one implementation of the stream on one device.
 
-    To be made once and shared: one that is not on the CPU holds memory for each thread.
+    Create it once and share it: an implementation off the CPU holds memory for each thread.
     """
 
     @property
@@ -56,17 +56,17 @@ class Draws(Protocol):
 
     @property
     def staging(self) -> Staging | None:
-        """How this thread takes values from the device; None where they are made in place."""
+        """Copier of values from the device for this thread; None when values are made in place."""
 
     def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
-        """Elements [start, start + len(out)) of `draw` into `out`, float32 on `device`."""
+        """Write elements [start, start + len(out)) of `draw` to `out`, float32 on `device`."""
 
     def convert(self, values: torch.Tensor, out: torch.Tensor) -> None:
-        """`values`, float32 on `device`, converted into `out`, of a narrower floating dtype."""
+        """Convert `values`, float32 on `device`, into `out`, of a narrower floating dtype."""
 
 
 class CpuDraws:
-    """The Numba kernels."""
+    """Draws by the Numba kernels."""
 
     device = torch.device("cpu")
     staging = None
@@ -80,7 +80,7 @@ class CpuDraws:
 
 
 class ReferenceDraws:
-    """The stream in torch operations, on any device; and the ways from there, one a thread."""
+    """Draws by torch operations, on any device, with one staging per thread."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -88,7 +88,7 @@ class ReferenceDraws:
 
     @property
     def staging(self) -> Staging:
-        """This thread's own."""
+        """Staging of this thread."""
         found: Staging | None = getattr(self._of_thread, "staging", None)
         if found is None:
             found = self._of_thread.staging = staging_from(self.device)
@@ -109,12 +109,12 @@ class ReferenceDraws:
 
 
 def draws_on(device: str) -> Draws:
-    """The implementation for a device: kernels for `cpu`, the reference for any other."""
+    """Return the implementation for a device: kernels for `cpu`, the reference for any other."""
     return CpuDraws() if device == "cpu" else ReferenceDraws(torch.device(device))
 
 
 def kernel(draw: Draw) -> Any:
-    """The Numba kernel that fills an array of float32, or of the patterns of a narrow dtype."""
+    """Return the Numba kernel that fills an array of float32 or of a narrow dtype's patterns."""
     match draw:
         case Uniform():
             return cpu.uniform
@@ -126,7 +126,7 @@ def kernel(draw: Draw) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Evaluates the sources of one plan."""
+    """Evaluator of the sources of one plan."""
 
     seed: int
     blobs: Mapping[str, Any]
@@ -136,7 +136,7 @@ class Sources:
     def values(
         self, program: Program, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
     ) -> None:
-        """Elements [start, stop) of `program` into `out`, transforms applied.
+        """Write elements [start, stop) of `program` to `out`, with transforms applied.
 
         `name` is the random stream of draws that name none themselves.
         """
@@ -146,7 +146,7 @@ class Sources:
     def needs(
         self, program: Program, name: str, shape: Shape, start: int, stop: int
     ) -> Iterator[Needed]:
-        """What is computed whole for elements [start, stop) of `program`, and perhaps more."""
+        """Yield the whole tensors needed for elements [start, stop) of `program`, or a superset."""
         source = program.source
         if start >= stop:
             return
@@ -229,10 +229,10 @@ class Sources:
     def _split(
         self, split: Split, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
     ) -> None:
-        """Each part over the rows (of the axes before the split one) that are touched.
+        """Compute each part over the touched rows (the axes before the split axis).
 
-        When there are many short rows, parts are generated over all of them at once and
-        copied into place, instead of row by row.
+        For more than two rows, each part is generated over all of them at once and copied into
+        place, instead of row by row.
         """
         inner = math.prod(shape[split.axis + 1 :])
         row = shape[split.axis] * inner
@@ -264,7 +264,7 @@ class Sources:
 
 
 def _touched(split: Split, shape: Shape, start: int, stop: int) -> list[int]:
-    """The numbers of the parts that have some of elements [start, stop), which is not empty."""
+    """Return the numbers of the parts that overlap elements [start, stop), which is not empty."""
     inner = math.prod(shape[split.axis + 1 :])
     row = shape[split.axis] * inner
     if stop - start >= row:
@@ -281,7 +281,7 @@ def _touched(split: Split, shape: Shape, start: int, stop: int) -> list[int]:
 
 
 def _ones(out: torch.Tensor, start: int, places: range) -> None:
-    """Zeros, with ones at the flat indices `places`."""
+    """Write zeros, with ones at the flat indices `places`."""
     out.zero_()
     if places:
         skipped = max(0, -(-(start - places.start) // places.step))
@@ -292,7 +292,7 @@ def _ones(out: torch.Tensor, start: int, places: range) -> None:
 
 
 def _dirac(out: torch.Tensor, start: int, shape: Shape, groups: int) -> None:
-    """`torch.nn.init.dirac_`: in each group, output d passes input d at the kernel's middle."""
+    """Write `torch.nn.init.dirac_`: per group, output d passes input d at the kernel's middle."""
     kernel_shape = shape[2:]
     width = math.prod(kernel_shape)
     strides = [math.prod(kernel_shape[axis + 1 :]) for axis in range(len(kernel_shape))]

@@ -1,4 +1,4 @@
-"""What is computed whole, once, and then read in ranges: orthogonal matrices, sparse cuts."""
+"""Whole tensors, computed once and then read in ranges: orthogonal matrices, sparse cuts."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ from seedpoint.models.stream.parallel import Each, serial
 
 Floats = npt.NDArray[np.float32]
 Raw = npt.NDArray[np.uint8]
-"""A whole as bytes, little-endian, which begin where a number of 8 bytes may."""
+"""Whole tensor as bytes, little-endian, aligned for 8-byte numbers."""
 Shape = tuple[int, ...]
 T = TypeVar("T")
 
+# default size of the cache in memory, in bytes
 MAX_BYTES = 1 << 30
-WORD_OPERATIONS = 40  # A word of Philox costs about as much time as so many operations of a QR.
+WORD_OPERATIONS = 40  # QR operations that take about as long as one word of Philox
 
 
-# --- what can be needed ------------------------------------------------------------
+# --- kinds of whole tensors --------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class WholeMatrix:
     """All elements of `orthogonal(gain)`: float32, row-major.
 
-    `gain` is as `float.hex` writes it: 0.0 and -0.0 are equal and give other bits.
+    `gain` is in the form of `float.hex`, because 0.0 and -0.0 are equal but give different bits.
     """
 
     kind: ClassVar[str] = "orthogonal"
@@ -50,7 +51,7 @@ class WholeMatrix:
         return 4 * math.prod(self.shape)
 
     def cost(self, threads: int = 1) -> Cost:
-        """What it takes to make, on any number of threads."""
+        """Return the cost of the computation, which is the same on any number of threads."""
         return orthogonal.orthogonal_cost(self.shape)
 
     def make(self, each: Each = serial) -> Raw:
@@ -61,7 +62,7 @@ class WholeMatrix:
 
 @dataclass(frozen=True, slots=True)
 class WholeCuts:
-    """The cuts of every column of `sparse`, with `zeros` in each; `draw` is that of its values.
+    """Cuts of every column of `sparse`, with `zeros` in each; `draw` is the draw of its values.
 
     As bytes: the rows (int64) of all cuts, then their words (uint32).
     """
@@ -77,7 +78,10 @@ class WholeCuts:
         return 12 * self.shape[1]
 
     def cost(self, threads: int = 1) -> Cost:
-        """What it takes to make on so many threads, each of which keeps ranks (`find_cuts`)."""
+        """Return the cost of the computation on `threads` threads, each of which keeps ranks.
+
+        See `find_cuts` for the ranks.
+        """
         rows, columns = self.shape
         room = 9 * math.isqrt(rows) + 200
         kept = 8 * min(max(cuts.KEPT_RANKS, cuts.NARROWEST * room), columns * room)
@@ -98,18 +102,18 @@ def _unpacked(raw: Raw, columns: int) -> cuts.Cuts:
     return cuts.Cuts(0, raw[8 * columns :].view(np.uint32), raw[: 8 * columns].view(np.int64))
 
 
-# --- what keeps them -----------------------------------------------------------------
+# --- caches --------------------------------------------------------------------------
 
 
 class Cache(Protocol):
-    """Keeps what costs much to make, each under what it is."""
+    """Cache of whole tensors, keyed by their description."""
 
     def get(self, key: Needed, make: Callable[[], Raw]) -> Raw:
-        """What is kept under `key`, made when it is not there; others who want it wait."""
+        """Return the value under `key`; if missing, `make` it while other callers wait."""
 
 
 class Memory:
-    """A cache in memory of at most `max_bytes`; the least recently used goes first."""
+    """LRU cache in memory of at most `max_bytes`; the newest entry always stays."""
 
     def __init__(self, max_bytes: int, nbytes: Callable[[Any], int]) -> None:
         self._max_bytes = max_bytes
@@ -120,19 +124,19 @@ class Memory:
         self._flights = Flights()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What is kept under `key`, made (once, however many ask) when it is not."""
+        """Return the value under `key`; if missing, `make` it once, however many callers ask."""
         found: T | None = self.find(key)
         return self._flights.join(key, lambda: self._made(key, make)) if found is None else found
 
     def find(self, key: Hashable) -> Any:
-        """What is kept under `key`; None when nothing is."""
+        """Return the value under `key`; None when there is none."""
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
     def _made(self, key: Hashable, make: Callable[[], T]) -> T:
-        # Another flight may have landed since we looked.
+        # Another thread may have stored it since the first lookup.
         found: T | None = self.find(key)
         if found is not None:
             return found
@@ -147,14 +151,14 @@ class Memory:
 
 
 class Flights:
-    """Work that several threads may want at once, and one does."""
+    """Single flight: one thread does the work that several threads request at once."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._under_way: dict[Hashable, Future[Any]] = {}
 
     def join(self, key: Hashable, work: Callable[[], T]) -> T:
-        """The result of `work`, or of whoever is at the same already; raises what it raises."""
+        """Return the result of `work`, or of the same work in progress; errors propagate."""
         with self._lock:
             flight: Future[T] | None = self._under_way.get(key)
             if own := flight is None:
@@ -174,7 +178,7 @@ class Flights:
 class Wholes:
     """Whole tensors of the stream, each computed once. Thread-safe.
 
-    `cache` keeps them, in memory unless given; `each` spreads the work of one over threads.
+    `cache` keeps them, by default in memory; `each` spreads the work of one tensor over threads.
     """
 
     def __init__(self, cache: Cache | None = None, *, each: Each = serial) -> None:
@@ -182,11 +186,11 @@ class Wholes:
         self._each = each
 
     def matrix(self, needed: WholeMatrix) -> Floats:
-        """All elements, one-dimensional and row-major."""
+        """Return all elements, one-dimensional and row-major."""
         return self._get(needed).view(np.float32)
 
     def cuts(self, needed: WholeCuts) -> cuts.Cuts:
-        """The cuts of every column."""
+        """Return the cuts of every column."""
         return _unpacked(self._get(needed), needed.shape[1])
 
     def _get(self, needed: Needed) -> Raw:

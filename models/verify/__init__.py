@@ -1,1 +1,1 @@
-"""Verification: a stranger's file read with suspicion, and compared with its own plan."""
+"""Verification: an untrusted file, read defensively and compared with its own plan."""

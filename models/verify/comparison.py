@@ -1,4 +1,4 @@
-"""A file against its plan: what to compare, what can be made here, and how they differ."""
+"""Comparison of a file with its plan: the work, the means to do it, and the differences."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from seedpoint.models.plan.program import Literal, Materialized, Program, Split,
 from seedpoint.models.verify.findings import Sample
 from seedpoint.models.verify.header import FileFault, Header, shown
 
-SAMPLED_ELEMENTS = 1 << 16  # in a block of a sample; another size would choose other blocks
+SAMPLED_ELEMENTS = 1 << 16  # block size of a sample; another size would choose other blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """An entry of file number `file` whose bytes have the digest `sha256`."""
+    """Entry of file number `file` whose bytes must have the digest `sha256`."""
 
     file: int
     entry: Entry
@@ -43,10 +43,10 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What the tensors of a plan, by number, are compared with when not with generated elements.
+    """Means of comparison, other than generated elements, for a plan's tensors by number.
 
-    `digests` are SHA-256 of literals whose bytes are not at hand. `hindered` are tensors
-    that cannot be compared, and why.
+    `digests` are the SHA-256 of literals whose bytes are not available. `hindered` are the tensors
+    that cannot be compared, with the reason.
     """
 
     digests: Mapping[int, str]
@@ -62,10 +62,12 @@ class Means:
         unbound: str = "",
         max_digested_bytes: int | None = None,
     ) -> Means:
-        """Chosen by what there is: literals by SHA-256, platform-bound tensors by name.
+        """Choose the means from the available literals (SHA-256) and platform-bound tensors (name).
 
-        `unbound` is why platform-bound tensors are not there. Raises FileFault for a literal
-        that is not as long as the plan says.
+        `unbound` is the reason why platform-bound tensors are missing.
+
+        Raises:
+            FileFault: A literal is not as long as the plan says.
         """
         digests: dict[int, str] = {}
         hindered: dict[int, str] = {}
@@ -86,15 +88,15 @@ class Means:
         return cls(digests, hindered)
 
 
-# --- what to compare -------------------------------------------------------------
+# --- work to compare -------------------------------------------------------------
 
 
 def work(
     files: Sequence[File], plan: Plan, means: Means, sample: Sample | None, size_elements: int
 ) -> Iterator[Block | Whole]:
-    """What there is to do, in the order of the bytes: all, in blocks of `size_elements`, or some.
+    """Yield the comparisons in byte order: everything in blocks of `size_elements`, or a sample.
 
-    A tensor that goes by its digest is done whole, or not at all.
+    A tensor that is compared by its digest is read whole, or not at all.
     """
     entries = [(number, entry) for number, file in enumerate(files) for entry in file.entries]
     if sample is None:
@@ -112,7 +114,7 @@ def work(
 
 
 def needs_bytes(plan: Plan) -> bool:
-    """Whether evaluating `plan` takes bytes that are not in it."""
+    """Return whether the evaluation of `plan` needs bytes that are not in the plan."""
     return plan.platform is not None or any(
         True for tensor in plan.tensors for _ in _literals(tensor.program, tensor.numel)
     )
@@ -131,11 +133,11 @@ def _every(
 def _some(
     entries: Sequence[tuple[int, Entry]], plan: Plan, means: Means, sample: Sample
 ) -> Iterator[Block]:
-    """As many blocks of SAMPLED_ELEMENTS as the sample has (or all, if there are no more).
+    """Yield as many blocks of SAMPLED_ELEMENTS as the sample has, or all if there are no more.
 
-    The bytes of all tensors are cut into `count` equal stretches, and in each a byte is
-    chosen by SHA-256 of the seed, the id and the stretch's number: its block is checked.
-    Two bytes of one block count once. One seed chooses the same on any machine.
+    The bytes of all tensors are cut into `count` equal stretches. In each, the SHA-256 of the seed,
+    the id and the stretch's number chooses a byte, and its block is checked. Two bytes of one block
+    count once. One seed makes the same choice on any machine.
     """
     stops = list(accumulate(entry.stop_byte - entry.start_byte for _, entry in entries))
     total = stops[-1] if stops else 0
@@ -161,15 +163,15 @@ def _some(
 
 
 def _choice(text: str, size: int) -> int:
-    """A number in [0, size) that `text` fixes; its bias is below 2^-128."""
+    """Return a number in [0, size) determined by `text`; its bias is below 2^-128."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big") % size
 
 
-# --- what can be made --------------------------------------------------------------
+# --- hindrances --------------------------------------------------------------------
 
 
 def _hindrance(tensor: PlanTensor, blobs: Mapping[str, bytes]) -> str | None:
-    """Why the tensor's elements cannot be generated here; None when they can."""
+    """Return the reason why the tensor's elements cannot be generated here; None if they can."""
     for literal, numel in _literals(tensor.program, tensor.numel):
         if literal.sha256 not in blobs:
             return f"its literal {literal.sha256} is not what today's libraries make of its spec"
@@ -185,7 +187,7 @@ def _hindrance(tensor: PlanTensor, blobs: Mapping[str, bytes]) -> str | None:
 
 
 def _literals(program: Program, numel: int) -> Iterator[tuple[Literal, int]]:
-    """Each literal that `program` takes, and how many elements of it, of `numel` in all."""
+    """Yield each literal that `program` takes, with its share of `numel` elements."""
     source = program.source
     if isinstance(source, Literal):
         yield source, numel
@@ -196,7 +198,7 @@ def _literals(program: Program, numel: int) -> Iterator[tuple[Literal, int]]:
 
 
 def _digest(tensor: PlanTensor) -> str | None:
-    """The SHA-256 of the tensor's bytes, where it is a literal as given: the plan has it."""
+    """Return the SHA-256 of the tensor's bytes if the plan states it: an unchanged literal."""
     source = tensor.program.source
     if not isinstance(source, Literal) or tensor.program.transforms:
         return None
@@ -207,14 +209,14 @@ def _digest(tensor: PlanTensor) -> str | None:
 
 
 def first_difference(found: ByteArray, expected: ByteArray, itemsize: int) -> int | None:
-    """The first element in which two stretches of bytes differ; None when they are equal."""
+    """Return the first element at which two byte ranges differ; None when they are equal."""
     if np.array_equal(found, expected):
         return None
     return int(np.argmax(found != expected)) // itemsize
 
 
 def header_difference(expected: Header, found: Header) -> str:
-    """How a file's header differs from the one its plan gives, in the file's own terms."""
+    """Describe how a file's header differs from the header of its plan, in the file's terms."""
     for name, value in found.metadata.items():
         if name not in expected.metadata:
             return f"its metadata has {shown(name)}, which Seedpoint does not write there"
@@ -236,7 +238,7 @@ def header_difference(expected: Header, found: Header) -> str:
 
 
 def long_difference(expected: bytes, found: bytes) -> str:
-    """How a header that is too long to be parsed unproven differs from the one its plan gives."""
+    """Describe how a header too long for parsing differs from the header of its plan."""
     size = min(len(expected), len(found))
     ours, theirs = (np.frombuffer(head, np.uint8, size) for head in (expected, found))
     at = first_difference(theirs, ours, 1)
@@ -247,7 +249,7 @@ def long_difference(expected: bytes, found: bytes) -> str:
 
 
 def plan_difference(ours: Plan, theirs: Plan) -> str | None:
-    """How a plan made now differs from the one in a file; None when it does not."""
+    """Describe how a plan made now differs from the plan in a file; None when they are equal."""
     if ours.id == theirs.id:
         return None
     before = {tensor.name: tensor for tensor in theirs.tensors}

@@ -1,4 +1,4 @@
-"""What a verification found: differences, what was not checked, and the verdict."""
+"""Findings of a verification: differences, unchecked tensors, and the verdict."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Verdict = Literal["verified", "sample agrees", "incomplete", "differs"]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first element of a tensor that is not what its plan says.
+    """First element of a tensor that differs from its plan.
 
-    `offset` is its place in the file, in bytes; `expected` and `found` are its bytes. All
-    but the offset (the tensor's own) are None where only a digest of the whole is known.
+    `offset` is its position in the file, in bytes; `expected` and `found` are its bytes. When only
+    a digest of the whole tensor is known, `offset` is that of the tensor and the rest is None.
     """
 
     file: str
@@ -42,7 +42,10 @@ class Difference:
         )
 
     def document(self) -> dict[str, Any]:
-        """As JSON; an element is its bytes in the order of the file, and a number as text."""
+        """Return the difference as JSON.
+
+        An element is its bytes in file order, and a number as text.
+        """
         return {
             "file": self.file,
             "tensor": self.tensor,
@@ -59,7 +62,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """`count` blocks to check, of all; `seed` chooses which."""
+    """Sample of `count` blocks to check; `seed` chooses them."""
 
     count: int
     seed: int
@@ -67,12 +70,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Report:
-    """One checkpoint's files against the plan in their own header, which they agree with.
+    """Result of comparing one checkpoint's files with the plan in their own header.
 
-    `files` are their sizes in bytes by path; `total_bytes` those of all tensors, and
-    `checked_bytes` those that were compared. `unchecked` are tensors whose bytes cannot
-    be made here, with the reason. `same_plan` is whether today's libraries would plan the
-    same, None where that was not found out; `remark` says more.
+    `files` maps paths to sizes in bytes. `total_bytes` counts the bytes of all tensors,
+    `checked_bytes` the compared ones. `unchecked` are tensors whose bytes cannot be made here, with
+    the reason. `same_plan` says whether today's libraries would make the same plan, None if that
+    was not determined; `remark` adds details.
     """
 
     id: str
@@ -87,7 +90,7 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """`verified` says that every byte was compared, and is what the plan says."""
+        """Verdict; `verified` means that every byte was compared and agrees with the plan."""
         if self.differences:
             return "differs"
         if self.unchecked:
@@ -95,7 +98,7 @@ class Report:
         return "verified" if self.checked_bytes == self.total_bytes else "sample agrees"
 
     def document(self) -> dict[str, Any]:
-        """The report as JSON."""
+        """Return the report as JSON."""
         return {
             "id": self.id,
             "verdict": self.verdict,
@@ -110,12 +113,12 @@ class Report:
 
 
 def bits(raw: bytes, dtype: DType) -> str:
-    """The bits of one element, little-endian, as a number: two numbers of a complex one."""
+    """Return the bits of one little-endian element in hexadecimal, a complex one as two numbers."""
     size = len(raw) // 2 if dtype.torch.is_complex else len(raw)
     parts = (raw[start : start + size] for start in range(0, len(raw), size))
     return " ".join(f"0x{int.from_bytes(part, 'little'):0{2 * size}x}" for part in parts)
 
 
 def number(raw: bytes, dtype: DType) -> str:
-    """One element, little-endian, as a number."""
+    """Return one element, little-endian, as a number."""
     return str(torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(dtype.torch).item())

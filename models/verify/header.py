@@ -1,7 +1,7 @@
-"""A safetensors header as a stranger may have written it, read with suspicion.
+"""Defensive reader for safetensors headers from untrusted sources.
 
-What the format asks of a file is checked here, in the order in which a reader depends on
-it, and the first thing wrong is told in one line. The bytes of tensors are not looked at.
+The rules of the format are checked here in the order in which a reader depends on them; the first
+fault is reported in one line. The bytes of tensors are not read.
 
 Format: https://github.com/huggingface/safetensors#format
 """
@@ -20,17 +20,19 @@ from typing import Any, NoReturn
 from seedpoint.models.dtypes import BY_CODE
 from seedpoint.models.files.layout import MAX_FILE_BYTES, MAX_HEADER_BYTES, METADATA_KEY
 
+# length field at the start of a file, in bytes
 LENGTH_BYTES = 8
-MAX_DIMENSIONS = 64  # torch's TensorIterator takes no more
+MAX_DIMENSIONS = 64  # the most that torch's TensorIterator takes
 
-# A tensor takes three in at least 49 bytes of a header. Python takes up to 80 bytes for each.
+# limit on lists and objects: a tensor needs three in at least 49 bytes of header, and Python takes
+# up to 80 bytes of memory for each
 MAX_CONTAINERS = MAX_HEADER_BYTES // 16
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-# A string that does not end goes to the end: else each of its quotes would be tried as a
-# beginning. Possessive, since what might be gone back on would be remembered.
+# An unterminated string runs to the end; otherwise each of its quotes would be tried as a
+# beginning. Possessive, because a backtracking match would remember its positions.
 _STRING_OR_OPENING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{]+', re.DOTALL)
-# No quote of a string's inside stands behind a comma or a brace alone: they are escaped.
+# A quote inside a string is escaped, so it never follows a comma or a brace alone.
 _METADATA = re.compile(rb'[{,][ \t\n\r]*"%s"[ \t\n\r]*:[ \t\n\r]*' % METADATA_KEY.encode())
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _STRINGS = re.compile(
@@ -43,12 +45,12 @@ _BRIEF.maxstring = _BRIEF.maxother = 80
 
 
 class FileFault(ValueError):
-    """A file that is not what its header says, or whose header says nothing sound."""
+    """File that contradicts its header, or whose header is unsound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A tensor as a header lists it: bytes [start_byte, stop_byte) after the header.
+    """Tensor in a header: bytes [start_byte, stop_byte) after the header.
 
     `dtype` is the header's code (`BF16`).
     """
@@ -61,17 +63,19 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a header says: `metadata`, and the tensors by name in the order of their bytes."""
+    """Contents of a header: `metadata`, and the tensors by name in the order of their bytes."""
 
     metadata: Mapping[str, str]
     tensors: Mapping[str, Stored]
 
 
 def head_bytes(prefix: bytes, size_bytes: int) -> int:
-    """How long the header of a file is, with its own length, from the file's first 8 bytes.
+    """Return the length of a file's header, length field included, from the file's first 8 bytes.
 
-    `size_bytes` is the file's size. Raises FileFault, so that nothing is read or allocated
-    that the file does not have or no header may take.
+    `size_bytes` is the file's size.
+
+    Raises:
+        FileFault: The file is too short, or the header too long; nothing is read or allocated.
     """
     if size_bytes < LENGTH_BYTES or len(prefix) < LENGTH_BYTES:
         raise FileFault(
@@ -93,10 +97,10 @@ def head_bytes(prefix: bytes, size_bytes: int) -> int:
 
 
 def parse(head: bytes, size_bytes: int) -> Header:
-    """What `head`, a header with its length, says of a file of `size_bytes`.
+    """Parse `head`, a header with its length field, of a file of `size_bytes`.
 
-    Raises FileFault for what the format does not allow: the tensors' bytes lie side by side
-    and fill the file.
+    Raises:
+        FileFault: The header violates the format: tensors lie side by side and fill the file.
     """
     try:
         text = head[LENGTH_BYTES:].decode()
@@ -115,11 +119,13 @@ def parse(head: bytes, size_bytes: int) -> Header:
 
 
 def metadata_alone(head: bytes) -> Mapping[str, str]:
-    """The metadata of `head`, without a look at the tensors: none where there is no such member.
+    """Return the metadata of `head` without parsing the tensors; empty if there is no such member.
 
-    For a long header, which would take much memory to parse. It may be no header at all:
-    that is for the caller to find, by comparing it with what the metadata says it should be.
-    Raises FileFault.
+    This serves long headers, which would take much memory to parse. `head` may be no header at all:
+    the caller finds out by comparing it with the header that the metadata implies.
+
+    Raises:
+        FileFault: The member is not an object of strings, or not UTF-8.
     """
     if (member := _METADATA.search(head, LENGTH_BYTES)) is None:
         return {}
@@ -135,11 +141,14 @@ def metadata_alone(head: bytes) -> Mapping[str, str]:
 
 
 def load_json(text: str, what: str, parse_int: Callable[[str], int | float]) -> Any:
-    """The JSON document `text`; raises FileFault, which calls it `what`.
+    """Parse the JSON document `text`, called `what` in errors.
 
-    Strict: no member twice (readers differ in which of the two counts), no NaN or
-    Infinity, no half of a surrogate pair. What would take memory out of all proportion to
-    its length is refused before it is read.
+    The parser is strict: no duplicate members (readers differ in which one counts), no NaN or
+    Infinity, no half of a surrogate pair. A text that would take memory out of proportion to its
+    length is refused before it is parsed.
+
+    Raises:
+        FileFault: The text is not such a document.
     """
     if _has_many_containers(text):
         raise FileFault(f"{what} has more than {MAX_CONTAINERS:,} lists and objects")
@@ -164,12 +173,12 @@ def load_json(text: str, what: str, parse_int: Callable[[str], int | float]) -> 
 
 
 def shown(value: object) -> str:
-    """A stranger's value in a message: of one line, printable, and not long."""
+    """Return an untrusted value for a message: one line, printable and short."""
     return _BRIEF.repr(value)
 
 
 def _has_many_containers(text: str) -> bool:
-    """Whether a JSON text has more lists and objects than MAX_CONTAINERS."""
+    """Return whether a JSON text has more lists and objects than MAX_CONTAINERS."""
     if text.count("[") + text.count("{") <= MAX_CONTAINERS:
         return False
     runs = (
@@ -206,7 +215,11 @@ def _header_integer(digits: str) -> int:
 
 
 def _stored(name: str, entry: Any) -> Stored:
-    """Raises FileFault unless `entry` is what a header may say of the tensor `name`."""
+    """Return the tensor `name` as described by `entry`.
+
+    Raises:
+        FileFault: A header may not contain this entry.
+    """
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise FileFault(f"{shown(name)} in its header is not {{dtype, shape, data_offsets}}")
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
@@ -227,14 +240,18 @@ def _stored(name: str, entry: Any) -> Stored:
 
 
 def _are_sizes(value: Any) -> bool:
-    """Whether it is a list of integers from 0 to 2^63 - 1."""
+    """Return whether `value` is a list of integers from 0 to 2^63 - 1."""
     return isinstance(value, list) and all(
         type(item) is int and 0 <= item <= MAX_FILE_BYTES for item in value
     )
 
 
 def _check_offsets(ordered: Sequence[tuple[str, Stored]], data_bytes: int) -> None:
-    """Raises FileFault unless the tensors fill `data_bytes` side by side."""
+    """Check that the tensors fill `data_bytes` side by side.
+
+    Raises:
+        FileFault: They overlap, leave a gap, or do not end with the file.
+    """
     if (fault := next(_faults(ordered, data_bytes), None)) is not None:
         raise FileFault(fault)
 

@@ -1,7 +1,7 @@
-"""What must hold of a plan before it is evaluated, where a stranger may have written it.
+"""Checks that an untrusted plan must pass before it is evaluated.
 
-A plan that was made here holds all of it. One that does not could make an evaluator fail
-half-way, or take memory without bound; here it is refused with what is wrong.
+A plan made here passes them all. Without them, a plan could make an evaluator fail half-way or take
+unbounded memory; here it is refused with its fault.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ from seedpoint.models.verify.header import MAX_DIMENSIONS, shown
 Shape = tuple[int, ...]
 
 MAX_SEED = 2**64 - 1
+# nesting limit of splits, norms and `plus` transforms
 MAX_NESTED_SPLITS = 16
+# largest step of a region, and bound of rule numbers
 MAX_STEP = 2**53
 MAX_CHECKS = 20_000_000  # about ten seconds
 _FILE = re.compile(r"[a-z0-9_][a-z0-9_.]{0,99}\.json")
@@ -59,7 +61,11 @@ _CONSTANTS = {Uniform: 2, Normal: 2, TruncNormal: 6, Sparse: 2}
 
 
 def check_plan(plan: Plan) -> None:
-    """Raises ValueError for a plan that cannot be evaluated, or not without bounds."""
+    """Check that a plan can be evaluated within bounds.
+
+    Raises:
+        ValueError: The plan cannot be evaluated, or not within bounds.
+    """
     _require(plan.stream == STREAM, f"stream {shown(plan.stream)} is not {STREAM}")
     _require(0 <= plan.seed <= MAX_SEED, "its seed is beyond 64 bits")
     _require(plan.ties in ("once", "each"), f"ties {shown(plan.ties)} are not once or each")
@@ -89,7 +95,7 @@ def check_plan(plan: Plan) -> None:
 
 
 def _checks(plan: Plan) -> int:
-    """About how many things there are to check: programs are shared, and may be long."""
+    """Estimate the number of checks: programs are shared, and may be long."""
     programs = {id(tensor.program): tensor.program for tensor in plan.tensors}
     sizes = {key: _size(program) for key, program in programs.items()}
     return sum(sizes[id(tensor.program)] for tensor in plan.tensors)
@@ -105,7 +111,7 @@ def _size(program: Program) -> int:
 
 
 def _steps(transforms: Sequence[Any], depth: int = 0) -> int:
-    """How many steps there are, with the rows of some and the steps inside others."""
+    """Count transforms, with the rows of some and the steps inside others."""
     steps = len(transforms)
     for transform in transforms:
         if isinstance(transform, ZeroRows) and isinstance(transform.rows, tuple):
@@ -138,14 +144,18 @@ def _check_tensor(tensor: PlanTensor, sequential: bool) -> None:
 
 
 def check_program(program: Program, shape: Shape, dtype: DType) -> None:
-    """Raises ValueError unless `program` can fill a tensor of `shape` and `dtype`."""
+    """Check that `program` can fill a tensor of `shape` and `dtype`.
+
+    Raises:
+        ValueError: It cannot.
+    """
     exact = dtype.name == "float64" and not program.draws
     floating = torch.float64 if exact else torch.float32
     _Check(floating if dtype.is_floating else dtype.torch).program(program, shape, 0)
 
 
 class _Check:
-    """Checks programs whose values are computed in `dtype`."""
+    """Checker of programs whose values are computed in `dtype`."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
@@ -286,7 +296,11 @@ class _Check:
         self._takes(value, lambda probe: probe.__setitem__(slice(0, 1), value))
 
     def _takes(self, value: Any, put: Callable[[torch.Tensor], object]) -> None:
-        """Raises ValueError unless torch can put `value` into a tensor."""
+        """Check that torch can put `value` into a tensor.
+
+        Raises:
+            ValueError: It cannot.
+        """
         try:
             put(torch.empty(1, dtype=self.dtype))
         except (TypeError, ValueError, RuntimeError, OverflowError):
@@ -299,7 +313,7 @@ def _require(holds: bool, fault: str) -> None:
 
 
 def _is_index(value: Any, size: int) -> bool:
-    """Whether it is an integer in [0, size)."""
+    """Return whether `value` is an integer in [0, size)."""
     return type(value) is int and 0 <= value < size
 
 
@@ -308,20 +322,20 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_file_name(value: Any) -> bool:
-    """Whether it names a file of JSON beside the tensors, and no index of them."""
+    """Return whether `value` names a JSON file beside the tensors that is not an index of them."""
     plain = isinstance(value, str) and _FILE.fullmatch(value) is not None
     return plain and not value.endswith(".index.json")
 
 
 def _are_ascending(rows: Sequence[Any], size: int) -> bool:
-    """Whether they are distinct integers in [0, size), in ascending order."""
+    """Return whether `rows` are distinct integers in [0, size), in ascending order."""
     if not all(_is_index(row, size) for row in rows):
         return False
     return all(rows[i] < rows[i + 1] for i in range(len(rows) - 1))
 
 
 def _is_stretch(stretch: Any, size: int) -> bool:
-    """Whether it is (start, stop, step) within [0, size]."""
+    """Return whether `stretch` is (start, stop, step) within [0, size]."""
     if not isinstance(stretch, tuple) or len(stretch) != 3:
         return False
     start, stop, step = stretch

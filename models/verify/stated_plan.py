@@ -1,4 +1,4 @@
-"""The plan that a file's header states, read without trust in either."""
+"""Plan stated in a file's header, read without trust in either."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ from seedpoint.models.verify.soundness import check_plan
 ID, SPEC, PLAN = "seedpoint.id", "seedpoint.spec", "seedpoint.plan"
 
 LONG_BYTES = 4 << 20
-"""What a header may have to be parsed whole before it is known to be its plan's."""
+"""Longest header, in bytes, that is parsed whole before it is known to match its plan."""
 
+# integers below this are exact in a double
 _EXACT = 2**53
 _NOT_OURS = "not written by Seedpoint: its header has no seedpoint metadata"
 _TOO_DEEP = f"{SPEC} or {PLAN} nests too deep"
 
 
 class NoPlan(FileFault):
-    """A file of Seedpoint whose checkpoint's plan is in another file: the first shard."""
+    """Later shard of a Seedpoint checkpoint, whose plan is in the first shard."""
 
 
 def metadata_of(head: bytes, size_bytes: int) -> Mapping[str, str]:
-    """The metadata of a file's header, from which `stated` has the plan.
+    """Return the metadata of a file's header, from which `stated` takes the plan.
 
-    Of a header longer than LONG_BYTES nothing else is read, and nothing at all of one that
-    does not have `seedpoint.id` in it: to parse it could take twenty times its length.
-    Raises FileFault.
+    From a header longer than LONG_BYTES nothing else is read, and nothing at all if it has no
+    Seedpoint key: parsing it could take twenty times its length in memory.
+
+    Raises:
+        FileFault: The header violates the format, or Seedpoint did not write it.
     """
     if len(head) <= LONG_BYTES:
         return parse(head, size_bytes).metadata
@@ -40,11 +43,13 @@ def metadata_of(head: bytes, size_bytes: int) -> Mapping[str, str]:
 
 
 def stated(metadata: Mapping[str, str]) -> tuple[Plan, Layout]:
-    """The plan that `metadata` holds, whose SHA-256 is the id it holds, and its files.
+    """Return the plan in `metadata`, whose SHA-256 is the id stated there, and its files.
 
-    Whoever writes the whole of a header can write a plan and its id to match: what this
-    proves is that the two belong together, and that the plan can be evaluated.
-    Raises FileFault.
+    Anyone who writes a whole header can write a matching plan and id. The check proves only that
+    the two belong together and that the plan can be evaluated.
+
+    Raises:
+        FileFault: The metadata lacks a member, or its plan is invalid or has another id.
     """
     if not any(key in metadata for key in (ID, SPEC, PLAN)):
         raise FileFault(_NOT_OURS)
@@ -66,7 +71,11 @@ def stated(metadata: Mapping[str, str]) -> tuple[Plan, Layout]:
 
 
 def _plan(document: Mapping[str, Any]) -> tuple[Plan, Layout]:
-    """Raises FileFault for what is no plan, or cannot be laid out or evaluated."""
+    """Return the plan of `document` with its layout.
+
+    Raises:
+        FileFault: The document is not a plan, or cannot be laid out or evaluated.
+    """
     try:
         plan = Plan.from_json(document)
     except KeyError as error:
@@ -87,6 +96,6 @@ def _plan(document: Mapping[str, Any]) -> tuple[Plan, Layout]:
 
 
 def _integer(digits: str) -> int | float:
-    """RFC 8785 numbers are doubles: one beyond 2^53 is a double that happens to be whole."""
+    """Parse an RFC 8785 number, a double: from 2^53 on it is a double that happens to be whole."""
     value = float(digits)
     return int(digits) if abs(value) < _EXACT else value

@@ -1,1 +1,1 @@
-"""The plan: the canonical JSON that fixes every byte of a checkpoint."""
+"""Plan: the canonical JSON that fixes every byte of a checkpoint."""

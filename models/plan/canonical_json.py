@@ -1,4 +1,4 @@
-"""Canonical JSON: one text for one value (RFC 8785)."""
+"""Canonical JSON: one text for each value (RFC 8785)."""
 
 from __future__ import annotations
 
@@ -8,35 +8,38 @@ from typing import Any
 
 import rfc8785
 
-MAX_INTEGER = 2**53 - 1  # Section 3.2.2.3: what a binary64 number holds exactly.
+MAX_INTEGER = 2**53 - 1  # largest exact integer in binary64 (section 3.2.2.3)
 
 
 class Known(dict[str, Any]):
-    """A JSON object whose canonical text is made once, however many documents hold it.
+    """JSON object with cached canonical text, for reuse in many documents.
 
-    Not to be changed once it is in use.
+    It must not change once it is in use.
     """
 
     @cached_property
     def text(self) -> str:
-        """The object's canonical text."""
+        """Canonical text of the object."""
         return _object(self)
 
 
 class KnownList(list[Any]):
-    """A JSON array whose canonical text is made once; see `Known`."""
+    """JSON array with cached canonical text; see `Known`."""
 
     @cached_property
     def text(self) -> str:
-        """The array's canonical text."""
+        """Canonical text of the array."""
         return _array(self)
 
 
 def text(value: Any) -> str:
-    """The canonical text of a JSON value; ValueError for numbers that it cannot hold.
+    """Return the canonical text of a JSON value.
 
-    Numbers are the library's own; the rest is here because what is `Known` need not be
-    written again, and strings by the standard library take half the time.
+    Numbers are formatted by the library. The rest is done here, because the text of a `Known` value
+    is reused and the standard library writes strings in half the time.
+
+    Raises:
+        ValueError: Canonical JSON cannot hold a number in the value.
     """
     if isinstance(value, str):
         return encode_basestring(value)
@@ -52,7 +55,10 @@ def text(value: Any) -> str:
 
 
 def representable(value: Any) -> Any:
-    """`value` with what RFC 8785 loses as strings: negative zero, integers past 2^53 - 1."""
+    """Return `value` with strings for numbers that RFC 8785 loses.
+
+    These are negative zero and integers past 2^53 - 1.
+    """
     if isinstance(value, dict):
         return {key: representable(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -63,7 +69,7 @@ def representable(value: Any) -> Any:
 
 
 def restored(value: Any) -> Any:
-    """What was read from canonical text as it was written: there, a long integer is a float."""
+    """Restore a value read from canonical text: a long integer there stands for a float."""
     if isinstance(value, dict):
         return {key: restored(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -83,7 +89,7 @@ def _object(value: dict[str, Any]) -> str:
 
 
 def _sorted(keys: dict[str, Any]) -> list[str]:
-    """Section 3.2.3: by UTF-16 code units, which for ASCII is the order of code points."""
+    """Sort keys by UTF-16 code units (section 3.2.3); for ASCII this is code point order."""
     if all(map(str.isascii, keys)):
         return sorted(keys)
     return sorted(keys, key=lambda key: key.encode("utf-16-be"))

@@ -1,4 +1,4 @@
-"""What may be computed whole: bounds on the sources that are not element by element."""
+"""Limits on sources that are computed whole, not element by element."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from seedpoint.models.stream.orthogonal import orthogonal_cost
 
 Shape = tuple[int, ...]
 
-MAX_ORTHOGONAL_BYTES = 4 << 30  # while it is computed: a matrix of about 16,000 x 16,000
+MAX_ORTHOGONAL_BYTES = 4 << 30  # during the computation: a matrix of about 16,000 x 16,000
 MAX_ORTHOGONAL_OPERATIONS = 10**13  # about two minutes on two cores
 MAX_SPARSE_ELEMENTS = 10**11
 MAX_SPARSE_COLUMNS = 10**7
-MAX_NORMED_ELEMENTS = 1 << 28  # which are made again for every stretch of norms: a second or two
+MAX_NORMED_ELEMENTS = 1 << 28  # made again for every range of norms: a second or two
 
 
 def whole_sources(program: Program, shape: Shape) -> Iterator[tuple[Whole, Shape]]:
-    """Each source of `program` that is computed whole, with the shape of what it fills."""
+    """Yield each whole-tensor source of `program`, with the shape that it fills."""
     source = program.source
     if isinstance(source, Whole):
         yield source, shape
@@ -30,7 +30,7 @@ def whole_sources(program: Program, shape: Shape) -> Iterator[tuple[Whole, Shape
 
 
 def too_costly(source: Whole, shape: Shape) -> str | None:
-    """Why a tensor of `shape` is not computed; None when it is."""
+    """Return the reason why a tensor of `shape` exceeds the limits; None when it does not."""
     size = " x ".join(map(str, shape))
     if isinstance(source, Orthogonal):
         cost = orthogonal_cost(shape)

@@ -1,4 +1,4 @@
-"""A plan as people and clients read it: the checkpoint resource."""
+"""Description of a plan for people and clients: the checkpoint resource."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STREAM_DETAILS = frozenset({"f32"})
 
 
 def layout(plan: Plan) -> Layout:
-    """The files of `plan`; the first of several shards alone carries the spec and plan."""
+    """Return the files of `plan`; of several shards, only the first carries the spec and plan."""
     every, first = metadata(plan)
     return Layout.of(
         plan.tensors,
@@ -28,7 +28,7 @@ def layout(plan: Plan) -> Layout:
 
 
 def resource(plan: Plan, layout: Layout) -> dict[str, Any]:
-    """The checkpoint resource, without `statistics`; every link is relative to the host."""
+    """Return the checkpoint resource, without `statistics`; links are relative to the host."""
     return {
         "id": plan.id,
         "seed": plan.seed,
@@ -44,7 +44,7 @@ def resource(plan: Plan, layout: Layout) -> dict[str, Any]:
 
 
 def links(plan: Plan, layout: Layout, root: str = "") -> dict[str, Any]:
-    """The links of the resource; `root` is the path under which the service is."""
+    """Return the links of the resource; `root` is the path under which the service is."""
     base = f"{root}/v1/checkpoints/{plan.id}"
     return {
         "self": base,
@@ -55,7 +55,7 @@ def links(plan: Plan, layout: Layout, root: str = "") -> dict[str, Any]:
 
 
 def totals(plan: Plan) -> dict[str, Any]:
-    """Counts of tensors and elements, and bytes, in all and by dtype."""
+    """Return the counts of tensors and elements, and the bytes in total and by dtype."""
     copies = [1 + (len(t.aliases) if plan.ties == "each" else 0) for t in plan.tensors]
     by_dtype: dict[str, int] = {}
     for tensor, count in zip(plan.tensors, copies, strict=True):
@@ -71,7 +71,7 @@ def totals(plan: Plan) -> dict[str, Any]:
 
 
 def describe_tensors(plan: Plan) -> Iterator[dict[str, Any]]:
-    """The tensors of the resource; those of one program share its description."""
+    """Yield the tensors of the resource; tensors with one program share its description."""
     described: dict[int, dict[str, Any]] = {}
     for tensor in plan.tensors:
         shown = tensor.program.source
@@ -97,13 +97,13 @@ def describe_tensors(plan: Plan) -> Iterator[dict[str, Any]]:
 
 
 def describe_program(program: Program) -> dict[str, Any]:
-    """A program's resolved arguments, without the stream's own constants."""
+    """Return a program's resolved arguments, without the stream's own constants."""
     described: dict[str, Any] = _without_details(to_json(program))
     return described
 
 
 def describe_modules(plan: Plan) -> dict[str, Any]:
-    """The root's class, its children, and every module below it by dotted name."""
+    """Return the root's class, its children, and every module below it by dotted name."""
     modules = [{"name": name, "class": cls} for name, cls in plan.modules]
     children = [module for module in modules if "." not in module["name"]]
     return {"class": plan.root, "children": children, "modules": modules}

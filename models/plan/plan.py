@@ -1,4 +1,4 @@
-"""The plan: everything that fixes every byte of a checkpoint, and its id."""
+"""Plan of a checkpoint, which fixes every byte of it, and the checkpoint id."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Reproducibility = Literal["everywhere", "platform"]
 
 @dataclass(frozen=True, slots=True)
 class PlanTensor:
-    """One stored tensor: what it is called, its type and size, and its program.
+    """One stored tensor: its names, type, size and program.
 
-    `name` is the first of its names in state-dict order and `aliases` are the others.
-    `module` is the class of the module that holds it, `rule` the index of the rule
-    that gave its program (None: its own init), `reproducibility` where its bits hold.
+    `name` is the first of its names in state-dict order and `aliases` are the others. `module` is
+    the class of the module that holds it, `rule` the index of the rule that gave its program (None:
+    its own init), `reproducibility` the scope in which its bits hold.
     """
 
     name: str
@@ -53,14 +53,14 @@ class PlanTensor:
 
 @dataclass(frozen=True)
 class Plan:
-    """A checkpoint as a pure function of what is written here.
+    """Complete input of a checkpoint, which is a pure function of it.
 
-    The canonical plan has what fixes the bytes, and its SHA-256 is the id; `files` are the
-    small text files (`config.json`) that are part of the checkpoint. What only
-    describes them is recorded beside it: a tensor's `kind`, `module`, `rule` and fans;
-    the class of the root module; `modules`, (dotted name, class name) of every module
-    below it in `named_modules()` order, a shared one under each of its names; warnings.
-    `platform` says what a platform-bound plan depends on besides.
+    The canonical plan contains what fixes the bytes; its SHA-256 is the id. `files` are the small
+    text files (`config.json`) that belong to the checkpoint. Descriptive data is recorded beside
+    the canonical plan: a tensor's `kind`, `module`, `rule` and fans; the class of the root module;
+    `modules`, (dotted name, class name) of every module below it in `named_modules()` order, a
+    shared one under each of its names; warnings. `platform` lists the further dependencies of a
+    platform-bound plan.
     """
 
     seed: int
@@ -78,12 +78,12 @@ class Plan:
 
     @property
     def reproducibility(self) -> Reproducibility:
-        """`everywhere` when every tensor is."""
+        """Scope in which the bits hold: `everywhere` unless the plan is platform-bound."""
         return "everywhere" if self.platform is None else "platform"
 
     @cached_property
     def document(self) -> dict[str, Any]:
-        """The canonical plan as JSON: distinct programs once, tensors that refer to them."""
+        """Canonical plan as JSON: each distinct program once, and tensors that refer to them."""
         programs, tensors = self._listed
         return {
             "format": FORMAT,
@@ -100,28 +100,28 @@ class Plan:
 
     @cached_property
     def canonical(self) -> bytes:
-        """The canonical plan's bytes (RFC 8785)."""
+        """Bytes of the canonical plan (RFC 8785)."""
         return canonical.text(self.document).encode()
 
     @cached_property
     def id(self) -> str:
-        """The checkpoint id: SHA-256 of the canonical bytes, 64 hex digits."""
+        """Checkpoint id: SHA-256 of the canonical bytes, 64 hex digits."""
         return hashlib.sha256(self.canonical).hexdigest()
 
     @cached_property
     def record(self) -> bytes:
-        """What is stored of the plan: a line of its canonical bytes, and one that describes it."""
+        """Stored form of the plan: a line of its canonical bytes, then a line that describes it."""
         return self.canonical + b"\n" + self._description
 
     def reseeded(self, seed: int, spec: Mapping[str, Any]) -> Plan:
-        """The plan of `spec`, which differs from this one's in the seed alone."""
+        """Return the plan of `spec`, which differs from this plan's spec only in the seed."""
         plan = replace(self, seed=seed, spec=spec)
         plan.__dict__.update(_listed=self._listed, _description=self._description)
         return plan
 
     @cached_property
     def _listed(self) -> tuple[KnownList, KnownList]:
-        """The distinct programs, and the tensors that refer to them."""
+        """Distinct programs, and the tensors that refer to them."""
         programs = _Programs()
         tensors = KnownList(_tensor_to_json(tensor, programs) for tensor in self.tensors)
         return programs.listed, tensors
@@ -138,11 +138,15 @@ class Plan:
 
     @classmethod
     def from_record(cls, record: bytes) -> Plan:
-        """The plan that was recorded; ValueError for another format."""
+        """Return the plan of a stored record.
+
+        Raises:
+            ValueError: The record has another format.
+        """
         canonical, _, description = record.partition(b"\n")
         document = json.loads(canonical)
         plan = cls.from_json(document, json.loads(description or b"{}"))
-        # What was read need not be made again; the store has checked it against the id.
+        # Keep the bytes just read instead of serializing again; the store has checked them by id.
         plan.__dict__.update(document=document, canonical=canonical)
         return plan
 
@@ -150,7 +154,11 @@ class Plan:
     def from_json(
         cls, document: Mapping[str, Any], description: Mapping[str, Any] | None = None
     ) -> Plan:
-        """The plan of a canonical document; ValueError for another format."""
+        """Return the plan of a canonical document.
+
+        Raises:
+            ValueError: The document has another format.
+        """
         if document.get("format") != FORMAT:
             raise ValueError(f"not a plan of format {FORMAT}: {document.get('format')!r}")
         description = description or {}
@@ -181,13 +189,13 @@ _NOTHING = ("parameter", "", None, None, None)
 
 
 def metadata(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
-    """What travels in file headers: entries for every file, and for the first one only.
+    """Return the header metadata: entries for every file, and entries for the first file only.
 
-    `seedpoint.plan` is the plan without its spec, which is `seedpoint.spec`: together
-    they are the plan, so the checkpoint id can be computed from the header alone.
+    `seedpoint.plan` is the plan without its spec, which is `seedpoint.spec`. Together they are the
+    plan, so the checkpoint id can be computed from the header alone.
     """
     every = {"format": "pt", "seedpoint.id": plan.id, "seedpoint.stream": plan.stream}
-    # Keys are sorted: what precedes the spec has no such key, nor what follows "stream".
+    # Keys are sorted: no such key precedes the spec, and none follows "stream".
     text = plan.canonical.decode()
     start, stop = text.index(',"spec":'), text.rindex(',"stream":"')
     first = {
@@ -206,7 +214,10 @@ class _Programs:
         self._by_id: dict[int, int] = {}
 
     def number(self, program: Program) -> int:
-        """The program's place. Equality would not do: 1 == True, and NaN is no NaN."""
+        """Return the program's index in `listed`, by its text.
+
+        Equality would not do: 1 == True, and NaN != NaN.
+        """
         if (number := self._by_id.get(id(program))) is None:
             document = Known(to_json(program))
             number = self._by_text.setdefault(document.text, len(self.listed))

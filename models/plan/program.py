@@ -1,8 +1,8 @@
-"""Programs: how one tensor's values come about, a source and then transforms.
+"""Programs: a tensor's values as a source followed by transforms.
 
-A program is a frozen value with an exact JSON form. Every float32 constant that
-the stream's formulas take (STREAM: `f32(c)`) is resolved once, when the program
-is made, and travels with it; it is never computed again from the arguments.
+A program is a frozen value with an exact JSON form. Every float32 constant that the stream's
+formulas take (STREAM: `f32(c)`) is resolved once, when the program is made, and stored in it; it is
+never computed again from the arguments.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ Scalar = bool | int | float | complex
 
 
 def f32(value: float) -> float:
-    """`value`, a binary64 number, rounded once to binary32 (as a Python float)."""
+    """Round `value`, a binary64 number, once to binary32 (as a Python float)."""
     with np.errstate(over="ignore"):
         return float(np.float32(value))
 
@@ -85,7 +85,7 @@ def f32(value: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """Every element is `value`, exact in the tensor's dtype."""
+    """Source that gives every element the same `value`, exact in the tensor's dtype."""
 
     type: ClassVar[str] = "constant"
     value: Scalar
@@ -93,7 +93,7 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """The tensor's bytes as given: a blob of row-major little-endian elements.
+    """Source of given bytes: a blob of row-major little-endian elements.
 
     `sha256` names the blob (lower-case hex), `dtype` its element type (`float32`).
     """
@@ -105,7 +105,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Uniform:
-    """`uniform(low, high)` of the stream; `f32` is (f32(high - low), f32(low))."""
+    """Draw `uniform(low, high)` of the stream; `f32` is (f32(high - low), f32(low))."""
 
     type: ClassVar[str] = "uniform"
     low: float
@@ -116,7 +116,11 @@ class Uniform:
 
     @classmethod
     def of(cls, low: float, high: float, *, draw: int = 0, stream: str | None = None) -> Uniform:
-        """Raises ValueError when high < low or the width is beyond float32."""
+        """Return the draw with its constants resolved.
+
+        Raises:
+            ValueError: high < low, or a bound or the width is beyond float32.
+        """
         if not (math.isfinite(low) and math.isfinite(high)):
             raise ValueError(f"uniform bounds must be finite, not {low} and {high}")
         if high < low:
@@ -130,7 +134,7 @@ class Uniform:
 
 @dataclass(frozen=True, slots=True)
 class Normal:
-    """`normal(mean, std)` of the stream; `f32` is (f32(std), f32(mean))."""
+    """Draw `normal(mean, std)` of the stream; `f32` is (f32(std), f32(mean))."""
 
     type: ClassVar[str] = "normal"
     mean: float
@@ -141,7 +145,11 @@ class Normal:
 
     @classmethod
     def of(cls, mean: float, std: float, *, draw: int = 0, stream: str | None = None) -> Normal:
-        """Raises ValueError when std < 0 or a constant is beyond float32."""
+        """Return the draw with its constants resolved.
+
+        Raises:
+            ValueError: std < 0, or a constant is beyond float32.
+        """
         mean, std = float(mean), float(std)
         constants = (f32(std), f32(mean))
         if not all(map(math.isfinite, constants)):
@@ -153,7 +161,7 @@ class Normal:
 
 @dataclass(frozen=True, slots=True)
 class TruncNormal:
-    """`trunc_normal(mean, std, a, b)` of the stream, a and b absolute bounds.
+    """Draw `trunc_normal(mean, std, a, b)` of the stream, with absolute bounds a and b.
 
     `f32` is (f32(lo), f32(hi - lo), f32(sqrt(2) * std), f32(mean), f32(a), f32(b)).
     """
@@ -178,7 +186,13 @@ class TruncNormal:
         draw: int = 0,
         stream: str | None = None,
     ) -> TruncNormal:
-        """Raises ValueError for std <= 0, a >= b, or bounds beyond 4 std on one side."""
+        """Return the draw with its constants resolved.
+
+        Raises:
+            ValueError: std <= 0, a >= b, an argument is beyond float32, or both bounds lie more
+                than 4 std
+                from the mean on one side.
+        """
         mean, std, a, b = float(mean), float(std), float(a), float(b)
         if not all(map(math.isfinite, (f32(mean), f32(std), f32(a), f32(b)))):
             raise ValueError("trunc_normal needs finite float32 arguments")
@@ -200,14 +214,14 @@ class TruncNormal:
 
 @dataclass(frozen=True, slots=True)
 class Eye:
-    """Ones on the diagonal of a matrix, zeros elsewhere."""
+    """Source of ones on the diagonal of a matrix and zeros elsewhere."""
 
     type: ClassVar[str] = "eye"
 
 
 @dataclass(frozen=True, slots=True)
 class Dirac:
-    """The Dirac delta kernel of a 3, 4 or 5-dimensional weight, per group."""
+    """Source of the Dirac delta kernel of a 3, 4 or 5-dimensional weight, per group."""
 
     type: ClassVar[str] = "dirac"
     groups: int = 1
@@ -215,7 +229,7 @@ class Dirac:
 
 @dataclass(frozen=True, slots=True)
 class Orthogonal:
-    """`orthogonal(gain)` of the stream, of the tensor as a matrix rows x (rest)."""
+    """Whole-tensor source `orthogonal(gain)` of the stream, on the matrix rows x (rest)."""
 
     type: ClassVar[str] = "orthogonal"
     gain: float
@@ -225,7 +239,7 @@ class Orthogonal:
 
 @dataclass(frozen=True, slots=True)
 class Sparse:
-    """`sparse(sparsity, std)` of the stream: draws `draw` and `draw + 1` of a matrix.
+    """Whole-tensor source `sparse(sparsity, std)`: draws `draw` and `draw + 1` of a matrix.
 
     `f32` is (f32(std), 0), the constants of its normal values.
     """
@@ -239,7 +253,11 @@ class Sparse:
 
     @classmethod
     def of(cls, sparsity: float, std: float, *, draw: int = 0, stream: str | None = None) -> Sparse:
-        """Raises ValueError when std < 0, beyond float32, or sparsity outside [0, 1]."""
+        """Return the source with its constants resolved.
+
+        Raises:
+            ValueError: std < 0 or beyond float32, or sparsity is outside [0, 1].
+        """
         if not 0 <= sparsity <= 1:
             raise ValueError(f"sparse needs a sparsity from 0 to 1, not {sparsity}")
         return cls(float(sparsity), float(std), Normal.of(0.0, std).f32, draw, stream)
@@ -247,10 +265,11 @@ class Sparse:
 
 @dataclass(frozen=True, slots=True)
 class Materialized:
-    """Bytes that a platform-bound generator made once and the host keeps.
+    """Source of bytes that a platform-bound generator made once and the host keeps.
 
-    `shown` is what they were drawn from, for people and expected statistics. `rules` fill a tied
-    tensor one after the other, where more than one wins a name of it: one for each such name.
+    `shown` is the program they were drawn from, for people and expected statistics. `rules` fill a
+    tied tensor one after the other if different rules win its names: one rule for each name that a
+    rule wins.
     """
 
     type: ClassVar[str] = "materialized"
@@ -260,9 +279,9 @@ class Materialized:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """Values that a module's own code computes and no program expresses.
+    """Source of values that a module's own code computes and no program expresses.
 
-    Only inside `Materialized`: a platform-bound generator runs that code.
+    It occurs only inside `Materialized`: a platform-bound generator runs that code.
     """
 
     type: ClassVar[str] = "opaque"
@@ -270,7 +289,7 @@ class Opaque:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`size` slots of a split along its axis, with a program of their own."""
+    """Part of a split: `size` slots along the axis, with their own program."""
 
     size: int
     program: Program
@@ -278,7 +297,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Parts side by side along `axis`, each a tensor with its own element indices."""
+    """Source of parts side by side along `axis`, each a tensor with its own element indices."""
 
     type: ClassVar[str] = "split"
     axis: int
@@ -287,9 +306,9 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Norms:
-    """The Euclidean norm of each row (`axis` 0) or column (1) of a matrix of `shape`.
+    """Source of Euclidean norms of the rows (`axis` 0) or columns (1) of a matrix of `shape`.
 
-    The matrix is what `of` makes, whose draws name their streams: weight normalization's
+    `of` is the matrix's program, whose draws name their streams. Weight normalization uses it: its
     magnitude is the norms of its direction.
     """
 
@@ -301,12 +320,12 @@ class Norms:
 
 Draw = Uniform | Normal | TruncNormal
 Whole = Orthogonal | Sparse
-"""Sources that are not element by element: the tensor is computed whole."""
+"""Sources that are computed whole, not element by element."""
 Source = Constant | Literal | Draw | Whole | Eye | Dirac | Materialized | Opaque | Split | Norms
 
 
 def keyed(source: Source, stream: str | None) -> Source:
-    """`source` with its draws taken from `stream` instead of the tensor's own name."""
+    """Return `source` with its draws taken from `stream` instead of the tensor's own name."""
     if stream is None or not isinstance(source, Draw | Whole):
         return source
     return replace(source, stream=stream)
@@ -317,9 +336,9 @@ def keyed(source: Source, stream: str | None) -> Source:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A source, then transforms in order, each in float32 with one rounding.
+    """Source, then transforms in order, each in float32 with one rounding.
 
-    (A source that is not drawn, in a float64 tensor, is transformed in float64.)
+    In a float64 tensor, a source without draws is transformed in float64.
     """
 
     source: Source
@@ -327,7 +346,7 @@ class Program:
 
     @property
     def draws(self) -> bool:
-        """Whether any of its values is random."""
+        """True when any value is random."""
         if isinstance(self.source, Split):
             return any(part.program.draws for part in self.source.parts)
         return isinstance(self.source, Draw | Whole | Norms)
@@ -345,11 +364,11 @@ _TYPES: Mapping[str, Any] = {
 
 
 def to_json(value: Any) -> Any:
-    """The JSON form of a program, source, transform, part or scalar; defaults are left out.
+    """Return the JSON form of a program, source, transform, part or scalar, without defaults.
 
-    A program is its source's object with a list `transforms` when it has any. Numbers
-    that RFC 8785 cannot hold (non-finite, negative zero, integers past 2^53) are strings; a complex
-    number is `{"real": ..., "imag": ...}`.
+    A program is its source's object, with a list `transforms` if it has any. Numbers that RFC 8785
+    cannot hold (non-finite, negative zero, integers past 2^53) are strings; a complex number is
+    `{"real": ..., "imag": ...}`.
     """
     if isinstance(value, Program):
         transforms = [to_json(transform) for transform in value.transforms]
@@ -373,7 +392,7 @@ def to_json(value: Any) -> Any:
 
 
 def program_from_json(document: Mapping[str, Any]) -> Program:
-    """The program whose JSON form is `document`; `to_json` undone."""
+    """Return the program whose JSON form is `document`: the inverse of `to_json`."""
     body = dict(document)
     transforms = tuple(_from_json(transform) for transform in body.pop("transforms", ()))
     return Program(_from_json(body), transforms)
@@ -403,5 +422,5 @@ def _value(value: Any) -> Any:
     if isinstance(value, str):
         return int(value) if value.lstrip("-").isdigit() else float(value)
     if type(value) is int and abs(value) >= 2**53:
-        return float(value)  # Integers past 2^53 are strings: this is a float, as RFC 8785 has it.
+        return float(value)  # long integers are strings: this number is a float in RFC 8785 form
     return value

@@ -1,4 +1,4 @@
-"""Steps: what is done to values after their source, each in float32 with one rounding."""
+"""Transforms of values after their source, each in float32 with one rounding."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Clamp:
-    """min(max(x, min), max); a bound that is None does not bind."""
+    """min(max(x, min), max); None means no bound."""
 
     type: ClassVar[str] = "clamp"
     min: float | None = None
@@ -33,7 +33,7 @@ class Clamp:
 
 @dataclass(frozen=True, slots=True)
 class HardThreshold:
-    """x where |x| >= value, else x * 0 (the sign of zero is kept)."""
+    """x where |x| >= value, else x * 0, which keeps the sign of zero."""
 
     type: ClassVar[str] = "hard_threshold"
     value: float
@@ -70,7 +70,7 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Plus:
-    """x + y, where y is x after `transforms`: the inverse of softplus is x + ln(-(e^-x - 1))."""
+    """x + y, with y = x after `transforms`: the inverse of softplus is x + ln(-(e^-x - 1))."""
 
     type: ClassVar[str] = "plus"
     transforms: tuple[Pointwise, ...]
@@ -78,7 +78,7 @@ class Plus:
 
 @dataclass(frozen=True, slots=True)
 class ZeroRows:
-    """Rows (index along axis 0) set to zero; rows are sorted, non-negative, distinct."""
+    """Zeros in `rows` (indices along axis 0), which are sorted, non-negative and distinct."""
 
     type: ClassVar[str] = "zero_rows"
     rows: tuple[int, ...]
@@ -86,7 +86,7 @@ class ZeroRows:
 
 @dataclass(frozen=True, slots=True)
 class SetElement:
-    """One element, by its non-negative index along each axis, set to `value`."""
+    """Assignment of `value` to one element, by its non-negative index along each axis."""
 
     type: ClassVar[str] = "set"
     index: tuple[int, ...]
@@ -95,7 +95,7 @@ class SetElement:
 
 @dataclass(frozen=True, slots=True)
 class FillRegion:
-    """A box set to `value`: one (start, stop, step) for each axis."""
+    """Assignment of `value` to a box: one (start, stop, step) for each axis."""
 
     type: ClassVar[str] = "fill_region"
     region: tuple[tuple[int, int, int], ...]
@@ -103,5 +103,5 @@ class FillRegion:
 
 
 Pointwise = Scale | Add | Divide | Exp | Expm1 | Log | Clamp | HardThreshold | Plus
-"""Transforms of one element, wherever it is."""
+"""Transforms that act on one element, independent of its position."""
 Transform = Pointwise | ZeroRows | SetElement | FillRegion

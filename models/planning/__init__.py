@@ -1,1 +1,1 @@
-"""From a spec to a plan."""
+"""Planning: from a spec to a plan."""

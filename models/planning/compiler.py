@@ -1,4 +1,4 @@
-"""A spec made into a plan: rules matched, initializers resolved, dtypes chosen."""
+"""Compilation of a spec into a plan: match rules, resolve initializers, choose dtypes."""
 
 from __future__ import annotations
 
@@ -36,18 +36,19 @@ from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.spec.schema import Spec, normalized
 from seedpoint.models.statistics.overflow import overflowing
 
+# largest checkpoint, in bytes: exact in a double
 MAX_BYTES = 2**53 - 1
 OPAQUE = Program(Opaque())
 SHOWN = 8
-"""How many names a message lists before it says how many more there are."""
+"""Number of names that a message lists before it counts the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan, the bytes of its literals by SHA-256, and each tensor's rule resolved.
+    """Plan, with the bytes of its literals by SHA-256 and the resolved rule of each tensor.
 
-    `resolved` has an entry for each tensor that a rule matched, by canonical name; where rules fill
-    a tied tensor in turn (`Materialized.rules`), for each name that one wins.
+    `resolved` has an entry for each tensor that a rule matched, by canonical name. When rules fill
+    a tied tensor in turn (`Materialized.rules`), it has one for each name that a rule wins.
     """
 
     plan: Plan
@@ -55,7 +56,7 @@ class Planned:
     resolved: Mapping[str, Resolved]
 
     def reseeded(self, spec: Spec, structure: Structure) -> Planned:
-        """What `plan_structure` makes of a spec that differs in its seed alone."""
+        """Return the result of `plan_structure` for a spec that differs only in its seed."""
         document = normalized(spec, architecture=structure.document)
         return replace(self, plan=self.plan.reseeded(spec.init.seed, document))
 
@@ -66,10 +67,14 @@ def make_plan(
     platform: Mapping[str, object] | None = None,
     limits: Limits = DEFAULT,
 ) -> Planned:
-    """The plan of `spec`; raises SpecError with the path of every fault.
+    """Return the plan of `spec`.
 
-    `platform` is what the bits of a sequential generator depend on
-    (`materialize.platform()`): part of the plan under those generators alone.
+    `platform` describes the dependencies of a sequential generator's bits
+    (`sequential.platform()`); only plans of those generators contain it.
+
+    Raises:
+        SpecError: The spec has faults; the error names the path of each.
+        ValueError: A sequential generator is given no platform.
     """
     structure = survey(spec.architecture, limits, dtype=spec.model_dtype)
     return plan_structure(spec, structure, platform=platform, limits=limits)
@@ -82,7 +87,10 @@ def plan_structure(
     platform: Mapping[str, object] | None = None,
     limits: Limits = DEFAULT,
 ) -> Planned:
-    """The plan of `spec` over its architecture, already recorded; raises as `make_plan`."""
+    """Return the plan of `spec` over its recorded architecture.
+
+    Raises the same errors as `make_plan`.
+    """
     names = sum(map(len, structure.candidates))
     limits.check_rules("init.rules", spec.init.rules, names)
     limits.check_rules("dtype.rules", spec.dtype_policy.rules, names)
@@ -108,7 +116,7 @@ def plan_structure(
 
 
 class _Compiler:
-    """One pass over the tensors; what is wrong is kept, to be told all at once."""
+    """Single pass over the tensors, which collects all faults and reports them together."""
 
     def __init__(self, spec: Spec, structure: Structure) -> None:
         self.spec = spec
@@ -126,12 +134,12 @@ class _Compiler:
         self.warnings: list[str] = list(structure.warnings)
         self.resolved: dict[str, Resolved] = {}
         self.blobs: dict[str, bytes] = dict(structure.blobs)
-        # What tensors that differ in name alone have in common is made once.
+        # Caches of results shared by tensors that differ only in name.
         self._resolutions: dict[tuple[Any, ...], Resolved] = {}
         self._programs: dict[tuple[int, int], Program] = {}
 
     def tensors(self) -> Iterator[PlanTensor]:
-        """Each tensor planned."""
+        """Yield each tensor's plan; faulty tensors are left out and their faults kept."""
         structure = self.structure
         for declared, candidates in zip(structure.tensors, structure.candidates, strict=True):
             try:
@@ -140,7 +148,11 @@ class _Compiler:
                 self.faults.extend(error.faults)
 
     def check(self, tensors: Sequence[PlanTensor]) -> None:
-        """Raises SpecError for everything that was found wrong."""
+        """Check the rules and the tensors as a whole, and report every fault found.
+
+        Raises:
+            SpecError: There is a fault.
+        """
         self._check_used("init.rules", self.matches, self.won, optional=self._optional())
         self._check_used("dtype.rules", self.dtype_matches, self.dtype_won, optional=set())
         for index in sorted(self.dtype_won - self.dtype_touched):
@@ -197,10 +209,11 @@ class _Compiler:
     def _in_turn(
         self, candidates: Sequence[Candidate], subject: Subject
     ) -> list[tuple[Won, Resolved]]:
-        """What wins each name of a tied tensor, in a script's order, where that is not one rule.
+        """Return the winning rule for each name of a tied tensor, in script order.
 
-        A script fills the tensor under each name, so the last to do it stays. Only sequential
-        generators run as a script does; elsewhere the first rule wins.
+        The list is empty if one rule wins all names. A script fills the tensor under each name, so
+        the last fill stays. Only sequential generators run as a script does; elsewhere the first
+        rule wins.
         """
         if not self.sequential or len(candidates) == 1:
             return []
@@ -219,7 +232,7 @@ class _Compiler:
     def _program_in_turn(
         self, declared: Declared, dtype: DType, in_turn: Sequence[tuple[Won, Resolved]]
     ) -> Program:
-        """What the rules make of the tensor one after the other."""
+        """Return the program of a tensor that several rules fill one after the other."""
         shown = None
         for won, resolved in in_turn:
             made = replace(declared, own=declared.own if shown is None else shown)
@@ -263,17 +276,17 @@ class _Compiler:
         return program
 
     def _own(self, declared: Declared) -> Program | None:
-        """The module's own init; a sequential generator runs also what no program expresses."""
+        """Return the own init; a sequential generator also runs inits that no program expresses."""
         if declared.own is None and self.sequential and declared.is_computable:
             return OPAQUE
         return declared.own
 
     def _in_single(self, program: Program, resolved: Resolved, dtype: DType) -> bool:
-        """Whether transforms are computed in float32, where a float64 tensor's may not be."""
+        """Return whether transforms are computed in float32; for float64 tensors it depends."""
         if dtype.name != "float64":
             return dtype.is_floating
         if self.sequential and not resolved.sources:
-            return True  # The module was built in float32.
+            return True  # the module was built in float32
         return program.draws and self.spec.init.generator != "numpy"
 
     def _check_cost(self, program: Program, declared: Declared, rule: int | None) -> None:
@@ -293,7 +306,7 @@ class _Compiler:
         policy = self.spec.dtype_policy
         made_in = self.structure.dtype
         if won is None and made_in is not None and declared.dtype != made_in:
-            return declared.dtype  # The model's code gave it a dtype of its own.
+            return declared.dtype  # the model's code chose its dtype
         name = policy.default if won is None else policy.rules[won.index].dtype
         return declared.dtype if name == "declared" else BY_NAME[name]
 
@@ -348,7 +361,7 @@ class _Compiler:
                 self.faults.append(Fault(f"{path}.{index}.match", f"matches no tensor; {known}"))
 
     def _matched(self, matches: Sequence[Match]) -> set[int]:
-        """Which of `matches` any tensor matches, whatever wins it."""
+        """Return which of `matches` any tensor matches, whichever rule wins it."""
         if not matches:
             return set()
         return Matcher(matches).matching(chain.from_iterable(self.structure.candidates))
@@ -362,7 +375,7 @@ class _Compiler:
 
 
 def _composed(own: Program | None, resolved: Resolved | None) -> Program:
-    """What the rule draws, or else the own init, and then the rule's transforms."""
+    """Return the rule's source, or else the own init, followed by the rule's transforms."""
     transforms = () if resolved is None else resolved.transforms
     if own is not None:
         return Program(own.source, own.transforms + transforms)

@@ -1,4 +1,4 @@
-"""What an architecture is before any rule: its tensors, their own init, its modules."""
+"""Structure of an architecture before any rule: its tensors, their own init, its modules."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from seedpoint.models.tape import RecordingError, Tape, TapeTensor, imagined, re
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """One tensor of an architecture: its names, type, and own init.
+    """One tensor of an architecture: its names, type and own init.
 
-    `own` is None where there is none that the plan could hold, and `reason` says why;
-    `is_computable` says that running the module's code gives its values all the same.
-    `path` is the place in the spec of the layer that holds it.
+    `own` is None when the plan could hold no own init, and `reason` says why; `is_computable` says
+    that running the module's code gives the values all the same. `path` is the position in the spec
+    of the layer that holds the tensor.
     """
 
     name: str
@@ -56,13 +56,13 @@ class Declared:
 
 @dataclass(frozen=True)
 class Structure:
-    """An architecture, built and recorded: all of a plan that rules and seed do not touch.
+    """Architecture, built and recorded: the parts of a plan that rules and seed do not affect.
 
-    `document` is its canonical form. `modules` are (dotted name, class name) of all but the
-    root, in `named_modules()` order; `classes` the names of a module's class and its bases,
-    by dotted name. `files` are the small text files that go with the tensors. `dtype` is that
-    of the library's model; its tensors of another dtype keep theirs. `warnings` say what of
-    the architecture has no effect.
+    `document` is its canonical form. `modules` are (dotted name, class name) of all modules but the
+    root, in `named_modules()` order. `classes` maps a module's dotted name to the names of its
+    class and base classes. `files` are the small text files that go with the tensors. `dtype` is
+    the dtype of the library's model; its tensors of another dtype keep theirs. `warnings` name
+    parts of the architecture that have no effect.
     """
 
     tensors: tuple[Declared, ...]
@@ -86,7 +86,7 @@ class Structure:
             yield Candidate(name, classes, len(tensor.shape), tensor.kind)
 
     def module_class(self, name: str) -> str:
-        """The class of the module that holds the tensor `name`; empty without modules."""
+        """Return the class of the module that holds the tensor `name`; empty without modules."""
         owner = _owner(name)
         return self._class_names.get(owner, "") if owner else self.root
 
@@ -96,7 +96,12 @@ class Structure:
 
 
 def check_size(architecture: Architecture, limits: Limits) -> None:
-    """Raises LimitExceeded for what can be counted without building anything, and SpecError."""
+    """Check the counts that are known without building anything.
+
+    Raises:
+        LimitExceeded: A count is beyond its limit.
+        SpecError: The architecture is faulty.
+    """
     if isinstance(architecture, Tensors):
         limits.check_tensors(len(build(architecture).tensors))
     elif isinstance(architecture, Layer):
@@ -106,10 +111,13 @@ def check_size(architecture: Architecture, limits: Limits) -> None:
 def survey(
     architecture: Architecture, limits: Limits = DEFAULT, *, dtype: DType | None = None
 ) -> Structure:
-    """`architecture` built on phantom tensors, its own init recorded and not run.
+    """Build `architecture` on phantom tensors and record its own init without running it.
 
-    `dtype` is what another library's model is to be made in, if not in its own.
-    Raises SpecError when it cannot be built or recorded, and LimitExceeded.
+    `dtype` is the dtype for another library's model; None keeps the model's own.
+
+    Raises:
+        SpecError: The architecture cannot be built or recorded.
+        LimitExceeded: It has too many modules or tensors.
     """
     document = Known(canonical_json.representable(normalized(architecture)))
     if isinstance(architecture, Tensors):
@@ -149,7 +157,7 @@ def _foreign(recipe: Recipe, limits: Limits, document: Known) -> Structure:
 
 
 def _narrow(recipe: Recipe, wide: dict[str, DType]) -> dict[str, DType]:
-    """The dtypes of tensors as the library makes them, where `wide` are those recorded."""
+    """Return the dtypes that the library gives its tensors; `wide` are the recorded dtypes."""
     if recipe.dtype == recipe.wide:
         return wide
     try:
@@ -161,7 +169,12 @@ def _narrow(recipe: Recipe, wide: dict[str, DType]) -> dict[str, DType]:
 
 
 def _recorded(make: Callable[[], nn.Module], path: str, limits: Limits) -> Tape:
-    """Raises SpecError, at `path`, for what cannot be recorded, and LimitExceeded."""
+    """Record the construction of a module.
+
+    Raises:
+        SpecError: It cannot be recorded; the fault is at `path`.
+        LimitExceeded: It has too many tensors.
+    """
     try:
         tape = record(make)
     except RecordingError as error:
@@ -209,7 +222,7 @@ def _check_names(tensors: Sequence[TapeTensor], path_of: Callable[[str], str]) -
 
 
 def _one(program: Program, programs: dict[str, Program]) -> Program:
-    """The one object that stands for all programs of the same canonical text."""
+    """Return the one object shared by all programs with the same canonical text."""
     return programs.setdefault(canonical_json.text(to_json(program)), program)
 
 

@@ -1,4 +1,4 @@
-"""The order in which a script that calls `Module.apply` comes to the names of one tensor."""
+"""Order in which a script that calls `Module.apply` visits the names of one tensor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from seedpoint.models.rules.rule import Candidate
 
 
 def scripted(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Names given in `state_dict()` order, children first: a module comes after those inside it."""
+    """Sort names, given in `state_dict()` order, children first.
+
+    A module comes after the modules inside it.
+    """
     places = {candidate.name: place for place, candidate in enumerate(candidates)}
 
     def compare(a: Candidate, b: Candidate) -> int:
@@ -28,5 +31,5 @@ def _owner(name: str) -> str:
 
 
 def _holds(module: str, other: str) -> bool:
-    """Whether the module `other` is inside `module`, by their dotted names."""
+    """Return whether the module `other` is inside `module`, by their dotted names."""
     return not module or other.startswith(f"{module}.")

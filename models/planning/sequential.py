@@ -1,11 +1,11 @@
-"""The sequential generators: what a script gives, run as that script would run.
+"""Sequential generators, which reproduce a script by running as that script would run.
 
-Under generator `torch` the module is built for real after `torch.manual_seed(seed)`, on
-a CPU in float32; then the rules are applied in `Module.apply` order (children first, a
-module's own parameters and then its buffers in registration order, transforms at once),
-and each tensor is converted. Under `numpy` the rules draw from NumPy's legacy
-`RandomState(seed)` instead, in the same order. These bits belong to one version and CPU
-capability of torch, so such tensors are made once and kept.
+Under generator `torch` the module is really built after `torch.manual_seed(seed)`, on a CPU in
+float32. Then the rules are applied in `Module.apply` order (children first; a module's own
+parameters and then its buffers in registration order; transforms at once), and each tensor is
+converted. Under `numpy` the rules draw from NumPy's legacy `RandomState(seed)` instead, in the same
+order. These bits belong to one version and CPU capability of torch, so the tensors are made once
+and kept.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ from seedpoint.models.spec.schema import Spec
 
 
 def platform() -> dict[str, Any]:
-    """What the bits of a sequential generator depend on: versions, CPU capability, threads."""
+    """Return the dependencies of a sequential generator's bits.
+
+    These are the versions of torch and NumPy, the CPU capability and the number of threads.
+    """
     return {
         "torch": torch.__version__,
         "numpy": np.__version__,
@@ -57,7 +60,11 @@ def platform() -> dict[str, Any]:
 
 
 def check_platform(plan: Plan) -> None:
-    """Raises PlatformMismatch when this host cannot make the bits of `plan`."""
+    """Check that this host can make the bits of `plan`.
+
+    Raises:
+        PlatformMismatch: The plan belongs to another platform.
+    """
     here = platform()
     if plan.platform is not None and dict(plan.platform) != here:
         raise PlatformMismatch(
@@ -67,10 +74,12 @@ def check_platform(plan: Plan) -> None:
 
 
 def materialize(spec: Spec, planned: Planned) -> dict[str, torch.Tensor]:
-    """Every stored tensor of a platform-bound plan, by canonical name, in its own dtype.
+    """Return every stored tensor of a platform-bound plan, by canonical name, in its own dtype.
 
-    Holds the whole checkpoint in memory. Raises SpecError for sources that generator
-    `numpy` does not have and PlatformMismatch on another platform than the plan's.
+    The whole checkpoint is held in memory.
+
+    Raises:
+        PlatformMismatch: The plan belongs to another platform.
     """
     plan = planned.plan
     check_platform(plan)
@@ -100,7 +109,7 @@ def _built(spec: Spec) -> nn.Module:
 
 
 def materialized(spec: Spec, planned: Planned) -> dict[str, ReadBytes]:
-    """What reads every stored tensor from memory, by canonical name, as an evaluator takes it."""
+    """Return readers of every stored tensor from memory, by canonical name, for an evaluator."""
     tensors = materialize(spec, planned)
     found: dict[str, ReadBytes] = {}
     for tensor, data in zip(planned.plan.tensors, raw(planned.plan, tensors), strict=True):
@@ -109,7 +118,7 @@ def materialized(spec: Spec, planned: Planned) -> dict[str, ReadBytes]:
 
 
 def readers(plan: Plan, read: ReadBytes) -> dict[str, ReadBytes]:
-    """What reads each tensor of `plan`, where `read` reads them all in the plan's order."""
+    """Return a reader of each tensor of `plan`; `read` reads them all in the plan's order."""
     found: dict[str, ReadBytes] = {}
     at = 0
     for tensor in plan.tensors:
@@ -127,7 +136,7 @@ def _shifted(read: ReadBytes, by: int, start: int, stop: int) -> bytes | memoryv
 
 
 def raw(plan: Plan, tensors: Mapping[str, torch.Tensor]) -> Iterator[memoryview]:
-    """The bytes of `tensors` in the plan's order: what `readers` takes apart."""
+    """Yield the bytes of `tensors` in the plan's order, which `readers` expects."""
     for tensor in plan.tensors:
         flat = tensors[tensor.name].detach().contiguous().reshape(-1)
         yield flat.view(torch.uint8).numpy().data if len(flat) else memoryview(b"")
@@ -149,10 +158,10 @@ class _Run:
         self.generator = np.random.RandomState(plan.seed) if plan.generator == "numpy" else None
 
     def visit(self, module: nn.Module) -> None:
-        """Applies the rules to every tensor in `Module.apply` order.
+        """Apply the rules to every tensor in `Module.apply` order.
 
-        A tied tensor is met under each of its modules, and its rule applied where it matches. Where
-        different rules win its names, each is applied under its own name.
+        A tied tensor is visited under each of its modules, and its rule is applied where it
+        matches. If different rules win its names, each is applied under its own name.
         """
         prefixes: dict[int, list[str]] = {}
         for name, inner in module.named_modules(remove_duplicate=False):
@@ -176,27 +185,27 @@ class _Run:
                     self._fill(value.detach(), tensor, resolved)
 
     def _matches(self, tensor: PlanTensor, name: str, classes: frozenset[str]) -> bool:
-        """Whether the rule of `tensor` is there for it under this name."""
+        """Return whether the rule of `tensor` matches it under this name."""
         assert tensor.rule is not None
         candidate = Candidate(name, classes, len(tensor.shape), tensor.kind)
         return self.matches[tensor.rule].captures(candidate) is not None
 
     def fill_new(self, tensor: PlanTensor) -> torch.Tensor:
-        """A tensor without a module, filled by its rule."""
+        """Return a tensor without a module, filled by its rule."""
         floating = tensor.dtype.is_floating
         value = torch.empty(tensor.shape, dtype=torch.float32 if floating else tensor.dtype.torch)
         self._fill(value, tensor, self.resolved[tensor.name])
         return self.replaced.get(tensor.name, value).to(tensor.dtype.torch)
 
     def _fill(self, value: torch.Tensor, tensor: PlanTensor, resolved: Resolved) -> None:
-        """Runs the rule on `value` in place.
+        """Run the rule on `value` in place.
 
-        What NumPy draws is converted once from float64 to the tensor's dtype, and a
-        float64 tensor takes given numbers exactly, so these replace `value`.
+        NumPy's draws are converted once from float64 to the tensor's dtype, and a float64 tensor
+        takes given numbers exactly, so these replace `value`.
         """
         if tensor.dtype.is_floating and resolved.sources and self._wide(tensor, resolved):
             *earlier, last = resolved.sources
-            for source in earlier:  # in float32, of which torch draws other numbers
+            for source in earlier:  # in float32, because torch draws other numbers in float64
                 self._source(value, source)
             wide = value.to(torch.float64)
             self._source(wide, last)
@@ -209,8 +218,8 @@ class _Run:
             return
         for source in resolved.sources:
             self._source(value, source)
-        self.replaced.pop(tensor.name, None)  # What another rule gave it before.
-        # A tied tensor is visited under each of its modules; an own init is there once.
+        self.replaced.pop(tensor.name, None)  # the value that another rule gave it before
+        # A tied tensor is visited under each of its modules, but has one own init.
         if resolved.sources or tensor.name not in self.transformed or _in_turn(tensor):
             apply(resolved.transforms, value.view(-1), 0, tensor.shape)
         self.transformed.add(tensor.name)
@@ -236,9 +245,10 @@ class _Run:
 def _applied(
     module: nn.Module, prefix: str = "", *, again: bool = False
 ) -> Iterator[tuple[str, nn.Module, bool]]:
-    """Each module under each of its names, children first, and whether `apply` leaves the name out.
+    """Yield each module under each of its names, children first.
 
-    `Module.apply` goes to a child once that is there under two names of one module.
+    The flag is true for a name that `Module.apply` skips: it visits a child once when one module
+    holds it under two names.
     """
     seen: set[nn.Module] = set()
     for name, child in module._modules.items():
@@ -249,13 +259,13 @@ def _applied(
 
 
 def _in_turn(tensor: PlanTensor) -> bool:
-    """Whether different rules fill the tensor, each under the names that it wins."""
+    """Return whether different rules fill the tensor, each under the names that it wins."""
     source = tensor.program.source
     return isinstance(source, Materialized) and bool(source.rules)
 
 
 def _draw(value: torch.Tensor, source: Source) -> None:
-    """Draws as `torch.nn.init` does, from torch's own generator."""
+    """Draw as `torch.nn.init` does, from torch's own generator."""
     match source:
         case Uniform(low=low, high=high):
             value.uniform_(low, high)

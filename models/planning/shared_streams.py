@@ -1,4 +1,4 @@
-"""Parts of split tensors that draw from a stream which something else draws from too."""
+"""Detection of split parts that share a stream with another draw."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from seedpoint.models.plan.program import Draw, Norms, Program, Split, Whole
 def shared_streams(
     tensors: Sequence[PlanTensor], split_rules: Collection[int]
 ) -> list[tuple[str, list[str]]]:
-    """Each stream that a part and something else draws from, and all that draw from it.
+    """Return each stream that a part shares with another draw, with all that draw from it.
 
-    Parts are those that the rules `split_rules` make, shown as `name#k`. What own inits have
-    in common is left alone: layers that were cloned hold one draw by intent.
+    Parts are those made by the rules `split_rules`, shown as `name#k`. Sharing among own inits is
+    not reported: cloned layers hold one draw by intent.
     """
     if not split_rules:
         return []
@@ -34,7 +34,7 @@ def shared_streams(
 
 
 def _streams(program: Program, name: str) -> Iterator[tuple[str, str]]:
-    """(what draws, the stream it draws from) of a tensor or a part called `name`."""
+    """Yield (user, its stream) for each draw of a tensor or part called `name`."""
     source = program.source
     if isinstance(source, Split):
         for number, part in enumerate(source.parts):

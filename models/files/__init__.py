@@ -1,1 +1,1 @@
-"""The files of a plan: headers, offsets, shards, slices and digests."""
+"""Files of a plan: headers, offsets, shards, slices and digests."""

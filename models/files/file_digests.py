@@ -1,4 +1,4 @@
-"""SHA-256 of a file and of the tensors in it, of the same bytes as they pass once."""
+"""SHA-256 of a file and of its tensors, computed in one pass over the bytes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Readable = bytes | bytearray | memoryview
 
 
 class FileDigests:
-    """Takes the bytes of `file` in their order.
+    """Digests of `file`, fed with its bytes in order.
 
-    Every stored tensor, a copy under an alias too, has the digest of its own bytes:
-    little-endian elements, row-major. At about 2 GB/s for each of the two.
+    Every stored tensor, including a copy under an alias, has the digest of its own bytes:
+    little-endian elements, row-major. Each of the two digests runs at about 2 GB/s.
     """
 
     def __init__(self, file: File) -> None:
@@ -24,7 +24,7 @@ class FileDigests:
         self._tensors = {entry.name: hashlib.sha256() for entry in file.entries}
 
     def update(self, chunk: Readable) -> None:
-        """The bytes that come next."""
+        """Take the next bytes of the file."""
         view = memoryview(chunk)
         start, stop = self._at, self._at + len(view)
         self._at = stop
@@ -34,13 +34,21 @@ class FileDigests:
 
     @property
     def whole(self) -> str:
-        """The file's, hexadecimal. Raises ValueError when not every byte has come."""
+        """Digest of the file, hexadecimal.
+
+        Raises:
+            ValueError: Not every byte has been taken.
+        """
         self._check()
         return self._whole.hexdigest()
 
     @property
     def tensors(self) -> Mapping[str, str]:
-        """Those of the stored tensors by name, hexadecimal. Raises ValueError as `whole` does."""
+        """Digests of the stored tensors by name, hexadecimal.
+
+        Raises:
+            ValueError: Not every byte has been taken.
+        """
         self._check()
         return {name: digest.hexdigest() for name, digest in self._tensors.items()}
 

@@ -1,8 +1,8 @@
-"""The files of a checkpoint: their names, headers and offsets, and what any byte range holds.
+"""Files of a checkpoint: their names, headers and offsets, and the contents of any byte range.
 
-Nothing of a tensor's values is computed here. A `File` is literal bytes (`head`), then
-tensors at known offsets, so a byte range of it is literal bytes and spans of tensors.
-The same tensors, metadata and options always give the same files, to the byte.
+No values of a tensor are computed here. A `File` is literal bytes (`head`), then tensors at known
+offsets, so a byte range of it is literal bytes and spans of tensors. The same tensors, metadata and
+options always give the same files, byte for byte.
 
 Format: https://github.com/huggingface/safetensors#format
 """
@@ -23,17 +23,17 @@ from seedpoint.models.files.shards import INDEX_FILE, shard_name, split
 
 Ties = Literal["once", "each"]
 
-MAX_HEADER_BYTES = 100_000_000  # MAX_HEADER_SIZE of the library: its readers refuse more
+MAX_HEADER_BYTES = 100_000_000  # the library's MAX_HEADER_SIZE: its readers refuse more
 MAX_FILE_BYTES = 2**63 - 1  # a signed 64-bit file offset
 METADATA_KEY = "__metadata__"
 SUFFIX = ".safetensors"
 
 
 class Tensor(Protocol):
-    """What a layout needs of a tensor: its names, type and size, never its values.
+    """Tensor as a layout sees it: its names, type and size, never its values.
 
-    `name` is the first of its names in state-dict order, `aliases` are the others;
-    `nbytes` is the product of `shape` times the item size.
+    `name` is the first of its names in state-dict order, `aliases` are the others; `nbytes` is the
+    product of `shape` times the item size.
     """
 
     @property
@@ -50,17 +50,17 @@ class Tensor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
-    """A stretch of a file that is known already: a piece of its `head`."""
+    """Range of a file with known contents: a piece of its `head`."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of a file that is bytes [start_byte, stop_byte) of a tensor's own.
+    """Range of a file that holds bytes [start_byte, stop_byte) of a tensor.
 
-    `tensor` is the tensor's place in the sequence that was laid out. The ends are not
-    aligned to elements: a byte range may begin and end inside one.
+    `tensor` is the tensor's index in the sequence that was laid out. The ends are not aligned to
+    elements: a byte range may begin and end inside one.
     """
 
     tensor: int
@@ -75,7 +75,7 @@ Segment = Bytes | Span
 class Entry:
     """One stored tensor: bytes [start_byte, stop_byte) of its file, under `name`.
 
-    `name` is the tensor's name, or an alias of it that has a copy of its own.
+    `name` is the tensor's name, or an alias with its own copy.
     """
 
     name: str
@@ -100,10 +100,12 @@ class File:
         return self.entries[-1].stop_byte if self.entries else len(self.head)
 
     def segments(self, start: int, stop: int) -> Iterator[Segment]:
-        """What bytes [start, stop) of the file are, in order, none of them empty.
+        """Yield the contents of bytes [start, stop) of the file, in order, without empty segments.
 
-        Takes O(log entries) and then what it yields. Raises ValueError when the range
-        is not within the file.
+        Takes O(log entries) plus the number of segments.
+
+        Raises:
+            ValueError: The range is not within the file.
         """
         if not 0 <= start <= stop <= self.size_bytes:
             raise ValueError(
@@ -113,7 +115,7 @@ class File:
         return self._segments(start, stop)
 
     def within(self, start: int, stop: int) -> Iterator[tuple[Entry, int, int]]:
-        """Each entry that has some of bytes [start, stop), and which of the file's those are."""
+        """Yield each entry that overlaps bytes [start, stop), with its part of that range."""
         at = bisect_right(self.entries, start, key=lambda entry: entry.stop_byte)
         while at < len(self.entries) and (entry := self.entries[at]).start_byte < stop:
             first, last = max(start, entry.start_byte), min(stop, entry.stop_byte)
@@ -130,13 +132,13 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Every file of a checkpoint by name: its shards, their index if any, and small texts."""
+    """Files of a checkpoint by name: its shards, their index if any, and small texts."""
 
     files: Mapping[str, File]
 
     @property
     def shards(self) -> tuple[File, ...]:
-        """The files that hold the tensors, in order."""
+        """Files that hold the tensors, in order."""
         return tuple(file for file in self.files.values() if file.name.endswith(SUFFIX))
 
     @classmethod
@@ -150,25 +152,27 @@ class Layout:
         ties: Ties = "once",
         texts: Mapping[str, str] | None = None,
     ) -> Layout:
-        """The layout of `tensors`, which are in state-dict order.
+        """Return the layout of `tensors`, which are in state-dict order.
 
-        `metadata` goes into the `__metadata__` of every file. `first_metadata` goes into
-        the first file alone: what is large and the same for all, such as the plan, would
-        otherwise be read again with every shard.
+        `metadata` goes into the `__metadata__` of every file. `first_metadata` goes into the first
+        file only: large entries that are the same for all files, like the plan, would otherwise be
+        read again with every shard.
 
-        `ties`: "once" stores a tensor with aliases under its name and adds alias -> name
-        to the metadata of the file that has it, as `safetensors.torch.save_model` does
-        (an entry of the metadata that is already there stays); "each" stores a copy
-        under each name. Tensors without elements are always stored under each name, as
-        there: PyTorch cannot tell that they are shared, so no loader would restore them.
+        `ties`: "once" stores a tensor with aliases under its name and adds alias -> name to the
+        metadata of its file, like `safetensors.torch.save_model` (an existing metadata entry
+        stays); "each" stores a copy under each name. Tensors without elements are always stored
+        under each name, as in that function: PyTorch cannot tell that they are shared, so no loader
+        would restore them.
 
-        `max_shard_size`, in bytes of tensors, decides one file or several as
-        `huggingface_hub.split_torch_state_dict_into_shards` does; None is one file.
+        `max_shard_size`, in bytes of tensors, decides between one file and several like
+        `huggingface_hub.split_torch_state_dict_into_shards`; None means one file.
 
-        `texts` are small files, by name, that follow those of the tensors.
+        `texts` are small files, by name, that follow the files of tensors.
 
-        Raises ValueError for names that a file cannot hold or that are there twice, a
-        limit below one byte, a header beyond 100 MB, and sizes beyond 64 bits.
+        Raises:
+            ValueError: A name is duplicate or not allowed in a file, the limit is below one byte, a
+                header is
+                beyond 100 MB, or a size is beyond 64 bits.
         """
         stored = list(_stored(tensors, ties))
         _refuse_duplicates(stored)
@@ -190,7 +194,7 @@ class Layout:
 
 
 class _Stored(NamedTuple):
-    """A tensor under one name, and the aliases that it also stands for."""
+    """Tensor under one name, with the aliases that it also stands for."""
 
     name: str
     dropped: tuple[str, ...]
@@ -203,7 +207,7 @@ class _Stored(NamedTuple):
 def _stored(tensors: Sequence[Tensor], ties: Ties) -> Iterator[_Stored]:
     for index, tensor in enumerate(tensors):
         nbytes = tensor.nbytes
-        # Readers multiply the dimensions one by one, so a zero does not save what is before it.
+        # Readers multiply the dimensions one by one, so a later zero does not prevent an overflow.
         if (nbytes or math.prod(max(dim, 1) for dim in tensor.shape)) > MAX_FILE_BYTES:
             shape = list(tensor.shape)
             raise ValueError(f"{tensor.name!r} of shape {shape} has too many bytes, 2**63 or more")
@@ -228,8 +232,8 @@ def _refuse_duplicates(stored: Sequence[_Stored]) -> None:
 
 
 def _safetensors(name: str, shard: Sequence[_Stored], metadata: Mapping[str, str]) -> File:
-    # The library's order: dtype rank descending, then name. Strings compare by code
-    # point, which is the order of their UTF-8 bytes.
+    # The library's order: dtype rank descending, then name. Strings compare by code point, which is
+    # the order of their UTF-8 bytes.
     ordered = sorted(shard, key=lambda item: (-RANK[item.code], item.name))
     offsets = list(accumulate((item.nbytes for item in ordered), initial=0))
     head = _head(name, ordered, offsets, metadata)
@@ -265,7 +269,7 @@ def _head(
 
 
 def _index(shards: Sequence[File]) -> File:
-    """The index that `huggingface_hub` and `transformers` write, in their form."""
+    """Return the index in the form that `huggingface_hub` and `transformers` write."""
     weight_map = {entry.name: file.name for file in shards for entry in file.entries}
     total_size = sum(file.size_bytes - len(file.head) for file in shards)
     index = {"metadata": {"total_size": total_size}, "weight_map": weight_map}

@@ -1,4 +1,4 @@
-"""Shards: which tensors go into which file of a checkpoint, and what the files are called."""
+"""Shards: assignment of tensors to the files of a checkpoint, and the files' names."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ UNITS = {"B": 1} | {
 
 
 def shard_name(number: int, count: int) -> str:
-    """The name of shard `number`, counted from 0, of `count`."""
+    """Return the name of shard `number`, counted from 0, of `count`."""
     return SINGLE_FILE if count == 1 else f"model-{number + 1:05d}-of-{count:05d}.safetensors"
 
 
 def split(sizes: Sequence[int], max_shard_size: int | None) -> list[list[int]]:
-    """The places in `sizes` (bytes) that each shard holds, one empty shard for none.
+    """Return the indices into `sizes` (bytes) for each shard; one empty shard if `sizes` is empty.
 
-    Greedy and in order, as huggingface_hub's `split_state_dict_into_shards_factory`: what
-    is larger than the limit gets a shard of its own at once, before the one being filled.
+    The split is greedy and in order, like huggingface_hub's `split_state_dict_into_shards_factory`:
+    a tensor above the limit gets its own shard at once, before the shard being filled.
+
+    Raises:
+        ValueError: The limit is below one byte.
     """
     if max_shard_size is None:
         return [list(range(len(sizes)))]
@@ -47,12 +50,13 @@ def split(sizes: Sequence[int], max_shard_size: int | None) -> list[list[int]]:
 
 
 def parse_size(text: str | int) -> int:
-    """The bytes in a size such as "50GB".
+    """Return the number of bytes in a size like "50GB".
 
-    Units are B, KB, MB, GB, TB (decimal, as the Hub's) and KiB, MiB, GiB, TiB, in any case;
-    a bare number is bytes; a fraction of a byte is dropped.
+    Units are B, KB, MB, GB, TB (decimal, as on the Hub) and KiB, MiB, GiB, TiB, in any case; a bare
+    number is bytes; a fraction of a byte is dropped.
 
-    Raises ValueError when it is no size, or less than one byte.
+    Raises:
+        ValueError: The text is not a size, or the size is less than one byte.
     """
     match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,18})?) ?([A-Za-z]*)", str(text).strip())
     unit = UNITS.get(match[2].upper() or "B") if match else None

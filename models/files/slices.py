@@ -1,7 +1,7 @@
-"""Slices of a tensor, as a URL names them (`0:128,:`), without the rest of the tensor.
+"""Slices of a tensor in URL notation (`0:128,:`), without the rest of the tensor.
 
-A slice is a shape and the runs of elements, side by side in the row-major whole, that
-make it up in order: what is generated is the runs and nothing between them.
+A slice is a shape and the runs of contiguous elements of the row-major whole that form it, in
+order. Only these runs are generated.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _RANGE = re.compile(r"(-?[0-9]{1,18})?:(-?[0-9]{1,18})?(?::([0-9]{1,18})?)?")
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Part of a tensor: `shape`, and where its elements are in the whole one.
+    """Part of a tensor: its `shape`, and the positions of its elements in the whole tensor.
 
-    Its elements, in row-major order, are runs of `run_elements` each. The first run begins
-    at element `offset` of the whole; `axes` are the (count, stride in elements) by which
-    further runs are reached, outermost first.
+    Its elements, in row-major order, are runs of `run_elements` each. The first run begins at
+    element `offset` of the whole; `axes` are the (count, stride in elements) that lead to further
+    runs, outermost first.
     """
 
     shape: tuple[int, ...]
@@ -34,11 +34,7 @@ class Slice:
         return math.prod(self.shape)
 
     def runs(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
-        """The runs that elements [start, stop) of the slice are, each (start, stop) in the whole.
-
-        In the slice's order, none empty. Any place in the slice is reached at once,
-        whatever is before it. Raises ValueError when the range is not within the slice.
-        """
+        """Yield the runs of elements [start, stop) of the slice, as (start, stop) in the whole."""
         stop = self.numel if stop is None else stop
         if not 0 <= start <= stop <= self.numel:
             raise ValueError(
@@ -63,15 +59,17 @@ class Slice:
 
 
 def parse_slice(text: str, shape: tuple[int, ...]) -> Slice:
-    """The slice that `text` names of a row-major tensor of `shape`, by NumPy's basic rules.
+    """Return the slice `text` of a row-major tensor of `shape`, by NumPy's basic rules.
 
-    One member for each axis, separated by commas: an index (its axis goes), or
-    start:stop:step with any of them left out and a step of 1 or more. Negative numbers
-    count from the end, ranges are clamped to the axis, axes without a member are whole
-    and so is the tensor with no member at all. Blanks around members are ignored.
+    There is one member for each axis, separated by commas: an index, which drops its axis, or
+    start:stop:step, with any of them optional and a step of 1 or more. Negative numbers count from
+    the end, and ranges are clamped to the axis. Axes without a member are whole, and so is a tensor
+    without any member. Blanks around members are ignored.
 
-    Raises ValueError for what is none of these, an index outside its axis, and more members
-    than there are axes.
+    Raises:
+        ValueError: A member has neither form, an index is outside its axis, or there are more
+            members than
+            axes.
     """
     members = [member.strip(" ") for member in text.split(",")] if text.strip(" ") else []
     if len(members) > len(shape):
@@ -119,7 +117,7 @@ def _slice(picks: list[_Pick], shape: tuple[int, ...]) -> Slice:
     axes: list[tuple[int, int]] = []
     for pick, size in zip(reversed(picks), reversed(shape), strict=True):
         offset += pick.start * stride
-        # A run goes on through an axis while all the axes inside it are whole.
+        # A run continues through an axis while all the axes inside it are whole.
         if run == stride and (pick.step == 1 or pick.count == 1):
             run *= pick.count
         elif pick.count != 1:

@@ -27,7 +27,7 @@ _BETWEEN = frozenset(
 
 
 class RecordingError(ValueError):
-    """The module's own init cannot be recorded; the message names the operation and the line."""
+    """Module whose own init cannot be recorded; the message names the operation and the line."""
 
 
 def calling_line() -> Line:

@@ -18,7 +18,7 @@ _KEPT_BYTES = 1 << 16
 
 
 class UnknownValueError(Exception):
-    """Values are unknown while recording; the message is a clause that gives the reason."""
+    """Values unknown while recording; the message is a clause that gives the reason."""
 
 
 class Memory:

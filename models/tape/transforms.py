@@ -32,7 +32,7 @@ Patches = Sequence[tuple[Box, Value]]
 
 
 class InexpressibleError(Exception):
-    """No program expresses a value; the message names the part and the reason."""
+    """Value that no program expresses; the message names the part and the reason."""
 
 
 def transforms_of(mapped: Mapped) -> tuple[Transform, ...]:

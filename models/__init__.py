@@ -1,1 +1,1 @@
-"""Pure: a spec in, bytes out. Nothing here knows of HTTP, jobs or storage."""
+"""Pure core: a spec in, bytes out, without knowledge of HTTP, jobs or storage."""

@@ -1,4 +1,4 @@
-"""The element types a checkpoint can hold, under PyTorch's and safetensors' names."""
+"""Element types of a checkpoint, under the names of PyTorch and safetensors."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ class DType:
 
     @property
     def is_narrow(self) -> bool:
-        """Whether it is a floating type that float32 values are rounded to."""
+        """True for a floating type to which float32 values are rounded."""
         return self.is_floating and self.itemsize < 4
 
     def takes(self, value: float) -> bool:
-        """Whether an element can be set to `value`.
+        """Return whether an element can be set to `value`.
 
-        Integers and bools must hold it exactly; what is computed in float32, finite there.
+        Integers and bools must hold it exactly. Types computed in float32 need a value within
+        float32's range.
         """
         if self.is_floating or self.torch.is_complex:
             return self.name == "float64" or abs(value) <= torch.finfo(torch.float32).max
@@ -48,9 +49,8 @@ def _dtype(name: str, code: str) -> DType:
     return DType(name, code, dtype, dtype.itemsize)
 
 
-# In the order of the safetensors library's `Dtype` enum, by which it lays out a
-# file (highest first, then by name). tests/models/files/test_layout.py
-# checks it against the library.
+# In the order of the safetensors library's `Dtype` enum, by which it lays out a file (highest
+# first, then by name). tests/models/files/test_layout.py checks the order against the library.
 DTYPES: tuple[DType, ...] = (
     _dtype("bool", "BOOL"),
     _dtype("uint8", "U8"),

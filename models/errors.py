@@ -1,4 +1,4 @@
-"""What can be wrong with a spec, as values that name their place in it."""
+"""Errors of a spec, as values that name their position in it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-MAX_CHARACTERS = 2_000  # Of a path, and of a message: both may quote names of any length.
+MAX_CHARACTERS = 2_000  # per path and per message: both may quote names of any length
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with a spec.
+    """One fault in a spec.
 
-    `path` is the dotted place in the document as the caller wrote it
-    (`architecture.layers.2.out_features`; empty for the document itself) and
-    `message` says, in lower case, what is wrong and what would be right. Of what is longer
-    than `MAX_CHARACTERS`, the middle is left out.
+    `path` is the dotted position in the document as the caller wrote it
+    (`architecture.layers.2.out_features`; empty for the document itself). `message` says, in lower
+    case, what is wrong and what would be right. Texts longer than `MAX_CHARACTERS` lose their
+    middle.
     """
 
     path: str
@@ -31,7 +31,7 @@ class Fault:
 
 
 class SpecError(ValueError):
-    """A spec that cannot be issued, with every fault that was found."""
+    """Spec that cannot be issued, with every fault found."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
@@ -39,7 +39,7 @@ class SpecError(ValueError):
 
     @classmethod
     def at(cls, path: str, message: str) -> Self:
-        """A spec with the single fault `message` at `path`."""
+        """Return an error with the single fault `message` at `path`."""
         return cls([Fault(path, message)])
 
     def __reduce__(self) -> tuple[type[SpecError], tuple[tuple[Fault, ...]]]:
@@ -47,11 +47,11 @@ class SpecError(ValueError):
 
 
 class LimitExceeded(SpecError):
-    """A spec that asks for more of something than it may."""
+    """Spec that exceeds a limit."""
 
 
 class PlatformMismatch(RuntimeError):
-    """A platform-bound checkpoint that this host cannot reproduce bit for bit."""
+    """Platform-bound checkpoint that this host cannot reproduce bit for bit."""
 
 
 def _shortened(text: str) -> str:

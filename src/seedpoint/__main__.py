@@ -1,4 +1,4 @@
-"""The command `seedpoint`, which is part of the extra `seedpoint[service]`."""
+"""Command `seedpoint`, which is part of the extra `seedpoint[service]`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line, or name the extra whose libraries are missing."""
+    """Run the command line; if a library is missing, name the extra that installs it."""
     try:
         from seedpoint.service.cli import main as run
 

@@ -1,4 +1,4 @@
-"""A checkpoint in this process: planned from a spec, read by range, written to files."""
+"""Checkpoint in this process: planned from a spec, read by range, written to files."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 class Checkpoint:
-    """A planned checkpoint: an id, its files, and any byte of them.
+    """Planned checkpoint: an id, its files, and any byte of them.
 
-    Planning is cheap and generates no values. Reads may come from many threads at once; the
-    bytes do not depend on the device, the thread count or the ranges that are read.
+    Planning is cheap and generates no values. Reads may come from many threads at once; the bytes
+    do not depend on the device, the thread count or the ranges that are read.
     """
 
     def __init__(self, spec: Spec, planned: Planned, *, device: Device = "cpu") -> None:
@@ -39,9 +39,10 @@ class Checkpoint:
 
     @classmethod
     def from_spec(cls, spec: Spec | Mapping[str, Any], *, device: Device = "cpu") -> Checkpoint:
-        """Plan `spec`, which is a JSON document or what `parse_spec` returned.
+        """Plan `spec`, a JSON document or a result of `parse_spec`.
 
-        Raises SpecError, which names the place of each fault.
+        Raises:
+            SpecError: The spec has faults; the error names the place of each.
         """
         parsed = spec if isinstance(spec, Spec) else parse_spec(dict(spec))
         return cls(parsed, make_plan(parsed, platform=platform()), device=device)
@@ -53,7 +54,7 @@ class Checkpoint:
 
     @property
     def plan(self) -> Plan:
-        """The plan, which fixes every byte of every file."""
+        """Plan, which fixes every byte of every file."""
         return self._planned.plan
 
     @cached_property
@@ -64,8 +65,9 @@ class Checkpoint:
     def read(self, file: str, start: int = 0, stop: int | None = None) -> bytes:
         """Return bytes [start, stop) of the file called `file`; `stop` defaults to its end.
 
-        Raises KeyError for a name that is not in `files`, and ValueError for a range that is
-        not inside the file.
+        Raises:
+            KeyError: `files` has no such name.
+            ValueError: The range is not inside the file.
         """
         found = self._layout.files[file]
         stop = found.size_bytes if stop is None else stop
@@ -111,10 +113,13 @@ def verify(
 ) -> Report:
     """Generate the files at `path` again from the plan in their header, and compare.
 
-    `path` is a file, the first of its shards, their index or their folder. `sample` limits
-    the comparison to some blocks. A script that calls this needs the `__main__` guard that
-    `multiprocessing` asks for: the spec in the header is planned in a process of its own.
-    Raises FileFault for a file that is not a checkpoint, and OSError.
+    `path` is a file, the first of its shards, their index or their folder. `sample` limits the
+    comparison to some blocks. A script that calls this function needs the `__main__` guard that
+    `multiprocessing` asks for, because the spec in the header is planned in a separate process.
+
+    Raises:
+        FileFault: The file is not a checkpoint.
+        OSError: The file cannot be read.
     """
     from seedpoint.service.local.verify import verify as compare
 
@@ -132,4 +137,4 @@ def _threads(wanted: int | None) -> int:
 
 
 def _ignore(_: int) -> None:
-    """Take the bytes done, for callers that show no progress."""
+    """Ignore the bytes done, for callers that show no progress."""

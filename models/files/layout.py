@@ -171,8 +171,7 @@ class Layout:
 
         Raises:
             ValueError: A name is duplicate or not allowed in a file, the limit is below one byte, a
-                header is
-                beyond 100 MB, or a size is beyond 64 bits.
+                header is beyond 100 MB, or a size is beyond 64 bits.
         """
         stored = list(_stored(tensors, ties))
         _refuse_duplicates(stored)

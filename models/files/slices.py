@@ -61,15 +61,14 @@ class Slice:
 def parse_slice(text: str, shape: tuple[int, ...]) -> Slice:
     """Return the slice `text` of a row-major tensor of `shape`, by NumPy's basic rules.
 
-    There is one member for each axis, separated by commas: an index, which drops its axis, or
+    Members are separated by commas, one for each axis: an index, which drops its axis, or
     start:stop:step, with any of them optional and a step of 1 or more. Negative numbers count from
     the end, and ranges are clamped to the axis. Axes without a member are whole, and so is a tensor
     without any member. Blanks around members are ignored.
 
     Raises:
-        ValueError: A member has neither form, an index is outside its axis, or there are more
-            members than
-            axes.
+        ValueError: A member has neither form, an index is outside its axis, or the members
+            outnumber the axes.
     """
     members = [member.strip(" ") for member in text.split(",")] if text.strip(" ") else []
     if len(members) > len(shape):

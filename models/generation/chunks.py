@@ -16,7 +16,7 @@ from seedpoint.models.generation.evaluator import ByteArray, Evaluator, Observer
 from seedpoint.models.plan.plan import PlanTensor
 from seedpoint.models.statistics.checkpoint import BLOCK_ELEMENTS, CheckpointStatistics
 
-# required alignment of output buffers, in bytes
+# granularity of chunk sizes and alignment of output buffers
 ALIGNMENT_BYTES = 64
 BLOCK_BYTES = BLOCK_ELEMENTS * 8
 """Largest block, and so the largest chunk when fewer bytes are requested."""

@@ -18,6 +18,7 @@ import torch
 
 ByteArray = npt.NDArray[np.uint8]
 
+# copies in progress at a time
 BUFFERS = 2
 
 

@@ -143,7 +143,7 @@ class Evaluator:
 
     @cached_property
     def _with_wholes(self) -> frozenset[int]:
-        """Tensors that depend on whole tensors, by number."""
+        """Numbers of the tensors that depend on whole tensors."""
         return frozenset(
             index
             for index, tensor in enumerate(self.plan.tensors)

@@ -78,10 +78,7 @@ class WholeCuts:
         return 12 * self.shape[1]
 
     def cost(self, threads: int = 1) -> Cost:
-        """Return the cost of the computation on `threads` threads, each of which keeps ranks.
-
-        See `find_cuts` for the ranks.
-        """
+        """Return the cost of the computation on `threads` threads, which all keep ranks."""
         rows, columns = self.shape
         room = 9 * math.isqrt(rows) + 200
         kept = 8 * min(max(cuts.KEPT_RANKS, cuts.NARROWEST * room), columns * room)

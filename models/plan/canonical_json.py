@@ -35,8 +35,8 @@ class KnownList(list[Any]):
 def text(value: Any) -> str:
     """Return the canonical text of a JSON value.
 
-    Numbers are formatted by the library. The rest is done here, because the text of a `Known` value
-    is reused and the standard library writes strings in half the time.
+    The library formats numbers. This module writes the rest, because it reuses the text of a
+    `Known` value and because the standard library writes strings in half the time.
 
     Raises:
         ValueError: Canonical JSON cannot hold a number in the value.
@@ -69,7 +69,7 @@ def representable(value: Any) -> Any:
 
 
 def restored(value: Any) -> Any:
-    """Restore a value read from canonical text: a long integer there stands for a float."""
+    """Restore a value read from canonical text, in which a long integer stands for a float."""
     if isinstance(value, dict):
         return {key: restored(item) for key, item in value.items()}
     if isinstance(value, list):

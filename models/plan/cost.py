@@ -13,7 +13,7 @@ MAX_ORTHOGONAL_BYTES = 4 << 30  # during the computation: a matrix of about 16,0
 MAX_ORTHOGONAL_OPERATIONS = 10**13  # about two minutes on two cores
 MAX_SPARSE_ELEMENTS = 10**11
 MAX_SPARSE_COLUMNS = 10**7
-MAX_NORMED_ELEMENTS = 1 << 28  # made again for every range of norms: a second or two
+MAX_NORMED_ELEMENTS = 1 << 28  # recomputed for every range of norms: a second or two
 
 
 def whole_sources(program: Program, shape: Shape) -> Iterator[tuple[Whole, Shape]]:

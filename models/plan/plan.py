@@ -55,12 +55,12 @@ class PlanTensor:
 class Plan:
     """Complete input of a checkpoint, which is a pure function of it.
 
-    The canonical plan contains what fixes the bytes; its SHA-256 is the id. `files` are the small
-    text files (`config.json`) that belong to the checkpoint. Descriptive data is recorded beside
-    the canonical plan: a tensor's `kind`, `module`, `rule` and fans; the class of the root module;
-    `modules`, (dotted name, class name) of every module below it in `named_modules()` order, a
-    shared one under each of its names; warnings. `platform` lists the further dependencies of a
-    platform-bound plan.
+    The canonical plan contains everything that fixes the bytes; its SHA-256 is the id. `files` are
+    the small text files (`config.json`) that belong to the checkpoint. Descriptive data is recorded
+    beside the canonical plan: a tensor's `kind`, `module`, `rule` and fans; the class of the root
+    module; `modules`, (dotted name, class name) of every module below it in `named_modules()`
+    order, a shared one under each of its names; warnings. `platform` lists the further dependencies
+    of a platform-bound plan.
     """
 
     seed: int
@@ -195,7 +195,8 @@ def metadata(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
     plan, so the checkpoint id can be computed from the header alone.
     """
     every = {"format": "pt", "seedpoint.id": plan.id, "seedpoint.stream": plan.stream}
-    # Keys are sorted: no such key precedes the spec, and none follows "stream".
+    # Keys are sorted: the text before the spec has no "spec" key, the text after "stream" no
+    # "stream" key.
     text = plan.canonical.decode()
     start, stop = text.index(',"spec":'), text.rindex(',"stream":"')
     first = {

@@ -190,8 +190,7 @@ class TruncNormal:
 
         Raises:
             ValueError: std <= 0, a >= b, an argument is beyond float32, or both bounds lie more
-                than 4 std
-                from the mean on one side.
+                than 4 std from the mean on one side.
         """
         mean, std, a, b = float(mean), float(std), float(a), float(b)
         if not all(map(math.isfinite, (f32(mean), f32(std), f32(a), f32(b)))):

@@ -36,7 +36,7 @@ from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.spec.schema import Spec, normalized
 from seedpoint.models.statistics.overflow import overflowing
 
-# largest checkpoint, in bytes: exact in a double
+# largest checkpoint, in bytes; JSON numbers are exact up to it
 MAX_BYTES = 2**53 - 1
 OPAQUE = Program(Opaque())
 SHOWN = 8
@@ -148,10 +148,10 @@ class _Compiler:
                 self.faults.extend(error.faults)
 
     def check(self, tensors: Sequence[PlanTensor]) -> None:
-        """Check the rules and the tensors as a whole, and report every fault found.
+        """Check the rules and the tensors as a whole, and report all faults.
 
         Raises:
-            SpecError: There is a fault.
+            SpecError: The spec has a fault.
         """
         self._check_used("init.rules", self.matches, self.won, optional=self._optional())
         self._check_used("dtype.rules", self.dtype_matches, self.dtype_won, optional=set())
@@ -282,7 +282,7 @@ class _Compiler:
         return declared.own
 
     def _in_single(self, program: Program, resolved: Resolved, dtype: DType) -> bool:
-        """Return whether transforms are computed in float32; for float64 tensors it depends."""
+        """Return whether the tensor's transforms are computed in float32, not in float64."""
         if dtype.name != "float64":
             return dtype.is_floating
         if self.sequential and not resolved.sources:

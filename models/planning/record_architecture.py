@@ -77,7 +77,7 @@ class Structure:
 
     @cached_property
     def candidates(self) -> tuple[tuple[Candidate, ...], ...]:
-        """Each tensor under each of its names, with the classes of the module there."""
+        """Candidates per tensor: one for each of its names, with the owning module's classes."""
         return tuple(tuple(self._candidates(tensor)) for tensor in self.tensors)
 
     def _candidates(self, tensor: Declared) -> Iterator[Candidate]:

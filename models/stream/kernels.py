@@ -143,7 +143,7 @@ def horner(x: float32, coefficients: tuple[float32, ...]) -> float32:
 
 @kernel
 def ln(x: float32, scale: int) -> float32:
-    """Return the logarithm of x / 2^scale, with its mantissa m in [sqrt(1/2), sqrt(2)) at once."""
+    """Return the logarithm of x / 2^scale, with the mantissa m from [sqrt(1/2), sqrt(2))."""
     offset = uint32(bits(x) - (SQRT_HALF_BITS + (scale << 23)))
     e = float32(int32(int32(offset) >> 23))
     m = real((offset & 0x7FFFFF) + SQRT_HALF_BITS) - ONE
@@ -262,8 +262,8 @@ def centres(x: Floats, lowest: Floats, p: Floats, logs: Floats) -> None:
 def find_tails(found: Indices, lowest: Floats, logs: Floats) -> int:
     """Find the elements with w >= 5, without branches, and return their number.
 
-    One element in 290 of a whole normal is such a tail. The columns that contain any are listed
-    after the elements, in the last places of `found`.
+    One element in 290 of a whole normal is in a tail. The columns that contain any are listed after
+    the elements, in the last places of `found`.
     """
     listed = found[4 * BLOCK + 1 :]
     columns = 0

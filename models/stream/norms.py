@@ -16,6 +16,7 @@ Values = Callable[[int, int], npt.NDArray[np.float32]]
 """Function that returns elements [start, stop) of the matrix, row-major."""
 Norms = npt.NDArray[np.float64]
 
+# elements of the matrix held at a time
 CHUNK_ELEMENTS = 1 << 20
 
 

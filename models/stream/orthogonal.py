@@ -20,6 +20,7 @@ from seedpoint.models.stream.parallel import Each, serial
 
 Floats = npt.NDArray[np.float32]
 
+# elements per numbered part of parallel work
 BLOCK_ELEMENTS = 1 << 16
 
 

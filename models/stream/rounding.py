@@ -159,7 +159,7 @@ def narrow_by(out: Patterns, values: Words, numbers: tuple[uint32, ...]) -> None
 def exponents(out: Patterns, values: Words) -> None:
     """Write the exponents of the powers of two nearest to magnitudes; ties go up.
 
-    PyTorch's conversion to float8_e8m0fnu: a tie below the smallest normal number goes down.
+    Ties below the smallest normal number go down, like in PyTorch's conversion to float8_e8m0fnu.
     """
     full_width()
     for i in range(out.size):

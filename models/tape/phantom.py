@@ -16,6 +16,7 @@ MAX_BYTES = 2**47
 
 # address space reserved at once, in bytes
 _CHUNK_BYTES = 1 << 36
+# alignment of storages within a chunk
 _ALIGNMENT_BYTES = 64
 _PROTECTION_NONE = 0  # PROT_NONE, which the mmap module does not define
 _FLAGS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)

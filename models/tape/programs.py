@@ -67,7 +67,7 @@ class Own:
 
 @dataclass(frozen=True, slots=True)
 class _Holding:
-    """Owner of a draw: the first tensor that holds it, the draw's number there, and its order.
+    """Owner of a draw: the first tensor that holds it, its number in that tensor, and its order.
 
     `order` is None for the draw's own row-major order.
     """

@@ -46,6 +46,7 @@ from seedpoint.models.tape.value_graph import (
     draws,
 )
 
+# position of the fill value among the operator's arguments
 _FILLS = {
     **dict.fromkeys(("fill_.Scalar", "full_like.default", "fill.Scalar"), 1),
     **dict.fromkeys(("full.default", "new_full.default"), -1),
@@ -53,6 +54,7 @@ _FILLS = {
 }
 _ZEROS = frozenset({"zero_.default", "zeros.default", "zeros_like.default", "new_zeros.default"})
 _ONES = frozenset({"ones.default", "ones_like.default", "new_ones.default"})
+# position of the source tensor among the operator's arguments
 _COPIES = {
     "copy_.default": 1,
     **dict.fromkeys(("clone.default", "_to_copy.default", "alias_copy.default"), 0),

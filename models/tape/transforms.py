@@ -68,7 +68,7 @@ def transforms_of(mapped: Mapped) -> tuple[Transform, ...]:
 
 
 def joined(left: Program, right: Program, *, place: str) -> Program:
-    """Return the sum of two programs of the same draw, one of which continues the other.
+    """Return the sum of two programs of the same draw, if one continues the other.
 
     Raises:
         InexpressibleError: The programs differ otherwise, or the continuation is not pointwise.
@@ -101,7 +101,7 @@ def tiling(regions: Sequence[Box], size: tuple[int, ...]) -> tuple[int, int]:
     """Return how many of the first `regions` tile the tensor side by side, and along which axis.
 
     Raises:
-        InexpressibleError: No such prefix of `regions` exists.
+        InexpressibleError: No leading `regions` tile the tensor.
     """
     total = 0
     for tiles, region in enumerate(regions, 1):

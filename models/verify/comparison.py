@@ -133,7 +133,7 @@ def _every(
 def _some(
     entries: Sequence[tuple[int, Entry]], plan: Plan, means: Means, sample: Sample
 ) -> Iterator[Block]:
-    """Yield as many blocks of SAMPLED_ELEMENTS as the sample has, or all if there are no more.
+    """Yield `sample.count` blocks of SAMPLED_ELEMENTS, or all blocks if there are fewer.
 
     The bytes of all tensors are cut into `count` equal stretches. In each, the SHA-256 of the seed,
     the id and the stretch's number chooses a byte, and its block is checked. Two bytes of one block

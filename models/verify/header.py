@@ -100,7 +100,8 @@ def parse(head: bytes, size_bytes: int) -> Header:
     """Parse `head`, a header with its length field, of a file of `size_bytes`.
 
     Raises:
-        FileFault: The header violates the format: tensors lie side by side and fill the file.
+        FileFault: The header violates the format, which also asks that the tensors fill the file
+            side by side.
     """
     try:
         text = head[LENGTH_BYTES:].decode()
@@ -119,13 +120,13 @@ def parse(head: bytes, size_bytes: int) -> Header:
 
 
 def metadata_alone(head: bytes) -> Mapping[str, str]:
-    """Return the metadata of `head` without parsing the tensors; empty if there is no such member.
+    """Return the metadata of `head` without parsing the tensors; empty if it has none.
 
-    This serves long headers, which would take much memory to parse. `head` may be no header at all:
-    the caller finds out by comparing it with the header that the metadata implies.
+    This serves long headers, which would take much memory to parse. `head` may not be a header at
+    all: the caller finds out by comparing it with the header that the metadata implies.
 
     Raises:
-        FileFault: The member is not an object of strings, or not UTF-8.
+        FileFault: The metadata is not an object of strings, or not UTF-8.
     """
     if (member := _METADATA.search(head, LENGTH_BYTES)) is None:
         return {}
@@ -148,7 +149,7 @@ def load_json(text: str, what: str, parse_int: Callable[[str], int | float]) -> 
     length is refused before it is parsed.
 
     Raises:
-        FileFault: The text is not such a document.
+        FileFault: The text violates one of these rules, or JSON.
     """
     if _has_many_containers(text):
         raise FileFault(f"{what} has more than {MAX_CONTAINERS:,} lists and objects")

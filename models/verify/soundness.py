@@ -1,7 +1,7 @@
 """Checks that an untrusted plan must pass before it is evaluated.
 
-A plan made here passes them all. Without them, a plan could make an evaluator fail half-way or take
-unbounded memory; here it is refused with its fault.
+Seedpoint's own plans pass them all. Without the checks, a plan could make an evaluator fail
+half-way or take unbounded memory; a plan that fails them is refused with its fault.
 """
 
 from __future__ import annotations

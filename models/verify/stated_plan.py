@@ -43,7 +43,7 @@ def metadata_of(head: bytes, size_bytes: int) -> Mapping[str, str]:
 
 
 def stated(metadata: Mapping[str, str]) -> tuple[Plan, Layout]:
-    """Return the plan in `metadata`, whose SHA-256 is the id stated there, and its files.
+    """Return the plan in `metadata`, whose SHA-256 is the stated id, and its files.
 
     Anyone who writes a whole header can write a matching plan and id. The check proves only that
     the two belong together and that the plan can be evaluated.
@@ -96,6 +96,6 @@ def _plan(document: Mapping[str, Any]) -> tuple[Plan, Layout]:
 
 
 def _integer(digits: str) -> int | float:
-    """Parse an RFC 8785 number, a double: from 2^53 on it is a double that happens to be whole."""
+    """Parse an integer as RFC 8785 reads it: from 2^53 on, it is a float."""
     value = float(digits)
     return int(digits) if abs(value) < _EXACT else value

@@ -66,7 +66,7 @@ class Checkpoint:
         """Return bytes [start, stop) of the file called `file`; `stop` defaults to its end.
 
         Raises:
-            KeyError: `files` has no such name.
+            KeyError: The name is not in `files`.
             ValueError: The range is not inside the file.
         """
         found = self._layout.files[file]
@@ -80,7 +80,7 @@ class Checkpoint:
         return out.tobytes()
 
     def write(self, folder: str | os.PathLike[str], *, threads: int | None = None) -> list[Path]:
-        """Write every file into `folder`, which is made if missing, and return their paths.
+        """Write every file into `folder`, which is created if missing, and return their paths.
 
         A file appears whole or not at all. `threads` defaults to the number of cores.
         """

@@ -1,4 +1,4 @@
-"""Architectures: from a spec's JSON to a torch module, or to a list of tensors."""
+"""Architectures: parsing of a spec's JSON, and building of a torch module or a list of tensors."""
 
 from __future__ import annotations
 

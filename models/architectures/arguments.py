@@ -1,4 +1,4 @@
-"""torch.nn constructor arguments, from the real signatures, as pydantic field types."""
+"""Pydantic field types for the constructor arguments of torch.nn, from the real signatures."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from seedpoint.models.architectures.base import Flag, Number, integer, list_of
 from seedpoint.models.architectures.json_type_union import Kind, either
 from seedpoint.models.architectures.limits import MAX_TENSOR_DIMS
 
-# Not part of a spec: where and in which dtype tensors are made, and what JSON cannot hold.
+# Arguments left out of a spec: placement and dtype of tensors, and types that JSON cannot hold.
 LEFT_OUT = frozenset({"device", "dtype", "process_group"})
+# Further arguments left out, by class.
 _LEFT_OUT_OF = {"LinearCrossEntropyLoss": frozenset({"weight", "options"})}
 
-# Arguments that take a module: the name torch registers it under, None where it is copied.
+# Module-valued arguments: the name under which torch registers the module, None if torch copies it.
 MODULES: dict[str, str | None] = {
     "encoder_layer": None,
     "decoder_layer": None,
@@ -29,9 +30,9 @@ MODULES: dict[str, str | None] = {
     "custom_decoder": "decoder",
 }
 
-# The least value of integer arguments, `Class.argument` before `argument`: 0 where torch
-# builds with 0; 1 where the constructor or every forward pass refuses it; None where
-# negative values mean something.
+# Least value of integer arguments; a key `Class.argument` takes precedence over `argument`.
+# 0: torch builds with 0. 1: the constructor or every forward pass refuses 0. None: negative
+# values have a meaning.
 MINIMUM: dict[str, int | None] = {
     **dict.fromkeys(("in_features", "in1_features", "in2_features", "out_features"), 0),
     **dict.fromkeys(("in_channels", "out_channels", "num_channels", "num_features"), 0),
@@ -59,10 +60,10 @@ MINIMUM: dict[str, int | None] = {
     **dict.fromkeys(("padding_idx", "divisor_override", "ignore_index"), None),
 }
 
-# Lists that are a tensor's shape.
+# List arguments that hold a tensor's shape.
 _SHAPES = frozenset({"normalized_shape"})
 
-# Strings that torch documents but does not annotate.
+# Allowed values of string arguments that torch documents but does not annotate.
 CHOICES: dict[str, tuple[str, ...]] = {
     "activation": ("relu", "gelu"),
     "nonlinearity": ("tanh", "relu"),
@@ -76,7 +77,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     ),
 }
 
-# Arguments of the Lazy norms and of MultiheadAttention, which torch does not annotate.
+# Types of the arguments that torch does not annotate (Lazy norms, MultiheadAttention).
 UNANNOTATED: dict[str, Any] = {
     **dict.fromkeys(("embed_dim", "num_heads"), int),
     **dict.fromkeys(("kdim", "vdim"), int | None),
@@ -91,10 +92,10 @@ _SCALARS: dict[Any, Any] = {float: Number, bool: Flag}
 
 
 def arguments_of(cls: type[nn.Module]) -> dict[str, inspect.Parameter]:
-    """The arguments a spec may give to the constructor of `cls`, in order.
+    """Return the constructor arguments of `cls` that a spec may give, in order.
 
-    Without `LEFT_OUT` and private ones. RNN, LSTM and GRU take `*args, **kwargs` and hand
-    them to RNNBase; its `proj_size` is LSTM's alone.
+    `LEFT_OUT` and private arguments are excluded. RNN, LSTM and GRU take `*args, **kwargs` and pass
+    them to RNNBase, whose signature is used instead; `proj_size` belongs to LSTM alone.
     """
     own = inspect.signature(cls, eval_str=True).parameters
     if issubclass(cls, nn.RNNBase):
@@ -115,7 +116,7 @@ def arguments_of(cls: type[nn.Module]) -> dict[str, inspect.Parameter]:
 
 
 def field_of(cls: type[nn.Module], parameter: inspect.Parameter) -> tuple[Any, Any]:
-    """The pydantic (type, default) of one constructor argument."""
+    """Return the pydantic (type, default) of one constructor argument."""
     alternatives = _alternatives(cls, parameter)
     default = parameter.default
     if default is inspect.Parameter.empty:
@@ -123,7 +124,7 @@ def field_of(cls: type[nn.Module], parameter: inspect.Parameter) -> tuple[Any, A
     if default is None:
         alternatives["null"] = None
     if callable(default):
-        default = default.__name__  # activation=F.relu, which "relu" also means
+        default = default.__name__  # activation=F.relu is the same as "relu"
     return either(alternatives), Field(default=default)
 
 
@@ -138,7 +139,7 @@ def _alternatives(cls: type[nn.Module], parameter: inspect.Parameter) -> dict[Ki
 
 
 def _union(annotation: Any, place: str) -> dict[Kind, Any]:
-    """The JSON kinds of all members of an annotation; `place` is `Class.argument`."""
+    """Return the JSON kinds of all members of an annotation; `place` is `Class.argument`."""
     found: dict[Kind, Any] = {}
     for option in _options(annotation):
         for kind, json_type in _convert(option, place).items():
@@ -152,7 +153,7 @@ def _options(annotation: Any) -> Sequence[Any]:
 
 
 def _convert(annotation: Any, place: str) -> dict[Kind, Any]:
-    """One member of an annotation's union."""
+    """Return the JSON kinds of one member of an annotation's union."""
     if annotation in (None, type(None)):
         return {"null": None}
     if annotation is int or annotation is torch.Size:
@@ -171,16 +172,16 @@ def _convert(annotation: Any, place: str) -> dict[Kind, Any]:
         item = either(_union(items[0], place))
         return {"list": list_of(item, len(items)) if fixed else _sizes(item, place)}
     if origin is Callable:
-        return {}  # no JSON value; such arguments take a string as well
+        return {}  # not a JSON value; these arguments also accept a string
     raise TypeError(f"no JSON type for {annotation} of torch.nn.{place}")
 
 
 def _sizes(item: Any, place: str) -> Any:
-    """A list of any length, or as long as a shape may be where it is one."""
+    """Return the type of a list of any length; a shape has at most `MAX_TENSOR_DIMS` sizes."""
     shape = place.partition(".")[2] in _SHAPES
     return list_of(item, at_most=MAX_TENSOR_DIMS if shape else None)
 
 
 def _by_place(table: dict[str, Any], place: str) -> Any:
-    """The entry for `Class.argument`, else for `argument`."""
+    """Return the entry for `Class.argument`, else the one for `argument`."""
     return table[place] if place in table else table.get(place.partition(".")[2])

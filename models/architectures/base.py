@@ -1,4 +1,4 @@
-"""What every layer of an architecture may say, and the scalar types of its arguments."""
+"""Base classes of the layers of an architecture, and the scalar types of their arguments."""
 
 from __future__ import annotations
 
@@ -21,18 +21,24 @@ def _encodable(name: str) -> str:
 
 
 def _negative_zero(value: Any) -> Any:
-    """`-0.0` where a canonical spec has it as a string, since RFC 8785 would write 0."""
+    """Return -0.0 for the string "-0.0", and any other value unchanged.
+
+    A canonical spec holds -0.0 as a string because RFC 8785 would write it as 0.
+    """
     return -0.0 if isinstance(value, str) and value == "-0.0" else value
 
 
 def integer(minimum: int | None = None) -> Any:
-    """A JSON integer of at least `minimum`; never a string, a boolean or 2.0."""
+    """Return the type of a JSON integer of at least `minimum`.
+
+    Strings, booleans and 2.0 are refused.
+    """
     least = -MAX_INTEGER if minimum is None else minimum
     return Annotated[int, Strict(), Field(ge=least, le=MAX_INTEGER)]
 
 
 def list_of(item: Any, length: int | None = None, *, at_most: int | None = None) -> Any:
-    """A JSON list of `item`: of any length, of exactly `length`, or of no more than `at_most`."""
+    """Return the type of a JSON list of `item`, of any length, of `length`, or up to `at_most`."""
     if length is None:
         any_length = tuple[item, ...]
         return any_length if at_most is None else Annotated[any_length, Field(max_length=at_most)]
@@ -46,14 +52,14 @@ Name = Annotated[str, Strict(), AfterValidator(_encodable)]
 
 
 class Part(BaseModel):
-    """A frozen object of the spec that takes no keys but its own."""
+    """Frozen object of a spec; unknown keys are refused."""
 
-    # Schemas are built on first use: a class at a time would build the whole union each time.
+    # Schemas are built on first use: at class creation, each would build the whole union again.
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Layer(Part):
-    """A layer: one object of an architecture."""
+    """Base class of the layers of an architecture."""
 
     type: str
     name: Name | None = Field(

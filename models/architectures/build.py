@@ -1,4 +1,4 @@
-"""Architecture -> torch module, or list of tensors."""
+"""Building of a torch module, or a list of tensors, from an architecture."""
 
 from __future__ import annotations
 
@@ -26,30 +26,31 @@ from seedpoint.models.errors import Fault, SpecError
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """A checked architecture: its tree, and what its Lazy layers will be called with."""
+    """Checked architecture: its tree, and the inputs of its Lazy layers."""
 
     tree: Node
     lazy: tuple[LazyInput, ...]
 
     def least_tensors(self) -> int:
-        """At least the number of tensors that it makes."""
+        """Return a lower bound on the number of tensors of the finished architecture."""
         with _quiet(), _disable_current_modes():
             return least_tensors(self.tree)
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A module and where each part of it comes from.
+    """Constructed module, with the place in the spec of each of its parts.
 
-    `paths`: absolute dotted module name (`hidden`; empty for the whole) -> path in the spec
-    (`architecture.layers.0`). What a constructor of torch made inside itself is not listed.
+    `paths` maps an absolute dotted module name (`hidden`; empty for the whole) to a path in the
+    spec (`architecture.layers.0`). Modules that a torch constructor makes inside itself are not
+    listed.
     """
 
     module: nn.Module
     paths: Mapping[str, str]
 
     def path_of(self, name: str) -> str:
-        """The path in the spec of the layer that holds the module or tensor `name`."""
+        """Return the path in the spec of the layer that holds the module or tensor `name`."""
         while name not in self.paths:
             name = name.rpartition(".")[0]
         return self.paths[name]
@@ -58,10 +59,12 @@ class Built:
 def check(
     architecture: Layer, *, root: str = "architecture", max_modules: int = MAX_MODULES
 ) -> Blueprint:
-    """The blueprint of `architecture`, whose path in the spec is `root`.
+    """Return the blueprint of `architecture`, whose path in the spec is `root`.
 
-    Makes no tensor with elements and draws no random number. Raises SpecError for names, counts,
-    sizes and Lazy layers that cannot be built.
+    No tensor with elements is made and no random number is drawn.
+
+    Raises:
+        SpecError: For names, counts, sizes and Lazy layers that cannot be built.
     """
     tree = plant(architecture, root)
     count_modules(tree, max_modules)
@@ -71,11 +74,14 @@ def check(
 
 
 def construct(blueprint: Blueprint) -> Built:
-    """The module of a blueprint, drawing what a script with the same constructors would draw.
+    """Return the module of a blueprint, with the draws of a script of the same constructors.
 
-    That script ends with `module.eval()(torch.zeros(input_shape))` where there are Lazy layers;
-    ties are made last. Runs as well under a recorder of torch's dispatcher. Raises SpecError for
-    what only a constructor of torch finds, for `Ref` and for `tie`.
+    If there are Lazy layers, that script ends with `module.eval()(torch.zeros(input_shape))`. Ties
+    are made last. The function also runs under a recorder of torch's dispatcher.
+
+    Raises:
+        SpecError: For faults that only a torch constructor finds, and for an invalid `Ref` or
+            `tie`.
     """
     construction = Construction(blueprint.tree)
     with _quiet():
@@ -101,7 +107,7 @@ def build(architecture: Tensors, *, root: str = ..., max_modules: int = ...) -> 
 def build(
     architecture: Layer | Tensors, *, root: str = "architecture", max_modules: int = MAX_MODULES
 ) -> Built | TensorList:
-    """What an architecture describes: `construct(check(...))`, or its list of tensors."""
+    """Return the module of an architecture (`construct(check(...))`), or its list of tensors."""
     if isinstance(architecture, Tensors):
         return tensor_list(architecture, root=root)
     return construct(check(architecture, root=root, max_modules=max_modules))
@@ -131,7 +137,7 @@ def _nodes(node: Node) -> Iterator[Node]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without torch's advice on layers that the spec means as they are (a size of zero)."""
+    """Silence torch's warnings on layers that the spec intends (a size of zero)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,4 +1,4 @@
-"""The canonical JSON form of an architecture: minimal, one form for one meaning."""
+"""Canonical JSON form of an architecture: minimal, with one form for each meaning."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from seedpoint.models.architectures.tensors import Tensors
 
 
 def normalized(architecture: Layer | Tensors | Foreign) -> dict[str, Any]:
-    """A JSON document that parses to the same architecture.
+    """Return the canonical JSON document that parses to the same architecture.
 
-    Defaults are left out, as are names that a Sequential gives by itself; children, parameters,
-    buffers and tensors are lists of named entries in document order; a safetensors header
-    becomes such a list; dtypes have PyTorch's names.
+    Defaults are left out, and so are the names that a Sequential assigns itself. Children,
+    parameters, buffers and tensors are lists of named entries in document order; a safetensors
+    header becomes the same kind of list. Dtypes have PyTorch's names.
     """
     if isinstance(architecture, Foreign):
         architecture = architecture.expanded()

@@ -1,4 +1,4 @@
-"""The catalogue of architectures: what may be said, with an example and a spec that work."""
+"""Catalogue of architecture types, each with a working example and spec."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "preset": {"type": "preset", "name": "llama-tiny", "overrides": {"num_hidden_layers": 4}},
 }
 
-# What has no init of its own needs rules.
+# Rules in the specs of types that have no init of their own.
 _RULES: dict[str, list[dict[str, Any]]] = {
     "Custom": [
         {"match": {"name": "scale"}, "initializer": {"type": "normal", "std": 0.02}},
@@ -59,7 +59,7 @@ _RULES: dict[str, list[dict[str, Any]]] = {
     "tensors": [{"match": {}, "initializer": {"type": "normal", "std": 0.02}}],
 }
 
-# What an entry's schema says in place of the union of all layers.
+# Placeholder for the union of all layers in the schema of an entry.
 _ANY_LAYER = {
     "type": "object",
     "description": "A layer: any entry of this catalogue but `tensors`.",
@@ -69,11 +69,11 @@ _ANY_LAYER = {
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """Every type: `{"type", "summary", "schema": JSON Schema, "example", "spec"}`.
+    """Return an entry for every type: `{"type", "summary", "schema", "example", "spec"}`.
 
-    Each schema stands alone, and the example satisfies it; the spec is a whole one that has the
-    example in it and can be issued as it is. Where a type needs another library, `extra` is what
-    installs it and `installed` whether it is there.
+    `schema` is a self-contained JSON Schema that `example` satisfies. `spec` is a complete spec
+    that contains the example and can be issued as it is. For a type that needs another library,
+    `extra` is the extra that installs the library and `installed` is true if it is installed.
     """
     return [_entry(name, definition) for name, definition in _definitions()]
 
@@ -91,7 +91,7 @@ def _entry(name: str, definition: dict[str, Any]) -> dict[str, Any]:
 
 
 def _spec(name: str, example: dict[str, Any]) -> dict[str, Any]:
-    """A whole spec with the example: in a layer's place where it is no architecture alone."""
+    """Return a complete spec with the example; a Ref follows the layer that it refers to."""
     if name == "Ref":
         shared = {"name": example["ref"], **_LINEAR}
         return {"architecture": {"type": "Sequential", "layers": [shared, example]}}
@@ -117,7 +117,7 @@ def _definitions() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _alone(definition: dict[str, Any]) -> dict[str, Any]:
-    """A definition with all it refers to, and layers inside it left open."""
+    """Return a self-contained definition, in which layers are left open."""
     inner: dict[str, Any] = {}
     pending = [definition]
     while pending:

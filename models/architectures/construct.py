@@ -1,4 +1,4 @@
-"""From the tree of an architecture to the module: plain torch calls, in a script's order."""
+"""Construction of a module from an architecture's tree: plain torch calls, in a script's order."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from seedpoint.models.architectures.tree import Node, find
 from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.spec.faults import join, near
 
-# difflib takes milliseconds for a thousand names.
+# Faults that get a hint; difflib takes milliseconds for each.
 _MAX_HINTS = 20
+# Names compared for a hint.
 _MAX_CANDIDATES = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Tie:
-    """A `tie` to be made once everything is built: `own` of `module` becomes `target`."""
+    """Tie to make once everything is built: the tensor `own` of `module` becomes `target`."""
 
     module: nn.Module
     own: str
@@ -38,10 +39,10 @@ class Tie:
 
 @dataclass(slots=True)
 class Construction:
-    """Constructs the tree's modules, children first, as a script with the same lines would.
+    """Construction of a tree's modules, children first, as a script with the same calls does it.
 
-    `made` holds the finished modules and `nodes` their nodes, by absolute dotted name;
-    `faults` are messages by path, and where one is, a placeholder stands.
+    `made` holds the finished modules and `nodes` their nodes, by absolute dotted name. `faults`
+    holds messages by path; a placeholder takes the place of a faulty module.
     """
 
     tree: Node
@@ -54,11 +55,11 @@ class Construction:
     )
 
     def root(self) -> nn.Module:
-        """The whole module."""
+        """Return the whole module."""
         return self.layer(self.tree, "")
 
     def layer(self, node: Node, name: str | None) -> nn.Module:
-        """The module of `node`, whose absolute name is `name`, None where torch copies it."""
+        """Return the module of `node`; `name` is its absolute name, None if torch copies it."""
         module = self._construct(node, name)
         if name is not None:
             self.made[name], self.nodes[name] = module, node
@@ -67,18 +68,18 @@ class Construction:
         return module
 
     def fault(self, path: str, message: str) -> None:
-        """Notes what is wrong at a path of the spec; of all copies of a Repeat, once."""
+        """Record a fault at a path of the spec, once for all copies of a Repeat."""
         self.faults.setdefault(path, message)
 
     def hint(self, name: str, known: Iterable[str]) -> str:
-        """The names most like `name`, or the first of all; in the first faults alone."""
+        """Return the names most similar to `name`, else the first few; late faults get `...`."""
         if len(self.faults) >= _MAX_HINTS:
             return "..."
         candidates = list(islice(known, _MAX_CANDIDATES))
         return ", ".join(near(name, candidates) or candidates[:3]) or "none"
 
     def error(self) -> SpecError:
-        """All that was found."""
+        """Return all recorded faults as one error."""
         return SpecError(Fault(path, message) for path, message in self.faults.items())
 
     def _construct(self, node: Node, name: str | None) -> nn.Module:
@@ -140,11 +141,11 @@ class Construction:
         return nn.Identity()
 
     def _earlier(self, target: str) -> nn.Module | None:
-        """The finished module of that absolute name, or one inside it that torch made."""
+        """Return the finished module of that absolute name, or one inside it that torch made."""
         for outer in _prefixes(target):
             if outer in self.made:
                 if target == f"{outer}.":
-                    return None  # which torch takes for `outer`, and a census does not
+                    return None  # torch reads this as `outer`; the count of modules does not
                 try:
                     return self.made[outer].get_submodule(target[len(outer) + 1 :])
                 except AttributeError:
@@ -152,7 +153,7 @@ class Construction:
         return None
 
     def _why_not(self, target: str, name: str | None) -> str:
-        """Why the layer `name` cannot be the layer `target` again."""
+        """Return the reason why the layer `name` cannot refer to the layer `target`."""
         if target == name:
             return f"{target!r} is this layer itself; expected an earlier one"
         if not target or f"{name}.".startswith(f"{target}."):
@@ -171,14 +172,14 @@ _CONTAINERS: dict[type[Layer], type[nn.Module]] = {
 
 
 def _under(name: str | None, child: str | None) -> str | None:
-    """The absolute name of a child, None where torch copies it or what it is in."""
+    """Return the absolute name of a child, None if torch copies the child or its parent."""
     if name is None or child is None:
         return None
     return f"{name}.{child}" if name else child
 
 
 def _prefixes(name: str) -> Iterator[str]:
-    """`a.b.c`, `a.b`, `a`."""
+    """Yield `a.b.c`, `a.b`, `a`."""
     while name:
         yield name
         name = name.rpartition(".")[0]

@@ -1,4 +1,4 @@
-"""Modules counted while a constructor of another library makes them."""
+"""Limit on the modules that a constructor of another library makes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from seedpoint.models.errors import LimitExceeded
 
 @contextmanager
 def at_most(limit: int, path: str) -> Iterator[None]:
-    """While it lasts, making a module after `limit` of them raises LimitExceeded at `path`.
+    """Raise LimitExceeded at `path` as soon as the block makes more than `limit` modules.
 
-    No config says how many modules it stands for, and a million of them take minutes to make.
+    A config does not state how many modules it makes, and a million of them take minutes to make.
     """
     original, made = nn.Module.__init__, 0
 

@@ -11,13 +11,13 @@ from seedpoint.models.architectures.base import Layer, Name, Size
 from seedpoint.models.architectures.json_type_union import LIST, LIST_OR_OBJECT, OBJECT
 
 if TYPE_CHECKING:
-    AnyLayer = Layer  # at run time the union of union.py
+    AnyLayer = Layer  # at run time the union of type_union.py
 
 
 class Entry(NamedTuple):
-    """A child as its container lists it: keys from the container to it, its name, itself.
+    """Child of a container: the keys from the container to it, its name and its layer.
 
-    The name is None where a list should give one and does not.
+    The name is None if a list omits a name that it must give.
     """
 
     segments: tuple[str | int, ...]
@@ -26,18 +26,18 @@ class Entry(NamedTuple):
 
 
 class Container(Layer):
-    """A layer that holds others by name; subclasses say how they list them."""
+    """Layer that holds other layers by name; subclasses define how they list them."""
 
-    # Why a child may not say `name`; None where it may.
+    # Message for a child that gives a `name`; None if children may give one.
     refuses_names: ClassVar[str | None] = None
 
     def entries(self) -> Iterator[Entry]:
-        """The children, in document order."""
+        """Yield the children, in document order."""
         raise NotImplementedError
 
 
 class Sequential(Container):
-    """Layers that run one after another, named by `name` or else by their index."""
+    """Layers that run one after another, named by `name`, else by their index."""
 
     type: Literal["Sequential"]
     layers: tuple[AnyLayer, ...]
@@ -49,7 +49,7 @@ class Sequential(Container):
 
 
 class ModuleList(Container):
-    """A list of layers, named by their index; it has no forward of its own."""
+    """List of layers, named by their index, without a forward of its own."""
 
     refuses_names = "ModuleList names its layers 0, 1, ...; leave the name out"
     type: Literal["ModuleList"]
@@ -61,7 +61,7 @@ class ModuleList(Container):
 
 
 class Named(Container):
-    """Children by name: a list of layers with `name`, or an object name -> layer."""
+    """Named children: a list of layers with `name`, or an object of name -> layer."""
 
     children: Annotated[
         Annotated[tuple[AnyLayer, ...], LIST] | Annotated[dict[Name, AnyLayer], OBJECT],
@@ -78,19 +78,19 @@ class Named(Container):
 
 
 class Module(Named):
-    """A plain nn.Module with these children as attributes."""
+    """Plain nn.Module with the children as attributes."""
 
     type: Literal["Module"]
 
 
 class ModuleDict(Named):
-    """An nn.ModuleDict of these children."""
+    """nn.ModuleDict of the children."""
 
     type: Literal["ModuleDict"]
 
 
 class Repeat(Layer):
-    """A Sequential of `count` copies of a layer, named 0, 1, ..., each constructed anew."""
+    """Sequential of `count` copies of a layer, named 0, 1, ..., each constructed separately."""
 
     type: Literal["Repeat"]
     count: Size
@@ -98,7 +98,7 @@ class Repeat(Layer):
 
 
 class Ref(Layer):
-    """An earlier layer, once more: the same module and parameters under another name."""
+    """Earlier layer under another name: the same module and the same parameters."""
 
     type: Literal["Ref"]
     ref: Name = Field(description="The absolute dotted name of an earlier layer.")

@@ -1,4 +1,4 @@
-"""A layer that PyTorch does not have, by its tensors alone."""
+"""Custom layers: layers that PyTorch does not have, defined by their tensors alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _identifier(name: str) -> str:
 
 
 class Custom(Layer):
-    """Named parameters and buffers without a forward or an initialization of their own."""
+    """Named parameters and buffers, without a forward or an initialization of their own."""
 
     type: Literal["Custom"]
     parameters: Shapes = ()

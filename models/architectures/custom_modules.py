@@ -1,4 +1,4 @@
-"""Modules that are nothing but their tensors."""
+"""Modules of Custom layers, which hold tensors and nothing else."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from seedpoint.models.spec.faults import join
 
 
 class Custom(nn.Module):
-    """The module of a `Custom` layer; one with a `class_name` is of a subclass so named."""
+    """Module of a `Custom` layer; a `class_name` gives a subclass of that name."""
 
 
 def custom_module(
     layer: custom.Custom, path: str, cls: type[Custom], fault: Callable[[str, str], None]
 ) -> Custom:
-    """A `cls` with the tensors of `layer`, uninitialized; `path` is its place in the spec.
+    """Return a `cls` with the uninitialized tensors of `layer`; `path` is its place in the spec.
 
-    Parameters that are not of a floating or complex dtype take no gradient. A name that torch
-    refuses, or that is given twice, goes to `fault` with its path.
+    Parameters whose dtype is neither floating nor complex take no gradient. A duplicate name, or
+    one that torch refuses, is reported to `fault` with its path.
     """
     module = cls()
     for listing in ("parameters", "buffers"):

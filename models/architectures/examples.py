@@ -1,4 +1,4 @@
-"""A small example of every layer class: the arguments it cannot do without."""
+"""Small example of every layer class, with required arguments only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seedpoint.models.architectures.arguments import arguments_of
 _ENCODER_LAYER = {"type": "TransformerEncoderLayer", "d_model": 16, "nhead": 4}
 _DECODER_LAYER = {"type": "TransformerDecoderLayer", "d_model": 16, "nhead": 4}
 
-# `Class.argument` before `argument`.
+# Example values of arguments; a key `Class.argument` takes precedence over `argument`.
 VALUES: dict[str, Any] = {
     **dict.fromkeys(("in_features", "in1_features", "in_channels", "num_features"), 4),
     **dict.fromkeys(("in2_features", "num_channels", "input_size", "normalized_shape"), 6),
@@ -41,7 +41,7 @@ VALUES: dict[str, Any] = {
     "Fold.output_size": [4, 5],
 }
 
-# Arguments with a default that a constructor needs all the same.
+# Arguments that a constructor needs although they have a default, by class.
 _NEEDED = {
     **dict.fromkeys(("FractionalMaxPool2d", "FractionalMaxPool3d"), ("output_size",)),
     **dict.fromkeys(("Upsample", "UpsamplingNearest2d", "UpsamplingBilinear2d"), ("scale_factor",)),
@@ -49,7 +49,7 @@ _NEEDED = {
 
 
 def example_of(name: str, cls: type[nn.Module]) -> dict[str, Any]:
-    """A JSON object that builds a small `torch.nn.<name>`."""
+    """Return a JSON object that builds a small `torch.nn.<name>`."""
     arguments = {
         argument: VALUES[key] if (key := f"{name}.{argument}") in VALUES else VALUES[argument]
         for argument, parameter in arguments_of(cls).items()
@@ -61,5 +61,5 @@ def example_of(name: str, cls: type[nn.Module]) -> dict[str, Any]:
 
 
 def _spatial_dims(name: str) -> int:
-    """2 for `LazyConv2d`, 0 for `LazyLinear`."""
+    """Return 2 for `LazyConv2d`, 0 for `LazyLinear`."""
     return int(name[-2]) if name.endswith("d") else 0

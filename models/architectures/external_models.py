@@ -1,4 +1,4 @@
-"""Models of other libraries as architectures: what one must do to be recorded and issued."""
+"""Interface of models of other libraries: how they are made, recorded and issued."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from seedpoint.models.errors import Fault
 
 
 class Recipe(Protocol):
-    """A checked model of another library, ready to be made as often as it takes.
+    """Checked model of another library, ready to be made any number of times.
 
-    `path` is where the spec says what it is; `dtype` what its library makes it in, `wide` what
-    it is recorded in, so that values are rounded to `dtype` once. Floating tensors that its
-    code gives another dtype keep that, whatever the spec's default says. `warnings` are of
-    what the spec says and the library makes nothing of.
+    `path` is the place in the spec that defines the model. `dtype` is the dtype that the library
+    makes it in; `wide` is the dtype that it is recorded in, so that values are rounded to `dtype`
+    once. Floating tensors to which the library's code gives another dtype keep it, whatever the
+    spec's default dtype. `warnings` concern parts of the spec that have no effect in the library,
+    or another effect than written.
     """
 
     @property
@@ -32,28 +33,35 @@ class Recipe(Protocol):
     def warnings(self) -> tuple[Fault, ...]: ...
 
     def make(self, dtype: DType) -> nn.Module:
-        """A new model in `dtype`, its own init run in PyTorch's order. Raises SpecError."""
+        """Return a new model in `dtype`, its own init run in PyTorch's order.
+
+        Raises:
+            SpecError: If the library cannot make the model.
+        """
 
     def dtypes(self, module: nn.Module, names: Mapping[str, DType]) -> Mapping[str, DType]:
-        """Tensors (of `names` -> dtype) that are stored in another dtype than they are made in."""
+        """Return the tensors of `names` (name -> made dtype) that are stored in another dtype."""
 
     def files(self, module: nn.Module) -> Mapping[str, str]:
-        """The small text files, by name, that the library reads beside the weights."""
+        """Return the small text files, by name, that the library reads beside the weights."""
 
 
 class Foreign(Part):
-    """An architecture that another library builds; not a layer inside others."""
+    """Architecture that another library builds; it cannot be a layer inside others."""
 
     type: str
 
     def expanded(self) -> Foreign:
-        """What this stands for in a canonical spec: itself, but for a preset's name."""
+        """Return the architecture of the canonical spec: a preset's own, else this one."""
         return self
 
     @abstractmethod
     def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:
-        """The recipe of this architecture, whose path in the spec is `root`.
+        """Return the recipe of this architecture, whose path in the spec is `root`.
 
-        `dtype` is the spec's default one, if it says any. Raises SpecError, also where the
-        library is not installed, and LimitExceeded.
+        `dtype` is the spec's default dtype, None if the spec does not give one.
+
+        Raises:
+            SpecError: If the architecture is invalid or its library is not installed.
+            LimitExceeded: For counts of layers above `max_modules`.
         """

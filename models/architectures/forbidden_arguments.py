@@ -1,6 +1,6 @@
-"""What no spec may say to another library: one list, for configs and arguments of every type.
+"""Arguments and config fields that a spec may not pass to another library.
 
-A field is refused wherever it stands: in a config, in one inside it, in arguments handed on.
+A field is refused at every depth: in a config, in a nested config, and in arguments passed on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PLACEMENT = "the spec itself says what tensors are like; leave it out"
 _PLACE = "is a place on a hub or a disk, which is never read"
 _KERNEL = "a kernel of a hub is code from elsewhere, which is never run; leave it out"
 
-# Refused unless false or null, whatever the library.
+# Fields of all libraries that are refused unless false or null: name -> reason.
 REFUSED: Mapping[str, str] = {
     "auto_map": _REMOTE,
     "trust_remote_code": _REMOTE,
@@ -33,24 +33,25 @@ REFUSED: Mapping[str, str] = {
     "transformers_weights": _LOADER,
     "fusion_config": "it has the library's loader fuse modules and rename tensors; leave it out",
 }
-# Of `timm.create_model`: refused in its own arguments, and unless false or null in the configs
-# and fields of transformers that hand them on.
+# Arguments of `timm.create_model`: always refused as arguments of a timm model; refused unless
+# false or null in the transformers configs and fields that pass them on.
 TIMM: Mapping[str, str] = {
     **dict.fromkeys(("pretrained", "pretrained_cfg", "pretrained_cfg_overlay"), WEIGHTS),
     **dict.fromkeys(("pretrained_model_args", "pretrained_strict", "checkpoint_path"), WEIGHTS),
     **dict.fromkeys(("pretrained_filter_fn", "pretrained_custom_load", "cache_dir"), WEIGHTS),
     **dict.fromkeys(("device", "dtype"), PLACEMENT),
 }
+# Arguments of torchvision's builders that are always refused.
 TORCHVISION: Mapping[str, str] = {
     **dict.fromkeys(("weights", "weights_backbone", "pretrained", "pretrained_backbone"), WEIGHTS),
     "progress": WEIGHTS,
     "quantize": "quantized weights are made from trained ones, not initialized; leave it out",
 }
 _ARGUMENTS: Mapping[str, Mapping[str, str]] = {"timm": TIMM, "torchvision": TORCHVISION}
-# Configs and fields of transformers that hold arguments of `timm.create_model`.
+# Model types and fields of transformers that hold arguments of `timm.create_model`.
 _TIMM_CONFIGS = frozenset({"timm_wrapper", "timm_backbone"})
 _TIMM_ARGUMENTS = frozenset({"model_args", "backbone_kwargs"})
-# Fields that can name a kernel on a hub, which is code: `owner/name`.
+# Fields that can name a kernel on a hub (`owner/name`), which is remote code.
 _IMPLEMENTATIONS = frozenset(
     f"{before}{kind}_implementation{after}"
     for kind in ("attn", "experts")
@@ -61,7 +62,7 @@ _IMPLEMENTATIONS = frozenset(
 def refused_arguments(
     args: Mapping[str, Any], path: str, library: Literal["timm", "torchvision"]
 ) -> Iterator[Fault]:
-    """Arguments of a model of `library`, at `path`, that are refused whatever their value."""
+    """Yield a fault for each refused argument of a model of `library`; `path` is their place."""
     listed = _ARGUMENTS[library]
     for name, value in args.items():
         place = join(path, name)
@@ -72,24 +73,27 @@ def refused_arguments(
 
 
 def refused(value: Any, path: str) -> Iterator[Fault]:
-    """What is refused in a config of transformers, at `path`, and in all that is inside it."""
+    """Yield a fault for each refused field of the transformers config at `path`, at any depth."""
     yield from _refused(value, path, timm=False)
 
 
 def is_place(name: str) -> bool:
-    """Whether `name` is no plain name of a model, but where one is: on a hub or a disk."""
+    """Return whether `name` is a location on a hub or a disk, not the plain name of a model."""
     return any(character in name for character in ":/\\")
 
 
 def _refused(value: Any, path: str, *, timm: bool) -> Iterator[Fault]:
-    """`timm`: the fields are arguments of `timm.create_model`, all the way down."""
+    """Yield a fault for each refused field of `value`, at any depth.
+
+    If `timm` is true, the fields are arguments of `timm.create_model` at every depth.
+    """
     if isinstance(value, Mapping):
         kind = value.get("model_type")
         timm = timm or (isinstance(kind, str) and kind in _TIMM_CONFIGS)
         for key, item in value.items():
             place = join(path, key)
             if kind == "timm_wrapper" and key == "pretrained_cfg":
-                continue  # Of timm's own config.json files: there it says what was trained.
+                continue  # timm's own config.json files describe the trained model there
             if (reason := _reason(key, item, timm=timm, config=kind)) is not None:
                 yield Fault(place, reason)
             else:
@@ -110,7 +114,7 @@ def _reason(key: str, item: Any, *, timm: bool, config: Any) -> str | None:
         return _KERNEL
     if key == "use_pretrained_backbone":
         return _TRAINED
-    # Names of models, which libraries look for there.
+    # Fields that name a model: libraries would look for it on the hub or the disk.
     if isinstance(item, str) and is_place(item):
         if key == "backbone":
             return f"{item!r} {_PLACE}; give its config as backbone_config"

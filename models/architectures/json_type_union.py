@@ -1,7 +1,7 @@
-"""Alternatives that a JSON value chooses by its kind: a number here, a list or an object there.
+"""Unions in which the JSON kind of a value (number, string, list, object) selects the branch.
 
-A plain pydantic union tries every branch and reports the errors of all. Here the value's
-kind picks one branch, so a wrong value has one fault, at its own place.
+A plain pydantic union tries every branch and reports the errors of all of them. Here the value's
+kind selects one branch, so a wrong value has one fault, at its own place.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import Discriminator, Tag
 
 Kind = Literal["null", "scalar", "string", "list", "object"]
 
-# The tags pydantic puts into an error's `loc`; `models.spec.faults` takes them out again.
+# Tags that pydantic adds to an error's `loc`; `models.spec.faults` removes them.
 TAGS: dict[Kind, str] = {
     "null": "(null)",
     "scalar": "(scalar)",
@@ -24,7 +24,7 @@ TAGS: dict[Kind, str] = {
 
 
 def kind_of(value: Any) -> Kind:
-    """The JSON kind of `value`; integers, numbers and booleans are all `scalar`."""
+    """Return the JSON kind of `value`; integers, numbers and booleans are all `scalar`."""
     if isinstance(value, list | tuple):
         return "list"
     if isinstance(value, str):
@@ -35,7 +35,7 @@ def kind_of(value: Any) -> Kind:
 
 
 def chooser(first: Kind, *others: Kind) -> Callable[[Any], str]:
-    """Picks the tag for a value among these kinds; a value of none of them goes to `first`."""
+    """Return a function from a value to the tag of its kind; other kinds get the tag of `first`."""
     kinds = {first, *others}
 
     def choose(value: Any) -> str:
@@ -46,7 +46,7 @@ def chooser(first: Kind, *others: Kind) -> Callable[[Any], str]:
 
 
 def either(alternatives: Mapping[Kind, Any]) -> Any:
-    """The type whose values have one of these kinds, each of its own type."""
+    """Return the type of values of these JSON kinds, each kind with its own type."""
     kinds = [kind for kind in alternatives if kind != "null"]
     if len(kinds) == 1:
         only = alternatives[kinds[0]]

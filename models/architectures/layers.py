@@ -1,7 +1,7 @@
-"""The layers of torch.nn: a pydantic model per class, made from its real constructor.
+"""Layers of torch.nn: a pydantic model for each class, made from its real constructor.
 
-`Linear` here is `{"type": "Linear", "in_features": ..., "out_features": ..., "bias": ...}`:
-the class by its name, with exactly its constructor's arguments.
+A `Linear` is `{"type": "Linear", "in_features": ..., "out_features": ..., "bias": ...}`: the name
+of the class, and exactly the arguments of its constructor.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from seedpoint.models.architectures.arguments import MODULES, arguments_of, fiel
 from seedpoint.models.architectures.base import COMMON, Layer
 from seedpoint.models.architectures.examples import example_of
 
-# Classes of torch.nn that are no layers of a spec, and why.
+# Classes of torch.nn that are not layers of a spec: name -> reason.
 EXCLUDED: dict[str, str] = {
     **dict.fromkeys(
         ("Sequential", "Module", "ModuleList", "ModuleDict"), "a container: containers.py"
@@ -36,29 +36,30 @@ EXCLUDED: dict[str, str] = {
     "NLLLoss2d": "deprecated alias of NLLLoss",
 }
 
+# Summaries of classes that have no docstring in torch.
 _UNDOCUMENTED = {
     "CrossMapLRN2d": "Applies local response normalization across channels.",
 }
 
-ModuleClass: TypeAlias = type[nn.Module]  # inside a layer, `type` is a field
+ModuleClass: TypeAlias = type[nn.Module]  # an alias, because `type` is a field inside a layer
 
 
 class TorchLayer(Layer):
-    """A layer that torch.nn has."""
+    """Layer of torch.nn."""
 
     @property
     def torch_class(self) -> ModuleClass:
-        """The class in torch.nn."""
+        """Class in torch.nn."""
         cls: ModuleClass = getattr(nn, self.type)
         return cls
 
     def arguments(self) -> dict[str, Any]:
-        """The constructor's arguments as given, modules as layers."""
+        """Return the given arguments of the constructor; modules are layers."""
         given = self.model_fields_set - COMMON
         return {name: getattr(self, name) for name in _MODELS_FIELDS[self.type] if name in given}
 
     def layers(self) -> dict[str, Layer]:
-        """The module-valued arguments."""
+        """Return the module-valued arguments."""
         if self.type not in WITH_LAYERS:
             return {}
         arguments = self.arguments()
@@ -94,7 +95,7 @@ def _literal(name: str) -> Any:
 
 
 def summary_of(cls: type[nn.Module]) -> str:
-    """The first sentence of torch's docstring, without its markup and signature."""
+    """Return the first sentence of torch's docstring, without its markup and signature."""
     text = inspect.cleandoc(_UNDOCUMENTED.get(cls.__name__) or cls.__doc__ or "")
     paragraphs = [p for p in text.split("\n\n") if not p.startswith("__init__(")]
     paragraph = " ".join(paragraphs[0].split()) if paragraphs else ""
@@ -112,7 +113,7 @@ WITH_LAYERS = frozenset(
 
 
 def __getattr__(name: str) -> Any:
-    """A model by its class name, for imports and pickles."""
+    """Return a model by its class name, for imports and pickles."""
     if name in LAYERS:
         return LAYERS[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

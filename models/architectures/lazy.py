@@ -1,4 +1,4 @@
-"""Lazy layers: the shapes of their inputs, found on the meta device."""
+"""Lazy layers: inference of the shapes of their inputs on the meta device."""
 
 from __future__ import annotations
 
@@ -17,24 +17,27 @@ from seedpoint.models.architectures.tree import Node
 from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.spec.faults import join
 
-# Layers whose input is indices.
+# Layers that take indices as input.
 _TAKES_INDICES = frozenset({"Embedding", "EmbeddingBag"})
 
 
 @dataclass(frozen=True, slots=True)
 class LazyInput:
-    """What the lazy module `name` (absolute, dotted) is called with: a tensor on meta."""
+    """Input of the lazy module `name` (absolute, dotted): a tensor on the meta device."""
 
     name: str
     input: torch.Tensor
 
 
 def lazy_inputs(tree: Node) -> tuple[LazyInput, ...]:
-    """The input of every Lazy layer, in the order a forward pass meets them.
+    """Return the input of every Lazy layer, in the order of a forward pass.
 
-    The shapes are those of `module.eval()(torch.empty(input_shape))`. No element is computed and
-    no random number drawn. Raises SpecError for a Lazy layer outside a chain of Sequentials,
-    without an `input_shape`, or where the shape does not pass the layers before it.
+    The shapes are those of `module.eval()(torch.empty(input_shape))`. No element is computed and no
+    random number is drawn.
+
+    Raises:
+        SpecError: If a Lazy layer is outside a chain of Sequentials, if `input_shape` is missing,
+            or if the shape does not pass the layers before it.
     """
     lazy = list(_lazy_nodes(tree, chained=True))
     faults = [
@@ -56,9 +59,10 @@ def lazy_inputs(tree: Node) -> tuple[LazyInput, ...]:
 
 
 def materialize(construction: Construction, inputs: tuple[LazyInput, ...]) -> None:
-    """Gives the Lazy layers of a construction their tensors, as a first forward pass does.
+    """Give the Lazy layers of a construction their tensors, as a first forward pass does.
 
-    torch's own hook: tensors are made, `reset_parameters` runs, the class becomes the plain one.
+    Torch's own hook makes the tensors, runs `reset_parameters` and turns the class into the plain
+    one.
     """
     for lazy in inputs:
         module = construction.made[lazy.name]
@@ -79,7 +83,7 @@ def _lazy_nodes(node: Node, *, chained: bool) -> Iterator[tuple[Node, bool]]:
 
 @dataclass(slots=True)
 class _Flow:
-    """The shape of the input, on its way through a chain of modules on the meta device."""
+    """Flow of the input's shape through a chain of modules on the meta device."""
 
     tree: Node
     found: list[LazyInput] = field(default_factory=list)
@@ -104,9 +108,9 @@ class _Flow:
         return tuple(self.found)
 
     def _pass(self, node: Node, module: nn.Module, name: str, value: torch.Tensor) -> torch.Tensor:
-        """The output of `module` for `value`; as it is once no Lazy layer is left."""
+        """Return the output of `module` for `value`, or `value` once no Lazy layer is left."""
         if isinstance(node.layer, Sequential | Repeat):
-            # Not named_children(), which leaves out a module's second name.
+            # named_children() would leave out a module's second name.
             for key, child in module._modules.items():
                 assert child is not None
                 inner = node.copied or node.children[key]
@@ -136,7 +140,7 @@ class _Flow:
 
 
 def _first(node: Node) -> Node:
-    """The first layer of a chain that computes something."""
+    """Return the first layer of a chain that computes something."""
     while isinstance(node.layer, Sequential | Repeat) and (inner := node.inner()):
         node = inner[0]
     return node

@@ -1,4 +1,4 @@
-"""What a caller's architecture may not exceed, and how deep its document may nest."""
+"""Limits on the size of an architecture, and on the nesting of its document."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from typing import Any
 from seedpoint.models.errors import SpecError
 from seedpoint.models.spec.faults import join
 
-# JSON numbers are exact up to here (RFC 8785 section 3.2.2.3, ECMAScript's MAX_SAFE_INTEGER).
+# Largest exact JSON integer (RFC 8785 section 3.2.2.3, ECMAScript's MAX_SAFE_INTEGER).
 MAX_INTEGER = 2**53 - 1
-MAX_ELEMENTS = 2**53 - 1  # of one tensor; at 8 bytes each still far below 2^63 - 1 bytes
-MAX_TENSOR_DIMS = 64  # torch's TensorIterator takes no more
+MAX_ELEMENTS = 2**53 - 1  # per tensor; at 8 bytes each far below 2^63 - 1 bytes
+MAX_TENSOR_DIMS = 64  # the maximum of torch's TensorIterator
 MAX_MODULES = 100_000
-MAX_LAYER_DEPTH = 64
-MAX_DOCUMENT_DEPTH = 4 * MAX_LAYER_DEPTH
+MAX_LAYER_DEPTH = 64  # layers nested in one another
+MAX_DOCUMENT_DEPTH = 4 * MAX_LAYER_DEPTH  # lists and objects nested in one another
 
 
 def check_depth(document: Any, root: str = "") -> None:
-    """Refuses a document too deep for recursive code; itself it does not recurse.
+    """Refuse a document too deep for recursive code; the check itself does not recurse.
 
-    A layer (or any object with a `type`) may stand inside at most 63 others, a value inside
-    at most 256 lists and objects. `root` is the path of `document`. Raises SpecError, at the
-    first object too deep.
+    At most 64 layers (objects with a `type`) and at most 256 lists and objects may be nested in one
+    another. `root` is the path of `document`.
+
+    Raises:
+        SpecError: At the first object that is too deep.
     """
     levels: list[tuple[Iterator[tuple[Any, Any]], int]] = [(iter(((None, document),)), 0)]
-    keys: list[Any] = [None]  # On the way to what is looked at, one a level.
+    keys: list[Any] = [None]  # keys that lead to the current value, one for each level
     while levels:
         items, layers = levels[-1]
         for key, value in items:
@@ -53,7 +55,7 @@ def _too_deep(layers: int, depth: int) -> str | None:
 
 
 def numel(shape: tuple[int, ...]) -> int:
-    """The number of elements of a tensor of `shape`, exact."""
+    """Return the exact number of elements of a tensor of `shape`."""
     product = 1
     for size in shape:
         product *= size

@@ -1,4 +1,4 @@
-"""How many modules and tensors an architecture would make, counted without making them."""
+"""Numbers of modules and tensors of an architecture, counted without making them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from seedpoint.models.architectures.tensor_sizes import tensors_of
 from seedpoint.models.architectures.tree import Node, find
 from seedpoint.models.errors import LimitExceeded
 
-# Modules of one encoder and one decoder layer of nn.Transformer, themselves included.
+# Modules in one encoder layer and in one decoder layer of nn.Transformer, itself included.
 _ENCODER_LAYER = 10
 _DECODER_LAYER = 14
 
-# Classes whose constructor makes modules inside, and the arguments that say how many.
+# Classes whose constructor makes further modules.
 _MANY = {
     *("MultiheadAttention", "AdaptiveLogSoftmaxWithLoss", "Transformer", "RNN", "LSTM", "GRU"),
     *("TransformerEncoder", "TransformerEncoderLayer"),
     *("TransformerDecoder", "TransformerDecoderLayer", "LinearCrossEntropyLoss"),
 }
+# Arguments that determine the number of these modules.
 _COUNTED = {
     *("num_layers", "num_encoder_layers", "num_decoder_layers"),
     *("bidirectional", "cutoffs"),
@@ -29,10 +30,13 @@ _COUNTED = {
 
 
 def count_modules(tree: Node, limit: int) -> int:
-    """The modules of the finished architecture, shared ones counted once for each name.
+    """Return the number of modules of the finished architecture.
 
-    A recurrent layer counts as one for each layer and direction of its stack. Raises
-    LimitExceeded at the innermost layer that alone is more than `limit`.
+    A shared module counts once for each of its names, a recurrent layer once for each layer and
+    direction of its stack.
+
+    Raises:
+        LimitExceeded: At the innermost layer that alone has more than `limit` modules.
     """
     return _Census(tree, limit).count(tree)
 
@@ -58,7 +62,7 @@ class _Census:
             return 1 + layer.count * inner
         if isinstance(layer, Ref):
             # Every name of a shared module is listed, so Refs to Refs could grow as powers
-            # of two. One to nothing, or to a later layer, is a fault found elsewhere.
+            # of two. A Ref to a missing or later layer is reported elsewhere.
             target = find(self.tree, layer.ref)
             return self.counted.get(id(target), 1)
         if isinstance(layer, TorchLayer):
@@ -66,7 +70,7 @@ class _Census:
         return 1 + inner
 
     def _count_torch(self, layer: TorchLayer, node: Node) -> int:
-        """The modules that one constructor of torch makes."""
+        """Return the number of modules that one torch constructor makes."""
         if layer.type not in _MANY:
             return 1
         given = {name: self.counted[id(inner)] for name, inner in node.arguments.items()}
@@ -95,10 +99,10 @@ class _Census:
 
 
 def least_tensors(tree: Node) -> int:
-    """At least the number of tensors of the finished architecture.
+    """Return a lower bound on the number of tensors of the finished architecture.
 
-    Each layer of the spec is looked at once, however often a Repeat copies it. Layers that
-    make modules of their own are left out.
+    Each layer of the spec is inspected once, however often a Repeat copies it. Layers that make
+    modules of their own are left out.
     """
     known: dict[object, int] = {}
 

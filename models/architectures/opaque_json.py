@@ -1,4 +1,4 @@
-"""JSON values that are handed on to another library as they are."""
+"""JSON values that are passed on to another library."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from seedpoint.models.architectures.limits import MAX_INTEGER
 
 
 def exact(value: Any, at: tuple[str | int, ...] = ()) -> Any:
-    """`value` as canonical JSON has it: keys in order, 2.0 is 2, no number past 2^53 - 1.
+    """Return `value` in canonical form: keys in order, 2.0 as 2, no number beyond 2^53 - 1.
 
-    So a library is given the same, whether by a caller, whose order carries no meaning, or by
-    the spec in a plan.
+    The library thus gets the same value from a caller, whose order of keys carries no meaning, and
+    from the spec in a plan.
     """
     if isinstance(value, Mapping):
         return {key: exact(value[key], (*at, key)) for key in sorted(value)}

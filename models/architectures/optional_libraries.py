@@ -1,4 +1,4 @@
-"""The libraries of the extras: whether they are there, and loaded beside any torch."""
+"""Libraries of the extras: their detection, and their import beside any build of torch."""
 
 from __future__ import annotations
 
@@ -11,46 +11,50 @@ import torch
 
 from seedpoint.models.errors import SpecError
 
-# Operators of torchvision's compiled part that its Python part names while it is imported.
+# Operators of torchvision's compiled part that its Python part names during its import.
 _SCHEMAS = tuple(
     f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor" for name in ("nms", "qnms")
 )
 
 
 EXTRAS = {"transformers": "transformers", "timm": "timm", "torchvision": "timm"}
-"""The extra that installs each library."""
+"""Library -> extra that installs it."""
 
 
 @cache
 def is_installed(library: str) -> bool:
-    """Whether one of `EXTRAS` can be imported; it is not, to find out.
+    """Return whether a library of `EXTRAS` can be imported, without importing it.
 
-    timm needs torchvision, too.
+    timm also needs torchvision.
     """
     names = (library, "torchvision") if library == "timm" else (library,)
     return all(find_spec(name) is not None for name in names)
 
 
 def require(library: str, root: str) -> None:
-    """Loads `library`. Raises SpecError, at the architecture's type, where it is not installed."""
+    """Import `library`.
+
+    Raises:
+        SpecError: At the architecture's type, if the library is not installed.
+    """
     if not is_installed(library):
         raise SpecError.at(
             f"{root}.type",
             f"{library} is not installed here; install the extra: "
             f"pip install 'seedpoint[{EXTRAS[library]}]'",
         )
-    load_torchvision()  # which the others import where they find it
+    load_torchvision()  # the other libraries import it if they find it
     importlib.import_module(library)
 
 
 @cache
 def load_torchvision() -> torch.library.Library | None:
-    """Imports torchvision where it is installed, also a build for another torch than this one.
+    """Import torchvision if it is installed, even a build for another torch than this one.
 
-    The one at PyPI is built for CUDA. Beside a torch without it the compiled part does not load,
-    and its Python part fails with `operator torchvision::nms does not exist`. No model needs
-    these operators to be built, so declaring them is enough; the declarations last as long
-    as what is returned.
+    The build at PyPI is for CUDA. Beside a torch without CUDA its compiled part does not load, and
+    its Python part fails with `operator torchvision::nms does not exist`. Building a model needs
+    none of these operators, so declaring them is enough. The declarations last as long as the
+    returned object.
     """
     if find_spec("torchvision") is None:
         return None

@@ -1,4 +1,4 @@
-"""A preset as an architecture: its name, and what is laid over its config."""
+"""Presets as architectures: the name of a preset, and overrides of its config."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _known(name: str) -> str:
 
 
 class Preset(Foreign):
-    """A model by the name of its preset (`GET /v1/presets`)."""
+    """Model given by the name of its preset (`GET /v1/presets`)."""
 
     type: Literal["preset"]
     name: Annotated[Name, AfterValidator(_known)] = Field(
@@ -52,12 +52,17 @@ class Preset(Foreign):
     )
 
     def expanded(self) -> Foreign:
-        """The architecture that the preset and its overrides stand for."""
+        """Return the architecture that the preset and its overrides stand for."""
         document = presets.overridden(presets.get(self.name).architecture, self.overrides)
         return _TYPES[document["type"]].model_validate(document)
 
     def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:
-        """The recipe of what the preset stands for. Raises SpecError and LimitExceeded."""
+        """Return the recipe of the architecture that the preset stands for.
+
+        Raises:
+            SpecError: If the architecture is invalid or its library is not installed.
+            LimitExceeded: For counts of layers above `max_modules`.
+        """
         places = _Places(root, self)
         self._check_model_type(root)
         try:
@@ -76,16 +81,16 @@ class Preset(Foreign):
 
 @dataclass(frozen=True, slots=True)
 class _Places:
-    """From places in the architecture that a preset stands for to places in the spec."""
+    """Map from places in a preset's architecture to places in the spec."""
 
     root: str
     preset: Preset
 
     def of(self, path: str) -> str:
-        """Where the caller said what is at `path`: in an override, else by the preset's name."""
+        """Return the place in the spec of `path`: in an override, else the preset's name."""
         within = path.removeprefix(self.root)
         if within.startswith(".overrides"):
-            return path  # which was translated before
+            return path  # already translated
         for place in presets.PLACES.values():
             inner = within.removeprefix(f".{place}")
             if inner == within:
@@ -98,17 +103,17 @@ class _Places:
         return join(self.root, "name") if within else self.root
 
     def translated(self, error: SpecError) -> SpecError:
-        """The same faults where the caller finds them."""
+        """Return the error with its faults at their places in the spec."""
         return type(error)(map(self.moved, error.faults))
 
     def moved(self, fault: Fault) -> Fault:
-        """The same fault where the caller finds it."""
+        """Return the fault at its place in the spec."""
         return Fault(self.of(fault.path), fault.message)
 
 
 @dataclass(frozen=True, slots=True)
 class _PresetRecipe:
-    """The recipe of what a preset stands for, its faults at the preset; see `foreign.Recipe`."""
+    """Recipe of a preset's architecture, its faults at the preset; see `external_models.Recipe`."""
 
     inner: Recipe
     places: _Places

@@ -1,4 +1,4 @@
-"""Trained weights: never loaded, from a hub, a cache or a disk, whatever a model's code asks."""
+"""Block on trained weights: models load none from a hub, a cache or a disk, whatever their code."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from seedpoint.models.errors import SpecError
 _CACHES = ("download_cached_file", "check_cached_file")
 _STATES = ("load_state_dict_from_hf", "load_state_dict_from_path", "load_custom_from_hf")
 _CONFIGS = ("load_model_config_from_hf", "load_model_config_from_path")
-# What opens files by their names, caches and addresses, by module and under each of its names.
-# Some of it is native code, which no audit hook sees.
+# Functions that open files by name, from a cache or at an address: module -> names. A function is
+# listed under each of its names. Some are native code, which no audit hook sees.
 READERS: Mapping[str, tuple[str, ...]] = {
     "numpy": ("load", "fromfile"),
     "torch": ("load", "from_file"),
@@ -42,21 +42,25 @@ READERS: Mapping[str, tuple[str, ...]] = {
     "torchvision.models._api": ("load_state_dict_from_url",),
 }
 _LIBRARIES = ("safetensors", "huggingface_hub", "timm", "torchvision")
-"""Those of `READERS` that may be missing."""
+"""Libraries of `READERS` that may be missing."""
 
 
 class OnlineError(Exception):
-    """A constructor that wants files which a config does not hold."""
+    """Constructor that needs files which a config does not hold."""
 
 
 class Reading:
-    """What a constructor asks to be read. The first error is kept: a library may swallow it."""
+    """Refused reads of a constructor. The first error is kept because a library may swallow it."""
 
     def __init__(self) -> None:
         self.first: OnlineError | None = None
 
     def refuse(self, *args: Any, **_: Any) -> NoReturn:
-        """Raise OnlineError for a file, named by the first string of `args`."""
+        """Refuse to load the file that the first string of `args` names.
+
+        Raises:
+            OnlineError: Always; the first one is raised again.
+        """
         named = next((argument for argument in args if isinstance(argument, str)), "files")
         message = f"it would load {named!r}: nothing is downloaded, nor read from a cache"
         self.first = self.first or OnlineError(message)
@@ -67,10 +71,10 @@ _readings: list[Reading] = []  # one for each `never_loaded` block that is enter
 
 
 def refusing(reader: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `reader`, but for refusing inside each `never_loaded` block, the present and later.
+    """Return a function that refuses inside `never_loaded` blocks and calls `reader` elsewhere.
 
-    A module that a block imports keeps the stand-in under its own name: outside blocks it reads
-    as ever, and in the next block it refuses again.
+    A module that is first imported inside a block keeps this function under its own name. It
+    reads files after the block, and refuses again in the next one.
     """
 
     @wraps(reader, updated=())
@@ -84,11 +88,13 @@ def refusing(reader: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def never_loaded() -> Iterator[Callable[..., NoReturn]]:
-    """While it lasts, whatever loads weights, or a config beside them, raises OnlineError.
+    """Refuse to load weights, or a config beside them, inside the block.
 
-    A file of that name, and a cache, differ from machine to machine: what was loaded would not
-    be a function of the spec. Raises OnlineError at the end if one was raised and swallowed
-    meanwhile. Yields a function that refuses whatever it is called with.
+    Files and caches differ from machine to machine, so loaded weights would not be a function of
+    the spec. The block yields a function that refuses all calls.
+
+    Raises:
+        OnlineError: From any reader, and at the end of the block if a library swallowed it.
     """
     reading = Reading()
     with ExitStack() as stack:
@@ -110,7 +116,7 @@ def never_loaded() -> Iterator[Callable[..., NoReturn]]:
 
 
 def _readers() -> Iterator[tuple[Any, str]]:
-    """Each reader and its owner, imported: one that is imported later would not be replaced."""
+    """Yield each reader with its owner, imported: a reader imported later would not be replaced."""
     for module, names in READERS.items():
         library = module.partition(".")[0]
         if library not in _LIBRARIES or (is_installed(library) and _is_imported(library)):
@@ -119,18 +125,18 @@ def _readers() -> Iterator[tuple[Any, str]]:
 
 
 def import_readers() -> None:
-    """Import all that `never_loaded` replaces, so that its first block need not."""
+    """Import all functions that `never_loaded` replaces, so that its first block need not."""
     for _ in _readers():
         pass
 
 
 @cache
 def _is_imported(library: str) -> bool:
-    """Import it; one that fails to be imported reads nothing either."""
+    """Import a library; return False if the import fails, since it then reads nothing either."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            load_torchvision()  # which timm imports
+            load_torchvision()  # timm imports it
             for module in READERS:
                 if module.partition(".")[0] == library:
                     importlib.import_module(module)
@@ -140,7 +146,7 @@ def _is_imported(library: str) -> bool:
 
 
 def said(error: BaseException) -> str:
-    """What a library's error says, in one line; where it says nothing, the line it comes from."""
+    """Return a library's error message in one line, or the line of code if there is none."""
     if str(error).strip():
         return message_of(error).removeprefix("torch: ")
     name = type(error).__name__
@@ -152,6 +158,6 @@ def said(error: BaseException) -> str:
 
 
 def is_ours(error: BaseException) -> bool:
-    """Whether it is the recorder's own error, or memory that is really gone."""
+    """Return whether the error is the recorder's own, or a real lack of memory."""
     gone = isinstance(error, MemoryError) and not str(error)
     return gone or type(error).__module__.startswith("seedpoint.models.")

@@ -1,4 +1,4 @@
-"""Named tensors without values: a name, a shape, a dtype."""
+"""Named tensors without values: a name, a shape and a dtype."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from seedpoint.models.spec.messages import in_words
 
 
 def _representable(shape: tuple[int, ...]) -> tuple[int, ...]:
-    # A size of 0 does not make the strides of the other dimensions representable.
+    # With a size of 0, the strides of the other dimensions must still be representable.
     if numel(tuple(max(size, 1) for size in shape)) > MAX_ELEMENTS:
         raise PydanticCustomError(
             "too_many_elements",
@@ -38,7 +38,7 @@ else:
 
 
 class Shaped(Part):
-    """A tensor's shape and dtype; the dtype by PyTorch's name or safetensors' code."""
+    """Shape and dtype of a tensor; the dtype by PyTorch's name or safetensors' code."""
 
     shape: Shape
     dtype: DTypeName = "float32"
@@ -57,23 +57,23 @@ class Shaped(Part):
 
     @property
     def element(self) -> DType:
-        """The dtype, from our table."""
+        """Dtype, as an entry of the table in `models.dtypes`."""
         return BY_NAME.get(self.dtype) or BY_CODE[self.dtype]
 
 
 def _shown(sizes: Sequence[Any]) -> str:
-    """A caller's list where it can be a shape, else a shape that can be."""
+    """Return a caller's list if it can be a shape, else an example of one."""
     is_shape = len(sizes) <= 8 and all(type(size) is int and 0 <= size < 2**53 for size in sizes)
     return str(list(sizes) if is_shape else [5, 3])
 
 
 class NamedShape(Shaped):
-    """An entry of a list of tensors."""
+    """Entry of a list of tensors."""
 
     name: Name
 
 
-# A list of named entries, or an object name -> entry, in document order.
+# List of named entries, or object of name -> entry, in document order.
 Shapes = Annotated[
     Annotated[tuple[NamedShape, ...], LIST] | Annotated[dict[Name, Shaped], OBJECT],
     LIST_OR_OBJECT,
@@ -81,7 +81,7 @@ Shapes = Annotated[
 
 
 def entries(shapes: Shapes) -> Iterator[tuple[int | str, str, Shaped]]:
-    """(index or key in the document, name, shape and dtype) of every tensor."""
+    """Yield (index or key in the document, name, shape and dtype) of every tensor."""
     if isinstance(shapes, dict):
         for name, shape in shapes.items():
             yield name, name, shape

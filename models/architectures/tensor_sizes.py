@@ -1,4 +1,4 @@
-"""Layers whose tensors nobody could hold, found without making one."""
+"""Detection of layers whose tensors are too large, without allocating a tensor."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from seedpoint.models.architectures.torch_errors import TORCH_ERRORS, message_of
 
 
 class _Unfilled(TorchDispatchMode):
-    """Leaves random fills out: on the meta device they import torch's compiler, for a second."""
+    """Dispatch mode that skips random fills.
+
+    On the meta device, random fills import torch's compiler, which takes a second.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # else every operation goes through a wrapper that imports it, too
+        return False  # otherwise a wrapper around every operation imports the compiler, too
 
     def __torch_dispatch__(
         self,
@@ -40,10 +43,10 @@ class _Unfilled(TorchDispatchMode):
 
 
 def oversize(layer: TorchLayer) -> str | None:
-    """What is too large about a layer, or None.
+    """Return a message about the tensor of a layer that is too large, or None.
 
-    Where a bound from its arguments leaves it open, the layer is constructed on the meta
-    device, where tensors have shapes but no elements; torch's own refusal is passed on.
+    If a bound from its arguments leaves the size open, the layer is constructed on the meta device,
+    where tensors have shapes but no elements. Torch's own refusal is returned as it is.
     """
     if layer.type.startswith("Lazy") or layer.layers() or _bound(layer) <= MAX_ELEMENTS:
         return None
@@ -54,7 +57,10 @@ def oversize(layer: TorchLayer) -> str | None:
 
 
 def tensors_of(layer: TorchLayer) -> int:
-    """How many tensors a layer has that makes no modules; 0 where only building it would tell."""
+    """Return the number of tensors of a layer without inner modules, 0 if it is unknown.
+
+    It is unknown for Lazy layers and for arguments that torch refuses.
+    """
     if layer.type.startswith("Lazy"):
         return 0
     try:
@@ -70,7 +76,7 @@ def _on_meta(layer: TorchLayer) -> nn.Module:
 
 
 def oversize_of(module: nn.Module) -> str | None:
-    """What is too large about the tensors of a module, or None."""
+    """Return a message about the tensor of a module that is too large, or None."""
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         if tensor.numel() > MAX_ELEMENTS:
             return f"{name} of shape {list(tensor.shape)} has more than 2^53 - 1 elements"
@@ -78,11 +84,11 @@ def oversize_of(module: nn.Module) -> str | None:
 
 
 def _bound(layer: TorchLayer) -> float:
-    """At least the number of elements of the layer's largest tensor.
+    """Return an upper bound on the number of elements of the layer's largest tensor.
 
     No class of torch.nn multiplies an integer argument into one shape more than twice (an
-    `embed_dim` by itself), or a kernel size more than three times, nor by a factor beyond 8 (the
-    gates and directions of an LSTM). AdaptiveLogSoftmaxWithLoss divides by a float.
+    `embed_dim` by itself), a kernel size more than three times, or a factor beyond 8 (the gates and
+    directions of an LSTM). AdaptiveLogSoftmaxWithLoss divides by a float, so its bound is infinite.
     """
     if layer.type == "AdaptiveLogSoftmaxWithLoss":
         return math.inf

@@ -16,11 +16,11 @@ from seedpoint.models.dtypes import BY_CODE, DType
 from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.spec.faults import join
 
-_METADATA = "__metadata__"  # safetensors' own key, never a tensor's name
+_METADATA = "__metadata__"  # key that safetensors reserves; never a tensor's name
 
 
 class HeaderEntry(Part):
-    """A tensor as the header of a safetensors file lists it."""
+    """Tensor as the header of a safetensors file lists it."""
 
     dtype: DTypeCode
     shape: Shape
@@ -28,7 +28,7 @@ class HeaderEntry(Part):
 
     @property
     def element(self) -> DType:
-        """The dtype, from our table."""
+        """Dtype, as an entry of the table in `models.dtypes`."""
         return BY_CODE[self.dtype]
 
     @model_validator(mode="after")
@@ -55,7 +55,7 @@ Header = Annotated[dict[Name, HeaderEntry], BeforeValidator(_without_metadata)]
 
 
 class Tensors(Part):
-    """A list of tensors, or the header of an existing safetensors file."""
+    """List of tensors, or the header of an existing safetensors file."""
 
     type: Literal["tensors"]
     tensors: Shapes | None = None
@@ -70,7 +70,7 @@ class Tensors(Part):
 
 @dataclass(frozen=True, slots=True)
 class NamedTensor:
-    """One tensor of a list; `path` is its place in the spec."""
+    """Tensor of a list; `path` is its place in the spec."""
 
     name: str
     shape: tuple[int, ...]
@@ -80,15 +80,16 @@ class NamedTensor:
 
 @dataclass(frozen=True, slots=True)
 class TensorList:
-    """What an architecture of plain tensors builds: their list, in document order."""
+    """Tensors of an architecture that is a plain list, in document order."""
 
     tensors: tuple[NamedTensor, ...]
 
 
 def tensor_list(architecture: Tensors, *, root: str = "architecture") -> TensorList:
-    """The tensors of `architecture`; `root` is its path in the spec.
+    """Return the tensors of `architecture`; `root` is its path in the spec.
 
-    Raises SpecError for a name given twice, empty, or reserved by the file format.
+    Raises:
+        SpecError: For a name that is given twice, empty, or reserved by the file format.
     """
     listed = tuple(
         NamedTensor(name, entry.shape, entry.element, path)

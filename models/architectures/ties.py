@@ -1,4 +1,4 @@
-"""Tensors that a spec makes one: `tie`."""
+"""Ties: tensors that a spec makes one with `tie`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seedpoint.models.architectures.construct import Construction, Tie
 
 
 class Slot(NamedTuple):
-    """Where a module holds a tensor; the same under every name of a shared module."""
+    """Place of a tensor in its module; it is the same under every name of a shared module."""
 
     module: nn.Module
     name: str
@@ -45,10 +45,10 @@ class _Link:
 
 
 def make_ties(root: nn.Module, construction: Construction) -> None:
-    """Makes every tie of a finished construction, chains of them too.
+    """Make every tie of a finished construction, including chains of ties.
 
-    Faults (no such tensor, another shape or kind, a tensor tied twice or in a circle) go to
-    the construction. Copies of a Repeat may be tied to one of them.
+    Faults (no tensor of that name, another shape or kind, a tensor tied twice or in a circle) are
+    recorded in the construction. Copies of a Repeat may be tied to one of them.
     """
     links = list(_links(root, construction))
     own: dict[tuple[int, str], _Link] = {}
@@ -61,7 +61,7 @@ def make_ties(root: nn.Module, construction: Construction) -> None:
     for link in links:
         if link.tie.path not in effective:
             construction.fault(link.tie.path, f"{link.tie.target!r} is this tensor itself")
-    # First all targets, then all ties, so that each is what it was when constructed.
+    # All targets are found before any tie is made, so that each is the tensor as constructed.
     ends = [(link, _end(link, own)) for link in own.values()]
     for link, end in ends:
         if end is None:
@@ -71,13 +71,13 @@ def make_ties(root: nn.Module, construction: Construction) -> None:
     if not construction.faults:
         tensors = [(link.own, end.tensor) for link, end in ends if end is not None]
         for slot, tensor in tensors:
-            setattr(slot.module, slot.name, tensor)  # RNNs keep their lists of weights in step
+            setattr(slot.module, slot.name, tensor)  # RNNs update their lists of weights
 
 
 def _links(root: nn.Module, construction: Construction) -> Iterator[_Link]:
     for tie in construction.ties:
         if tie.path in construction.faults:
-            continue  # another copy of a Repeat
+            continue  # already reported for another copy of a Repeat
         own = slot_of(tie.module, tie.own)
         target = slot_of(root, tie.target)
         if own is None:
@@ -91,7 +91,7 @@ def _links(root: nn.Module, construction: Construction) -> Iterator[_Link]:
 
 
 def slot_of(module: nn.Module, name: str) -> Slot | None:
-    """Where the tensor of that dotted name, relative to `module`, is held."""
+    """Return the place of the tensor of that dotted name, relative to `module`, or None."""
     prefix, _, last = name.rpartition(".")
     try:
         holder = module.get_submodule(prefix)
@@ -106,7 +106,7 @@ def _tensor_of(module: nn.Module, name: str) -> torch.Tensor | None:
 
 
 def names_of(module: nn.Module) -> Iterator[str]:
-    """The dotted names of the tensors of `module`, one by one."""
+    """Yield the dotted names of the tensors of `module`."""
     for name, _ in module.named_parameters(remove_duplicate=False):
         yield name
     for name, _ in module.named_buffers(remove_duplicate=False):
@@ -114,7 +114,7 @@ def names_of(module: nn.Module) -> Iterator[str]:
 
 
 def _end(link: _Link, own: dict[tuple[int, str], _Link]) -> Slot | None:
-    """What a chain of ties ends at; None when it goes in a circle."""
+    """Return the end of a chain of ties, None if it goes in a circle."""
     seen = {link.own.key}
     while link.target.key in own:
         if link.target.key in seen:

@@ -1,8 +1,8 @@
-"""The ways in which torch refuses what it is given."""
+"""Exceptions by which torch refuses arguments, and their messages."""
 
 from __future__ import annotations
 
-# What torch's constructors, registrations and shape rules raise for wrong arguments.
+# Exceptions of torch's constructors, registrations and shape rules for wrong arguments.
 TORCH_ERRORS = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError),
     *(RuntimeError, TypeError, ValueError),
@@ -10,15 +10,15 @@ TORCH_ERRORS = (
 
 
 def message_of(error: BaseException) -> str:
-    """Torch's own message: its first line, without what a KeyError adds to it.
+    """Return the first line of torch's message, without the quotes that a KeyError adds.
 
-    A recorder that runs under a constructor speaks for itself.
+    The message of a recorder that runs under a constructor gets no `torch: ` prefix.
     """
     text = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
     lines = text.strip().splitlines()
     if not lines:
         return f"torch refuses this ({type(error).__name__})"
-    if isinstance(error, KeyError) and " " not in lines[0]:  # A key alone says nothing.
+    if isinstance(error, KeyError) and " " not in lines[0]:  # a bare key explains nothing
         return f"torch: there is no {lines[0]!r} among what it knows"
     ours = type(error).__module__.startswith("seedpoint.models.")
     return lines[0] if ours else f"torch: {lines[0]}"

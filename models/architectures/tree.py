@@ -1,4 +1,4 @@
-"""An architecture as a tree of nodes: each layer with its place in the spec and its name."""
+"""Tree of an architecture: each layer with its place in the spec and its name."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from seedpoint.models.spec.faults import join
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A layer of the spec: once, however often a Repeat copies it.
+    """Layer of the spec; a single node, however often a Repeat copies it.
 
-    `path` is its place in the spec and `name_path` that of what named it; `children` are a
-    container's, by name and in order; `copied` is what a Repeat repeats; `arguments` are the
-    layers in a constructor's arguments.
+    `path` is the layer's place in the spec and `name_path` the place of its name. `children` are
+    the children of a container, by name and in order; `copied` is the layer that a Repeat copies;
+    `arguments` are the layers in a constructor's arguments.
     """
 
     layer: Layer
@@ -30,16 +30,17 @@ class Node:
     arguments: Mapping[str, Node] = field(default_factory=dict)
 
     def inner(self) -> list[Node]:
-        """Every node directly inside this one, in the order of construction."""
+        """Return the nodes directly inside this one, in the order of construction."""
         copied = [self.copied] if self.copied is not None else []
         return [*self.children.values(), *copied, *self.arguments.values()]
 
 
 def plant(architecture: Layer, root: str) -> Node:
-    """The tree of `architecture`, whose path in the spec is `root`.
+    """Return the tree of `architecture`, whose path in the spec is `root`.
 
-    Raises SpecError with every name that is missing, out of place or given twice, and every
-    `Ref`, `tie` and `input_shape` where it cannot be.
+    Raises:
+        SpecError: For every name that is missing, out of place or given twice, and for every `Ref`,
+            `tie` and `input_shape` that is out of place.
     """
     planter = _Planter(root)
     node = planter.plant(architecture, root, refusal="an architecture itself has no name")
@@ -62,7 +63,11 @@ class _Planter:
         name_path: str | None = None,
         copier: str | None = None,
     ) -> Node:
-        """The node of `layer`; `refusal` is why it may not say its name, `copier` who copies it."""
+        """Return the node of `layer`.
+
+        `refusal` is the reason why the layer may not give its name; `copier` is the type of the
+        layer that copies it.
+        """
         self._check(layer, path, refusal, copier)
         name_path = path if name_path is None else name_path
         if isinstance(layer, Container):
@@ -116,10 +121,10 @@ class _Planter:
 
 
 def find(root: Node, name: str) -> Node | None:
-    """The node that the absolute dotted `name` leads to, or the nearest one that holds it.
+    """Return the node of the absolute dotted `name`, or the nearest node that holds it.
 
-    A name inside what a constructor of torch makes (`encoder.layers.0`), or behind a Ref, gives
-    the node of that constructor or Ref. None when there is no such layer.
+    A name inside a torch constructor (`encoder.layers.0`), or behind a Ref, gives the node of that
+    constructor or Ref. The result is None if no layer has the name.
     """
     node = root
     for segment in name.split(".") if name else ():
@@ -138,7 +143,7 @@ def find(root: Node, name: str) -> Node | None:
 
 
 def _is_index(segment: str, count: int) -> bool:
-    """Whether `segment` is 0, 1, ... or count - 1, spelled as torch spells it."""
+    """Return whether `segment` is 0, 1, ... or count - 1, spelled as torch spells it."""
     if not (segment.isascii() and segment.isdecimal()) or len(segment) > 16:
         return False
     return str(int(segment)) == segment and int(segment) < count

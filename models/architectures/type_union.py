@@ -1,4 +1,4 @@
-"""The unions on `type`: any layer, and any architecture."""
+"""Unions on `type`: any layer, and any architecture."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STRUCTURE: tuple[type[Layer], ...] = (
 )
 LAYER_MODELS: tuple[type[Layer], ...] = (*STRUCTURE, *LAYERS.values())
 
-# What is an architecture but cannot be a layer inside one, each a model with its own `type`.
+# Architectures that cannot be a layer inside another, each a model with its own `type`.
 FOREIGN: tuple[type[Foreign], ...] = (Transformers, Timm, Torchvision, Preset)
 WHOLE: tuple[type[BaseModel], ...] = (Tensors, *FOREIGN)
 
@@ -50,8 +50,8 @@ else:
     Architecture = TypeAliasType(
         "Architecture", Annotated[Union[(*LAYER_MODELS, *WHOLE)], Field(discriminator="type")]
     )
-    # Where pydantic looks up the forward references. (`model_rebuild` with a namespace would
-    # build the whole union once more for each model: 0.6 s instead of 0.1 s.)
+    # Pydantic looks up the forward references in these modules. (`model_rebuild` with a namespace
+    # would build the whole union once more for each model: 0.6 s instead of 0.1 s.)
     containers.AnyLayer = layers.AnyLayer = AnyLayer
 
 ADAPTER: TypeAdapter[Layer | Tensors | Foreign] = TypeAdapter(Architecture)
@@ -59,15 +59,17 @@ ADAPTER: TypeAdapter[Layer | Tensors | Foreign] = TypeAdapter(Architecture)
 
 @cache
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of an architecture; do not change it."""
+    """Return the JSON Schema of an architecture; do not modify it."""
     return ADAPTER.json_schema()
 
 
 def parse(document: Any, *, root: str = "architecture") -> Layer | Tensors | Foreign:
-    """The architecture that `document`, parsed JSON, describes; `root` is its path.
+    """Return the architecture that `document`, parsed JSON, describes; `root` is its path.
 
-    Raises SpecError with the path of every fault of form; names, references and what only a
-    constructor can know are checked by `check` and `build`.
+    `check` and `build` check names, references and the arguments that only a constructor can judge.
+
+    Raises:
+        SpecError: With the path of every fault of form.
     """
     check_depth(document, root)
     try:

@@ -1,4 +1,4 @@
-"""Which class of the library a config is made a model by."""
+"""Choice of the library's model class for a config."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from seedpoint.models.spec.faults import join, one_of
 
 
 def class_of(config: Any, path: str, *, name: str | None, task: str | None) -> Any:
-    """The class named, else that of the config's `architectures`, else for `task`, else the base.
+    """Return the model class for a config; `path` is the architecture's place in the spec.
 
-    `path` is that of the architecture in the spec. Raises SpecError where there is none.
+    The first of these decides: `name`, the config's `architectures`, `task`, the base model.
+
+    Raises:
+        SpecError: If there is no such class.
     """
     if name is not None:
         return _named(name, config, join(path, "class"))
@@ -35,7 +38,7 @@ def class_of(config: Any, path: str, *, name: str | None, task: str | None) -> A
 
 
 def names_for(config: Any) -> list[str]:
-    """Every class that the library's tables list for the config's model type."""
+    """Return every class that the library's tables list for the config's model type."""
     from transformers.models.auto import modeling_auto
 
     tables = (name for name in vars(modeling_auto) if name.endswith("_MAPPING_NAMES"))
@@ -74,7 +77,7 @@ def _named(name: Any, config: Any, path: str) -> Any:
 
 
 def _imported(name: str, config: Any) -> Any:
-    """The class `name` of the library, or of the module of the config's models; None: no such."""
+    """Return the class `name` of the library, or of the config's modeling module, or None."""
     import transformers
 
     module = type(config).__module__.replace("configuration_", "modeling_")

@@ -1,4 +1,4 @@
-"""JSON values of a config as its class takes them."""
+"""Conversion of JSON values to the values that a config class takes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from seedpoint.models.architectures.huggingface.fields import sub_class
 
 
 def decoded(document: Mapping[str, Any]) -> dict[str, Any]:
-    """With infinity for `{"__float__": "Infinity"}`, as the library reads a `config.json`."""
+    """Return `document` with infinity for `{"__float__": "Infinity"}`, as the library reads it."""
     from transformers.configuration_utils import PreTrainedConfig
 
     found: dict[str, Any] = PreTrainedConfig._decode_special_floats(dict(document))
@@ -19,7 +19,10 @@ def decoded(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def widened(document: Mapping[str, Any], cls: Any) -> dict[str, Any]:
-    """With 1 as 1.0 where a field takes nothing but floats: in JSON they are the same."""
+    """Return `document` with 1 as 1.0 in fields that take only floats.
+
+    JSON does not distinguish the two.
+    """
     types = {field.name: field.type for field in dataclasses.fields(cls)}
     found: dict[str, Any] = {}
     for key, value in document.items():
@@ -32,7 +35,7 @@ def widened(document: Mapping[str, Any], cls: Any) -> dict[str, Any]:
 
 
 def _floats(value: Any, kinds: Iterable[Any]) -> Any:
-    """`value`, of one of `kinds`, with its ints as floats where only these are taken."""
+    """Return `value` with its ints as floats if `kinds` hold float and not int."""
     kinds = {each for kind in kinds for each in _alternatives(kind)}
     if type(value) is int:
         return float(value) if float in kinds and int not in kinds else value
@@ -43,7 +46,7 @@ def _floats(value: Any, kinds: Iterable[Any]) -> Any:
 
 
 def _alternatives(kind: Any) -> Iterator[Any]:
-    if isinstance(kind, str):  # of the base class alone: `int | None`
+    if isinstance(kind, str):  # only in the base class: `int | None`
         named = {"int": int, "float": float}
         yield from (named[name] for name in kind.split(" | ") if name in named)
     elif get_origin(kind) in (Union, UnionType):

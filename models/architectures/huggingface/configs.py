@@ -1,4 +1,4 @@
-"""From the `config` of a spec to a config object of the library, or to every fault of it."""
+"""Conversion of a spec's `config` to a config object of the library, or to all its faults."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from seedpoint.models.spec.faults import join, one_of
 
 _RESERVED = "has no such field, and itself says what is of that name; leave it out"
 _ALONE = "it is kept in config.json, unchecked"
-# Their `_init_weights` divides the weights in place, whether they were loaded or not; that of other
-# models with the field (nemotron_h) leaves loaded ones alone.
+# Model types whose `_init_weights` divides the weights in place even if they were loaded; other
+# models with the field (nemotron_h) leave loaded weights alone.
 _RESCALED = frozenset({"mamba", "mamba2", "falcon_mamba"})
 _RESCALED_AGAIN = (
     "the files hold the rescaled weights, and from_pretrained divides out_proj.weight of each "
     "layer by sqrt(num_hidden_layers) once more; set it to false in config.json before loading"
 )
-# Fields of every config: no class of the library checks these.
+# Types of the fields that every config has; no class of the library checks them.
 _TYPES: dict[str, type] = {
     **dict.fromkeys(("is_encoder_decoder", "output_hidden_states", "return_dict"), bool),
     **dict.fromkeys(("chunk_size_feed_forward", "num_labels"), int),
@@ -39,26 +39,30 @@ _TYPES: dict[str, type] = {
     **dict.fromkeys(("id2label", "label2id"), dict),
     "architectures": list,
 }
-_MAX_LABELS = 1_000_000  # The names of more would fill any plan.
-_MAX_WARNINGS = 8
+_MAX_LABELS = 1_000_000  # the names of more labels would fill any plan
+_MAX_WARNINGS = 8  # fields listed; the rest are counted
+# Fields that count modules, at most `max_modules`.
 _COUNT = re.compile(r"(num|n)_.*(layer|block|stage|expert)s?|[a-z]_layers?|depths?")
+# The field in an error message of the library.
 _FIELD = re.compile(r"for field '(\w+)'")
 
 
 def config_of(
     document: Mapping[str, Any], path: str, max_modules: int
 ) -> tuple[Any, tuple[Fault, ...]]:
-    """The config object of `document`, whose place in the spec is `path`, and warnings of it.
+    """Return the config object of `document`, whose place in the spec is `path`, and its warnings.
 
-    Raises SpecError with what is wrong with it, and LimitExceeded for counts of layers that
-    no module could have.
+    Raises:
+        SpecError: With every fault that is found.
+        LimitExceeded: For counts of layers above `max_modules`, and for too many labels.
     """
     faults = list(refused(document, path))
     if faults:
         raise SpecError(faults)
     cls = _class_of(document, path)
     document = told(decoded(document), cls)
-    # What the library itself wrote may be of any version of it, and no misspelling.
+    # The library may have written the config in any version, so unknown fields that are not
+    # misspelled give warnings only.
     written = bool(document.get("transformers_version"))
     unknown = list(_unknown(document, cls, path, written=written))
     faults = [fault for fault, is_wrong in unknown if is_wrong]
@@ -72,7 +76,7 @@ def config_of(
 
 
 def _rescaled(config: Any, path: str) -> Iterator[Fault]:
-    """Warnings of configs whose models the library changes while it loads them."""
+    """Yield warnings for configs whose models the library rescales while it loads them."""
     if config.model_type in _RESCALED and config.rescale_prenorm_residual:
         yield Fault(join(path, "rescale_prenorm_residual"), _RESCALED_AGAIN)
     for name in config.sub_configs:
@@ -99,12 +103,12 @@ def _class_of(document: Mapping[str, Any], path: str) -> Any:
 def _unknown(
     document: Mapping[str, Any], cls: Any, path: str, *, written: bool
 ) -> Iterator[tuple[Fault, bool]]:
-    """Fields that a config class does not know, and whether each is wrong.
+    """Yield a fault for each field that a config class does not know, and whether it is an error.
 
-    `written`: the library has written the config, or it is one inside another. Published
-    configs carry fields of other versions, and inside others of other classes (a vision model's
-    `vocab_size`), so there only what is misspelled is wrong, and what takes the place of what
-    the class itself says.
+    `written` means that the library wrote the config, or that it is nested in another. Published
+    configs carry fields of other versions, and nested ones carry fields of other classes (a vision
+    model's `vocab_size`). In these, only misspellings and names that the class itself defines are
+    errors.
     """
     from transformers import __version__
 
@@ -131,7 +135,7 @@ def _warnings(found: Sequence[Fault], path: str) -> tuple[Fault, ...]:
 
 
 def _mistyped(document: Mapping[str, Any], cls: Any, path: str) -> Iterator[Fault]:
-    """Values of the wrong type in the fields of every config, which the library lets pass."""
+    """Yield a fault for each wrong type in the fields of every config; the library accepts it."""
     for key, value in document.items():
         if (inner := sub_class(cls, key, value)) is not None:
             yield from _mistyped(value, inner, join(path, key))
@@ -141,7 +145,7 @@ def _mistyped(document: Mapping[str, Any], cls: Any, path: str) -> Iterator[Faul
 
 
 def _check_counts(value: Any, path: str, most: int) -> None:
-    """Refuses counts that lists are made as long as, before any is, and those below nothing."""
+    """Refuse counts that are too small or too large, before a list of that length is made."""
     if not isinstance(value, Mapping):
         return
     for key, item in value.items():
@@ -159,30 +163,33 @@ def _check_counts(value: Any, path: str, most: int) -> None:
 
 
 def _least(key: str) -> float:
-    """The least that a field of this name may be, if it counts something."""
+    """Return the least value of a field of this name, -inf if the field is not a count."""
     if key == "vocab_size":
         return 1
     return 0 if key == "num_labels" or _COUNT.fullmatch(key) else -math.inf
 
 
 def _made(document: Mapping[str, Any], cls: Any, path: str) -> Any:
-    """The object; configs inside it are made by themselves first, so that faults have a place."""
+    """Return the config object.
+
+    Nested configs are made first, so that their faults have a place.
+    """
     for key, value in document.items():
         if (inner := sub_class(cls, key, value)) is not None:
             _made(value, inner, join(path, key))
-    left_out = {"model_type", *REFUSED}  # of which only `false` and `null` come so far
+    left_out = {"model_type", *REFUSED}  # only their values `false` and `null` get here
     arguments = {key: value for key, value in document.items() if key not in left_out}
     try:
-        # The library writes into the objects that it is given, such as `rope_scaling`.
+        # The library modifies the objects that it is given, e.g. `rope_scaling`.
         return cls(**widened(copy.deepcopy(arguments), cls))
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a config's own checks raise
+    except Exception as error:  # noqa: BLE001 - a config's own checks may raise anything
         raise SpecError.at(*_told(error, document, cls, path)) from None
 
 
 def _told(error: Exception, document: Mapping[str, Any], cls: Any, path: str) -> tuple[str, str]:
-    """Where an error of a config is and what it says, in one line."""
+    """Return the place of a config's error and its message in one line."""
     lines = str(error).strip().splitlines()
     field = _FIELD.search(lines[0]) if lines else None
     if field is not None:

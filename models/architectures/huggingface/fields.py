@@ -1,4 +1,4 @@
-"""The fields of a config class, and the classes of the configs inside it."""
+"""Fields of a config class, and the classes of its nested configs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+# Keys that a constructor reads from its keyword arguments.
 _READ = re.compile(r"kwargs(?:\.(?:pop|get)\(|\[)\s*[\"'](\w+)[\"']")
-# A config inside is made of its fields where they stand beside it, as Qwen2-VL's first did.
+# Nested configs that are made from fields beside them, as in Qwen2-VL's first configs.
 _FLAT = re.compile(r"(\w+_config) = \{key: kwargs\.pop\(key\) for key in")
 
 
 @cache
 def fields_of(cls: Any) -> tuple[str, ...]:
-    """The names that a config class takes.
+    """Return the names that a config class takes.
 
-    Its fields, their other names, what its code reads or hands on to a config inside it, and
-    what the library writes of an object made of nothing.
+    These are its fields, their aliases, the names that its code reads or passes to a nested config,
+    and the names that the library writes for an object made without arguments.
     """
     names = [field.name for field in dataclasses.fields(cls)]
     bases = cls.__mro__[:-1]
@@ -32,9 +33,9 @@ def fields_of(cls: Any) -> tuple[str, ...]:
 
 
 def sub_class(cls: Any, key: str, value: Any) -> Any:
-    """The class of the config `value` inside a config; None for what is none.
+    """Return the class of the nested config `value`, None if the value is not a config.
 
-    None as well where its model type decides and is unknown.
+    The result is also None if the model type decides and is unknown.
     """
     from transformers.configuration_utils import PreTrainedConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -53,7 +54,7 @@ def sub_class(cls: Any, key: str, value: Any) -> Any:
 
 @cache
 def _of_any_class(cls: Any) -> frozenset[str]:
-    """Fields for configs of whatever model type they say, as RAG has them."""
+    """Return the fields that hold configs of any model type, as in RAG."""
     fields = dataclasses.fields(cls)
     return frozenset(field.name for field in fields if "PreTrainedConfig" in str(field.type))
 
@@ -65,7 +66,7 @@ def _flat(cls: Any) -> list[str]:
 
 
 def _backbone(cls: Any) -> tuple[str, ...]:
-    """What a config with one inside it of a backbone takes to make that of."""
+    """Return the arguments from which a config makes its nested `backbone_config`."""
     from transformers import backbone_utils
 
     if "backbone_config" not in {field.name for field in dataclasses.fields(cls)}:
@@ -76,7 +77,7 @@ def _backbone(cls: Any) -> tuple[str, ...]:
 def _written(cls: Any) -> tuple[str, ...]:
     try:
         return tuple(cls().to_dict())
-    except Exception:  # noqa: BLE001 - a class that is made of something only
+    except Exception:  # noqa: BLE001 - the class may need arguments
         return ()
 
 

@@ -1,4 +1,4 @@
-"""The transformers library held to what is given: no hub, no cache, no weights."""
+"""Offline mode of the transformers library: no hub, no cache, no weights."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from seedpoint.models.architectures.pretrained_weights import OnlineError, never
 __all__ = ["OnlineError", "offline"]
 
 _SILENT = 50  # logging.CRITICAL
+# Methods of HfApi that ask the hub.
 _ASKS = ("repo_exists", "file_exists", "model_info", "hf_hub_download", "snapshot_download")
 
 
 @contextmanager
 def offline() -> Iterator[None]:
-    """While it lasts, the library neither asks its hub, nor reads a cache, nor speaks.
+    """Keep the library from its hub, from caches and from logging inside the block.
 
-    What is in a cache differs from machine to machine: weights that were loaded would not be
-    a function of the spec. Raises OnlineError where something is to be loaded.
+    Caches differ from machine to machine, so loaded weights would not be a function of the spec.
+
+    Raises:
+        OnlineError: If the library is to load something.
     """
     from huggingface_hub import constants
     from transformers.integrations import hub_kernels
@@ -39,10 +42,10 @@ def offline() -> Iterator[None]:
         stack.enter_context(mock.patch.object(constants, "HF_HUB_OFFLINE", new=True))
         for owner, name, stand_in in _readers(refuse):
             stack.enter_context(mock.patch.object(owner, name, new=stand_in))
-        # With the library of kernels, code of a hub would be run, by some constructors unasked.
+        # With the library of kernels, some constructors would run code of a hub unasked.
         for module in import_module("transformers.modeling_utils"), hub_kernels:
             stack.enter_context(mock.patch.object(module, "is_kernels_available", new=_not_there))
-        # Others ask for the compiler of their own kernels, by running it; the answer is kept.
+        # Others run the compiler of their kernels to see whether it exists, and cache the answer.
         import_utils.is_ninja_available.cache_clear()
         stack.callback(import_utils.is_ninja_available.cache_clear)
         none = SimpleNamespace(check_output=_not_found)
@@ -51,7 +54,7 @@ def offline() -> Iterator[None]:
 
 
 def _readers(refuse: Callable[..., NoReturn]) -> Iterator[tuple[Any, str, Any]]:
-    """What of the library reads files by their names, and what stands for it."""
+    """Yield the library's functions that read files or ask the hub, with their stand-ins."""
     from huggingface_hub import HfApi
     from transformers import GenerationConfig, PreTrainedModel
     from transformers.configuration_utils import PreTrainedConfig
@@ -60,7 +63,7 @@ def _readers(refuse: Callable[..., NoReturn]) -> Iterator[tuple[Any, str, Any]]:
     yield PreTrainedModel, "from_pretrained", as_class
     yield PreTrainedConfig, "get_config_dict", as_class
     yield GenerationConfig, "from_pretrained", as_class
-    # Whether a name is a repository's is asked for backbones that are given by name.
+    # For a backbone given by name, the library asks whether the name is a repository's.
     yield from ((HfApi, name, refuse) for name in _ASKS)
     for module, names in {
         "transformers.utils.hub": ("cached_file", "cached_files"),

@@ -1,4 +1,4 @@
-"""Fields that published configs hold and their config class does not declare."""
+"""Fields that published configs hold although their config class does not declare them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from seedpoint.models.architectures.huggingface import rotary_embeddings
 
-# What configs written by versions 2 to 4 of the library hold besides their class's own fields.
+# Fields of configs that versions 2 to 4 of the library wrote, beyond those of their class.
 _LEGACY = frozenset(
     {
         *("_name_or_path", "name_or_path", "_commit_hash", "model_type", "torch_dtype"),
@@ -22,12 +22,12 @@ _LEGACY = frozenset(
         *("bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "unk_token_id"),
         "decoder_start_token_id",
         *("_num_labels", "cache_implementation", "forced_decoder_ids", "tie_weights_"),
-        # Of single families: GPT, GPT-2, BERT and those after it, Mamba.
+        # Single families: GPT, GPT-2, BERT and its successors, Mamba.
         *("n_ctx", "predict_special_tokens", "position_embedding_type", "gradient_checkpointing"),
         *("pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers"),
         *("pooler_size_per_head", "pooler_type", "directionality", "output_past"),
         *("ssm_cfg", "rms_norm", "fused_add_norm", "pad_vocab_size_multiple", "residual_in_fp32"),
-        # Of what others write into configs: converters to other formats, tools for training.
+        # Written by other tools: converters to other formats, training tools.
         *("transformers.js_config", "unsloth_fixed", "unsloth_version", "max_sequence_length"),
     }
 )
@@ -51,8 +51,8 @@ _WAV2VEC2 = frozenset(
         "no_mask_time_overlap",
     }
 )
-# In the config.json of the models' own repositories: what the class works out by itself, what
-# later versions of the library left out, what only the models' first code read.
+# Fields in the config.json of the models' own repositories, by model type: values that the class
+# derives, fields that later versions dropped, and fields that only the models' first code read.
 _PUBLISHED: dict[str, frozenset[str]] = {
     "albert": frozenset(
         {"down_scale_factor", "gap_size", "net_structure_type", "num_memory_blocks"}
@@ -106,15 +106,17 @@ _PUBLISHED: dict[str, frozenset[str]] = {
     "xlnet": frozenset({"untie_r"}),
     "zamba2": frozenset({"hybrid_layer_ids"}),
 }
-# Their fields are whatever arguments another library's model takes.
+# Model types whose fields are the arguments of another library's model.
 _ANY_FIELD = frozenset({"timm_wrapper", "timm_backbone"})
+# Fields that a model's code reads only if they are present.
 _READ = re.compile(r"getattr\(\s*(?:self\.)?config,\s*[\"'](\w+)[\"']")
 
 
 def is_published(key: str, cls: Any) -> bool:
-    """Whether published configs of class `cls` have the field besides the class's own.
+    """Return whether published configs of class `cls` have the undeclared field `key`.
 
-    Among them what the model's code reads only where it is: `getattr(config, "head_dim", ...)`.
+    This includes fields that the model's code reads only if they are present: `getattr(config,
+    "head_dim", ...)`.
     """
     left = (
         _LEGACY,
@@ -128,7 +130,7 @@ def is_published(key: str, cls: Any) -> bool:
 
 @cache
 def _generation() -> frozenset[str]:
-    """Parameters of generation, which configs used to hold."""
+    """Return the names of generation parameters, which configs used to hold."""
     from transformers import GenerationConfig
 
     return frozenset(GenerationConfig._get_default_generation_params())

@@ -1,4 +1,4 @@
-"""A transformers model made as `from_config` makes it, and the files that load it again."""
+"""Recipe of a transformers model as `from_config` makes it, with the files that load it again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from seedpoint.models.spec.faults import join
 
 @dataclass(frozen=True, slots=True)
 class TransformersRecipe:
-    """A config object and the class that takes it; see `foreign.Recipe`."""
+    """Config object and the class that takes it; see `external_models.Recipe`."""
 
     config: Any
     model: Any
@@ -39,17 +39,17 @@ class TransformersRecipe:
         return BY_NAME["float64" if self.dtype.name == "float64" else "float32"]
 
     def make(self, dtype: DType) -> nn.Module:
-        """`model._from_config(config)`, which is what `AutoModel.from_config` calls."""
+        """Return `model._from_config(config)`, which `AutoModel.from_config` calls."""
         config = copy.deepcopy(self.config)
         with self._telling():
             made: nn.Module = self.model._from_config(config, dtype=dtype.torch)
         return made
 
     def dtypes(self, module: Any, names: Mapping[str, DType]) -> Mapping[str, DType]:
-        """What `from_pretrained` holds in float32 whatever the model's dtype is."""
+        """Return the tensors that `from_pretrained` holds in float32 in a model of any dtype."""
         stored = self.stored or self.dtype
         plan = module._get_dtype_plan(stored.torch) if hasattr(module, "_get_dtype_plan") else {}
-        # As the loader looks for them: anywhere in a name, `*` for any characters.
+        # The loader looks for these anywhere in a name; `*` stands for any characters.
         kept = {re.compile(name.replace("*", ".*")): BY_TORCH[plan[name]] for name in plan}
         return {
             name: dtype
@@ -60,10 +60,10 @@ class TransformersRecipe:
         }
 
     def files(self, module: Any) -> Mapping[str, str]:
-        """`config.json`, and `generation_config.json` where the model can generate."""
+        """Return `config.json`, and `generation_config.json` if the model can generate."""
         with self._telling():
             config = copy.deepcopy(module.config)
-            config.dtype = self.dtype.name  # never of 8 bits, which the library loads nothing in
+            config.dtype = self.dtype.name  # never 8 bits: the library loads no model in that
             config.architectures = [type(module).__name__]
             text = in_both(config.to_json_string(use_diff=True), type(config))
             found = {"config.json": text}
@@ -74,7 +74,7 @@ class TransformersRecipe:
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
-        """While it lasts the library is offline, and whatever it raises a SpecError."""
+        """Run the block offline, and turn the errors of the library into SpecErrors."""
         try:
             with offline():
                 yield
@@ -82,7 +82,7 @@ class TransformersRecipe:
             raise
         except OnlineError as error:
             raise SpecError.at(self.path, f"{self.model.__name__}: {error}") from None
-        except Exception as error:  # whatever a constructor or a config raises
+        except Exception as error:  # anything that a constructor or a config raises
             if is_ours(error):
                 raise
             raise SpecError.at(self.path, f"{self.model.__name__}: {said(error)}") from error
@@ -97,9 +97,13 @@ def recipe_of(
     dtype: DType | None,
     max_modules: int,
 ) -> TransformersRecipe:
-    """The recipe of the architecture at the path `root`: a config of these fields, and its class.
+    """Return the recipe of the architecture at the path `root`, from the fields of its config.
 
-    `name` is the class's, else `task` says it. Raises SpecError and LimitExceeded.
+    `name` is the name of the class; without it, the config or `task` decides.
+
+    Raises:
+        SpecError: If the config has faults or there is no class for it.
+        LimitExceeded: For counts of layers above `max_modules`, and for too many labels.
     """
     path = join(root, "config")
     try:
@@ -109,12 +113,12 @@ def recipe_of(
     except OnlineError as error:
         raise SpecError.at(path, str(error)) from None
     own = BY_TORCH[config.dtype] if isinstance(config.dtype, torch.dtype) else BY_NAME["float32"]
-    # PyTorch makes nothing in 8 bits; narrow, it shows which tensors have a dtype of their own.
+    # PyTorch makes no model in 8 bits. bfloat16 still shows which tensors have their own dtype.
     made = dtype if dtype is None or dtype.itemsize > 1 else BY_NAME["bfloat16"]
     return TransformersRecipe(config, model, made or own, path, stored=dtype, warnings=warnings)
 
 
 def _plain(text: str) -> str:
-    """JSON text, checked: what a reader of the file takes apart again."""
+    """Return JSON text after a check that it parses."""
     json.loads(text)
     return text

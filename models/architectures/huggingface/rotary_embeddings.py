@@ -1,7 +1,7 @@
-"""Rotary embeddings in config.json as both major versions of the library name them.
+"""Fields of rotary embeddings in config.json, for both major versions of the library.
 
 Version 5 keeps all of them in `rope_parameters`. Version 4 does not know that field: it reads
-`rope_theta`, `rope_scaling` and their like, and takes its own defaults where these are missing.
+`rope_theta`, `rope_scaling` and similar fields, and uses its own defaults if these are missing.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+# Model types with fields of their own for rotary embeddings.
 GPT_NEOX = ("gpt_neox", "gpt_neox_japanese")
 GEMMA3 = ("gemma3_text", "gemma3n_text")
 MODERNBERT = ("modernbert", "modernbert-decoder")
 
-# Model types whose version 4 insists on `type` and these fields of a scaling, and no others.
+# Model types for which version 4 requires exactly `type` and these fields in `rope_scaling`.
 EXACTLY = {
     **dict.fromkeys(("phi3", "phi4_multimodal"), ("short_factor", "long_factor")),
     **dict.fromkeys(("chameleon", "hunyuan_v1_moe"), ("factor",)),
 }
 
-# Types of attention, by which a model with two rotary embeddings keeps their parameters.
+# Attention types: keys of `rope_parameters` in a model with two rotary embeddings.
 GLOBAL, LOCAL = "full_attention", "sliding_attention"
 
 FIELDS = frozenset(
@@ -30,16 +31,16 @@ FIELDS = frozenset(
         *("rotary_emb_base", "rotary_pct", "global_rope_theta", "local_rope_theta"),
     }
 )
-"""What version 4 names, in all its config classes."""
+"""Fields of version 4, over all its config classes."""
 
 Config = Mapping[str, Any]
 
 
 def in_both(text: str, cls: Any) -> str:
-    """The text of a config.json with version 4's fields beside each `rope_parameters`.
+    """Return the text of a config.json with version 4's fields beside each `rope_parameters`.
 
-    It stays as it is without any, and where `cls`, the config's class, would not read the same
-    from it with them.
+    The text stays as it is if it has no `rope_parameters`, or if `cls`, the config's class, would
+    read another config from the extended text.
     """
     document = json.loads(text)
     told = _with_fields(document)
@@ -49,18 +50,18 @@ def in_both(text: str, cls: Any) -> str:
 
 
 def _read(document: Config, cls: Any) -> Any:
-    """What `cls` makes of a document; None where it does not take it."""
+    """Return the config that `cls` reads from a document, None if it refuses the document."""
     try:
-        # It writes into what it is given.
+        # from_dict modifies its argument.
         return _without_names(cls.from_dict(copy.deepcopy(document)).to_dict())
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - whatever a config's own checks raise
+    except Exception:  # noqa: BLE001 - a config's own checks may raise anything
         return None
 
 
 def _without_names(document: Any) -> Any:
-    """A config without version 4's fields, and without the earlier name of `rope_type`."""
+    """Return a config without version 4's fields, and without the earlier name of `rope_type`."""
     if not isinstance(document, dict):
         return document
     left_out = set(FIELDS) if "rope_parameters" in document else set()
@@ -70,7 +71,7 @@ def _without_names(document: Any) -> Any:
 
 
 def _with_fields(document: Config) -> dict[str, Any]:
-    """A config and those inside it, each with the fields of its own `rope_parameters`."""
+    """Return a config and its nested ones, each with the fields of its own `rope_parameters`."""
     found = {
         key: _with_fields(value) if isinstance(value, dict) and key != "rope_parameters" else value
         for key, value in document.items()
@@ -83,7 +84,7 @@ def _with_fields(document: Config) -> dict[str, Any]:
 def _fields(document: Config, parameters: Config) -> dict[str, Any]:
     kind = document.get("model_type")
     base = parameters.get(GLOBAL, parameters)
-    if not isinstance(base, dict):  # Layers without rotary embeddings, by null.
+    if not isinstance(base, dict):  # null, for layers without rotary embeddings
         return {}
     theta, factor = "rope_theta", "partial_rotary_factor"
     if kind in GPT_NEOX:
@@ -94,13 +95,13 @@ def _fields(document: Config, parameters: Config) -> dict[str, Any]:
     name = "local_rope_theta" if kind in MODERNBERT else "rope_local_base_freq"
     if kind in (*MODERNBERT, *GEMMA3) and isinstance(local := parameters.get(LOCAL), dict):
         found[name] = local.get("rope_theta")
-    if kind not in MODERNBERT:  # whose version 4 has no scaling
+    if kind not in MODERNBERT:  # version 4 has no scaling for ModernBERT
         found["rope_scaling"] = _scaling(document, base)
     return {name: value for name, value in found.items() if value is not None}
 
 
 def _scaling(document: Config, parameters: Config) -> dict[str, Any] | None:
-    """The `rope_scaling` of parameters; None where there is nothing to scale."""
+    """Return the `rope_scaling` of the parameters, None if there is nothing to scale."""
     kind = parameters.get("rope_type", parameters.get("type", "default"))
     scaling = {
         name: value

@@ -1,4 +1,4 @@
-"""What a spec says of a transformers model."""
+"""Schema of a transformers model in a spec."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seedpoint.models.dtypes import DType
 
 
 class Transformers(Foreign):
-    """A model of Hugging Face transformers, by its config."""
+    """Model of Hugging Face transformers, by its config."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, populate_by_name=True)
 
@@ -35,7 +35,12 @@ class Transformers(Foreign):
     )
 
     def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:
-        """The checked config and class. Raises SpecError and LimitExceeded."""
+        """Return the recipe of the config and the model's class.
+
+        Raises:
+            SpecError: If the config has faults, has no class, or transformers is not installed.
+            LimitExceeded: For counts of layers above `max_modules`, and for too many labels.
+        """
         from seedpoint.models.architectures.optional_libraries import require
 
         require("transformers", root)

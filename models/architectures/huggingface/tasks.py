@@ -1,4 +1,4 @@
-"""Tasks, by the names that pipelines give them, and the library's tables of classes for each."""
+"""Tasks, by their names in pipelines, with the library's table of classes for each."""
 
 from __future__ import annotations
 

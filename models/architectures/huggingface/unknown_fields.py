@@ -1,4 +1,4 @@
-"""Names of fields that are none: of a config class's own code, and misspellings."""
+"""Checks of names that are no fields of a config class: its own code, and misspellings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from seedpoint.models.architectures.huggingface.fields import fields_of, sub_class
 
-# What a class says of itself: the library never writes these, nor reads them from a config.
+# Attributes that describe the class: the library neither writes nor reads them in a config.
 _OF_A_CLASS = frozenset(
     {
         *("attribute_map", "sub_configs", "sub_configs_defaults", "base_config_key"),
@@ -19,22 +19,22 @@ _OF_A_CLASS = frozenset(
         *("extra_files", "extra_config_files", "default_theta", "default_rope_type"),
     }
 )
-# Written by versions 2 to 4 of the library, and worked out by those after them.
+# Fields that versions 2 to 4 of the library wrote and later versions derive.
 _WORKED_OUT = frozenset({"use_return_dict"})
-_NONE = object()
-_MISSPELLED = 0.9
-_LONG = 100
-_SHORT = 4  # Of names shorter than this, one letter more is another name.
+_NONE = object()  # marks a missing attribute
+_MISSPELLED = 0.9  # least difflib ratio of a misspelling
+_LONG = 100  # characters of a name that difflib compares
+_SHORT = 4  # characters; in a shorter name, one letter more makes another name
 
 
 def is_code(cls: Any, key: str) -> bool:
-    """Whether a value of this name would take the place of the class's own methods."""
+    """Return whether a value of this name would replace one of the class's own methods."""
     found = _attribute(cls, key)
     return key.startswith("__") or isinstance(found, (classmethod, staticmethod)) or callable(found)
 
 
 def is_reserved(cls: Any, key: str) -> bool:
-    """Whether the class itself says what this is: code, or a property that none can set."""
+    """Return whether the class itself defines this name: code, or a property without a setter."""
     found = _attribute(cls, key)
     fixed = isinstance(found, property) and found.fset is None
     fixed = fixed or (found is not _NONE and key in _OF_A_CLASS)
@@ -42,7 +42,10 @@ def is_reserved(cls: Any, key: str) -> bool:
 
 
 def is_settable(cls: Any, key: str) -> bool:
-    """Whether the class has an attribute of this name that a config may set, besides its fields."""
+    """Return whether the class has an attribute of this name that a config may set.
+
+    Fields of the class do not count.
+    """
     return _attribute(cls, key) is not _NONE and not is_reserved(cls, key)
 
 
@@ -53,7 +56,7 @@ def _attribute(cls: Any, key: str) -> Any:
 
 
 def told(document: Mapping[str, Any], cls: Any) -> dict[str, Any]:
-    """`document` without what says nothing: null for what the class itself says, and leftovers."""
+    """Return `document` without null values of reserved names, and without obsolete fields."""
     found: dict[str, Any] = {}
     for key, value in document.items():
         if (inner := sub_class(cls, key, value)) is not None:
@@ -66,7 +69,10 @@ def told(document: Mapping[str, Any], cls: Any) -> dict[str, Any]:
 
 
 def is_misspelled(key: str, known: Sequence[str]) -> bool:
-    """Whether `key` is nearly a known name, and no other version's form of it (`_vocab_size`)."""
+    """Return whether `key` is nearly a known name.
+
+    A name with leading underscores (`_vocab_size`) is another version's form, not a misspelling.
+    """
     if key.lstrip("_") in known:
         return False
     near = difflib.get_close_matches(key[:_LONG], known, n=1, cutoff=_MISSPELLED)
@@ -74,7 +80,7 @@ def is_misspelled(key: str, known: Sequence[str]) -> bool:
 
 
 def _is_slip(key: str, name: str) -> bool:
-    """Whether two neighbouring letters are swapped, or one letter is missing or too many."""
+    """Return whether two neighbouring letters are swapped, or one letter is missing or added."""
     shorter, longer = sorted((key, name), key=len)
     if len(shorter) < _SHORT or len(longer) - len(shorter) > 1:
         return False

@@ -1,4 +1,4 @@
-"""What building a model of timm and of torchvision has in common: arguments and errors."""
+"""Checks of arguments, and construction, shared by the models of timm and torchvision."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ from seedpoint.models.architectures.pretrained_weights import (
 from seedpoint.models.errors import LimitExceeded, SpecError
 from seedpoint.models.spec.faults import join
 
+# Arguments that count layers, at most `max_modules`.
 _COUNT = re.compile(r".*(depth|layer|block|stage)s?")
+# Arguments that may not be negative.
 _SIZE = re.compile(r"num_(class|layer|block|stage|head)e?s|depths?|layers")
+# Python's message for an unknown argument.
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 
 
@@ -32,9 +35,11 @@ def check_arguments(
     library: Literal["timm", "torchvision"],
     max_modules: int,
 ) -> None:
-    """Raises SpecError for arguments that a spec may not give, whatever they are.
+    """Check the arguments of a model; `path` is their place in the spec.
 
-    Raises LimitExceeded for counts of layers that no module could have.
+    Raises:
+        SpecError: For arguments that are refused whatever their value, and for negative sizes.
+        LimitExceeded: For counts of layers above `max_modules`.
     """
     if faults := list(refused_arguments(args, path, library)):
         raise SpecError(faults)
@@ -48,16 +53,17 @@ def check_arguments(
 
 
 def constructed(make: Callable[[], nn.Module], root: str, args: Mapping[str, Any]) -> nn.Module:
-    """What `make` makes of `args`; nothing is downloaded meanwhile.
+    """Return the module that `make` makes, without downloads; `args` are its arguments.
 
-    Raises SpecError with the constructor's own message, at the argument that it names.
+    Raises:
+        SpecError: With the constructor's own message, at the argument that it names.
     """
     try:
         with _offline():
             return make()
     except (RecursionError, SpecError):
         raise
-    except Exception as error:  # whatever a constructor raises, OnlineError among it
+    except Exception as error:  # anything that a constructor raises, OnlineError included
         if is_ours(error) and not isinstance(error, OnlineError):
             raise
         message = said(error)
@@ -73,7 +79,7 @@ def _place(message: str, root: str, args: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """While it lasts, no weights are asked for, and nobody is warned."""
+    """Refuse to load weights, and silence warnings, inside the block."""
     with warnings.catch_warnings(), never_loaded():
         warnings.simplefilter("ignore")
         yield

@@ -1,4 +1,4 @@
-"""What a spec says of a model of timm or torchvision."""
+"""Schema of timm and torchvision models in a spec."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Arguments = Annotated[dict[Name, Any], AfterValidator(exact)]
 
 
 class Timm(Foreign):
-    """A model of timm, by name."""
+    """Model of timm, by name."""
 
     type: Literal["timm"]
     model: Name = Field(
@@ -30,7 +30,11 @@ class Timm(Foreign):
     )
 
     def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:
-        """The checked name and arguments. Raises SpecError."""
+        """Return the recipe of the model and its arguments.
+
+        Raises:
+            SpecError: If the name or an argument is refused, or timm is not installed.
+        """
         from seedpoint.models.architectures.optional_libraries import require
 
         require("timm", root)
@@ -40,7 +44,7 @@ class Timm(Foreign):
 
 
 class Torchvision(Foreign):
-    """A model of torchvision, by name."""
+    """Model of torchvision, by name."""
 
     type: Literal["torchvision"]
     model: Name = Field(
@@ -53,7 +57,11 @@ class Torchvision(Foreign):
     )
 
     def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:
-        """The checked name and arguments. Raises SpecError."""
+        """Return the recipe of the model and its arguments.
+
+        Raises:
+            SpecError: If the name or an argument is refused, or torchvision is not installed.
+        """
         from seedpoint.models.architectures.optional_libraries import require
 
         require("torchvision", root)

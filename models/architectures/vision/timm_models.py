@@ -1,4 +1,4 @@
-"""A model of timm as `create_model` makes it, and the config that `create_model` reads again."""
+"""Recipe of a timm model as `create_model` makes it, with the config that loads it again."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.spec.faults import join, one_of
 
-# For `create_model` itself, which hands none of them to the model.
+# Arguments that `create_model` does not pass on to the model.
 _FACTORY = frozenset({"scriptable", "exportable", "no_jit"})
 
 
 @dataclass(frozen=True, slots=True)
 class TimmRecipe:
-    """A name and arguments that were checked; see `foreign.Recipe`."""
+    """Checked name and arguments of a timm model; see `external_models.Recipe`."""
 
     model: str
     args: Mapping[str, Any]
@@ -35,18 +35,23 @@ class TimmRecipe:
 
     @classmethod
     def of(cls, model: str, args: Mapping[str, Any], root: str, max_modules: int) -> TimmRecipe:
-        """The recipe of the architecture at the path `root`. Raises SpecError, LimitExceeded."""
+        """Return the recipe of the architecture at the path `root`.
+
+        Raises:
+            SpecError: If the name or an argument is refused.
+            LimitExceeded: If an argument counts more than `max_modules` layers.
+        """
         _check_name(model, join(root, "model"))
         check_arguments(args, join(root, "args"), library="timm", max_modules=max_modules)
         return cls(model, args, root)
 
     @property
     def path(self) -> str:
-        """The place of the model's name in the spec."""
+        """Place of the model's name in the spec."""
         return join(self.root, "model")
 
     def make(self, dtype: DType) -> nn.Module:
-        """`timm.create_model(model, **args)`."""
+        """Return `timm.create_model(model, **args)`."""
         from timm import create_model
 
         def make() -> nn.Module:
@@ -56,13 +61,15 @@ class TimmRecipe:
         return constructed(make, self.root, self.args)
 
     def dtypes(self, module: nn.Module, names: Mapping[str, DType]) -> Mapping[str, DType]:
-        """None: timm loads everything in the dtype it is stored in."""
+        """Return nothing: timm loads every tensor in the dtype it is stored in."""
         return {}
 
     def files(self, module: nn.Module) -> Mapping[str, str]:
-        """`config.json` as timm writes it for a hub; without one for models it cannot describe.
+        """Return `config.json` as timm writes it for a hub; nothing for models it cannot describe.
 
-        Raises SpecError for arguments that timm takes but says are not the model's.
+        Raises:
+            SpecError: For arguments that timm takes but that its config writer refuses for the
+                model.
         """
         given = {name: value for name, value in self.args.items() if value is not None}
         try:
@@ -71,9 +78,9 @@ class TimmRecipe:
             except ValueError:
                 if len(given) == len(self.args):
                     raise
-                # `create_model` takes null for what is not given, and its writer does not.
+                # `create_model` takes null for an omitted argument; timm's config writer does not.
                 return {"config.json": _described(module, given)}
-        except (AttributeError, KeyError):  # such as what `features_only` wraps
+        except (AttributeError, KeyError):  # e.g. the wrapper of `features_only`
             return {}
         except ValueError as error:
             raise SpecError.at(join(self.root, "args"), said(error)) from error
@@ -92,13 +99,13 @@ def _described(module: nn.Module, args: Mapping[str, Any]) -> str:
 
 
 class _Sink:
-    """Stands for the path of the file that timm writes, which thus needs no disk."""
+    """Stand-in for the path that timm writes to, so that no disk is needed."""
 
     def __init__(self) -> None:
         self.text = ""
 
     def open(self, _: str) -> io.StringIO:
-        """A file whose text is kept when it is closed."""
+        """Return a file whose text is kept when it is closed."""
         sink = self
 
         class Text(io.StringIO):

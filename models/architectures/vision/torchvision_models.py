@@ -1,4 +1,4 @@
-"""A model of torchvision as `get_model` makes it."""
+"""Recipe of a torchvision model as `get_model` makes it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BACKBONE = "weights_backbone"
 
 @dataclass(frozen=True, slots=True)
 class TorchvisionRecipe:
-    """A name and arguments that were checked; see `foreign.Recipe`."""
+    """Checked name and arguments of a torchvision model; see `external_models.Recipe`."""
 
     model: str
     args: Mapping[str, Any]
@@ -33,7 +33,12 @@ class TorchvisionRecipe:
     def of(
         cls, model: str, args: Mapping[str, Any], root: str, max_modules: int
     ) -> TorchvisionRecipe:
-        """The recipe of the architecture at the path `root`. Raises SpecError, LimitExceeded."""
+        """Return the recipe of the architecture at the path `root`.
+
+        Raises:
+            SpecError: If the name or an argument is refused.
+            LimitExceeded: If an argument counts more than `max_modules` layers.
+        """
         from torchvision.models import list_models
 
         if model not in list_models():
@@ -45,11 +50,14 @@ class TorchvisionRecipe:
 
     @property
     def path(self) -> str:
-        """The place of the model's name in the spec."""
+        """Place of the model's name in the spec."""
         return join(self.root, "model")
 
     def make(self, dtype: DType) -> nn.Module:
-        """`torchvision.models.get_model(model, weights=None, **args)`, its backbone likewise."""
+        """Return `torchvision.models.get_model(model, weights=None, **args)`.
+
+        `weights_backbone` is None as well if the builder takes it.
+        """
         from torchvision.models import get_model, get_model_builder
 
         taken = inspect.signature(get_model_builder(self.model)).parameters
@@ -62,9 +70,9 @@ class TorchvisionRecipe:
         return constructed(make, self.root, self.args)
 
     def dtypes(self, module: nn.Module, names: Mapping[str, DType]) -> Mapping[str, DType]:
-        """None: torchvision has no policy of its own."""
+        """Return nothing: torchvision has no dtype policy of its own."""
         return {}
 
     def files(self, module: nn.Module) -> Mapping[str, str]:
-        """None: torchvision reads weights alone."""
+        """Return nothing: torchvision reads only weights."""
         return {}

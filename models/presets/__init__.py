@@ -1,4 +1,4 @@
-"""Presets: architectures by name, as data: published models and tiny ones shaped like them."""
+"""Presets: named architectures as data, of published models and of tiny ones shaped like them."""
 
 from __future__ import annotations
 

@@ -1,19 +1,19 @@
-"""Overrides: values laid over a preset's config, or over the arguments of its constructor."""
+"""Overrides of the fields of a preset's config, or of its constructor's arguments."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-# Where in an architecture of each type the fields are that overrides lie over.
+# Type of architecture -> key of the fields that overrides change.
 PLACES = {"transformers": "config", "timm": "args", "torchvision": "args"}
 
 
 def overridden(architecture: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """`architecture` with `overrides` laid over its config or arguments.
+    """Return `architecture` with `overrides` applied to its config or arguments.
 
-    An object is merged into an object (`vision_config`), key by key; everything else,
-    lists and null included, takes the place of what was there.
+    An object is merged into an object (`vision_config`), key by key; every other value, including a
+    list or null, replaces the old one.
     """
     place = PLACES[architecture["type"]]
     return {**architecture, place: _merged(architecture.get(place, {}), overrides)}

@@ -1,4 +1,4 @@
-"""A preset: an architecture by name, read from a JSON file of this package when it is asked for."""
+"""Preset: an architecture by name, read from a JSON file of this package on demand."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from seedpoint.models.spec.faults import near
 
 _FOLDER = files("seedpoint.models.presets") / "data"
 _SUFFIX = ".json"
-_SHOWN = 8
+_SHOWN = 8  # names of presets in a message
 
 Kind = Literal["published", "tiny"]
 
 
 class UnknownPreset(LookupError):
-    """A name that no preset has; the message lists those most like it."""
+    """Name without a preset; the message lists the most similar names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A named architecture.
+    """Named architecture.
 
-    `architecture` is one that a spec may give (`{"type": "transformers", "config": ...}`).
-    `source` is the repository on the Hub whose config it has, or is shaped like; `parameters`
-    the number of its parameters, tied ones counted once. `kind`: `published` presets have a real
-    model's sizes; `tiny` ones make files far below 1 MB.
+    `architecture` has the form that it has in a spec (`{"type": "transformers", "config": ...}`).
+    `source` is the repository on the Hub whose config it has or resembles. `parameters` is the
+    number of its parameters, tied ones counted once. `kind` is `published` for presets with a real
+    model's sizes, and `tiny` for presets whose files are far below 1 MB.
     """
 
     name: str
@@ -41,12 +41,12 @@ class Preset:
 
     @property
     def dtype(self) -> str:
-        """The dtype that the config names: what most floating tensors have."""
+        """Dtype that the config names; most floating tensors have it."""
         config = self.architecture.get("config", {})
         return str(config.get("dtype") or config.get("torch_dtype") or "float32")
 
     def summary(self) -> dict[str, Any]:
-        """The preset as an entry of a list."""
+        """Return the preset as an entry of a list."""
         return {
             "name": self.name,
             "description": self.description,
@@ -59,14 +59,18 @@ class Preset:
 
 @cache
 def names() -> tuple[str, ...]:
-    """The names of all presets, sorted."""
+    """Return the names of all presets, sorted."""
     found = (entry.name for entry in _FOLDER.iterdir() if entry.name.endswith(_SUFFIX))
     return tuple(sorted(name.removesuffix(_SUFFIX) for name in found))
 
 
 @cache
 def get(name: str) -> Preset:
-    """The preset of that name; do not change its architecture. Raises UnknownPreset."""
+    """Return the preset of that name; do not modify its architecture.
+
+    Raises:
+        UnknownPreset: If no preset has the name.
+    """
     if name not in names():
         raise UnknownPreset(_unknown(name))
     return Preset(name=name, **json.loads((_FOLDER / f"{name}{_SUFFIX}").read_bytes()))
@@ -75,7 +79,11 @@ def get(name: str) -> Preset:
 def spec(
     name: str, overrides: Mapping[str, Any] | None = None, seed: int | None = None
 ) -> dict[str, Any]:
-    """The spec that issues a preset: its own init, in its own dtypes. Raises UnknownPreset."""
+    """Return the spec that issues a preset, with its own init and dtypes.
+
+    Raises:
+        UnknownPreset: If no preset has the name.
+    """
     get(name)
     architecture = {"type": "preset", "name": name}
     given = {} if not overrides else {"overrides": dict(overrides)}
@@ -91,6 +99,6 @@ def _unknown(name: str) -> str:
 
 
 def _sharing(name: str) -> list[str]:
-    """Presets of the same family: those that begin as `name` does, up to its first mark."""
+    """Return the presets of the same family: the names that start with the first word of `name`."""
     family = name.lower().replace("_", "-").partition("-")[0]
     return [known for known in names() if family and known.startswith(family)]

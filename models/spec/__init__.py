@@ -1,1 +1,1 @@
-"""The spec: its schema, limits, and faults with their place in it."""
+"""Spec: its schema, its limits, and faults with their place in it."""

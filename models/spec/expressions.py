@@ -1,8 +1,7 @@
-"""Arithmetic in a spec: `"0.02 / sqrt(2 * n_layer)"`, evaluated in binary64.
+"""Arithmetic expressions of a spec: `"0.02 / sqrt(2 * n_layer)"`, evaluated in binary64.
 
-An expression holds numbers, names, `+ - * / // % **`, parentheses and the functions
-of `FUNCTIONS`; nothing else parses, so an expression can neither loop nor reach
-anything outside its names.
+An expression holds numbers, names, `+ - * / // % **`, parentheses and the functions of `FUNCTIONS`.
+Nothing else parses, so an expression can neither loop nor reach anything outside its names.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ import operator
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-MAX_LENGTH = 1000
-MAX_DEPTH = 100
+MAX_LENGTH = 1000  # characters
+MAX_DEPTH = 100  # operations nested in one another
 
 FUNCTIONS: Mapping[str, Callable[..., float]] = {
     "abs": abs,
@@ -43,12 +42,16 @@ _UNARY: Mapping[type[ast.unaryop], Callable[[float], float]] = {
 
 
 class ExpressionError(ValueError):
-    """An expression that does not parse or has no finite value."""
+    """Expression that does not parse or has no finite value."""
 
 
 @lru_cache(maxsize=4096)
 def parse(text: str) -> ast.expr:
-    """The syntax tree of `text`; raises ExpressionError for what is not plain arithmetic."""
+    """Return the syntax tree of `text`.
+
+    Raises:
+        ExpressionError: If `text` is not plain arithmetic.
+    """
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"expression is longer than {MAX_LENGTH} characters")
     try:
@@ -63,17 +66,19 @@ def parse(text: str) -> ast.expr:
 
 
 def names(text: str) -> frozenset[str]:
-    """The names that `text` needs in its scope."""
+    """Return the names that `text` needs in its scope."""
     nodes = list(ast.walk(parse(text)))
     called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
     return frozenset(n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in called)
 
 
 def evaluate(value: float | int | str, scope: Mapping[str, float | None]) -> float:
-    """The finite binary64 value of a number or expression under the names of `scope`.
+    """Return the finite binary64 value of a number or expression under the names of `scope`.
 
     A name whose value is None is known but has no value here (fans of a vector).
-    Raises ExpressionError for an unknown name, division by zero or overflow.
+
+    Raises:
+        ExpressionError: For an unknown name, division by zero or overflow.
     """
     if not isinstance(value, str):
         return float(value)

@@ -1,8 +1,8 @@
-r"""Faults from pydantic's errors, at paths as the caller wrote them.
+r"""Conversion of pydantic's errors to faults, at paths as the caller wrote them.
 
-A path is dotted: `architecture.layers.2.out_features`. A key that a dotted path could not
-show faithfully (it holds `.`, `[`, `]`, `"`, `\`, a control character or a lone surrogate, or
-is empty) stands as a JSON string in brackets: `architecture.children["a.b"].bias`.
+A path is dotted: `architecture.layers.2.out_features`. A key that a dotted path cannot show
+faithfully (it is empty, or holds `.`, `[`, `]`, `"`, `\`, a control character or a lone surrogate)
+is a JSON string in brackets: `architecture.children["a.b"].bias`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from pydantic_core import core_schema
 from seedpoint.models.errors import Fault
 from seedpoint.models.spec.messages import Asked, in_words
 
-MAX_FAULTS = 100
+MAX_FAULTS = 100  # faults listed; the rest are counted
 _MAX_COMPARED = 100  # characters; difflib takes quadratic time
 
+# Keys that need no brackets in a path.
 _PLAIN = re.compile(r'[^.\[\]"\\\x00-\x1f\x7f\ud800-\udfff]+')
 _PYDANTIC_TYPES = frozenset(get_args(core_schema.ErrorType)) - {"value_error", "assertion_error"}
-# Tags of unions not chosen by `type`: of architectures.json_type_union and spec.numbers.
+# Tags of unions without a `type`, from architectures.json_type_union and spec.numbers.
 _KIND_TAG = re.compile(r"\((null|scalar|string|list|object)\)|<[a-z_ ]+>")
 
 
 def join(path: str, *segments: str | int) -> str:
-    """`path` with the keys and indices of a document after it."""
+    """Return `path` followed by keys and indices of a document."""
     for segment in segments:
         text = str(segment)
         if not _PLAIN.fullmatch(text):
@@ -47,13 +48,14 @@ def faults_from(
     schema: Mapping[str, Any] | None = None,
     root: str = "",
 ) -> list[Fault]:
-    """The faults of `error`, which validating `document` raised.
+    """Return the faults of `error`, which validating `document` raised.
 
-    `schema` is the JSON Schema of the validated type (`TypeAdapter(...).json_schema()`): with
-    it, messages say what would be right. `root` is the path of `document` itself. The
-    same fault from several branches of a union is given once, and a branch that was
-    not entered gives way to faults deeper inside another. After `MAX_FAULTS` errors a last
-    fault says how many more there are.
+    `schema` is the JSON Schema of the validated type (`TypeAdapter(...).json_schema()`); with it,
+    messages state what is expected. `root` is the path of `document` itself.
+
+    Equal faults from several branches of a union are returned once. A fault of a branch that was
+    not entered is dropped if another branch has faults deeper inside. After `MAX_FAULTS` errors a
+    last fault states how many more there are.
     """
     asked = Asked(schema, schema) if schema is not None else None
     found: dict[Fault, bool] = {}
@@ -62,7 +64,7 @@ def faults_from(
         place = _walk(detail["loc"], document, asked, missing=detail["type"] == "missing")
         segments, message = _message(detail, place)
         fault = Fault(join(root, *place.segments, *segments), message)
-        # A wrong item makes pydantic also call its list too short.
+        # For a wrong item, pydantic also reports that its list is too short.
         yields = place.branched or detail["type"] == "too_short"
         found[fault] = yields and found.get(fault, True)
     faults = [fault for fault, yields in found.items() if not (yields and _inner(fault, found))]
@@ -72,7 +74,7 @@ def faults_from(
 
 
 def near(word: str, words: Iterable[str], count: int = 3) -> list[str]:
-    """The words most like `word`, whatever their case, best first."""
+    """Return the words most similar to `word`, best first; case does not matter."""
     lower: dict[str, str] = {}
     for candidate in words:
         if len(candidate) <= _MAX_COMPARED:
@@ -83,7 +85,7 @@ def near(word: str, words: Iterable[str], count: int = 3) -> list[str]:
 
 
 def one_of(word: str, words: Sequence[str]) -> str:
-    """`did you mean ...?` where some of `words` are near, else a list of them."""
+    """Return `did you mean ...?` if some of `words` are similar, else a list of them."""
     close = near(word, words)
     if close:
         return f"did you mean {' or '.join(map(repr, close))}?"
@@ -93,7 +95,7 @@ def one_of(word: str, words: Sequence[str]) -> str:
 
 @dataclass(slots=True)
 class _Place:
-    """Where in the caller's document an error is, and what the schema asks for there."""
+    """Place of an error in the caller's document, and the schema of that place."""
 
     segments: list[str | int]
     value: Any
@@ -105,11 +107,11 @@ class _Place:
 def _walk(
     loc: tuple[int | str, ...], document: Any, asked: Asked | None, *, missing: bool
 ) -> _Place:
-    """The place that `loc` means, without the union tags that pydantic puts into it.
+    """Return the place that `loc` means, without the union tags that pydantic adds to it.
 
-    On entering an object whose `type` is the next element, that element is the tag of a
-    union and is passed over, once; so is a kind's tag. What is no key or index of the value
-    is a tag too. An index where the document has an object means that object's nth key.
+    On entering an object whose `type` equals the next element, that element is the tag of a union
+    and is skipped, once. The tag of a JSON kind is skipped in the same way. An element that is
+    neither a key nor an index of the value is a tag too. An index into an object means its nth key.
     """
     place = _Place([], document, asked and asked.chosen(document), None)
     tags: set[str] = set()
@@ -130,14 +132,14 @@ def _walk(
 
 
 def _tag(value: Any, element: int | str) -> str | None:
-    """Which tag of `value`, if any, this element of a `loc` may be."""
+    """Return which tag of `value` this element of a `loc` may be, or None."""
     if isinstance(element, str) and _KIND_TAG.fullmatch(element):
         return "kind"
     return "type" if isinstance(value, Mapping) and value.get("type") == element else None
 
 
 def _key(value: Any, element: int | str) -> int | str | None:
-    """The key or index of `value` that this element of a `loc` names, or None."""
+    """Return the key or index of `value` that this element of a `loc` names, or None."""
     if isinstance(value, Mapping):
         if isinstance(element, int):
             return list(value)[element] if element < len(value) else None
@@ -156,7 +158,7 @@ def _step(place: _Place, key: int | str, value: Any) -> _Place:
 
 
 def _message(detail: Mapping[str, Any], place: _Place) -> tuple[tuple[str | int, ...], str]:
-    """What to append to the place's path, and the message."""
+    """Return the segments to append to the place's path, and the message."""
     kind, context = detail["type"], detail.get("ctx", {})
     asked = place.asked
     if kind == "missing" and not isinstance(place.value, Mapping | list | tuple):

@@ -1,4 +1,4 @@
-"""The most that a spec may ask of planning."""
+"""Limits on the planning of one spec."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from seedpoint.models.errors import LimitExceeded
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one spec may have at most: sizes that time and memory grow with.
+    """Maximum sizes of one spec; the time and memory of planning grow with them.
 
-    `modules` are counted before any is made. `matches` are rules times names of tensors:
-    every rule may be tried on every name. `plan_bytes` is the size of the plan's record,
-    which goes into a file's header, where quotes take twice as much: 32 MiB always fit.
+    `modules` are counted before any is made. `matches` is the number of rules times the number of
+    tensor names, because every rule may be tried on every name. `plan_bytes` is the size of the
+    plan's record in bytes. The record goes into a file's header, where quotes take twice the space;
+    32 MiB always fit.
     """
 
     modules: int = MAX_MODULES
@@ -24,17 +25,25 @@ class Limits:
     plan_bytes: int = 24 << 20
 
     def within(self, other: Limits) -> Limits:
-        """The lower of each."""
+        """Return the lower of each limit."""
         return Limits(*map(min, astuple(self), astuple(other)))
 
     def check_tensors(self, count: int) -> None:
-        """Raises LimitExceeded."""
+        """Check the number of tensors.
+
+        Raises:
+            LimitExceeded: If `count` is above the limit.
+        """
         if count > self.tensors:
             message = f"has {count} tensors; at most {self.tensors} are allowed"
             raise LimitExceeded.at("architecture", message)
 
     def check_rules(self, path: str, rules: Sequence[object], names: int) -> None:
-        """Raises LimitExceeded when `rules`, which are at `path`, are too many for `names`."""
+        """Check the number of `rules` at `path` against the number of tensor names.
+
+        Raises:
+            LimitExceeded: If there are too many rules for `names` names.
+        """
         if len(rules) * names > self.matches:
             raise LimitExceeded.at(
                 path,
@@ -43,7 +52,11 @@ class Limits:
             )
 
     def check_plan(self, nbytes: int) -> None:
-        """Raises LimitExceeded."""
+        """Check the size of the plan's record, in bytes.
+
+        Raises:
+            LimitExceeded: If `nbytes` is above the limit.
+        """
         if nbytes > self.plan_bytes:
             message = f"its plan takes {nbytes} bytes; at most {self.plan_bytes} are allowed"
             raise LimitExceeded.at("", message)

@@ -1,4 +1,4 @@
-"""What a JSON Schema asks for, in words, for the messages of faults."""
+"""Descriptions of a JSON Schema in words, for the messages of faults."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _MAX_SAFE_INTEGER = 2**53 - 1
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A JSON Schema (2020-12, as pydantic writes it) seen from one place of a document.
+    """JSON Schema (2020-12, as pydantic writes it) of one place in a document.
 
-    `schema` is what that place is asked for, `root` the whole, which holds `$defs`.
+    `schema` applies to that place; `root` is the whole schema, which holds `$defs`.
     """
 
     schema: Mapping[str, Any]
     root: Mapping[str, Any]
 
     def chosen(self, value: Any) -> Asked:
-        """This place after `value` has picked its branch of every union, as far as it can."""
+        """Return this place after `value` has selected its branch of every union, if it can."""
         schema = self._followed(self.schema)
         while branches := _branches(schema):
             branch = self._branch(schema, branches, value)
@@ -32,7 +32,7 @@ class Asked:
         return Asked(schema, self.root)
 
     def at(self, key: int | str) -> Asked | None:
-        """What a key or index of this place is asked for; None when nothing is known."""
+        """Return the schema of a key or index of this place, None if it is unknown."""
         schema = self.schema
         if isinstance(key, int):
             inner = schema.get("items")
@@ -41,17 +41,17 @@ class Asked:
         return Asked(inner, self.root) if isinstance(inner, Mapping) else None
 
     def properties(self) -> list[str]:
-        """The keys an object here may have, the required ones first."""
+        """Return the keys that an object here may have, the required ones first."""
         names = self.schema.get("properties", {})
         required = set(self.schema.get("required", ()))
         return sorted(names, key=lambda name: name not in required)
 
     def tags(self) -> list[str]:
-        """The known values of `type` here, where a union is chosen by it."""
+        """Return the known values of `type` for a union on `type`."""
         return list(self._followed(self.schema).get("discriminator", {}).get("mapping", {}))
 
     def words(self) -> str:
-        """`an integer of at least 0`, `one of 'zeros', 'reflect'`, ..."""
+        """Return a description: `an integer of at least 0`, `one of 'zeros', 'reflect'`, ..."""
         return self._words(self.schema)
 
     def _words(self, schema: Mapping[str, Any]) -> str:
@@ -70,7 +70,7 @@ class Asked:
         return _NOUNS.get(kind, "a value") + _bounds(schema)
 
     def _any_of(self, branches: list[Mapping[str, Any]]) -> str:
-        """`an integer or a list of 2 of them`."""
+        """Return a description of a union: `an integer or a list of 2 of them`."""
         words: list[str] = []
         for branch in sorted(map(self._followed, branches), key=lambda b: b.get("type") == "array"):
             items = branch.get("items")
@@ -95,7 +95,7 @@ class Asked:
             tag = value.get("type") if isinstance(value, Mapping) else None
             ref = schema["discriminator"]["mapping"].get(tag) if isinstance(tag, str) else None
             return {"$ref": ref} if ref else None
-        # A wrong value of the right kind (a list for a list) picks that branch; any other none.
+        # Only a list or an object selects the single branch of its kind; other values select none.
         kind = _kind(value)
         fitting = [branch for branch in branches if kind in self._kinds(branch)]
         return fitting[0] if len(fitting) == 1 and kind in ("array", "object") else None
@@ -110,7 +110,7 @@ class Asked:
 
 
 def in_words(value: Any) -> str:
-    """A caller's value as a message shows it: JSON, shortened, containers only by size."""
+    """Return a caller's value for a message: as JSON, shortened; containers by size only."""
     if isinstance(value, Mapping):
         return "an object"
     if isinstance(value, list | tuple):

@@ -11,7 +11,7 @@ from seedpoint.models.spec import expressions
 
 
 class Schema(BaseModel):
-    """A part of a spec: immutable, and nothing in it is ignored."""
+    """Immutable part of a spec; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -42,8 +42,8 @@ Number = Annotated[
 
 
 def tagged(one: str, other: str, is_other: type | tuple[type, ...]) -> Discriminator:
-    """Tells two forms of one field apart by type, so that errors speak of one of them only.
+    """Return a discriminator of two forms of a field, so that errors concern only one of them.
 
-    Tags are written `<tag>`: models/spec/faults.py leaves such elements out of paths.
+    Tags are written `<tag>`; models/spec/faults.py leaves these elements out of paths.
     """
     return Discriminator(lambda value: other if isinstance(value, is_other) else one)

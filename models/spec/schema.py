@@ -1,4 +1,4 @@
-"""The schema callers write: an architecture, an init, dtypes and file options."""
+"""Schema of a spec: an architecture, an init, dtypes and file options."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ from seedpoint.models.spec.faults import faults_from
 from seedpoint.models.spec.numbers import Schema, tagged
 
 MAX_SEED = 2**64 - 1
+# Names that expressions define for every tensor.
 RESERVED = frozenset({"fan_in", "fan_out", "numel", "ndim"})
-DEFAULT_MAX_SHARD_SIZE = 50_000_000_000
+DEFAULT_MAX_SHARD_SIZE = 50_000_000_000  # bytes
 
 Generator = Literal["philox-v1", "torch", "numpy"]
 FloatName = Literal["float32", "bfloat16", "float16", "float64", "float8_e4m3fn", "float8_e5m2"]
@@ -72,7 +73,7 @@ def _constants(constants: dict[str, int | float]) -> dict[str, int | float]:
 
 
 def _no_name(name: str) -> str | None:
-    """Why an expression could not read `name` as this constant, or None."""
+    """Return the reason why an expression could not read `name` as this constant, or None."""
     if not name.isidentifier() or name in RESERVED:
         return f"{name!r} cannot name a constant; use another identifier"
     if name in expressions.FUNCTIONS:
@@ -109,7 +110,7 @@ Size = Annotated[
 
 
 class Init(Schema):
-    """How the architecture is initialized."""
+    """Initialization of the architecture."""
 
     seed: Seed = Field(default=0, description="From 0 to 2^64 - 1; a decimal string is taken too.")
     generator: Generator = Field(
@@ -131,14 +132,14 @@ class Init(Schema):
 
 
 class DTypeRule(Schema):
-    """A dtype for the floating tensors that match."""
+    """Dtype for the floating tensors that match."""
 
     match: Match
     dtype: FloatName
 
 
 class DTypePolicy(Schema):
-    """A default dtype and exceptions; the first rule that matches wins."""
+    """Default dtype and exceptions; the first rule that matches wins."""
 
     default: DTypeName = "declared"
     rules: tuple[DTypeRule, ...] = ()
@@ -151,7 +152,7 @@ DTypeSpec = Annotated[
 
 
 class Spec(Schema):
-    """A checkpoint to issue: an architecture and how to initialize it."""
+    """Checkpoint to issue: an architecture and its initialization."""
 
     architecture: Architecture = Field(description="What is initialized.")
     init: Init = Field(default=Init(), description="How: seed, generator and rules.")
@@ -175,28 +176,31 @@ class Spec(Schema):
 
     @property
     def dtype_policy(self) -> DTypePolicy:
-        """The dtype as a policy, also when one name was given."""
+        """Dtype as a policy, also if the spec gives one name."""
         return (
             self.dtype if isinstance(self.dtype, DTypePolicy) else DTypePolicy(default=self.dtype)
         )
 
     @property
     def model_dtype(self) -> DType | None:
-        """The default dtype that it says, if it says any."""
+        """Default dtype of the spec, None if it gives none."""
         default = self.dtype_policy.default
         return None if default == "declared" else BY_NAME[default]
 
 
 @cache
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of a spec; do not change it."""
+    """Return the JSON Schema of a spec; do not modify it."""
     return Spec.model_json_schema()
 
 
 def parse_spec(document: Any, *, architecture: Architecture | None = None) -> Spec:
-    """The spec of a JSON document; raises SpecError with the path of every fault.
+    """Return the spec of a JSON document.
 
-    `architecture` is the document's own, where it has been parsed before.
+    `architecture` is the document's own, if it has been parsed before.
+
+    Raises:
+        SpecError: With the path of every fault.
     """
     check_depth(document)
     given = document if architecture is None else document | {"architecture": architecture}
@@ -217,9 +221,9 @@ def parse_spec(document: Any, *, architecture: Architecture | None = None) -> Sp
 
 
 def normalized(spec: Spec, *, architecture: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The spec's canonical document: defaults left out, the seed as a decimal string.
+    """Return the spec's canonical document: defaults left out, the seed as a decimal string.
 
-    `architecture` is that of the spec, normalized, where it is known.
+    `architecture` is the spec's normalized architecture, if it is known.
     """
     document: dict[str, Any] = spec.model_dump(
         mode="json", by_alias=True, exclude_defaults=True, exclude={"architecture"}
@@ -239,7 +243,10 @@ def normalized(spec: Spec, *, architecture: Mapping[str, Any] | None = None) -> 
 
 
 def _normalized_dtype(spec: Spec, architecture: Any) -> Any:
-    """One name where there are no rules; `declared` where nothing else is declared."""
+    """Return the canonical dtype: one name if there are no rules.
+
+    `float32` becomes `declared` if the architecture declares no dtype.
+    """
     policy = spec.dtype_policy
     default: str = policy.default
     if default == "float32" and not _declares_dtypes(architecture):
@@ -250,7 +257,7 @@ def _normalized_dtype(spec: Spec, architecture: Any) -> Any:
 
 
 def _declares_dtypes(architecture: Any) -> bool:
-    """Whether a normalized architecture names a dtype, as lists and Custom layers may."""
+    """Return whether a normalized architecture names a dtype, as lists and Custom layers may."""
     if isinstance(architecture, dict):
         declares = "dtype" in architecture or "torch_dtype" in architecture
         return declares or any(map(_declares_dtypes, architecture.values()))

@@ -1,1 +1,1 @@
-"""Rules: which initializer for which tensor, and what it resolves to there."""
+"""Rules: the choice of an initializer for each tensor, and its resolution there."""

@@ -1,8 +1,8 @@
 """Globs over dotted tensor names.
 
-`*` and `?` stay inside a segment, `**` crosses segments, `[abc]` and `[!abc]` are one
-character of a segment, `{layer}` captures an integer segment. `**.` also matches no
-segment at all, so `**.bias` matches `bias`.
+`*` and `?` stay inside a segment, `**` crosses segments, `[abc]` and `[!abc]` match one character
+of a segment, and `{layer}` captures an integer segment. `**.` also matches no segment at all, so
+`**.bias` matches `bias`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-MAX_LENGTH = 1000
+MAX_LENGTH = 1000  # characters
 _TOKEN = re.compile(
     r"(?P<many>\*\*)|(?P<some>\*)|(?P<one>\?)|\[(?P<not>!?)(?P<set>\]?[^\]]*)\]|\{(?P<name>[^{}]*)\}"
     r"|(?P<text>[^*?\[\]{}]+)|(?P<bad>.)",
@@ -20,30 +20,36 @@ _TOKEN = re.compile(
 
 
 class GlobError(ValueError):
-    """A glob that does not parse."""
+    """Glob that does not parse."""
 
 
 def match(pattern: str, name: str) -> dict[str, int] | None:
-    """The captured integers when `pattern` matches the whole of `name`, else None.
+    """Return the captured integers if `pattern` matches the whole of `name`, else None.
 
-    Takes time in O(len(name)^2) at worst. Raises GlobError when it does not parse.
+    The time is at most O(len(name)^2).
+
+    Raises:
+        GlobError: If `pattern` does not parse.
     """
     found = compile_glob(pattern).fullmatch(name)
     return None if found is None else captured(found)
 
 
 def captured(found: re.Match[str]) -> dict[str, int]:
-    """The captured integers of a match."""
+    """Return the captured integers of a match."""
     return {key: int(text) for key, text in found.groupdict().items()}
 
 
 @lru_cache(maxsize=1 << 16)
 def compile_glob(pattern: str) -> re.Pattern[str]:
-    """The regular expression of `pattern`; raises GlobError when it does not parse.
+    """Return the regular expression of `pattern`.
 
-    A wildcard that another follows is matched atomically at its earliest end: since
-    whatever comes later only wants the rest to begin as early as possible, this loses
-    no match, and it keeps hostile patterns such as `*a*a*a*a*` from backtracking.
+    A wildcard that is followed by another is matched atomically at its earliest end. The rest of
+    the pattern only needs to begin as early as possible, so this loses no match, and it keeps
+    hostile patterns such as `*a*a*a*a*` from backtracking.
+
+    Raises:
+        GlobError: If `pattern` does not parse.
     """
     if len(pattern) > MAX_LENGTH:
         raise GlobError(f"glob is longer than {MAX_LENGTH} characters")
@@ -58,14 +64,14 @@ def compile_glob(pattern: str) -> re.Pattern[str]:
 
 
 def captures(pattern: str) -> frozenset[str]:
-    """The names that `pattern` captures."""
+    """Return the names that `pattern` captures."""
     return frozenset(compile_glob(pattern).groupindex)
 
 
 def texts(pattern: str) -> list[str]:
-    """What stands between the wildcards of `pattern`: every name that it matches holds each.
+    """Return the texts between the wildcards of `pattern`; every matching name holds each of them.
 
-    It is the whole pattern, and the only name that matches, where there are no wildcards.
+    Without wildcards the result is the whole pattern, which is then the only matching name.
     """
     found = [token["text"] for token in _TOKEN.finditer(pattern) if token["text"]]
     # The first dot after `**` may be missing in a name.
@@ -123,7 +129,10 @@ def _split(tokens: list[Token], kind: str) -> list[list[Token]]:
 
 
 def _chunk(tokens: list[Token], *, anchored: bool) -> str:
-    """Text and `*` between two `**`; the last `*` of an anchored chunk reaches its end."""
+    """Return the expression for text and `*` between two `**`.
+
+    In an anchored chunk, the last `*` reaches the end of the chunk.
+    """
     texts = ["".join(text for _, text in piece) for piece in _split(tokens, "some")]
     out = [texts[0]]
     for number, text in enumerate(texts[1:], start=2):
@@ -133,7 +142,7 @@ def _chunk(tokens: list[Token], *, anchored: bool) -> str:
 
 
 def _optional_dot(chunk: list[Token], before: list[Token]) -> list[Token]:
-    """`**.` at the start of a segment: the dot may be missing with the segments."""
+    """Make the dot of `**.` at the start of a segment optional, together with the segments."""
     at_start = not before or before[-1][1].endswith(r"\.")
     if at_start and chunk and chunk[0][0] == "text" and chunk[0][1].startswith(r"\."):
         return [("text", rf"(?:(?<![^.])|\.){chunk[0][1][2:]}"), *chunk[1:]]

@@ -1,4 +1,4 @@
-"""The first rule for each of many tensors: what their names have in common is tried once."""
+"""Search for the first rule of many tensors; criteria that tensors share are tried once."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _Tried = tuple[int, Match]
 
 
 class Matcher:
-    """Criteria in order, ready to be tried on any number of names.
+    """Ordered criteria, ready to be tried on any number of names.
 
-    `Match.captures` says what holds; this is the same in less time. Of criteria without a
-    name, and of names without a wildcard, one look-up tells; a glob is tried only on names
-    that hold its rarest text.
+    The results are those of `Match.captures`, in less time. Criteria without a name, and names
+    without a wildcard, take one look-up. A glob is tried only on names that hold its rarest text.
     """
 
     def __init__(self, matches: Sequence[Match]) -> None:
         self._all: tuple[_Tried, ...] = tuple(enumerate(matches))
         self._parameters = {m.parameter for m in matches if m.parameter is not None}
-        # By kind, dimensions, classes: few. By last segment besides: as few as rules name.
+        # Keys: (kind, ndim, classes), of which there are few.
         self._alike: dict[Any, tuple[_Tried, ...]] = {}
+        # Keys: the last segment, if a rule names it, with the same three.
         self._names: dict[Any, _Names] = {}
 
     def first(self, candidates: Sequence[Candidate]) -> Won | None:
-        """The first whose criteria all hold for one of a tensor's names."""
+        """Return the first criteria that all hold for one of a tensor's names, or None."""
         best: Won | None = None
         for candidate in candidates:
             won = self._names_of(candidate).first(candidate.name)
@@ -39,7 +39,7 @@ class Matcher:
         return best
 
     def matching(self, candidates: Iterable[Candidate]) -> set[int]:
-        """All that hold for any of these names."""
+        """Return the indices of all criteria that hold for any of these names."""
         found: set[int] = set()
         for candidate in candidates:
             self._names_of(candidate).add(candidate.name, found)
@@ -61,10 +61,10 @@ class Matcher:
 
 @dataclass(slots=True)
 class _Names:
-    """What is left to try once all criteria but the name hold.
+    """Criteria on names that are left to try once all other criteria hold.
 
-    `unnamed` hold for every name, `exact` for one; `globs` are (index, a text that every
-    name it matches holds, the glob): of its texts the one that the fewest other globs have.
+    `unnamed` hold for every name, `exact` for one name. `globs` are (index, text, compiled glob);
+    the text is in every matching name and, of the glob's texts, in the fewest other globs.
     """
 
     unnamed: list[int] = field(default_factory=list)
@@ -97,7 +97,7 @@ class _Names:
         return None if best is None else Won(best, {})
 
     def add(self, name: str, found: set[int]) -> None:
-        """Adds to `found` all that hold for `name`."""
+        """Add the indices of all criteria that hold for `name` to `found`."""
         found.update(self.unnamed, self.exact.get(name, ()))
         for index, text, fullmatch in self.globs:
             if index not in found and text in name and fullmatch(name) is not None:
@@ -105,7 +105,7 @@ class _Names:
 
 
 def _allows(match: Match, candidate: Candidate) -> bool:
-    """Whether every criterion holds that is not on the name or a part of it."""
+    """Return whether all criteria hold, except those on the name or on its last segment."""
     return (
         match.kind in (None, candidate.kind)
         and match.ndim in (None, candidate.ndim)

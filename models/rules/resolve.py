@@ -1,4 +1,4 @@
-"""A rule applied to a tensor: its sources in sequence, and its transforms."""
+"""Application of a rule to a tensor: its sources in sequence, and its transforms."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from seedpoint.models.rules.rule import Rule, SplitPart, Won
 
 Scope = Mapping[str, float | None]
 
-# Not str.format, whose fields reach attributes and ask for any width.
+# Used instead of str.format, whose fields reach attributes and ask for any width.
 _FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The tensor that a rule is applied to."""
+    """Tensor that a rule is applied to."""
 
     name: str
     shape: tuple[int, ...]
@@ -35,10 +35,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a rule does to one tensor.
+    """Effect of a rule on one tensor.
 
-    `sources` are applied one after another, each overwriting the whole tensor; an
-    empty tuple keeps the tensor's own init. `transforms` follow.
+    `sources` are applied one after another, each overwriting the whole tensor; an empty tuple keeps
+    the tensor's own init. `transforms` follow.
     """
 
     sources: tuple[Source, ...]
@@ -53,9 +53,10 @@ def resolve(
     constants: Mapping[str, float],
     blobs: MutableMapping[str, bytes],
 ) -> Resolved:
-    """What `rule` does to `subject`; bytes of literals are added to `blobs`.
+    """Return the effect of `rule` on `subject`; bytes of literals are added to `blobs`.
 
-    Raises SpecError at the rule's place in the spec when the tensor cannot take it.
+    Raises:
+        SpecError: At the rule's place in the spec, if the tensor cannot take the rule.
     """
     path = f"init.rules.{won.index}"
     scope = {**constants, **won.captures}
@@ -127,7 +128,7 @@ def _split_sources(
     scope: Scope,
     blobs: MutableMapping[str, bytes],
 ) -> Iterator[Source]:
-    """For each initializer, the split whose every part is initialized by itself."""
+    """Yield, for each initializer, the split whose parts are each initialized by themselves."""
     assert rule.splits is not None
     axis, ndim = rule.splits.axis, len(subject.shape)
     with _fault(f"{path}.splits.axis", subject.name):
@@ -185,9 +186,12 @@ def _transforms(rule: Rule, path: str, subject: Subject, target: Target) -> Iter
 
 
 def check_single(transforms: Iterable[Transform], path: str, name: str) -> None:
-    """Raises SpecError for a constant that is infinite in float32, which it is computed in.
+    """Check that the constants of transforms are finite in float32, in which they are computed.
 
-    `path` is the place of the rule whose `transforms` they are.
+    `path` is the place of the rule that has these `transforms`.
+
+    Raises:
+        SpecError: For a constant that is infinite in float32.
     """
     for number, transform in enumerate(transforms):
         for argument in ("value", "min", "max"):
@@ -202,7 +206,7 @@ def check_single(transforms: Iterable[Transform], path: str, name: str) -> None:
 
 @contextmanager
 def _fault(path: str, name: str) -> Iterator[None]:
-    """Turns what an initializer refuses into a fault at its place in the spec."""
+    """Turn an error of an initializer into a fault at its place in the spec."""
     try:
         yield
     except ArgumentError as error:

@@ -1,4 +1,4 @@
-"""Which initializer for which tensor: rules and what they match."""
+"""Rules: criteria on tensors, and the initializer for the tensors that match."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ ClassNames = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One name that a tensor goes by, with the classes of the module it names it in."""
+    """One name of a tensor, with the classes of the module that holds it under this name."""
 
     name: str
     classes: frozenset[str]
@@ -65,7 +65,7 @@ class Candidate:
 
 
 class Match(Schema):
-    """Criteria that must all hold; one left out always does."""
+    """Criteria that must all hold; an omitted one always holds."""
 
     name: Glob | None = Field(
         default=None,
@@ -82,7 +82,7 @@ class Match(Schema):
     kind: Kind | None = Field(default=None, description="What the module holds it as.")
 
     def captures(self, candidate: Candidate) -> Mapping[str, int] | None:
-        """What the name captures when every criterion holds, else None."""
+        """Return the captures of the name if every criterion holds, else None."""
         if self.kind not in (None, candidate.kind) or self.ndim not in (None, candidate.ndim):
             return None
         if self.parameter not in (None, candidate.name.rpartition(".")[2]):
@@ -93,7 +93,7 @@ class Match(Schema):
 
 
 class SplitPart(Schema):
-    """`size` slots along the axis, initialized as a tensor of their own."""
+    """Part of a fused tensor: `size` slots along the axis, initialized as a separate tensor."""
 
     size: int = Field(ge=1, strict=True, description="Slots along the axis.")
     as_: StrictStr | None = Field(
@@ -105,10 +105,10 @@ class SplitPart(Schema):
 
 
 class Splits(Schema):
-    """A fused tensor's parts along an axis.
+    """Parts of a fused tensor along an axis.
 
-    Of a list of initializers each goes over all parts before the next one begins: the order in
-    which generators `torch` and `numpy` draw.
+    Each of several initializers goes over all parts before the next one begins. Generators `torch`
+    and `numpy` draw in this order.
     """
 
     axis: int = Field(default=0, strict=True, description="Along which the parts lie.")
@@ -125,7 +125,7 @@ InitializerList = Annotated[
 
 
 class Rule(Schema):
-    """What to do with the tensors that match."""
+    """Initializer, transforms and options for the tensors that match."""
 
     match: Match = Field(default=Match(), description="Criteria; without any, every tensor.")
     initializer: InitializerList = Field(
@@ -146,14 +146,14 @@ class Rule(Schema):
 
     @property
     def initializers(self) -> tuple[InitializerSpec, ...]:
-        """The initializers in the order they are applied."""
+        """Initializers in the order they are applied."""
         given = self.initializer
         return given if isinstance(given, tuple) else (given,)
 
 
 @dataclass(frozen=True, slots=True)
 class Won:
-    """The rule that a tensor goes by, and what its name captured."""
+    """First matching rule of a tensor, and the captures of its name."""
 
     index: int
     captures: Mapping[str, int]

@@ -1,8 +1,8 @@
-"""The catalogue of initializers, resolved against one tensor to a program's source.
+"""Catalogue of initializers, each resolved against one tensor to a program's source.
 
-Names, arguments and defaults are PyTorch's where `torch.nn.init` has them. Host-side
-scalars are computed in binary64 exactly as PyTorch's own Python code computes them,
-so that under generator `torch` they give its bits.
+Names, arguments and defaults are PyTorch's where `torch.nn.init` has them. Host-side scalars are
+computed in binary64 exactly as PyTorch's own Python code computes them, so that they give its bits
+under generator `torch`.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ CATALOGUE: dict[str, type[Initializer]] = {
     for cls in get_args(get_args(InitializerSpec)[0])
 }
 
+# Arguments and shapes in the catalogue's examples, by type.
 _ARGUMENTS: dict[str, dict[str, Any]] = {
     "constant": {"val": 0.5},
     "sparse": {"sparsity": 0.5},
@@ -91,7 +92,10 @@ _SHAPES: dict[str, list[int]] = {"dirac": [8, 4, 3], "values": [2, 2]}
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """Every initializer: type, summary, paper, JSON Schema, an example and a spec that work."""
+    """Return an entry for every initializer, with its JSON Schema and a working example and spec.
+
+    The keys are `type`, `summary`, `paper`, `schema`, `example` and `spec`.
+    """
     return [
         {
             "type": name,
@@ -106,7 +110,7 @@ def catalogue() -> list[dict[str, Any]]:
 
 
 def _spec(name: str) -> dict[str, Any]:
-    """A whole spec with one initializer: of a layer's weight, as `own` needs a layer."""
+    """Return a complete spec that initializes one weight; for `own` the weight is a layer's."""
     tensor = {"name": "weight", "shape": _SHAPES.get(name, [16, 8])}
     layer = {"type": "Linear", "in_features": 8, "out_features": 16, "bias": False}
     listed = {"type": "tensors", "tensors": [tensor]}

@@ -1,4 +1,4 @@
-"""What every initializer is: a schema, and a source once a tensor is known."""
+"""Base of all initializers: a schema that resolves to a source for a known tensor."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _INTEGER = re.compile("-?[0-9]{1,20}")
 
 
 class ArgumentError(ValueError):
-    """An argument of an initializer that does not fit the tensor."""
+    """Argument of an initializer that does not fit the tensor."""
 
     def __init__(self, argument: str, message: str) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ class ArgumentError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The tensor (or part of one) that an initializer is resolved against.
+    """Tensor, or part of one, that an initializer is resolved against.
 
     `blobs` collects the bytes that literals refer to, by their SHA-256.
     """
@@ -45,14 +45,18 @@ class Target:
     blobs: MutableMapping[str, bytes] = field(default_factory=dict)
 
     def number(self, argument: str, value: int | float | str) -> float:
-        """The value of a numeric argument; raises ArgumentError when it has none."""
+        """Return the value of a numeric argument.
+
+        Raises:
+            ArgumentError: If the argument has no value.
+        """
         try:
             return expressions.evaluate(value, self.scope)
         except expressions.ExpressionError as error:
             raise ArgumentError(argument, str(error)) from None
 
     def exact(self, argument: str, value: int | float | str) -> int | float:
-        """As `number`, but an integer stays one, of any size, for a dtype that is exact."""
+        """Return the value as `number` does, but keep integers of any size in an exact dtype."""
         if isinstance(value, str) and _INTEGER.fullmatch(value):
             value = int(value)
         inexact = self.dtype.is_floating or self.dtype.torch.is_complex
@@ -61,7 +65,11 @@ class Target:
         return self.number(argument, value)
 
     def required_fans(self, initializer: str) -> Fans:
-        """The fans; raises ValueError below two dimensions, where there are none."""
+        """Return the fans.
+
+        Raises:
+            ValueError: If the tensor has fewer than two dimensions, and so no fans.
+        """
         if self.fans is None:
             raise ValueError(
                 f"{initializer} needs fan_in and fan_out, which a tensor of shape "
@@ -70,7 +78,7 @@ class Target:
         return self.fans
 
     def literal(self, values: np.ndarray, dtype: DType) -> program.Literal:
-        """`values` kept as a blob of elements of `dtype`."""
+        """Keep `values` as a blob of elements of `dtype`, and return its literal."""
         blob = values.tobytes()
         digest = hashlib.sha256(blob).hexdigest()
         self.blobs[digest] = blob
@@ -78,15 +86,19 @@ class Target:
 
 
 class Initializer(Schema):
-    """One way to fill a tensor."""
+    """Base class of the initializers: one way to fill a tensor."""
 
     paper: ClassVar[str | None] = None
-    """Where the rule is from."""
+    """URL of the paper that the rule is from."""
     draws: ClassVar[bool] = True
-    """Whether it needs random numbers, hence a floating tensor."""
+    """True if it needs random numbers, and hence a floating tensor."""
 
     def source(self, target: Target) -> Source:
-        """The resolved source; ValueError (ArgumentError) when the tensor cannot take it."""
+        """Return the resolved source.
+
+        Raises:
+            ValueError: If the tensor cannot take the initializer; ArgumentError for one argument.
+        """
         raise NotImplementedError
 
 
@@ -107,7 +119,7 @@ Nonlinearity = Literal[
 
 
 class Gain(Schema):
-    """The recommended gain of a nonlinearity (`torch.nn.init.calculate_gain`)."""
+    """Recommended gain of a nonlinearity (`torch.nn.init.calculate_gain`)."""
 
     nonlinearity: Nonlinearity
     param: StrictInt | StrictFloat | None = None
@@ -120,14 +132,18 @@ GainSpec = Annotated[
 
 
 def resolve_gain(gain: int | float | str | Gain, target: Target) -> float:
-    """The number that a gain argument stands for."""
+    """Return the number that a gain argument stands for."""
     if not isinstance(gain, Gain):
         return target.number("gain", gain)
     return gain_of(gain.nonlinearity, gain.param, "gain.param")
 
 
 def gain_of(nonlinearity: Nonlinearity, param: float | None, argument: str) -> float:
-    """`torch.nn.init.calculate_gain`; ArgumentError for a slope whose square is not finite."""
+    """Return the gain of `torch.nn.init.calculate_gain`.
+
+    Raises:
+        ArgumentError: For a negative slope whose square is not finite.
+    """
     try:
         return float(torch.nn.init.calculate_gain(nonlinearity, param))
     except OverflowError:

@@ -1,4 +1,4 @@
-"""Initializers that look at nothing but the tensor's shape and dtype."""
+"""Initializers that depend only on the tensor's shape and dtype."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TruncNormal(Initializer):
 
 
 class Constant(Initializer):
-    """Every element the same value."""
+    """The same value in every element."""
 
     type: Literal["constant"]
     val: Number = Field(validation_alias=AliasChoices("val", "value"))
@@ -76,7 +76,7 @@ class Constant(Initializer):
 
 
 class Ones(Initializer):
-    """Every element one."""
+    """One in every element."""
 
     type: Literal["ones"]
     draws: ClassVar[bool] = False
@@ -86,7 +86,7 @@ class Ones(Initializer):
 
 
 class Zeros(Initializer):
-    """Every element zero."""
+    """Zero in every element."""
 
     type: Literal["zeros"]
     draws: ClassVar[bool] = False
@@ -96,7 +96,7 @@ class Zeros(Initializer):
 
 
 class Eye(Initializer):
-    """The identity, of a matrix (ones on its diagonal, zeros elsewhere)."""
+    """Identity matrix: ones on the diagonal, zeros elsewhere."""
 
     type: Literal["eye"]
     draws: ClassVar[bool] = False
@@ -110,7 +110,7 @@ class Eye(Initializer):
 
 
 class Dirac(Initializer):
-    """The Dirac delta: a convolution that passes its inputs through, in each group."""
+    """Dirac delta: a convolution that passes its inputs through, in each group."""
 
     type: Literal["dirac"]
     groups: int = Field(default=1, ge=1, strict=True)
@@ -127,7 +127,7 @@ class Dirac(Initializer):
 
 
 class Orthogonal(Initializer):
-    """A (semi-)orthogonal matrix, from the QR decomposition of a normal one, times gain."""
+    """(Semi-)orthogonal matrix from the QR decomposition of a normal matrix, times gain."""
 
     type: Literal["orthogonal"]
     gain: GainSpec = 1.0
@@ -142,7 +142,7 @@ class Orthogonal(Initializer):
 
 
 class Sparse(Initializer):
-    """A matrix of normals of which each column has a fraction `sparsity` of zeros."""
+    """Normal matrix in which a fraction `sparsity` of each column is zero."""
 
     type: Literal["sparse"]
     sparsity: Number

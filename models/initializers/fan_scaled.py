@@ -55,7 +55,7 @@ class XavierNormal(Initializer):
 
 
 class KaimingUniform(Initializer):
-    """Uniform with bound gain * sqrt(3 / fan), gain from the nonlinearity and a."""
+    """Uniform with bound gain * sqrt(3 / fan); the gain follows from the nonlinearity and a."""
 
     type: Literal["kaiming_uniform"]
     a: Number = 0.0
@@ -69,7 +69,7 @@ class KaimingUniform(Initializer):
 
 
 class KaimingNormal(Initializer):
-    """Normal with std gain / sqrt(fan), gain from the nonlinearity and a."""
+    """Normal with std gain / sqrt(fan); the gain follows from the nonlinearity and a."""
 
     type: Literal["kaiming_normal"]
     a: Number = 0.0
@@ -82,11 +82,11 @@ class KaimingNormal(Initializer):
 
 
 class VarianceScaling(Initializer):
-    """Variance scale / fan, from a truncated normal, a normal or a uniform.
+    """Truncated normal, normal or uniform with variance scale / fan.
 
-    The general rule of JAX and Keras, of which the lecun, glorot and he forms are
-    special cases. The truncated normal is cut at two standard deviations and widened
-    so that its std after truncation is the one asked for.
+    This is the general rule of JAX and Keras; the lecun, glorot and he forms are special cases. The
+    truncated normal is cut at two standard deviations and widened so that its std after truncation
+    is the requested one.
     """
 
     type: Literal["variance_scaling"]
@@ -103,7 +103,7 @@ class VarianceScaling(Initializer):
 
 
 class _Scaled(Initializer):
-    """A variance scaling whose three arguments are fixed."""
+    """Variance scaling with three fixed arguments."""
 
     rule: ClassVar[tuple[float, ScalingMode, Distribution]]
 
@@ -128,7 +128,7 @@ class LecunUniform(_Scaled):
 
 
 class GlorotNormal(_Scaled):
-    """`variance_scaling(1, fan_avg, truncated_normal)`: Keras's and JAX's form."""
+    """`variance_scaling(1, fan_avg, truncated_normal)`: the form of Keras and JAX."""
 
     type: Literal["glorot_normal"]
     rule = (1.0, "fan_avg", "truncated_normal")
@@ -136,7 +136,7 @@ class GlorotNormal(_Scaled):
 
 
 class GlorotUniform(_Scaled):
-    """`variance_scaling(1, fan_avg, uniform)`: Keras's and JAX's form."""
+    """`variance_scaling(1, fan_avg, uniform)`: the form of Keras and JAX."""
 
     type: Literal["glorot_uniform"]
     rule = (1.0, "fan_avg", "uniform")
@@ -144,7 +144,7 @@ class GlorotUniform(_Scaled):
 
 
 class HeNormal(_Scaled):
-    """`variance_scaling(2, fan_in, truncated_normal)`: Keras's and JAX's form."""
+    """`variance_scaling(2, fan_in, truncated_normal)`: the form of Keras and JAX."""
 
     type: Literal["he_normal"]
     rule = (2.0, "fan_in", "truncated_normal")
@@ -152,7 +152,7 @@ class HeNormal(_Scaled):
 
 
 class HeUniform(_Scaled):
-    """`variance_scaling(2, fan_in, uniform)`: Keras's and JAX's form."""
+    """`variance_scaling(2, fan_in, uniform)`: the form of Keras and JAX."""
 
     type: Literal["he_uniform"]
     rule = (2.0, "fan_in", "uniform")
@@ -162,7 +162,11 @@ class HeUniform(_Scaled):
 def variance_scaling(
     target: Target, scale: float, mode: ScalingMode, distribution: Distribution
 ) -> Source:
-    """The source with variance `scale / fan`; raises ValueError without fans."""
+    """Return the source with variance `scale / fan`.
+
+    Raises:
+        ValueError: If the tensor has no fans.
+    """
     fans = target.required_fans("variance_scaling")
     fan = {
         "fan_in": fans.fan_in,

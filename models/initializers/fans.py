@@ -19,11 +19,10 @@ class Fans:
 
 
 class FanSpec(Schema):
-    """Which axes of a weight count as inputs and which as outputs.
+    """Axes of a weight that count as inputs, and axes that count as outputs.
 
-    Axes in neither list are the receptive field and multiply both fans. `groups`
-    divides the fan whose axes include axis 0, along which PyTorch stacks the groups
-    of a convolution.
+    Axes in neither list are the receptive field and multiply both fans. `groups` divides the fan
+    whose axes include axis 0, along which PyTorch stacks the groups of a convolution.
     """
 
     in_axes: tuple[StrictInt, ...] = Field(min_length=1, examples=[[0]])
@@ -31,7 +30,12 @@ class FanSpec(Schema):
     groups: int = Field(default=1, ge=1, strict=True)
 
     def of(self, shape: tuple[int, ...]) -> Fans:
-        """The fans of `shape`; raises ValueError for axes it does not have."""
+        """Return the fans of `shape`.
+
+        Raises:
+            ValueError: For an axis outside `shape` or in both lists, and for groups that do not
+                fit.
+        """
         ndim = len(shape)
         wrong = [axis for axis in (*self.in_axes, *self.out_axes) if not -ndim <= axis < ndim]
         if wrong:
@@ -50,9 +54,9 @@ class FanSpec(Schema):
 
 
 def default_fans(shape: tuple[int, ...]) -> Fans | None:
-    """PyTorch's `_calculate_fan_in_and_fan_out`: shape[1] and shape[0], times the rest.
+    """Return shape[1] and shape[0] times the rest: PyTorch's `_calculate_fan_in_and_fan_out`.
 
-    None below two dimensions, where PyTorch defines no fans.
+    The result is None below two dimensions, where PyTorch defines no fans.
     """
     if len(shape) < 2:
         return None

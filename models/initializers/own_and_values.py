@@ -1,4 +1,4 @@
-"""Initializers that take what is there: the module's own init, or given numbers."""
+"""Initializers that use existing values: the module's own init, or given numbers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.initializers.base import ArgumentError, Initializer, Target
 from seedpoint.models.plan.program import Source
 
-MAX_VALUES = 1 << 20
-MAX_DIMENSIONS = 64
+MAX_VALUES = 1 << 20  # numbers in one tensor
+MAX_DIMENSIONS = 64  # lists nested in one another
 
 
 class Own(Initializer):
-    """What the module's own PyTorch code does (`reset_parameters`)."""
+    """The module's own init, as its PyTorch code does it (`reset_parameters`)."""
 
     type: Literal["own"]
     draws: ClassVar[bool] = False
@@ -29,13 +29,13 @@ class Own(Initializer):
         raise ValueError("own stands for the module's own init and cannot be one part of another")
 
 
-# What a canonical spec writes as a string, since RFC 8785 would lose it.
+# Numbers that a canonical spec holds as strings because RFC 8785 would lose them.
 _WRITTEN: dict[str, Any] = {"-0.0": -0.0}
-_INTEGER = re.compile("-?[0-9]{1,309}")  # As many digits as the largest float64 has.
+_INTEGER = re.compile("-?[0-9]{1,309}")  # digits of the largest float64
 
 
 def _numbers(values: Any) -> tuple[tuple[int, ...], tuple[int | float, ...]]:
-    """Nested lists of numbers as (shape, flat values in row-major order)."""
+    """Return nested lists of numbers as (shape, flat values in row-major order)."""
     shape: list[int] = []
     level: list[Any] = [values]
     while level and isinstance(level[0], list | tuple):
@@ -52,7 +52,7 @@ def _numbers(values: Any) -> tuple[tuple[int, ...], tuple[int | float, ...]]:
     for item in level:
         if isinstance(item, bool) or not isinstance(item, int | float):
             raise ValueError("must be numbers in lists of equal length")
-        if not abs(item) <= sys.float_info.max:  # Nor is NaN.
+        if not abs(item) <= sys.float_info.max:  # also true for NaN
             raise ValueError("must be finite numbers, none beyond float64")
     return tuple(shape), tuple(level)
 
@@ -65,7 +65,7 @@ Nested = Annotated[
 
 
 class Values(Initializer):
-    """The given numbers: nested lists in the tensor's shape, or one flat list."""
+    """Given numbers: nested lists in the tensor's shape, or one flat list."""
 
     type: Literal["values"]
     values: Nested = Field(examples=[[[0.5, -0.5], [0.25, 1.0]]])

@@ -1,4 +1,4 @@
-"""Transforms as callers write them, resolved against one tensor."""
+"""Transforms as callers write them, and their resolution against one tensor."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Add(Schema):
 
 
 class Clamp(Schema):
-    """min(max(x, min), max); a bound left out does not bind."""
+    """min(max(x, min), max); an omitted bound does not apply."""
 
     type: Literal["clamp"]
     min: Number | None = None
@@ -70,7 +70,7 @@ class HardThreshold(Schema):
 
 
 class ZeroRows(Schema):
-    """Rows (index along axis 0; negative ones count from the end) set to zero."""
+    """Rows set to zero, by their index along axis 0; a negative index counts from the end."""
 
     type: Literal["zero_rows"]
     rows: tuple[StrictInt, ...] = Field(min_length=1, max_length=100_000, examples=[[0]])
@@ -84,8 +84,8 @@ class ZeroRows(Schema):
 class SetElement(Schema):
     """One element, by its index along each axis, set to `value`.
 
-    Where the tensor is drawn, the value is rounded to float32 first, for float64 too, as every
-    drawn value is; else it is as exact as the dtype.
+    In a drawn tensor, the value is rounded to float32 first, even if the dtype is float64, as every
+    drawn value is. In any other tensor, it is as exact as the dtype.
     """
 
     type: Literal["set"]
@@ -111,11 +111,14 @@ TransformSpec = Annotated[
 ]
 
 EXACT = (ZeroRows, SetElement)
-"""Transforms that integer and complex tensors can take as well."""
+"""Transforms that integer and complex tensors can also take."""
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """Every transform: type, summary, JSON Schema, an example and a spec that work."""
+    """Return an entry for every transform, with its JSON Schema and a working example and spec.
+
+    The keys are `type`, `summary`, `schema`, `example` and `spec`.
+    """
     return [
         {
             "type": example["type"],
@@ -136,7 +139,7 @@ def catalogue() -> list[dict[str, Any]]:
 
 
 def _spec(transform: dict[str, Any]) -> dict[str, Any]:
-    """A whole spec with one transform: of a layer's weight, after its own init."""
+    """Return a complete spec with one transform of a layer's weight, after its own init."""
     rule = {"match": {"name": "weight"}, "initializer": {"type": "own"}, "transforms": [transform]}
     layer = {"type": "Linear", "in_features": 3, "out_features": 4}
     return {"architecture": layer, "init": {"seed": 42, "rules": [rule]}}

@@ -1,1 +1,1 @@
-"""HTTP as the RFCs define it; no module here imports a checkpoint."""
+"""HTTP as the RFCs define it, independent of checkpoints."""

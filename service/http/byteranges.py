@@ -14,9 +14,9 @@ from seedpoint.service.http.streaming_response import Body
 
 @dataclass(frozen=True, slots=True)
 class Byteranges:
-    """The parts of a 206: half-open `spans` of a representation of `size_bytes`, in their order.
+    """Parts of a 206: half-open `spans` of a representation of `size_bytes`, in order.
 
-    `key` is different for different representations: what tells the parts apart is made of it.
+    The boundary between the parts is derived from `key`, which differs between representations.
     """
 
     spans: tuple[tuple[int, int], ...]
@@ -30,12 +30,15 @@ class Byteranges:
 
     @property
     def content_length(self) -> int:
-        """Of the whole body."""
+        """Length of the whole body, framing included, in bytes."""
         framing = sum(map(len, (*self._openings(), self._frame.end())))
         return framing + sum(stop - start for start, stop in self.spans)
 
     async def body(self, read: Callable[[int, int], Body]) -> Body:
-        """Each part's opening goes out with its first bytes, which `read` gives."""
+        """Yield the body; `read` generates the bytes of a span.
+
+        A part's opening is sent only once the first bytes of the part are available.
+        """
         for opening, (start, stop) in zip(self._openings(), self.spans, strict=True):
             before = opening
             async with aclosing(read(start, stop)) as chunks:
@@ -44,7 +47,7 @@ class Byteranges:
                         yield memoryview(before)
                         before = b""
                     yield chunk
-                    del chunk  # Its buffer is free once the transport has sent it.
+                    del chunk  # Free the buffer as soon as the transport has sent it.
         yield memoryview(self._frame.end())
 
     def _openings(self) -> list[bytes]:

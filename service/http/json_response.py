@@ -1,4 +1,4 @@
-"""JSON bodies."""
+"""JSON responses."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from seedpoint.service.http.negotiation import JSON
 from seedpoint.service.http.streaming_response import Body, GeneratedResponse
 from seedpoint.service.statistics.progress import Document
 
-PIECE_BYTES = 1 << 18
+PIECE_BYTES = 1 << 18  # Larger documents are sent in pieces of this size.
 
 
 def json_bytes(
     content: bytes | memoryview, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A document that is JSON already.
+    """Return a response with a document that is already encoded as JSON.
 
-    A large one goes out piece by piece, so that no copy of it waits for a slow reader.
+    A large document is sent piece by piece, so no copy of it waits for a slow client.
     """
     return json_parts([content], status, headers)
 
@@ -30,7 +30,7 @@ def json_parts(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """As `json_bytes`, of a document in parts; large ones are never copied together."""
+    """Return a response with an encoded document in parts; large parts are never joined."""
     said = dict(headers or {})
     size_bytes = sum(map(len, parts))
     if size_bytes <= PIECE_BYTES:
@@ -45,7 +45,7 @@ async def _body(parts: Sequence[bytes | memoryview]) -> Body:
 
 
 def pieces(parts: Sequence[bytes | memoryview]) -> Iterator[memoryview]:
-    """`parts` one after another: as one piece if they are small, else each in small ones."""
+    """Yield `parts` in order: as one piece if they are small, else in PIECE_BYTES pieces."""
     if sum(map(len, parts)) <= PIECE_BYTES:
         parts = [b"".join(parts)]
     for part in parts:
@@ -60,6 +60,6 @@ def json_response(
 
 
 def progress_headers(progress: Document) -> dict[str, str]:
-    """What a 202 says beside it: when to look again, unless nothing has been begun."""
+    """Return the headers of a 202: `Retry-After`, unless the work has not begun."""
     later = {} if progress["state"] == "not-begun" else {"Retry-After": "1"}
     return {"Cache-Control": "no-store", **later}

@@ -1,4 +1,4 @@
-"""The frame of a `multipart/mixed` body (RFC 2046, 5.1)."""
+"""Framing of a multipart body (RFC 2046, 5.1)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from seedpoint.service.http.negotiation import MIXED
 
 @dataclass(frozen=True, slots=True)
 class Multipart:
-    """A body of parts, told apart by `boundary`: openings, each before a part, then an end."""
+    """Framing of a multipart body: an opening before each part, then an end."""
 
     boundary: str
 
     @classmethod
     def of(cls, seed: str) -> Multipart:
-        """The same for the same seed: the id of the checkpoint, on which all parts depend.
+        """Return the framing whose boundary is derived from `seed`, the checkpoint's id.
 
-        160 bits of a digest are in no part by chance; nor by design, for who writes them
-        into a spec has another id.
+        No part contains these 160 bits of a digest by chance. Nobody can plant them either: a
+        spec that contains them has another id, and so another boundary.
         """
         return cls(hashlib.sha256(f"multipart/{seed}".encode()).hexdigest()[:40])
 
@@ -29,11 +29,11 @@ class Multipart:
         return f"{MIXED}; boundary={self.boundary}"
 
     def opening(self, headers: Mapping[str, str], *, first: bool = False) -> bytes:
-        """What comes before the content of a part; only `Content-*` fields mean anything."""
+        """Return the bytes before a part's content; only `Content-*` fields have a meaning."""
         before = "" if first else "\r\n"
         fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         return f"{before}--{self.boundary}\r\n{fields}\r\n".encode("latin-1")
 
     def end(self, epilogue_bytes: int = 0) -> bytes:
-        """What comes after the last part; and so many blanks, which readers are to ignore."""
+        """Return the bytes after the last part, and an epilogue of blanks that readers ignore."""
         return f"\r\n--{self.boundary}--\r\n".encode() + b" " * epilogue_bytes

@@ -1,4 +1,4 @@
-"""What the client accepts, prefers and wants.
+"""Parsers of request fields that negotiate the response.
 
 `Accept` (RFC 9110, 12.5.1), `Prefer` (RFC 7240), `Want-Repr-Digest` (RFC 9530).
 """
@@ -16,19 +16,19 @@ JSON = "application/json"
 OCTETS = "application/octet-stream"
 MIXED = "multipart/mixed"
 
-_ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')  # Of a list; may quote commas.
+_ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')  # List element; may quote commas.
 _WANTED = re.compile(r"sha-256=([0-9]|10)")
 
 
 class _Range(NamedTuple):
-    """One media range of an `Accept` header, with its weight in [0, 1]."""
+    """Media range of an `Accept` header, with its weight in [0, 1]."""
 
     type: str
     subtype: str
     quality: float
 
     def specificity(self, media_type: str) -> int:
-        """0 when the range does not hold `media_type`, else more for a narrower range."""
+        """Return 0 if the range excludes `media_type`, else a number that grows as it narrows."""
         main, _, sub = media_type.partition("/")
         if (self.type, self.subtype) == (main, sub):
             return 3
@@ -38,9 +38,9 @@ class _Range(NamedTuple):
 
 
 def choose(accept: str | None, offers: Sequence[str]) -> str:
-    """The offer the client likes best; the earlier one when it likes several as much.
+    """Return the offer with the highest quality; the earliest one of several that tie.
 
-    Raises NotAcceptable when it accepts none.
+    Raises: NotAcceptable, if the client accepts none.
     """
     ranges = _ranges(accept)
     if not ranges:
@@ -53,7 +53,7 @@ def choose(accept: str | None, offers: Sequence[str]) -> str:
 
 
 def _quality(offer: str, ranges: Sequence[_Range]) -> float:
-    """The weight of the narrowest range that holds `offer`; 0 when none does."""
+    """Return the weight of the narrowest range that includes `offer`; 0 if none does."""
     matches = [(item.specificity(offer), item.quality) for item in ranges]
     return max((match for match in matches if match[0]), default=(0, 0.0))[1]
 
@@ -64,7 +64,7 @@ def _ranges(accept: str | None) -> list[_Range]:
 
 
 def _range(element: str) -> _Range | None:
-    """A list element; None for an empty or unreadable one, which is ignored."""
+    """Parse a list element; return None for an empty or unreadable one, which is ignored."""
     name, *parameters = (part.strip() for part in element.lower().split(";"))
     main, slash, sub = name.partition("/")
     if not (main and slash and sub):
@@ -78,9 +78,9 @@ def _range(element: str) -> _Range | None:
 
 
 def weights(fields: Sequence[str]) -> dict[str, float]:
-    """Return the members of a list such as `Accept-Encoding`, lower case, with their weights.
+    """Return the members of a list such as `Accept-Encoding`, in lower case, with their weights.
 
-    The last of a name counts.
+    The last occurrence of a name counts.
     """
     found = {}
     for member in ",".join(fields).lower().split(","):
@@ -101,9 +101,11 @@ def _weight(value: str) -> float:
 
 
 def require_json(content_type: str | None) -> None:
-    """Raises UnsupportedMediaType for a body that does not say that it is JSON in UTF-8.
+    """Check that a body is declared as JSON in UTF-8.
 
-    Parameters other than the charset mean nothing (RFC 8259, 11).
+    Parameters other than the charset are ignored (RFC 8259, 11).
+
+    Raises: UnsupportedMediaType.
     """
     name, *parameters = (part.strip() for part in (content_type or "").lower().split(";"))
     is_json = name == JSON or (name.startswith("application/") and name.endswith("+json"))
@@ -117,7 +119,10 @@ def require_json(content_type: str | None) -> None:
 
 
 def require_identity(content_encoding: Sequence[str]) -> None:
-    """Raises UnsupportedMediaType for a body that is compressed (RFC 9110, 15.5.16)."""
+    """Check that a body is not compressed (RFC 9110, 15.5.16).
+
+    Raises: UnsupportedMediaType.
+    """
     codings = [coding.strip() for field in content_encoding for coding in field.split(",")]
     if any(coding.lower() not in ("", "identity") for coding in codings):
         raise UnsupportedMediaType(
@@ -127,7 +132,7 @@ def require_identity(content_encoding: Sequence[str]) -> None:
 
 
 def preferences(prefer: Sequence[str]) -> dict[str, str]:
-    """The `Prefer` header's preferences, lower-case name to value; the first of a name counts."""
+    """Parse `Prefer` into values by lower-case name; the first occurrence of a name counts."""
     found: dict[str, str] = {}
     for element in _ELEMENT.findall(",".join(prefer)):
         name, _, value = element.split(";")[0].partition("=")
@@ -137,9 +142,9 @@ def preferences(prefer: Sequence[str]) -> dict[str, str]:
 
 
 def patience(prefer: Mapping[str, str], default_seconds: float) -> tuple[float, list[str]]:
-    """How long an answer may wait for what takes long, and what of `prefer` says so.
+    """Return the seconds to wait for slow work, and the preferences that decided it.
 
-    `wait` counts before `respond-async`, which alone is not to wait at all (RFC 7240, 4.3).
+    `wait` takes precedence over `respond-async`, which alone means no wait (RFC 7240, 4.3).
     """
     said = ["respond-async"] if "respond-async" in prefer else []
     wait = prefer.get("wait", "")
@@ -149,12 +154,12 @@ def patience(prefer: Mapping[str, str], default_seconds: float) -> tuple[float, 
 
 
 def applied_field(applied: Sequence[str]) -> dict[str, str]:
-    """What of `Prefer` an answer was made by, as its field says it (RFC 7240, 3); or no field."""
+    """Return a `Preference-Applied` field (RFC 7240, 3), or no field if nothing was applied."""
     return {"Preference-Applied": ", ".join(applied)} if applied else {}
 
 
 def wants_sha256(fields: Sequence[str]) -> bool:
-    """Whether a `Want-Repr-Digest` header asks for a SHA-256 (RFC 9530, 4); the last counts."""
+    """Return whether `Want-Repr-Digest` asks for SHA-256 (RFC 9530, 4); the last member counts."""
     members = (member.strip(" \t") for member in ",".join(fields).split(","))
     weights = [match[1] for member in members if (match := _WANTED.fullmatch(member))]
     return bool(weights) and weights[-1] != "0"

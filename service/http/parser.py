@@ -1,4 +1,4 @@
-"""The parser of a connection's requests, none of which leaves HTTP/1.1."""
+"""Parser of a connection's requests that never leaves HTTP/1.1."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class Parser:
-    """Reads a request that asks for another protocol as one that does not.
+    """HTTP/1.1 request parser that ignores `Upgrade` and refuses `CONNECT`.
 
-    A server may ignore `Upgrade` (RFC 9110, section 7.8). The parser beneath takes what follows
-    the head of such a request for the other protocol's: its body would be lost, or be taken for
-    the next request. So its head is parsed again without that field. There are no tunnels.
+    A server may ignore `Upgrade` (RFC 9110, section 7.8). httptools hands all bytes after the
+    head of an upgrade request to the other protocol: the body would be lost, or be parsed as the
+    next request. This parser therefore parses the head again without the `Upgrade` field.
 
-    The connection's `on_headers_complete` and `on_message_complete` are called for the first
-    reading too, with `should_upgrade()` true.
+    The connection's `on_headers_complete` and `on_message_complete` are called in the first
+    pass too, with `should_upgrade()` true.
     """
 
     def __init__(self, connection: HttpToolsProtocol) -> None:
@@ -27,7 +27,7 @@ class Parser:
 
     def _new(self) -> Any:
         parser = httptools.HttpRequestParser(self._connection)
-        # What is pipelined after the last request is no reason not to answer that.
+        # Answer the last request even if more data is pipelined after it.
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
         return parser
 
@@ -35,7 +35,10 @@ class Parser:
         return getattr(self._parser, name)
 
     def feed_data(self, data: bytes) -> None:
-        """Raises httptools.HttpParserError."""
+        """Parse `data`, the next bytes of the connection.
+
+        Raises: httptools.HttpParserError.
+        """
         rest = memoryview(data)
         while rest:
             try:

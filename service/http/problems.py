@@ -1,4 +1,4 @@
-"""RFC 9457 problems: the one shape of every error, and the one table of statuses."""
+"""RFC 9457 problems: the shape of every error response, and the table of statuses."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ from seedpoint.service.http.forwarded import inner_path
 
 PROBLEM_JSON = "application/problem+json"
 TYPE_PREFIX = "urn:problem-type:seedpoint:"
-_HUB_API = "/api/"  # Whose clients tell one 404 from another by a code.
+_HUB_API = "/api/"  # Hub clients distinguish 404s by `X-Error-Code`.
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a class of exceptions is to a client."""
+    """Problem type and status that clients see for a class of exceptions."""
 
     status: int
     slug: str
@@ -106,7 +106,7 @@ KINDS: dict[type[Exception], Kind] = {
 
 
 def kind_of(error: Exception) -> Kind:
-    """The table's entry for `error`: that of its nearest class, or of what was short."""
+    """Return `OutOfResources`'s kind for a shortage, else that of the nearest class in KINDS."""
     if is_shortage(error):
         return KINDS[OutOfResources]
     return next(KINDS[cls] for cls in type(error).__mro__ if cls in KINDS)
@@ -118,7 +118,7 @@ def problem(
     faults: Iterable[Fault] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The response that tells of a problem (RFC 9457)."""
+    """Return a problem response (RFC 9457)."""
     body: dict[str, Any] = {
         "type": TYPE_PREFIX + kind.slug,
         "title": kind.title,
@@ -128,26 +128,26 @@ def problem(
     }
     if (id_ := request_ids.current.get()) is not None:
         body["request_id"] = id_
-    # A fault may quote a lone surrogate from the document: \u escapes carry it.
+    # A fault may quote a lone surrogate of the document, which only a \u escape can carry.
     content = json.dumps(body).encode()
     merged = {**kind.headers, "Cache-Control": "no-store", **(headers or {})}
     return Response(content, kind.status, merged, PROBLEM_JSON)
 
 
 def install(app: FastAPI) -> None:
-    """Answers every exception in `app` with a problem."""
-    for cls in KINDS.keys() - {Exception}:  # The rest is for `observe` to answer.
+    """Register handlers that answer the exceptions of `app` with problems."""
+    for cls in KINDS.keys() - {Exception}:  # `access_log.Observed` answers all others.
         app.add_exception_handler(cls, _on_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
 
 
 def is_expected(error: Exception) -> bool:
-    """Whether it is of a kind that tells a caller something."""
+    """Return whether `error` has a kind of its own, not that of an internal error."""
     return kind_of(error) is not KINDS[Exception]
 
 
 def answer(error: Exception) -> Response:
-    """The answer to an exception; to one that nobody expected it tells nothing of it."""
+    """Return the problem response for `error`; it hides the details of an unexpected one."""
     if not is_expected(error):
         return problem(kind_of(error), "the failure was logged; the request may be right")
     headers = error.headers if isinstance(error, Refusal) else None
@@ -174,7 +174,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request) -> list[str]:
-    """The methods that some route answers at the request's path."""
+    """Return the methods that a route accepts at the request's path."""
     scope = dict(request.scope)
     routes = request.app.router.routes
 
@@ -190,7 +190,7 @@ def _detail(error: Exception) -> str:
     if isinstance(error, SpecError | RequestValidationError) and faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         return f"{faults[0]}{more}"
-    if isinstance(error, OSError):  # Its text has a path of this machine.
+    if isinstance(error, OSError):  # Its text contains a local path.
         return f"{error.strerror}; ask again in a moment"
     return str(error)
 

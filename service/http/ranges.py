@@ -1,7 +1,7 @@
 """Range and conditional requests (RFC 9110, sections 13 and 14) as pure functions.
 
-Ranges are half-open here; HTTP's inclusive ends stay inside the parser and `content_range`.
-What a request asks for is a value, whatever it says: nothing in this module raises.
+Ranges are half-open; HTTP's inclusive ends stay inside the parser and `content_range`.
+No function here raises on a request's fields: every outcome is a value.
 """
 
 from __future__ import annotations
@@ -11,25 +11,26 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-MAX_RANGES = 64  # That are served: each costs a part of the answer.
-MAX_ASKED = 1024  # That are looked at: a longer list is an attack (section 17.15).
+MAX_RANGES = 64  # Ranges served; each costs one part of the response.
+MAX_ASKED = 1024  # Ranges parsed; a longer list is an attack (section 17.15).
 
 _SPEC = re.compile(r"([0-9]*)-([0-9]*)")
-# Section 8.8.3: etagc is visible ASCII but the double quote, or obs-text; "W/" is case-sensitive.
+# Section 8.8.3: etagc is visible ASCII except the double quote, or obs-text; "W/" is
+# case-sensitive.
 _TAG_ITEM = re.compile(r'[ \t]*(?:((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*)?(?:,|\Z)')
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """The whole representation is the answer (200): there is no range to serve."""
+    """Outcome 200: the whole representation, without a range."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
-    """These ranges are the answer (206): half-open (start, stop), in the order asked.
+    """Outcome 206: half-open ranges (start, stop), in the order asked.
 
-    At least one; none is empty, reaches past the end, or overlaps another. So they are
-    never more bytes together than the representation has.
+    There is at least one range. None is empty, reaches past the end or overlaps another, so
+    their total never exceeds the representation's size.
     """
 
     spans: tuple[tuple[int, int], ...]
@@ -37,17 +38,17 @@ class Ranges:
 
 @dataclass(frozen=True, slots=True)
 class Unsatisfiable:
-    """Not one of the ranges asked begins inside the representation (416)."""
+    """Outcome 416: every requested range begins past the end of the representation."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotModified:
-    """The client has the current representation already (304)."""
+    """Outcome 304: the client already has the current representation."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreconditionFailed:
-    """The representation is not the one that the request is meant for (412)."""
+    """Outcome 412: the request is meant for another representation."""
 
 
 RangeOutcome = Whole | Ranges | Unsatisfiable
@@ -62,15 +63,15 @@ def evaluate(
     size: int,
     max_ranges: int = MAX_RANGES,
 ) -> Outcome:
-    """What a request for a representation of `size` bytes is answered with.
+    """Return the outcome of a request for a representation of `size` bytes.
 
-    `headers` are the request's fields, names in any case and repeated ones as they came;
-    `etag` is the representation's strong entity tag with its quotes. To be asked only
-    when the answer would be 200 without these fields (section 13.2.1).
+    `headers` are the request's fields, with names in any case and repeated fields in the order
+    received; `etag` is the representation's strong entity tag with its quotes. Call it only if
+    the response would be 200 without these fields (section 13.2.1).
 
-    The order is that of section 13.2.2. Our representations have no modification date,
-    so If-Unmodified-Since and If-Modified-Since are ignored, as sections 13.1.3 and
-    13.1.4 say, and an If-Range with a date is never true (13.1.5).
+    Preconditions are evaluated in the order of section 13.2.2. Our representations have no
+    modification date, so If-Unmodified-Since and If-Modified-Since are ignored (sections 13.1.3
+    and 13.1.4), and an If-Range with a date is never true (13.1.5).
     """
     fields = _combined(headers)
     if_match, if_none_match = fields.get("if-match"), fields.get("if-none-match")
@@ -86,14 +87,16 @@ def evaluate(
 
 
 def parse_range(header: str | None, size: int, *, max_ranges: int = MAX_RANGES) -> RangeOutcome:
-    """What a Range field asks of a representation of `size` bytes (sections 14.1 and 14.2).
+    """Parse a Range field for a representation of `size` bytes (sections 14.1 and 14.2).
 
-    Ranges whose end is past the last byte are clamped, those that begin there are
-    dropped, and Unsatisfiable is when that leaves none. Those that overlap are coalesced,
-    and then all are in ascending order (section 15.3.7.2). Whole is for what may or must
-    be ignored: no field, another unit, a syntax error anywhere in it (an end before its
-    start is one), more than MAX_ASKED list members, more than `max_ranges` ranges that
-    are left to serve, and any suffix of nothing, for which there is no Content-Range.
+    A range that ends past the last byte is clamped; one that begins there is dropped. The
+    result is Unsatisfiable if none is left. If any ranges overlap, they are coalesced and all
+    ranges are sorted (section 15.3.7.2).
+
+    The result is Whole if the field may or must be ignored: no field, another unit, a syntax
+    error anywhere in it (including an end before its start), more than MAX_ASKED list members,
+    more than `max_ranges` ranges left to serve, or a suffix of an empty representation, for
+    which no Content-Range exists.
     """
     specs = _specs(header or "")
     if not specs:
@@ -106,7 +109,7 @@ def parse_range(header: str | None, size: int, *, max_ranges: int = MAX_RANGES) 
 
 
 def _apart(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """`spans` as they are, or in ascending order and coalesced if any two overlap."""
+    """Return `spans` unchanged, or sorted and coalesced if any two overlap."""
     ordered = sorted(spans)
     if all(left[1] <= right[0] for left, right in pairwise(ordered)):
         return spans
@@ -120,10 +123,11 @@ def _apart(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _specs(header: str) -> list[tuple[str, str]]:
-    """The (first, last) digits of each range without leading zeros; "" where absent.
+    """Return the (first, last) digits of each range, without leading zeros; "" where absent.
 
-    Section 14.1.1 with its erratum 7306 (blanks after "="), and 5.6.1.2 (empty list
-    members). [] when any of it is no valid ranges-specifier of bytes, or it is too long.
+    Follows section 14.1.1 with its erratum 7306 (blanks after "="), and 5.6.1.2 (empty list
+    members). The result is [] if the field is not a valid ranges-specifier of bytes, or if it
+    is too long.
     """
     unit, _, listed = header.strip(" \t").partition("=")
     if unit.lower() != "bytes" or listed.count(",") >= MAX_ASKED:
@@ -136,7 +140,7 @@ def _specs(header: str) -> list[tuple[str, str]]:
         if match is None or text == "-":
             return []
         first, last = (digits and (digits.lstrip("0") or "0") for digits in match.groups())
-        # Compared as digits, of which int() refuses more than a few thousand.
+        # Compare digit strings: int() refuses more than a few thousand digits.
         if first and last and (len(last), last) < (len(first), first):
             return []
         specs.append((first, last))
@@ -144,8 +148,8 @@ def _specs(header: str) -> list[tuple[str, str]]:
 
 
 def _resolve(first: str, last: str, size: int) -> tuple[int, int] | None:
-    """The half-open range of a spec within `size` bytes, None when it is unsatisfiable."""
-    if not first:  # the last so many bytes (section 14.1.2)
+    """Return a spec's half-open range within `size` bytes; None if it is unsatisfiable."""
+    if not first:  # suffix range (section 14.1.2)
         length = _clamped(last, size)
         return (size - length, size) if last != "0" else None
     start = _clamped(first, size)
@@ -154,16 +158,16 @@ def _resolve(first: str, last: str, size: int) -> tuple[int, int] | None:
 
 
 def _clamped(digits: str, size: int) -> int:
-    """The number that `digits` say, or `size` when that is less."""
+    """Return the smaller of `size` and the number that `digits` spell."""
     return size if len(digits) > len(str(size)) else min(int(digits), size)
 
 
 def matches(header: str, etag: str, *, weak: bool) -> bool:
-    """Whether an If-Match or If-None-Match field names `etag` (sections 13.1.1 and 13.1.2).
+    """Return whether an If-Match or If-None-Match field names `etag` (sections 13.1.1, 13.1.2).
 
-    `*` is any. `weak` is the comparison of If-None-Match, where W/ makes no difference; the
-    strong one, of If-Match, is false for weak tags (section 8.8.3.2). A field that is no
-    list of entity tags names none.
+    `*` names any tag. `weak` selects the comparison of If-None-Match, which ignores W/; the
+    strong comparison of If-Match is false for weak tags (section 8.8.3.2). A malformed field
+    names none.
     """
     if header.strip(" \t") == "*":
         return True
@@ -173,18 +177,18 @@ def matches(header: str, etag: str, *, weak: bool) -> bool:
 
 
 def if_range_holds(header: str | None, etag: str) -> bool:
-    """Whether Range may be heeded: no If-Range, or one strongly equal to `etag` (13.1.5)."""
+    """Return whether Range applies: no If-Range, or one strongly equal to `etag` (13.1.5)."""
     return header is None or (_is_strong(etag) and header.strip(" \t") == etag)
 
 
 def content_range(start: int, stop: int, size: int) -> str:
-    """The Content-Range of bytes [start, stop), not empty, of `size` (section 14.4)."""
+    """Return the Content-Range of the non-empty [start, stop) of `size` bytes (section 14.4)."""
     assert 0 <= start < stop <= size
     return f"bytes {start}-{stop - 1}/{size}"
 
 
 def unsatisfied_range(size: int) -> str:
-    """The Content-Range of a 416 (section 15.5.17)."""
+    """Return the Content-Range of a 416 (section 15.5.17)."""
     return f"bytes */{size}"
 
 
@@ -209,7 +213,7 @@ def _is_strong(tag: str) -> bool:
 
 
 def _combined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Fields by lower-case name, repeated ones joined to one list (section 5.3)."""
+    """Return the fields by lower-case name; repeated fields become one list (section 5.3)."""
     fields: dict[str, str] = {}
     for name, value in headers:
         key = name.lower()

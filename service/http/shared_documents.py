@@ -1,4 +1,4 @@
-"""Large documents that are being sent: one buffer of each, and a bound on all of them."""
+"""Buffers of large documents in transfer: one per document, with a bound on their total."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from weakref import WeakValueDictionary
 
 from seedpoint.service.errors import Busy
 
-LARGE_BYTES = 1 << 20  # Smaller ones are gone as soon as they are sent.
-MOST_BYTES = 256 << 20
+LARGE_BYTES = 1 << 20  # Smaller documents are sent too quickly to be worth sharing.
+MOST_BYTES = 256 << 20  # Limit of all shared documents together.
 
 Key = tuple[str, str]
 
 
 class Documents:
-    """Documents of checkpoints, by id and name. Belongs to one event loop.
+    """Documents of checkpoints in transfer, by id and name. Belongs to one event loop.
 
-    One is shared as long as somebody refers to the very view that `share` gave: answers do
-    until they are sent. However many read it, and however slowly, it is in memory once.
+    A document is shared while any response holds the view that `share` returned; a response
+    holds it until it is sent. The document is in memory once, however many clients read it
+    and however slowly.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
@@ -24,13 +25,13 @@ class Documents:
         self._shared: WeakValueDictionary[Key, memoryview] = WeakValueDictionary()
 
     def get(self, id_: str, name: str) -> memoryview | None:
-        """The document, when it is being sent to somebody."""
+        """Return the document if a response is sending it, else None."""
         return self._shared.get((id_, name))
 
     def share(self, id_: str, name: str, content: bytes | memoryview) -> memoryview:
-        """`content`, or the same as it is being sent to somebody else.
+        """Return a shared view of `content`: that of another response if one is sending it.
 
-        Raises Busy when so much of other checkpoints is being sent that it finds no room.
+        Raises: Busy, if documents of other checkpoints leave no room for it.
         """
         if (found := self.get(id_, name)) is not None:
             return found

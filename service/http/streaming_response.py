@@ -1,4 +1,4 @@
-"""A response whose body is made while it is sent, and no longer than there is a client."""
+"""Response whose body is generated while it is sent, until the client disconnects."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from starlette.types import Receive, Scope, Send
 
 Body = AsyncGenerator[memoryview, None]
 
-# nginx would write what a slow client has not read to its disk.
+# Without it, nginx buffers the body for a slow client on disk.
 UNBUFFERED = {"X-Accel-Buffering": "no"}
-SMALL_BYTES = 256 << 10
-PATIENCE_SECONDS = 0.05
+SMALL_BYTES = 256 << 10  # Bodies up to this size are mostly sent within PATIENCE_SECONDS.
+PATIENCE_SECONDS = 0.05  # Delay before a small response starts to watch for a disconnect.
 
 
 class GeneratedResponse(Response):
-    """Sends the chunks of `body`, `content_length` bytes in all.
+    """Response that sends the chunks of `body`, `content_length` bytes in all.
 
-    The first chunk is made before the headers go out, so that what fails there is a
-    problem. A later failure breaks the connection: the body is neither padded nor ended
-    early as if whole. When the client leaves, `body` is closed at the chunk it is at.
+    The first chunk is generated before the headers are sent, so a failure there becomes a
+    problem response. A later failure breaks the connection: the body is neither padded nor
+    ended early as if complete. When the client disconnects, `body` is closed at its current
+    chunk.
     """
 
     def __init__(
@@ -41,8 +42,8 @@ class GeneratedResponse(Response):
         self.init_headers({**(headers or {}), **UNBUFFERED, "content-length": str(content_length)})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # uvicorn ignores what is sent after a disconnect: only `receive` tells of it. What is
-        # small is mostly sent before it would be worth a task to wait for that.
+        # uvicorn ignores sends after a disconnect, so only `receive` reports one. A small body
+        # is mostly sent before a task that waits for a disconnect would pay off.
         patience = PATIENCE_SECONDS if self.content_length <= SMALL_BYTES else 0.0
         async with aclosing(self.body_iterator) as body, _Watch(receive, patience):
             await self._send(body, send)
@@ -63,7 +64,7 @@ class GeneratedResponse(Response):
         while chunk is not None:
             sent += len(chunk)
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            del chunk  # The transport holds it now; its buffer is free once that is done.
+            del chunk  # Only the transport holds it now, and frees the buffer once it is sent.
             chunk = await anext(body, None)
         if sent != self.content_length:
             raise RuntimeError(f"body of {sent} bytes, not {self.content_length}")
@@ -71,7 +72,7 @@ class GeneratedResponse(Response):
 
 
 class _Watch:
-    """Ends what runs inside it when the client leaves; looks out `patience` seconds from now."""
+    """Context that cancels its block on a disconnect; it watches after `patience` seconds."""
 
     def __init__(self, receive: Receive, patience: float) -> None:
         self._receive = receive
@@ -92,7 +93,7 @@ class _Watch:
         if self._leaving is not None:
             self._leaving.remove_done_callback(self._leave)
             self._leaving.cancel()
-        # Whoever else has cancelled the task means more than this response.
+        # A cancellation from elsewhere must propagate: it concerns more than this response.
         return self._left and self._task.uncancel() == 0 and kind is asyncio.CancelledError
 
     def _look_out(self) -> None:
@@ -105,6 +106,6 @@ class _Watch:
 
 
 async def disconnected(receive: Receive) -> None:
-    """Returns when the client has gone (or the response is complete)."""
+    """Wait until the client has disconnected (or the response is complete)."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,1 +1,1 @@
-"""Shared and bounded work: single flight, admission, budgets, caches."""
+"""Shared and bounded work: single flight, admission, budgets and caches."""

@@ -1,4 +1,4 @@
-"""A bound on what is held at once, in whatever unit it is counted."""
+"""Bound on the total amount held at once, in any unit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seedpoint.service.errors import Busy
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Hold:
-    """A share of a budget, until it is given back or nobody refers to it any more."""
+    """Share of a budget; it ends when it is given back or no longer referenced."""
 
     amount: int
 
@@ -19,10 +19,11 @@ class Hold:
 
 
 class Budget:
-    """`most` may be held at once; who is alone may hold more. Belongs to one event loop.
+    """Budget of `most` units, which only a sole holder may exceed. Belongs to one event loop.
 
-    What has the memory that a share stands for refers to its `Hold` too, so that both go
-    together. It gives it back at its end: an exception may refer to it for much longer.
+    The owner of the memory that a share stands for also references its `Hold`, so both are
+    freed together. The owner gives the share back when it ends, because an exception may
+    reference the owner for much longer.
     """
 
     def __init__(self, most: int) -> None:
@@ -34,7 +35,10 @@ class Budget:
         return sum(hold.amount for hold in self._holds)
 
     def take(self, amount: int, refusal: str) -> Hold:
-        """A share. Raises Busy, which says `refusal`, when there is not so much left."""
+        """Take a share of `amount`.
+
+        Raises: Busy, with the message `refusal`, if less than `amount` is left.
+        """
         if (held := self.held) and held + amount > self._most:
             raise Busy(refusal)
         hold = Hold(amount)

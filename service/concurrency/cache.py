@@ -1,4 +1,4 @@
-"""A mapping that forgets what was longest unused, by weight."""
+"""Weighted cache that evicts the least recently used values."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ V = TypeVar("V")
 
 
 class LRU(Generic[K, V]):
-    """Keeps values up to `capacity` in total weight, and always the latest one.
+    """Least-recently-used cache of up to `capacity` total weight. Belongs to one thread.
 
-    Belongs to one thread.
+    The latest value is always kept, even if it exceeds the capacity alone.
     """
 
     def __init__(self, capacity: int, weigh: Callable[[V], int] = lambda _: 1) -> None:
@@ -26,7 +26,7 @@ class LRU(Generic[K, V]):
         return len(self._values)
 
     def get(self, key: K) -> V | None:
-        """The value, from now on the latest used."""
+        """Return the value of `key`, or None, and mark it as the latest used."""
         value = self._values.get(key)
         if value is not None:
             self._values.move_to_end(key)
@@ -41,10 +41,10 @@ class LRU(Generic[K, V]):
             self._weight -= self._weigh(oldest)
 
     def items(self) -> list[tuple[K, V]]:
-        """Every key and its value, the longest unused first; none counts as used by this."""
+        """Return all items, the least recently used first, without marking any as used."""
         return list(self._values.items())
 
     def drop(self, key: K) -> None:
-        """Forgets `key` if it is there."""
+        """Remove `key` if it is present."""
         if (value := self._values.pop(key, None)) is not None:
             self._weight -= self._weigh(value)

@@ -1,4 +1,4 @@
-"""Attributes that are computed once, by whoever wants them first."""
+"""Attributes that are computed once, by the first thread that reads them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 class once(Generic[T]):  # noqa: N801 - used as a decorator
-    """A property computed at its first use; others who want it of the same object wait.
+    """Property computed at its first read; other readers of the same object wait meanwhile.
 
-    `functools.cached_property` has one lock for all objects of a class (Python 3.11): while
-    one is being computed, so long nobody has any.
+    `functools.cached_property` has one lock for all objects of a class (Python 3.11), so one
+    computation blocks the readers of every object.
     """
 
     def __init__(self, compute: Callable[[Any], T]) -> None:
@@ -28,7 +28,7 @@ class once(Generic[T]):  # noqa: N801 - used as a decorator
     def __get__(self, instance: object | None, owner: type) -> once[T] | T:
         if instance is None:
             return self
-        kept = instance.__dict__  # What is there under the name comes before this property.
+        kept = instance.__dict__  # An entry in it under the name shadows this property.
         with kept.setdefault(f"{self._name} lock", threading.Lock()):
             if self._name not in kept:
                 kept[self._name] = self._compute(instance)
@@ -37,5 +37,5 @@ class once(Generic[T]):  # noqa: N801 - used as a decorator
 
     @classmethod
     def knows(cls, instance: object, name: str) -> bool:
-        """Whether `name` of `instance` has been computed."""
+        """Return whether `name` of `instance` has been computed."""
         return name in instance.__dict__

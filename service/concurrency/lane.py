@@ -1,4 +1,4 @@
-"""Turns for work whose cost nobody can know before it is done."""
+"""Admission of work whose cost is unknown until it is done."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from contextlib import asynccontextmanager, suppress
 
 from seedpoint.service.errors import Busy
 
-SHORT = 8  # How many may wait where some of late took long.
-LATE_SECONDS = 60.0
+SHORT = 8  # Queue limit while recent work took long.
+LATE_SECONDS = 60.0  # Time for which slow work counts as recent.
 
 
 class Lane:
-    """`at_once` turns; up to `waiting` more wait for one, `wait_seconds` at most.
+    """Bounded queue for `at_once` turns. Belongs to one event loop.
 
-    Where some of late took long, few may wait, and the rest are refused at once. Used in an
-    event loop.
+    Up to `waiting` callers wait for a turn, for `wait_seconds` at most. If recent work took
+    long, the queue is limited to SHORT callers, and all others are refused at once.
     """
 
     def __init__(self, *, at_once: int, waiting: int, wait_seconds: float) -> None:
@@ -30,7 +30,10 @@ class Lane:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Inside, the turn is the caller's. Raises Busy."""
+        """Hold a turn for the duration of the block.
+
+        Raises: Busy, if the queue is full or no turn was free in time.
+        """
         await self._begin()
         try:
             yield
@@ -38,7 +41,7 @@ class Lane:
             self._end()
 
     def took_long(self) -> None:
-        """Tells that some work did; refuses most of who waits for more of it."""
+        """Note that some work took long, and refuse all but the SHORT oldest in the queue."""
         self._late = time.monotonic()
         while len(self._waiting) > SHORT:
             newest = self._waiting.pop()
@@ -60,7 +63,7 @@ class Lane:
             with suppress(ValueError):
                 self._waiting.remove(given)
             if given.done() and not given.cancelled() and given.exception() is None:
-                self._end()  # It came at the last moment.
+                self._end()  # The turn came at the last moment: pass it on.
             if isinstance(error, TimeoutError):
                 raise Busy(f"no worker was free within {self._wait_seconds:g} seconds") from None
             raise

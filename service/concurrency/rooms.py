@@ -1,4 +1,4 @@
-"""Room for work that takes long: how much of it there may be, and more of what is small."""
+"""Bounds on slow work in progress, separate for small and large work."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from seedpoint.service.concurrency.single_flight import Flights
 
 V = TypeVar("V")
 
-SMALL_BYTES = 1 << 30  # Of what takes about a second,
-SMALL_TENSORS = 1_000  # and whose plan takes little memory while it waits,
-SMALL_MOST = 256  # there may be so many.
+SMALL_BYTES = 1 << 30  # Limit of small work, in bytes generated: about a second.
+SMALL_TENSORS = 1_000  # Limit of small work, in tensors: their plan takes little memory.
+SMALL_MOST = 256  # Limit of small work in progress at once.
 
 
 class Rooms(Generic[V]):
-    """Work in progress by key, `most` at once; what is small has room of its own.
+    """Work in progress by key, with at most `most` large items. Belongs to one event loop.
 
-    So it never waits for what is large to end. Belongs to one event loop.
+    Small work has a bound of its own (SMALL_MOST), so it never waits for large work to end.
     """
 
     def __init__(self, most: int, *, lease_seconds: float) -> None:
@@ -27,11 +27,11 @@ class Rooms(Generic[V]):
         return key in self._large or key in self._small
 
     def of(self, size_bytes: int, tensors: int) -> Flights[str, V]:
-        """Where work over so much belongs, which is always the same for one key."""
+        """Return the flights for work of this size, which is always the same for one key."""
         is_small = size_bytes <= SMALL_BYTES and tensors <= SMALL_TENSORS
         return self._small if is_small else self._large
 
     def cancel(self) -> None:
-        """Cancels everything in progress."""
+        """Cancel everything in progress."""
         self._large.cancel()
         self._small.cancel()

@@ -1,4 +1,4 @@
-"""Errors of the system that tell of what is short at the moment, and of nothing that is asked."""
+"""System errors that report a temporary shortage, independent of the request."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether no descriptor or memory was left: the same call may do a moment later."""
+    """Return whether descriptors or memory ran out: the same call may succeed a moment later."""
     return isinstance(error, OSError) and error.errno in ERRNOS
 
 
 def name_of(error: OSError) -> str:
-    """The error's name in <errno.h>, as "EMFILE"; empty when it has none."""
+    """Return the error's name in <errno.h>, for example "EMFILE"; empty if it has none."""
     return errno.errorcode.get(error.errno or 0, "")

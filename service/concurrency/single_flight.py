@@ -1,4 +1,4 @@
-"""Single flight: one piece of work for everyone who asks for the same at the same time."""
+"""Single flight: concurrent requests for the same result share one computation."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class _Flight(Generic[V]):
 
 
 class Full(Exception):
-    """As much as may be in progress was, for as long as one could wait."""
+    """The limit of work in progress was reached for the whole time that the caller could wait."""
 
 
 class Flights(Generic[K, V]):
-    """Work in progress by key, `most` at once. Belongs to one event loop.
+    """Work in progress by key, at most `most` at once. Belongs to one event loop.
 
-    Work is cancelled when the last who waited for it has gone, unless it was asked to go
-    on (`keep`): for `lease_seconds`, or to its end.
+    Work is cancelled when its last waiter leaves, unless `keep` was called for it: then it goes
+    on for `lease_seconds`, or to its end if there is no lease.
     """
 
     def __init__(self, most: int | None = None, *, lease_seconds: float | None = None) -> None:
@@ -43,9 +43,9 @@ class Flights(Generic[K, V]):
         return key in self._flights
 
     async def join(self, key: K, start: Callable[[], Coroutine[Any, Any, V]]) -> V:
-        """The result of the work for `key`, which is started when none is in progress.
+        """Return the result of the work for `key`, starting it if it is not in progress.
 
-        It waits while there is no room for more.
+        Waits while the limit of work in progress is reached.
         """
         while key not in self._flights and len(self._flights) == self._most:
             await self._room.wait()
@@ -60,10 +60,11 @@ class Flights(Generic[K, V]):
     async def within(
         self, seconds: float, key: K, start: Callable[[], Coroutine[Any, Any, V]]
     ) -> V | None:
-        """As `join`; None when it takes longer than `seconds`, and then the work is kept.
+        """Return the result as `join` does; after `seconds` keep the work and return None.
 
-        When the call is cancelled before, and nobody else waits, it does not. Raises Full
-        when it has not been started by then for want of room.
+        If the call is cancelled earlier and nobody else waits, the work is cancelled too.
+
+        Raises: Full, if the limit kept the work from starting within `seconds`.
         """
         waiting = asyncio.create_task(self.join(key, start))
         try:
@@ -78,7 +79,7 @@ class Flights(Generic[K, V]):
             waiting.cancel()
 
     def keep(self, key: K) -> None:
-        """Lets the work for `key`, if it is in progress, go on without waiters, from now on."""
+        """Let the work for `key`, if it is in progress, go on without waiters from now on."""
         if (flight := self._flights.get(key)) is None:
             return
         flight.kept = True
@@ -89,7 +90,7 @@ class Flights(Generic[K, V]):
             flight.lease = loop.call_later(self._lease_seconds, self._expire, flight)
 
     def cancel(self) -> None:
-        """Cancels everything in progress."""
+        """Cancel everything in progress."""
         for flight in self._flights.values():
             flight.task.cancel()
 
@@ -107,7 +108,7 @@ class Flights(Generic[K, V]):
                 flight.lease.cancel()
         self._make_room()
         if not task.cancelled():
-            task.exception()  # Seen: a failure nobody waits for is not reported again.
+            task.exception()  # Retrieved, so asyncio does not log a failure without waiters.
 
     def _expire(self, flight: _Flight[V]) -> None:
         flight.kept = False
@@ -116,7 +117,7 @@ class Flights(Generic[K, V]):
     def _release(self, flight: _Flight[V]) -> None:
         if flight.waiters or flight.kept or flight.task.done():
             return
-        # Out of the table at once: whoever asks from here on starts anew.
+        # Remove it from the table at once, so that a later caller starts it anew.
         self._flights = {k: v for k, v in self._flights.items() if v is not flight}
         flight.task.cancel()
         self._make_room()

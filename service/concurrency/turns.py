@@ -1,4 +1,4 @@
-"""Whose turn it is: of all work that takes long, a few go on and the rest wait."""
+"""Turns for slow work: a few items run and the rest wait."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 
 class Turn:
-    """The place of one piece of work, `size_bytes` large; it goes on while `is_on`."""
+    """Place in the queue of work of `size_bytes`; the work may run while `is_on`."""
 
     def __init__(self, size_bytes: int) -> None:
         self.size_bytes = size_bytes
@@ -19,7 +19,7 @@ class Turn:
         return self._on.is_set()
 
     async def come(self) -> None:
-        """Returns when the turn has come; to be awaited again and again, since it may pass."""
+        """Wait for the turn; await it before each step, since a turn may be taken away again."""
         await self._on.wait()
 
     def set(self, *, on: bool) -> None:
@@ -30,19 +30,19 @@ class Turn:
 
 
 class Turns:
-    """`running` of those that take a turn go on at once. Belongs to one event loop.
+    """Scheduler that lets `running` holders of a turn run at once. Belongs to one event loop.
 
-    They are the smallest, so that nobody waits long for what takes little, and where there
-    is more than one the oldest too, so that it ends some time.
+    The smallest run first, so that small work never waits long. If `running` is above 1, the
+    oldest always runs too, so that large work ends eventually.
     """
 
     def __init__(self, running: int) -> None:
         self._running = running
-        self._turns: list[Turn] = []  # In the order they came.
+        self._turns: list[Turn] = []  # In order of arrival.
 
     @asynccontextmanager
     async def turn(self, size_bytes: int) -> AsyncIterator[Turn]:
-        """A turn as long as the block runs."""
+        """Hold a place in the queue for the duration of the block."""
         turn = Turn(size_bytes)
         self._turns.append(turn)
         self._deal()

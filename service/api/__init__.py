@@ -1,1 +1,1 @@
-"""Routes, one resource a file."""
+"""HTTP routes, one file per resource."""

@@ -1,4 +1,4 @@
-"""The catalogues: what a spec can name."""
+"""Catalogues of the names that a spec can use: architectures, initializers, presets."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ _TEXTS = frozenset({"title", "description", "default", "examples"})
 @router.head("/architectures", responses=schemas.CATALOGUE)
 @router.get("/architectures", responses=schemas.CATALOGUE)
 def get_architectures() -> Response:
-    """Every type of architecture and layer, with its JSON Schema, an example and a whole spec."""
+    """List the architecture and layer types, each with JSON Schema, an example and a whole spec."""
     return json_bytes(_architectures())
 
 
 @router.head("/initializers", responses=schemas.CATALOGUE)
 @router.get("/initializers", responses=schemas.CATALOGUE)
 def get_initializers() -> Response:
-    """Every initializer and transform, with its JSON Schema, an example and a whole spec."""
+    """List the initializers and transforms, each with JSON Schema, an example and a whole spec."""
     return json_bytes(_initializers())
 
 
 @router.head("/presets", responses=schemas.CATALOGUE)
 @router.get("/presets", responses=schemas.CATALOGUE)
 def get_presets(request: Request) -> Response:
-    """Every preset: what it is, its parameters, JSON Schema, an example and a whole spec."""
+    """List the presets, each with a summary, JSON Schema, an example and a whole spec."""
     return json_bytes(_presets(root_of(request)))
 
 
 @router.head("/presets/{name}", responses=schemas.PRESET)
 @router.get("/presets/{name}", responses=schemas.PRESET)
 def get_preset(request: Request, name: str) -> Response:
-    """A preset with all that the list has of it, and the architecture that it stands for."""
+    """Return a preset's list entry and the architecture that it stands for."""
     try:
         preset = presets.get(name)
     except presets.UnknownPreset as error:
@@ -65,14 +65,14 @@ def _initializers() -> bytes:
     return json.dumps(found).encode()
 
 
-@lru_cache(maxsize=4)  # Few prefixes are real, and what a client makes up goes.
+@lru_cache(maxsize=4)  # Few prefixes are real; those that a client makes up are evicted.
 def _presets(root: str) -> bytes:
     found = [_preset(presets.get(name), root) for name in presets.names()]
     return json.dumps({"presets": found}).encode()
 
 
 def _preset(preset: presets.Preset, root: str) -> dict[str, Any]:
-    """A preset as an entry of the list; `example` is an architecture, `spec` issues it."""
+    """Return a preset's list entry; `example` is an architecture, `spec` issues it."""
     name, spec = preset.name, presets.spec(preset.name)
     schema = _preset_schema()
     return {
@@ -86,7 +86,7 @@ def _preset(preset: presets.Preset, root: str) -> dict[str, Any]:
 
 @cache
 def _preset_schema() -> dict[str, Any]:
-    """The schema of type `preset` without its texts, which hundreds of entries would repeat."""
+    """Return the schema of type `preset` without texts, which hundreds of entries would repeat."""
     (found,) = (e["schema"] for e in architectures.catalogue() if e["type"] == "preset")
     properties = {name: _without_texts(inner) for name, inner in found["properties"].items()}
     return {**_without_texts(found), "properties": properties}

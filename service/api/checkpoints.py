@@ -1,4 +1,4 @@
-"""POST and GET of checkpoints: /v1/checkpoints."""
+"""POST and GET of checkpoints at /v1/checkpoints."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ router = APIRouter(prefix="/v1/checkpoints", tags=["checkpoints"])
 
 @router.post("", responses=schemas.POST_CHECKPOINT, openapi_extra=schemas.SPEC_BODY)
 async def issue_checkpoint(request: Request, service: Service) -> Response:
-    """Issues the checkpoint of a spec. The same spec gives the same checkpoint, always.
+    """Issue the checkpoint of a spec. The same spec always gives the same checkpoint.
 
-    As JSON (the default) with statistics, unless they take longer than a few seconds
-    (`Prefer: wait=N`): then 202 with progress, and they follow at their link.
-    `Prefer: respond-async` answers 202 at once, `Prefer: return=minimal` computes none.
-    As `application/octet-stream`, the file. As `multipart/mixed`, everything in one pass:
-    the resource, each file, and at last their statistics; each part says what and how
-    long it is (`Content-Location`, `Content-Length`).
+    `application/json` (the default) is the checkpoint resource with its statistics. If these
+    take longer than a few seconds (`Prefer: wait=N`), the answer is 202 with progress, and the
+    statistics follow at their link. `Prefer: respond-async` answers 202 at once;
+    `Prefer: return=minimal` computes no statistics.
+    `application/octet-stream` is the file. `multipart/mixed` is everything in one pass: the
+    resource, each file, then the statistics; each part has its `Content-Location` and
+    `Content-Length`.
     """
     negotiation.require_json(request.headers.get("content-type"))
     negotiation.require_identity(request.headers.getlist("content-encoding"))
@@ -54,7 +55,7 @@ async def list_checkpoints(
     limit: Annotated[int | None, Query(ge=1, le=1000, description="Entries on a page.")] = None,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
 ) -> Response:
-    """What has been issued, newest first."""
+    """List the issued checkpoints, newest first."""
     size = limit or service.settings.page_size
     found, following = await run_in_threadpool(service.store.page, size, cursor)
     items = [
@@ -73,7 +74,7 @@ async def list_checkpoints(
 @router.head("/{id}", responses=schemas.CHECKPOINT)
 @router.get("/{id}", responses=schemas.CHECKPOINT)
 async def get_checkpoint(request: Request, service: Service, checkpoint: Found) -> Response:
-    """The checkpoint resource, with its statistics if they are known already."""
+    """Return the checkpoint resource, with its statistics if they are already known."""
     statistics = await service.statistics.known(checkpoint.id)
     return json_parts(await _document(request, service, checkpoint, statistics))
 
@@ -138,7 +139,7 @@ async def _document(
     statistics: memoryview | None = None,
     progress: bytes | None = None,
 ) -> list[bytes | memoryview]:
-    """The resource, and what members of it are given: JSON, in parts. Raises Busy."""
+    """Return the resource as JSON in parts, with the given members added. Raises Busy."""
     resource = await service.checkpoints.resource(checkpoint)
     linked, rest = links.under(links.root_of(request), checkpoint, resource)
     name = "resource after its links" if linked else "resource"

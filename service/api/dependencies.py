@@ -1,4 +1,4 @@
-"""What routes need of a request: the service, its checkpoint, its body, its client."""
+"""Dependencies of routes: the service, the checkpoint, the body, the client's connection."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ DigestQuery = Annotated[
 
 
 def accepted(request: Request) -> str:
-    """The `Accept` header, all its lines."""
+    """Return the `Accept` header, with all its lines joined."""
     return ", ".join(request.headers.getlist("accept"))
 
 
-BODY_SECONDS = 60.0  # Between pieces of a body.
+BODY_SECONDS = 60.0  # Longest pause between two pieces of a body.
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The whole body.
+    """Return the whole body.
 
-    Raises BodyTooLarge as soon as it is longer than `limit_bytes`, whether a
-    Content-Length says so or its chunks come to it, BodyTimeout and ClientGone.
+    Raises: BodyTooLarge as soon as Content-Length or the bytes received exceed `limit_bytes`;
+    BodyTimeout after `BODY_SECONDS` without data; ClientGone.
     """
     message = f"the body is longer than {limit_bytes} bytes"
     declared = request.headers.get("content-length", "")
@@ -76,9 +76,9 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, R]) -> R:
-    """The result of `work`, which is cancelled when the client leaves (ClientGone).
+    """Return the result of `work`, and cancel it when the client disconnects.
 
-    For requests whose body has been read.
+    The request's body must have been read before. Raises: ClientGone.
     """
     working = asyncio.create_task(work)
     leaving = asyncio.create_task(disconnected(request.receive))

@@ -1,4 +1,4 @@
-"""The OpenAPI document, and the pages that show it without any other host."""
+"""The OpenAPI document and the pages that show it, which load nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCRIPTS = "/static-offline-docs"
 
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _READ = ["GET", "HEAD"]
-# Both pages style themselves; Redoc searches in a worker that it makes itself.
+# Both pages use inline styles; Redoc runs its search in a worker made from a blob.
 _SOURCES = {
     **dict.fromkeys(("default-src", "base-uri", "form-action", "frame-ancestors"), "'none'"),
     "connect-src": "'self'",
@@ -46,9 +46,9 @@ class _Scripts(StaticFiles):
 
 
 def install(app: FastAPI) -> None:
-    """Add the pages, their scripts and the document of `app` to it."""
+    """Add the pages, their scripts and the OpenAPI document to `app`."""
 
-    @lru_cache(maxsize=4)  # Few prefixes are real, and what a client makes up goes.
+    @lru_cache(maxsize=4)  # Few prefixes are real; those that a client makes up are evicted.
     def document(root: str) -> bytes:
         return to_json(app.openapi() | ({"servers": [{"url": root}]} if root else {}))
 
@@ -85,7 +85,7 @@ def install(app: FastAPI) -> None:
 
 
 def _page(page: Response) -> Response:
-    """`page` under a policy that lets its own scripts run, and nothing of another host."""
+    """Return `page` under a policy that allows its own scripts and nothing from other hosts."""
     html = bytes(page.body).decode()
     digests = (hashlib.sha256(script.encode()).digest() for script in _INLINE_SCRIPT.findall(html))
     inline = "".join(f" 'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)

@@ -1,7 +1,7 @@
-"""A way past the framework for what is asked most often: GET of a checkpoint's file.
+"""Shortcut past FastAPI for the most frequent request: GET of a checkpoint's file.
 
-Routing, dependencies and exception handling of FastAPI cost more than generating 64 KiB.
-The route in `api/files` remains: it documents the resource, and answers what fails here.
+FastAPI's routing, dependencies and exception handling cost more than generating 64 KiB.
+The route in `api/files` remains: it documents the resource and answers requests that fail here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ROUTE = _Route("/v1/checkpoints/{id}/files/{file}")
 
 
 class Shortcut:
-    """Pure ASGI middleware. Gives `app` all but GETs of files that are there."""
+    """Pure ASGI middleware that answers GETs of existing files; `app` gets all other requests."""
 
     def __init__(self, app: ASGIApp, *, state: State) -> None:
         self._app = app
@@ -46,8 +46,8 @@ class Shortcut:
             checkpoint = await self._state.checkpoints.get(found[1])
             item = files.representation(checkpoint, found[2])
             response = await representations.respond(request, self._state, item)
-        except Refusal:  # Nothing is sent yet; there it is refused with a problem.
+        except Refusal:  # Nothing has been sent; `app` answers with a problem.
             await self._app(scope, receive, send)
             return
-        scope["route"] = _ROUTE  # As `observe` counts it.
+        scope["route"] = _ROUTE  # The route under which `observe` counts the request.
         await response(scope, receive, send)

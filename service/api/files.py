@@ -25,13 +25,13 @@ async def get_file(
     file: Annotated[str, Path(description="`model.safetensors`, or another of `links.files`.")],
     digest: DigestQuery = None,
 ) -> Response:
-    """A file, whole or a range of it. Its bytes are computed as they are sent."""
+    """Return a file, or ranges of it. The bytes are computed as they are sent."""
     item = representation(checkpoint, file)
     return await representations.respond(request, service, item, digest=digest is not None)
 
 
 def representation(checkpoint: Checkpoint, name: str) -> Representation:
-    """Raises NotFound."""
+    """Return the representation of the file `name`. Raises NotFound."""
     file = checkpoint.file(name)
     return Representation(
         checkpoint=checkpoint.id,

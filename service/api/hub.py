@@ -1,6 +1,6 @@
-"""The Hugging Face Hub's read protocol: what its clients need to download a checkpoint.
+"""Read protocol of the Hugging Face Hub: the routes that its clients use for downloads.
 
-Protocol: https://huggingface.co/docs/hub/api and what `huggingface_hub` sends and reads.
+Protocol: https://huggingface.co/docs/hub/api and the requests of `huggingface_hub`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from seedpoint.service.checkpoints.hub_revisions import Revision
 from seedpoint.service.errors import NotFound, RepositoryNotFound, RevisionNotFound
 from seedpoint.service.http.json_response import json_response
 
-PATHS_BYTES = 1 << 20  # Of a body that lists paths.
-MESSAGE_BYTES = 500  # Of a header that tells what is not there.
+PATHS_BYTES = 1 << 20  # Longest body that lists paths.
+MESSAGE_BYTES = 500  # Longest X-Error-Message header.
 
 
 class _Repository(Convertor[str]):
-    """The name of a repository, with its namespace if it has one, and its kind before that."""
+    """URL convertor of a repository: its name, after an optional kind and an optional namespace."""
 
     regex = "[^/]+(?:/[^/]+){0,2}"
 
@@ -37,7 +37,7 @@ class _Repository(Convertor[str]):
 
 
 class _Inside(_Repository):
-    """A path inside a repository: anything, and nothing for its root."""
+    """URL convertor of a path inside a repository: any text; empty for the root."""
 
     regex = r"[\s\S]*"
 
@@ -78,7 +78,7 @@ Found = Annotated[Revision, Depends(find_revision)]
 async def get_hub_file(
     request: Request, service: Service, found: Found, path: Inside, digest: DigestQuery = None
 ) -> Response:
-    """A file, as GET of a checkpoint's files gives it; at the root, links to all of them."""
+    """Return a file, as GET of a checkpoint's files does; at the root, links to all files."""
     if not path:
         return await get_hub_links(request, found)
     if path not in found.checkpoint.layout.files:
@@ -101,7 +101,7 @@ async def get_hub_file(
 @router.head("/{repo:repository}/resolve/{revision}", responses=schemas.HUB_LINKS)
 @router.get("/{repo:repository}/resolve/{revision}", responses=schemas.HUB_LINKS)
 async def get_hub_links(request: Request, found: Found) -> Response:
-    """A page of links to the files of a repository, as fsspec reads directories."""
+    """Return a page of links to a repository's files, which fsspec reads as a directory."""
     base = f"{root_of(request)}/{found.repo}/resolve/{found.name}"
     names = found.checkpoint.layout.files
     rows = "".join(f'<li><a href="{base}/{quote(name)}">{name}</a></li>\n' for name in names)
@@ -112,7 +112,7 @@ async def get_hub_links(request: Request, found: Found) -> Response:
 @router.head("/api/models/{repo:repository}/tree/{revision}", responses=schemas.HUB_JSON)
 @router.get("/api/models/{repo:repository}/tree/{revision}", responses=schemas.HUB_JSON)
 async def get_hub_tree(service: Service, found: Found) -> Response:
-    """The files of a repository, all in its root."""
+    """List the files of a repository; all are in its root."""
     every = list(found.checkpoint.layout.files)
     return json_response(await hub_documents.entries(service, found, every), 200, _commit(found))
 
@@ -124,7 +124,7 @@ async def get_hub_tree(service: Service, found: Found) -> Response:
     "/api/models/{repo:repository}/tree/{revision}/{path:inside}", responses=schemas.HUB_JSON
 )
 async def get_hub_folder(service: Service, found: Found, path: Inside) -> Response:
-    """The files of a directory: of the root, which is the only one."""
+    """List the files of a directory; the root is the only one."""
     if path.strip("/"):
         raise _missing(found, path, "it has no directories")
     return await get_hub_tree(service, found)
@@ -132,7 +132,7 @@ async def get_hub_folder(service: Service, found: Found, path: Inside) -> Respon
 
 @router.post("/api/models/{repo:repository}/paths-info/{revision}", responses=schemas.HUB_POST)
 async def get_hub_paths(request: Request, service: Service, found: Found) -> Response:
-    """Those of the paths asked that are files; a form or JSON, `paths` in either."""
+    """List the requested paths that are files. The body is a form or JSON with a field `paths`."""
     body = await read_body(request, PATHS_BYTES)
     asked = hub_documents.asked_paths(body, request.headers.get("content-type", ""))
     there = [name for name in dict.fromkeys(asked) if name in found.checkpoint.layout.files]
@@ -146,7 +146,7 @@ async def get_hub_revision(
     found: Found,
     blobs: Annotated[bool, Query(description="With each file's size.")] = False,
 ) -> Response:
-    """What a repository is at a revision: its commit and its files."""
+    """Return a repository's commit and files at a revision."""
     document = await hub_documents.information(service, found, blobs=blobs)
     return json_response(document, 200, _commit(found))
 
@@ -154,7 +154,7 @@ async def get_hub_revision(
 @router.head("/api/models/{repo:repository}/refs", responses=schemas.HUB_JSON)
 @router.get("/api/models/{repo:repository}/refs", responses=schemas.HUB_JSON)
 async def get_hub_refs(service: Service, repo: Repo) -> Response:
-    """The branches of a repository: `main`. Seeds are beyond number, and not listed."""
+    """List the branches of a repository: only `main`. There are too many seeds to list them."""
     found = await find_revision(service, repo, revisions.MAIN)
     branch: dict[str, Any] = {
         "name": revisions.MAIN,
@@ -168,7 +168,7 @@ async def get_hub_refs(service: Service, repo: Repo) -> Response:
 @router.head("/api/models/{repo:repository}/commits/{revision}", responses=schemas.HUB_JSON)
 @router.get("/api/models/{repo:repository}/commits/{revision}", responses=schemas.HUB_JSON)
 async def get_hub_commits(found: Found) -> Response:
-    """The history of a repository: the one commit that its revision is."""
+    """Return the history of a revision: one commit."""
     return json_response([hub_documents.commit(found)], 200, _commit(found))
 
 
@@ -179,7 +179,7 @@ async def get_hub_model(
     repo: Repo,
     blobs: Annotated[bool, Query(description="With each file's size.")] = False,
 ) -> Response:
-    """What a repository is on `main`."""
+    """Return a repository's commit and files on `main`."""
     return await get_hub_revision(
         service, await find_revision(service, repo, revisions.MAIN), blobs
     )
@@ -192,7 +192,7 @@ def _missing(found: Revision, path: str, hint: str) -> NotFound:
 
 
 def _said_of(error: NotFound) -> dict[str, str]:
-    """By which clients tell one 404 from another, and what they show."""
+    """Return the headers that tell clients which kind of 404 this is, and the message they show."""
     match error:
         case RepositoryNotFound():
             code = "RepoNotFound"
@@ -200,7 +200,7 @@ def _said_of(error: NotFound) -> dict[str, str]:
             code = "RevisionNotFound"
         case _:
             code = "EntryNotFound"
-    # It may quote anything.
+    # The message may quote any text; a header holds printable ASCII.
     shown = (char if " " <= char <= "~" else ascii(char)[1:-1] for char in str(error))
     return {"X-Error-Code": code, "X-Error-Message": "".join(shown)[:MESSAGE_BYTES]}
 

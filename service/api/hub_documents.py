@@ -1,4 +1,4 @@
-"""What the Hub's protocol says of a repository and its files, as JSON documents."""
+"""JSON documents of the Hub's protocol: a repository, its commit and its files."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from seedpoint.service.http.negotiation import JSON
 from seedpoint.service.planning.strict_json import parse_json
 from seedpoint.service.state import State
 
-# What is a function of a name has no date; clients want one.
+# A checkpoint is a function of its name and has no date, but clients require one.
 EPOCH = "1970-01-01T00:00:00.000Z"
-MAX_PATHS = 10_000
+MAX_PATHS = 10_000  # Fields of one form.
 
 _POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
 
 
 async def information(service: State, found: Revision, *, blobs: bool) -> dict[str, Any]:
-    """A repository at a revision; with `blobs`, the size of each file."""
+    """Return a repository at a revision; `blobs` adds each file's size and ids."""
     names = list(found.checkpoint.layout.files)
     siblings: list[dict[str, Any]] = [{"rfilename": name} for name in names]
     if blobs:
@@ -53,7 +53,7 @@ async def information(service: State, found: Revision, *, blobs: bool) -> dict[s
 
 
 def commit(found: Revision) -> dict[str, Any]:
-    """The commit that a revision is."""
+    """Return a revision's commit."""
     return {
         "id": found.commit,
         "title": f"Initialized from seed {found.checkpoint.plan.seed}",
@@ -64,12 +64,15 @@ def commit(found: Revision) -> dict[str, Any]:
 
 
 async def entries(service: State, found: Revision, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The entry of each file in the tree."""
+    """Return the tree entry of each file."""
     return [await _entry(service, found.checkpoint, name) for name in names]
 
 
 async def _entry(service: State, checkpoint: Checkpoint, name: str) -> dict[str, Any]:
-    """`lfs` is only there when the file's true SHA-256 is known: clients check against it."""
+    """Return a file's tree entry; it has `lfs` only if the file's SHA-256 is known.
+
+    Clients compare a download with the SHA-256 in `lfs`.
+    """
     file = checkpoint.file(name)
     size = file.size_bytes
     entry = {"type": "file", "path": name, "size": size, "oid": _oid(checkpoint, file)}
@@ -80,7 +83,10 @@ async def _entry(service: State, checkpoint: Checkpoint, name: str) -> dict[str,
 
 
 async def _sha256(service: State, checkpoint: Checkpoint, name: str) -> str | None:
-    """Hexadecimal, of a file of tensors: if it is known, or soon computed as it is small."""
+    """Return the SHA-256 (hex) of a file of tensors if it is known, or quick to compute.
+
+    It is computed for checkpoints of up to `unasked_digest_bytes`. Other files have None.
+    """
     if not name.endswith(SUFFIX):
         return None
     item = representation(checkpoint, name)
@@ -99,7 +105,7 @@ async def _sha256(service: State, checkpoint: Checkpoint, name: str) -> str | No
 
 
 def _oid(checkpoint: Checkpoint, file: File) -> str:
-    """What git would call the file, if that can be said without its tensors' values."""
+    """Return the file's git blob id; for a file of tensors, a stand-in that needs no values."""
     if not file.name.endswith(SUFFIX):
         blob = b"blob %d\0" % len(file.head) + file.head
         return hashlib.sha1(blob, usedforsecurity=False).hexdigest()
@@ -107,7 +113,7 @@ def _oid(checkpoint: Checkpoint, file: File) -> str:
 
 
 def asked_paths(body: bytes, content_type: str) -> list[str]:
-    """`paths` in a form or a JSON document. Raises MalformedBody, InvalidParameter."""
+    """Return `paths` from a form or a JSON document. Raises MalformedBody, InvalidParameter."""
     if content_type.partition(";")[0].strip().lower() == JSON:
         try:
             document = parse_json(body)

@@ -1,4 +1,4 @@
-"""Parts of the Hub that are not offered here, which say so to the programs that ask for them."""
+"""Parts of the Hub that are not offered here; each route tells the client why."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.api_route("/api/whoami-v2", methods=["GET", "HEAD"])
 async def refuse_to_name_a_user() -> Response:
-    """Clients ask whose token they have."""
+    """Refuse to name the owner of a client's token."""
     message = "there are no accounts here, and no tokens"
     said = {"X-Error-Code": "Unauthorized", "X-Error-Message": message}
     raise Unauthorized(message, headers=said)
@@ -21,7 +21,7 @@ async def refuse_to_name_a_user() -> Response:
 
 @router.api_route("/{namespace}/{name}/info/refs", methods=["GET", "HEAD"])
 async def refuse_git(request: Request, namespace: str, name: str) -> Response:
-    """Git shows its user what is plain text, and nothing else."""
+    """Refuse git in plain text, the only content that git shows its user."""
     if not request.query_params.get("service", "").startswith("git-"):
         raise NotFound(f"there is nothing at {request.url.path}")
     repo = f"{namespace}/{name.removesuffix('.git')}"

@@ -1,4 +1,4 @@
-"""GET of the root: a page that says what is here, for people with a browser."""
+"""GET of the root: a landing page for people with a browser."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from seedpoint.service.version import seedpoint_version
 
 router = APIRouter(tags=["operations"])
 
-LATEST = 10
+LATEST = 10  # Checkpoints listed.
 
 
 @router.head("/", responses=schemas.LANDING)
 @router.get("/", responses=schemas.LANDING)
 async def get_landing_page(request: Request, service: Service) -> Response:
-    """A page for people: where to go, and what was issued lately."""
+    """Return a page for people, with links and the latest checkpoints."""
     url = str(request.base_url).rstrip("/")
     return html_page(await run_in_threadpool(_page, url, links.root_of(request), service.store))
 

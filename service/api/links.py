@@ -1,4 +1,4 @@
-"""Links: paths on the host, under the prefix that a proxy removes from requests."""
+"""Links: paths on the host, with the prefix that a proxy removes from requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seedpoint.service.checkpoints.registry import Checkpoint
 
 
 def root_of(request: Request) -> str:
-    """Return the prefix, which is empty without a proxy."""
+    """Return the prefix; empty without a proxy."""
     return str(request.scope.get("root_path", ""))
 
 
@@ -26,13 +26,14 @@ def of_checkpoint(root: str, found: Checkpoint) -> dict[str, Any]:
 
 
 def under(root: str, found: Checkpoint, resource: bytes) -> tuple[bytes, memoryview]:
-    """Return the resource of a checkpoint in two parts; the first, a small one, has its links.
+    """Return a checkpoint's resource with links under `root`, split after the links.
 
-    `resource` has those without a prefix. It may have 100 MB, so most of it is not copied.
+    `resource` has links without a prefix. It may take 100 MB, so the second part is a view of
+    it, not a copy. Without a prefix the first part is empty.
     """
     if not root:
         return b"", memoryview(resource)
     plain = to_json(of_checkpoint("", found))
-    before = resource.index(plain)  # Only numbers and names of ours come before.
+    before = resource.index(plain)  # Only numbers and our own names come before.
     after = memoryview(resource)[before + len(plain) :]
     return resource[:before] + to_json(of_checkpoint(root, found)), after

@@ -1,10 +1,10 @@
 """A checkpoint as one `multipart/mixed` body: resource, files, statistics, in one pass.
 
-Values are generated once: what is sent has been looked at in cache. Every part says its
-length, and so does the whole: where the statistics are not known before, room is kept for
-the longest that they can be, and what they leave of it is the epilogue, blanks after the
-last part that RFC 2046 (5.1.1) tells readers to ignore. Chunked transfer coding would copy
-every byte once more.
+Values are generated once: statistics are gathered from the bytes while they are in cache.
+Every part and the whole body have a Content-Length. If the statistics are not known yet, the
+length reserves room for their longest form; the rest of the room is filled with blanks after
+the last part (the epilogue), which readers ignore (RFC 2046, section 5.1.1). Chunked transfer
+coding would copy every byte once more.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ Parts = list[bytes | memoryview]
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """The parts of an answer: `resource` is JSON, `statistics` too unless a pass gathers them.
+    """Multipart response of a checkpoint. `resource` is JSON; links are under `root`.
 
-    Without statistics there is no such part. Links are under `root`.
+    `statistics` is JSON, a pass that gathers them from the files sent, or None for no such part.
     """
 
     service: State
@@ -48,7 +48,7 @@ class Mixed:
         return GeneratedResponse(self._body(size_bytes), size_bytes, status=status, headers=said)
 
     def _size_bytes(self) -> int:
-        """Of the whole body."""
+        """Return the length of the whole body."""
         if isinstance(self.statistics, Pass):
             last = _length(self._statistics_part(b"")) + self.statistics.room_bytes + _LENGTH_DIGITS
         else:
@@ -57,18 +57,18 @@ class Mixed:
         return _length(self._resource_part()) + content + last + len(self._frame.end())
 
     async def _body(self, size_bytes: int) -> Body:
-        """What is sent; a pass is closed after it."""
+        """Yield the body, then close the pass."""
         try:
             async with aclosing(self._sent(size_bytes)) as chunks:
                 async for chunk in chunks:
                     yield chunk
-                    del chunk  # Its buffer is free once the transport has sent it.
+                    del chunk  # Lets go of the buffer once the transport has sent it.
         finally:
             if isinstance(self.statistics, Pass):
                 self.statistics.close()
 
     async def _sent(self, size_bytes: int) -> Body:
-        """Each part's opening goes out with the first bytes after it."""
+        """Yield the parts; each part's headers go out with its first bytes."""
         before, sent = self._resource_part(), 0
         for file in self._files:
             before.append(self._opening(file))
@@ -79,14 +79,14 @@ class Mixed:
                     before, sent = [], sent + _length(before)
                     yield chunk
                     sent += len(chunk)
-                    del chunk  # Its buffer is free once the transport has sent it.
+                    del chunk  # Lets go of the buffer once the transport has sent it.
         before += self._statistics_part(await self._found())
         left_bytes = size_bytes - sent - _length(before) - len(self._frame.end())
         for piece in pieces([*before, self._frame.end(left_bytes)]):
             yield piece
 
     def _content(self, file: File) -> Body:
-        begun = file.name != self._files[0].name  # Nothing may be refused any more.
+        begun = file.name != self._files[0].name  # A response that has begun cannot be refused.
         if isinstance(self.statistics, Pass):
             return self.statistics.body(file, begun=begun)
         return files.representation(self.checkpoint, file.name).body(self.service, begun=begun)
@@ -131,7 +131,7 @@ class Mixed:
         return [self._frame.opening(headers), statistics]
 
 
-_LENGTH_DIGITS = 20  # Of the statistics, in the opening of their part.
+_LENGTH_DIGITS = 20  # Room for the Content-Length of the statistics.
 
 
 def _length(parts: Iterable[bytes | memoryview]) -> int:

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, with the spec's schema, examples that work, and answers."""
+"""The OpenAPI document: FastAPI's own, with schemas of specs and answers, and working examples."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXAMPLES = (SERVICE.parent / "examples",)
 
 
 def install(app: FastAPI) -> None:
-    """Makes `app` describe itself in full."""
+    """Replace the OpenAPI document of `app` with the complete one."""
     plain = app.openapi
 
     @cache
@@ -33,13 +33,13 @@ def install(app: FastAPI) -> None:
 
 
 def operation_id(route: APIRoute) -> str:
-    """The name of a route's function, as generated clients call it: `get_file`, `head_file`."""
+    """Return a route's operation id, its name in generated clients: `get_file`, `head_file`."""
     is_head = route.methods == {"HEAD"}
     return re.sub("^(get|list)_", "head_", route.name) if is_head else route.name
 
 
 def examples() -> dict[str, Any]:
-    """The example specs by name; the first is what a reader is shown."""
+    """Return the example specs by name; viewers show the first."""
     paths = [path for folder in EXAMPLES for path in sorted(folder.glob("*.json"))]
     paths.sort(key=lambda path: path.stem != FIRST_EXAMPLE)
     return {path.stem: json.loads(path.read_text("utf-8")) for path in paths}
@@ -64,9 +64,9 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _split_enumerations(schema: Any) -> None:
-    """Turns enumerations with words that differ in case alone into several, wherever they are.
+    """Split every enumeration that has words which differ only in case.
 
-    Generated code names members in one case: `bool` and `BOOL` would be the same.
+    Generated code names members in one case: `bool` and `BOOL` would collide.
     """
     if isinstance(schema, dict):
         words = schema.get("enum")
@@ -83,7 +83,7 @@ def _split_enumerations(schema: Any) -> None:
 
 
 def _distinct(words: list[Any]) -> list[list[Any]]:
-    """`words` in runs, each as long as its words differ in more than their case."""
+    """Return `words` in runs, within each of which no two words differ only in case."""
     runs: list[list[Any]] = [[]]
     known: set[str] = set()
     for word in words:
@@ -97,7 +97,7 @@ def _distinct(words: list[Any]) -> list[list[Any]]:
 
 
 def _first_sentence(operation: dict[str, Any]) -> str:
-    """What an operation does in one line, not the name of its function."""
+    """Return the first sentence of an operation's description as its summary."""
     text = " ".join(operation["description"].split("\n\n")[0].split())
     return text.partition(". ")[0].rstrip(".")
 

@@ -1,4 +1,4 @@
-"""For operators: health, readiness, metrics, version."""
+"""Routes for operators: health, readiness, metrics, version."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ router = APIRouter(tags=["operations"])
 @router.head("/healthz", responses=schemas.HEALTH)
 @router.get("/healthz", responses=schemas.HEALTH)
 async def get_health() -> Response:
-    """The process answers."""
+    """Report that the process answers."""
     return json_response({"status": "ok"})
 
 
 @router.head("/readyz", responses=schemas.READINESS)
 @router.get("/readyz", responses=schemas.READINESS)
 async def get_readiness(service: Service) -> Response:
-    """Workers are warm, kernels are compiled, the store can be written."""
+    """Report whether workers are warm, kernels compiled and the store writable."""
     missing = await service.not_ready()
     if missing:
         return json_response({"status": "not ready", "missing": missing}, 503, {"Retry-After": "1"})
@@ -40,14 +40,14 @@ async def get_readiness(service: Service) -> Response:
 @router.head("/metrics", responses=schemas.METRICS)
 @router.get("/metrics", responses=schemas.METRICS)
 async def get_metrics(service: Service) -> Response:
-    """Prometheus's text format."""
+    """Return metrics in Prometheus's text format."""
     return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.head("/v1/version", responses=schemas.VERSION)
 @router.get("/v1/version", responses=schemas.VERSION)
 async def get_version(service: Service) -> Response:
-    """What is running: the service, its stream and plan format, and what it is built on."""
+    """Return the versions of the service, stream, plan format and libraries, and the device."""
     return json_response(
         {
             "seedpoint": seedpoint_version(),

@@ -1,4 +1,4 @@
-"""GET of a preset's repository: a page for people who follow its name with a browser."""
+"""GET of a preset's repository: a page for people who open it in a browser."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Name = Annotated[str, Path(description="A preset, or `{preset}.seed-<n>`.")]
 @router.head("/zoo/{name}", responses=schemas.PRESET_PAGE)
 @router.get("/zoo/{name}", responses=schemas.PRESET_PAGE)
 async def get_preset_page(request: Request, service: Service, name: Name) -> Response:
-    """A page that says what a preset is, which files it has, and how to load it."""
+    """Return a page that describes a preset, lists its files and shows how to load it."""
     found = await find_revision(service, f"zoo/{name}", hub_revisions.MAIN)
     url = str(request.base_url).rstrip("/")
     return html_page(await run_in_threadpool(_page, url, root_of(request), name, found))
@@ -49,6 +49,6 @@ def _page(url: str, root: str, name: str, found: Revision) -> str:
 
 
 def _class(preset: presets.Preset) -> str:
-    """The class of transformers that loads it."""
+    """Return the transformers class that loads the preset."""
     config = preset.architecture.get("config", {})
     return str(next(iter(config.get("architectures") or ()), "AutoModel"))

@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1/checkpoints/{id}", tags=["statistics"])
 @router.head("/report", responses=schemas.REPORT, openapi_extra=schemas.PREFER)
 @router.get("/report", responses=schemas.REPORT, openapi_extra=schemas.PREFER)
 async def get_report(request: Request, service: Service, checkpoint: Found) -> Response:
-    """The statistics as a page with plots; 202 and a page that looks again while computed."""
+    """Return the statistics as a page with plots; while they are computed, a 202 that reloads."""
     prefer = negotiation.preferences(request.headers.getlist("prefer"))
     seconds, _ = negotiation.patience(prefer, service.settings.statistics_wait_seconds)
     found = await while_connected(request, service.statistics.get(checkpoint, seconds))
@@ -46,13 +46,13 @@ def _waiting_page(resource: bytes, where: Links, progress: Document) -> str:
 
 
 def html_page(page: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A page of ours; unless `headers` say otherwise, nothing in it may run or load."""
+    """Return `page` as HTML; unless `headers` override the policy, it blocks scripts and loads."""
     said = safe_headers(report.policy()) | (headers or {})
     return Response(page.encode(), status, said, "text/html; charset=utf-8")
 
 
 def safe_headers(policy: str) -> dict[str, str]:
-    """What browsers may do with a page or a document: `policy`, and no guess at its type."""
+    """Return headers that restrict browsers: `policy`, no referrer, no guess at the type."""
     return {
         "Content-Security-Policy": policy,
         "Referrer-Policy": "no-referrer",

@@ -1,4 +1,4 @@
-"""Bytes over HTTP: one representation, asked for whole or in part (RFC 9110), and its digest."""
+"""Representations over HTTP (RFC 9110): whole, in ranges, and their digests."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from seedpoint.service.statistics import digests
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """A file of a checkpoint, computed when it is read: `size_bytes` that never change.
+    """A file of a checkpoint, computed as it is read; its `size_bytes` bytes never change.
 
-    It is called `name` and `suffix` where it is saved. It is `light` when little of it takes
-    microseconds: nothing is read from disk, nor computed to be left out. Its checkpoint has
-    so many `tensors`.
+    Clients save it as `name` + `suffix`. It is `light` if a small range takes microseconds:
+    nothing is read from disk, and nothing is computed only to be discarded. `tensors` is the
+    number of tensors in its checkpoint.
     """
 
     checkpoint: str
@@ -49,7 +49,7 @@ class Representation:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What is said of it whichever part is sent, and by HEAD and 304 too."""
+        """Headers common to full and partial responses, HEAD and 304."""
         return {
             "Content-Type": self.media_type,
             "Content-Disposition": self.disposition,
@@ -68,7 +68,7 @@ class Representation:
         background: bool = False,
         begun: bool = False,
     ) -> Body:
-        """Its bytes [start, stop); `begun` when they are a later part of an answer."""
+        """Return its bytes [start, stop); `begun` marks a later part of a response."""
         stop = self.size_bytes if stop is None else stop
         return service.engine.body(
             *(self.read, start, stop, self.cuts),
@@ -87,9 +87,10 @@ async def respond(
     digest: bool = False,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The answer to a GET or HEAD of `item`; HEAD, 304, 412 and 416 compute nothing.
+    """Return the response to a GET or HEAD of `item`; HEAD, 304, 412 and 416 compute no body.
 
-    With `digest` (the query asks for one) there is a `Repr-Digest` or a 202 with progress.
+    With `digest` (requested in the query), it has a `Repr-Digest` or is a 202 with progress.
+    Raises: PreconditionFailed, Unsatisfiable.
     """
     size = item.size_bytes
     outcome = ranges.evaluate(request.method, request.headers.items(), etag=item.etag, size=size)
@@ -121,7 +122,7 @@ async def respond(
 def _partial(
     service: State, item: Representation, spans: tuple[tuple[int, int], ...], said: dict[str, str]
 ) -> Response:
-    """The 206 that has `spans` of `item`; one alone is the body itself (section 15.3.7.1)."""
+    """Return the 206 with `spans` of `item`; a single one is the body itself (section 15.3.7.1)."""
     if len(spans) == 1:
         ((start, stop),) = spans
         said["Content-Range"] = ranges.content_range(start, stop, item.size_bytes)
@@ -138,7 +139,7 @@ def _partial(
 async def whole(
     request: Request, service: State, item: Representation, headers: Mapping[str, str]
 ) -> Response:
-    """`item` as the answer to a POST."""
+    """Return the whole `item` as the response to a POST."""
     said = item.headers | dict(headers) | await repr_digest(request, service, item)
     return GeneratedResponse(item.body(service), item.size_bytes, headers=said)
 
@@ -146,11 +147,11 @@ async def whole(
 async def repr_digest(
     request: Request, service: State, item: Representation, *, asked: bool = False
 ) -> dict[str, str]:
-    """The `Repr-Digest` of `item` (RFC 9530) if it is known, or wanted and soon computed.
+    """Return the `Repr-Digest` of `item` (RFC 9530) if it is known, or requested and quick.
 
-    It is wanted when the query asks for it, or a `Want-Repr-Digest`; then an answer waits
-    for it as long as `Prefer: wait` or the settings say, and says so (`Preference-Applied`).
-    Nothing is computed unasked.
+    The query or a `Want-Repr-Digest` header requests it. The response then waits as long as
+    `Prefer: wait` or the settings allow, and states that in `Preference-Applied`. Without a
+    request, no digest is computed.
     """
     found = await service.digests.known(item.checkpoint, item.etag)
     wanted = asked or negotiation.wants_sha256(request.headers.getlist("want-repr-digest"))

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of answers; `service.api.openapi` adds the schemas named here."""
+"""OpenAPI descriptions of answers; `service.api.openapi` adds the schemas named here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REF = "#/components/schemas/"
 
 
 class Fault(BaseModel):
-    """One thing that is wrong."""
+    """One fault, and its path in the spec or the query."""
 
     path: str = Field(examples=["architecture.layers.2.out_features"])
     message: str
@@ -34,7 +34,7 @@ class Problem(BaseModel):
 
 
 class Links(BaseModel):
-    """Where the rest of a checkpoint is."""
+    """Links to the statistics, the report and the files of a checkpoint."""
 
     self: str
     statistics: str
@@ -43,7 +43,7 @@ class Links(BaseModel):
 
 
 class Totals(BaseModel):
-    """Counts of a whole checkpoint."""
+    """Totals of a checkpoint."""
 
     tensors: int
     parameters: int
@@ -53,7 +53,7 @@ class Totals(BaseModel):
 
 
 class Moments(BaseModel):
-    """What a program's values have by theory; null without a closed form."""
+    """Expected mean and standard deviation of a program's values; null without a closed form."""
 
     mean: float | None
     std: float | None
@@ -94,21 +94,22 @@ class Checkpoint(BaseModel):
 
 
 class Digested(BaseModel):
-    """The length and digest of a file."""
+    """Length and digest of a file."""
 
     bytes: int
     sha256: str | None = Field(description="Hexadecimal; null where it was not computed.")
 
 
 class Statistics(BaseModel):
-    """Observed beside expected.
+    """Observed statistics beside the expected ones.
 
-    Every criterion of a tensor is a share of what a right one may show: it fails past 1, and by
-    null, which is what no right one shows. A split tensor has the same of its `parts`. `version`
-    is another when older documents would be judged anew.
+    Each criterion of a tensor is the deviation as a share of what a correct tensor may show. It
+    fails above 1, and fails as null: a deviation that no correct tensor shows. A split tensor
+    has the same criteria for each of its `parts`. `version` changes when the verdicts of older
+    documents are out of date.
 
-    A tensor's `sha256` is of its bytes alone: little-endian elements, row-major. Digests are
-    null for large checkpoints; ask the file for one (`?digest=sha-256`).
+    A tensor's `sha256` covers its bytes alone: little-endian elements, row-major. Digests are
+    null for large checkpoints; request the digest of a file instead (`?digest=sha-256`).
     """
 
     version: int
@@ -119,10 +120,10 @@ class Statistics(BaseModel):
 
 
 class Progress(BaseModel):
-    """How far a computation is.
+    """Progress of a computation.
 
-    It is waiting when others go first. What is not-begun is large, or there is no room for
-    more: it is begun when it is asked for at its link.
+    State `waiting`: other computations go first. State `not-begun`: the computation is large or
+    the queue is full; a request to its link begins it.
     """
 
     state: Literal["running", "waiting", "not-begun", "done"]
@@ -135,19 +136,19 @@ class Progress(BaseModel):
 
 
 class Running(BaseModel):
-    """What is being computed."""
+    """Answer while the content is being computed."""
 
     progress: Progress
 
 
 class Begun(Checkpoint):
-    """An issued checkpoint without statistics, and how far they are."""
+    """An issued checkpoint without statistics, and the progress of these."""
 
     progress: Progress
 
 
 class Issued(BaseModel):
-    """An entry of the list."""
+    """An entry in the list of checkpoints."""
 
     id: str
     created: str = Field(json_schema_extra={"format": "date-time"})
@@ -165,8 +166,8 @@ class Page(BaseModel):
 class Numbers(BaseModel):
     """A slice of a tensor as JSON: nested lists of its shape.
 
-    What JSON cannot hold are the strings "NaN", "Infinity" and "-Infinity"; complex
-    numbers are [real, imaginary].
+    Non-finite numbers are the strings "NaN", "Infinity" and "-Infinity"; complex numbers are
+    [real, imaginary].
     """
 
     name: str
@@ -367,7 +368,7 @@ def _headers(*names: str) -> dict[str, Any]:
 
 PREFER = _headers("Prefer")
 BYTES = _headers(*_HEADERS)
-# The body is read raw and parsed in a worker, so FastAPI is told of its schema only.
+# A worker parses the raw body, so FastAPI gets only its schema.
 SPEC_BODY: dict[str, Any] = _headers("Prefer", "Want-Repr-Digest") | {
     "requestBody": {"required": True, "content": {JSON: {"schema": {"$ref": REF + "Spec"}}}}
 }

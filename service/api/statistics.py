@@ -16,10 +16,10 @@ router = APIRouter(prefix="/v1/checkpoints/{id}", tags=["statistics"])
 @router.head("/statistics", responses=schemas.STATISTICS, openapi_extra=schemas.PREFER)
 @router.get("/statistics", responses=schemas.STATISTICS, openapi_extra=schemas.PREFER)
 async def get_statistics(request: Request, service: Service, checkpoint: Found) -> Response:
-    """Observed beside expected, by tensor and layer; 202 with progress while it is computed.
+    """Return statistics by tensor and layer; while they are computed, a 202 with progress.
 
-    They are begun if nothing else has, when there is room: otherwise the progress is
-    `not-begun`, and to ask again is to try again.
+    Each observed value stands beside the expected one. The request begins the computation if
+    the queue has room; otherwise the progress is `not-begun`, and a later request tries again.
     """
     prefer = negotiation.preferences(request.headers.getlist("prefer"))
     seconds, applied = negotiation.patience(prefer, service.settings.statistics_wait_seconds)
@@ -27,5 +27,5 @@ async def get_statistics(request: Request, service: Service, checkpoint: Found) 
     found = await while_connected(request, service.statistics.get(checkpoint, seconds))
     if isinstance(found, memoryview):
         return json_bytes(found, 200, headers)
-    later = {"Retry-After": "1", "Cache-Control": "no-store"}  # To ask again is to begin them.
+    later = {"Retry-After": "1", "Cache-Control": "no-store"}  # A repeated request may begin them.
     return json_response({"progress": found}, 202, headers | later)

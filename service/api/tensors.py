@@ -32,7 +32,7 @@ from seedpoint.service.statistics import digests
 
 
 class _TensorName(Convertor[str]):
-    """Any string, with slashes and line ends too: all may be in a tensor's name."""
+    """URL convertor of a tensor's name: any string, including slashes and line ends."""
 
     regex = r"[\s\S]+"
 
@@ -61,7 +61,7 @@ async def get_tensor(
     slice: Annotated[str, Query(description="By NumPy's rules: `0:128,:`, `-1`, `::2`.")] = "",
     digest: DigestQuery = None,
 ) -> Response:
-    """A small safetensors file with the tensor or slice under its name, or JSON numbers."""
+    """Return a tensor or slice as a small safetensors file under its name, or as JSON numbers."""
     _check_parameters(request)
     offer = negotiation.choose(accepted(request), (OCTETS, JSON))
     tensor = await checkpoint.tensor(name)
@@ -89,7 +89,10 @@ async def get_tensor(
 
 
 def _check_parameters(request: Request) -> None:
-    """Raises InvalidParameter for one that is not there: a misspelled slice is no whole tensor."""
+    """Refuse unknown parameters: a misspelled `slice` must not return the whole tensor.
+
+    Raises: InvalidParameter.
+    """
     for name in request.query_params:
         if name not in _PARAMETERS:
             known = ", ".join(_PARAMETERS)

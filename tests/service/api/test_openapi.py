@@ -114,5 +114,5 @@ def test_swagger_renders_under_its_policy(service: Running, tmp_path: Path) -> N
         timeout=110,
         check=True,
     )
-    assert "Issues the checkpoint of a spec" in done.stdout
+    assert "Issue the checkpoint of a spec" in done.stdout
     assert "Content Security Policy" not in done.stderr

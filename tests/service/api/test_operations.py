@@ -180,7 +180,7 @@ def test_every_operation_says_what_it_does_in_a_line(service: Running) -> None:
     found = [
         operation["summary"] for operations in paths.values() for operation in operations.values()
     ]
-    assert "Issues the checkpoint of a spec" in found
+    assert "Issue the checkpoint of a spec" in found
     assert [line for line in found if " " not in line or len(line) > 100] == []
 
 

@@ -1,4 +1,4 @@
-"""`seedpoint serve | build | plan | verify | presets`."""
+"""Command line: `seedpoint serve | build | plan | verify | presets`."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ for _command in (serve, plan, build, verify, presets):
 
 
 def main() -> None:
-    """The console script."""
+    """Run the command line; the entry point of the console script."""
     app()

@@ -1,4 +1,4 @@
-"""`seedpoint build`."""
+"""Command `seedpoint build`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Threads = Annotated[
 def build(
     spec: Spec,
     output: Annotated[
-        str,  # A Path would lose the slash at its end, which says that it is a directory.
+        str,  # A Path would drop the trailing slash, which marks a directory.
         typer.Option(
             "--output",
             "-o",
@@ -46,7 +46,7 @@ def build(
     statistics: Annotated[bool, typer.Option(help="Gather statistics and show them.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Write a spec's checkpoint to files, without a server."""
+    """Write the checkpoint of a spec to files, without a server."""
     from seedpoint.models.statistics.checkpoint import CheckpointStatistics
     from seedpoint.service.cli.tables import plain, statistics_table
     from seedpoint.service.local.build import Writer
@@ -75,7 +75,7 @@ def build(
 
 
 def _evaluator(document: Any, device: str) -> tuple[Any, Any, dict[str, Any]]:
-    """What generates the checkpoint of a spec, its files by name, and its resource."""
+    """Return a spec's evaluator, its files by name, and its resource."""
     from seedpoint.models.generation.evaluator import Evaluator
     from seedpoint.models.generation.sources import draws_on
     from seedpoint.models.plan.describe import layout, resource
@@ -96,7 +96,7 @@ def _evaluator(document: Any, device: str) -> tuple[Any, Any, dict[str, Any]]:
 
 
 def _targets(names: list[str], given: str) -> dict[str, Path]:
-    """Where each file goes: a directory takes all, a file name only one."""
+    """Return the path of each file: a directory takes all files, a file name only one."""
     from seedpoint.models.files.layout import SUFFIX
 
     output = Path(given)

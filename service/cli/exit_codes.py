@@ -1,4 +1,4 @@
-"""The exit codes, and which fault ends in which."""
+"""Exit codes, and the exit code of each fault."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TERMINATED = 128 + signal.SIGTERM
 
 @contextmanager
 def faults_as_exit_codes() -> Iterator[None]:
-    """What a caller did wrong, told on standard error, as an exit code."""
+    """Turn a caller's faults inside the block into lines on standard error and an exit code."""
     from seedpoint.models.errors import PlatformMismatch, SpecError
     from seedpoint.models.verify.header import FileFault
 
@@ -52,10 +52,10 @@ def faults_as_exit_codes() -> Iterator[None]:
 
 @contextmanager
 def ending_well() -> Iterator[None]:
-    """Inside, SIGTERM ends the process as Ctrl-C does: files that were begun are removed."""
+    """Inside the block, end on SIGTERM as on Ctrl-C: unfinished files are removed."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Once is enough: let it tidy up.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Lets the cleanup finish.
         raise SystemExit(TERMINATED)
 
     before = signal.signal(signal.SIGTERM, end)

@@ -1,4 +1,4 @@
-"""Every setting as a flag of the command line, so that neither list can fall behind."""
+"""Command-line flags made from the settings, so that both lists stay the same."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from seedpoint.service.settings import Settings
 
 
 def with_settings(command: Callable[[Settings], None]) -> Callable[..., None]:
-    """`command` as one that takes a flag for each setting and is called with the settings.
+    """Return `command` with a flag for each setting; it is called with the settings.
 
-    A flag that is not given leaves its setting to `SEEDPOINT_<NAME>` and the default.
+    Without a flag, `SEEDPOINT_<NAME>` or the default decides.
     """
 
     def run(**flags: Any) -> None:
@@ -36,7 +36,7 @@ def with_settings(command: Callable[[Settings], None]) -> Callable[..., None]:
 
 
 def flag(name: str) -> inspect.Parameter:
-    """The setting `name` as a keyword-only parameter that is a flag."""
+    """Return the flag of the setting `name`, as a keyword-only parameter."""
     field = Settings.model_fields[name]
     default = "the number of CPUs" if field.default_factory else str(field.default)
     option = typer.Option(

@@ -1,4 +1,4 @@
-"""`seedpoint plan`."""
+"""Command `seedpoint plan`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`seedpoint presets`."""
+"""Command `seedpoint presets`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def presets(
     word: Annotated[str, typer.Argument(metavar="WORD", help="Only names that hold it.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """List the presets: architectures that a spec, `plan` and `build` take by name."""
+    """List the presets: architectures that specs, `plan` and `build` accept by name."""
     from seedpoint.models import presets as known
 
     found = [known.get(name).summary() for name in known.names() if word.lower() in name]

@@ -1,4 +1,4 @@
-"""`seedpoint serve`."""
+"""Command `seedpoint serve`."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def serve(settings: Settings) -> None:
     try:
         run(settings)
     except SystemExit as ended:
-        if ended.code == STARTUP_FAILURE:  # It has logged why.
+        if ended.code == STARTUP_FAILURE:  # The service has logged the reason.
             raise typer.Exit(CANNOT_SERVE) from None
         raise
 
 
 def _check_device(settings: Settings) -> None:
-    if settings.device == "cuda":  # The others are always there, and torch takes long to import.
+    if settings.device == "cuda":  # Other devices always exist, and importing torch is slow.
         from seedpoint.service.generation.devices import resolve_device
 
         with faults_as_exit_codes():
@@ -38,7 +38,7 @@ def _check_device(settings: Settings) -> None:
 
 
 def _check(settings: Settings) -> None:
-    """Ends the process where the service could not start, before it starts anything."""
+    """End the process if the service cannot start, before anything is started."""
     from seedpoint.service.server.addresses import check_free
 
     try:
@@ -52,9 +52,9 @@ def _check(settings: Settings) -> None:
 
 
 def _check_store(directory: Path) -> None:
-    """Writes into the store and leaves nothing there; raises OSError.
+    """Check that the store is writable; the file written for it is removed.
 
-    One that is full, or has plans, is left at that: what is in it can be served.
+    A store that is full, or that has plans, passes: it can be served. Raises: OSError.
     """
     from seedpoint.service.storage.atomic_files import can_list, check_writable
     from seedpoint.service.storage.directory import PLANS, PROBE_BYTES

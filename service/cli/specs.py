@@ -1,4 +1,4 @@
-"""Specs as the command line takes them."""
+"""Specs given on the command line: a preset's name, a file or standard input."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Seed = Annotated[
 
 
 def read_document(spec: str, seed: int | None) -> Any:
-    """The spec as JSON, read as strictly as the service does; raises OSError and SpecError.
+    """Return the spec as JSON, parsed as strictly as the service does.
 
-    `spec` is `-` for stdin; a file where it holds a slash or ends in `.json`; else the name of a
-    preset, whatever else has that name here; else a file.
+    `spec` is `-` for stdin; a file if it contains a slash or ends in `.json`; else the name of a
+    preset, even if a file has that name; else a file. Raises: OSError, SpecError.
     """
     from seedpoint.models.errors import SpecError
     from seedpoint.service.errors import MalformedBody
@@ -52,7 +52,7 @@ def read_document(spec: str, seed: int | None) -> Any:
 
 
 def _is_name(spec: str) -> bool:
-    """Whether `spec` is a preset's name, or that of nothing at all."""
+    """Return whether to read `spec` as a preset's name: a preset or nothing has that name."""
     from seedpoint.models import presets
 
     if spec == "-" or os.sep in spec or spec.endswith(SUFFIX):
@@ -78,7 +78,7 @@ def _text(spec: str) -> bytes:
 
 
 def planned(document: Any) -> Planned:
-    """The plan of a spec, whose constructors are guarded as in a worker; raises SpecError."""
+    """Return the plan of a spec; its constructors run in a worker's sandbox. Raises SpecError."""
     from seedpoint.models.planning.compiler import make_plan
     from seedpoint.models.planning.sequential import platform
     from seedpoint.models.spec.schema import parse_spec

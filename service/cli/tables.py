@@ -1,4 +1,4 @@
-"""Checkpoints as tables that people read in a terminal."""
+"""Tables of checkpoints for people at a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column; where there is no room for all, those of the highest `rank` are left out."""
+    """A column; a table that is too wide omits the columns of the highest `rank` first."""
 
     title: str
     cells: Sequence[Text | str]
@@ -27,9 +27,9 @@ class _Column:
 
 
 def plan_table(resource: Json, width: int | None = None) -> Table:
-    """One row a tensor: its rule, its resolved program, its fans, what is expected of it.
+    """Return a table of tensors: rule, resolved program, fans, expected mean and std.
 
-    With a `width` it leaves out columns that would not fit, and says so.
+    With a `width`, columns that do not fit are omitted, and the caption says so.
     """
     tensors = resource["tensors"]
     rules = ["own init" if t["rule"] is None else str(t["rule"]) for t in tensors]
@@ -46,9 +46,9 @@ def plan_table(resource: Json, width: int | None = None) -> Table:
 
 
 def statistics_table(resource: Json, statistics: Json, width: int | None = None) -> Table:
-    """One row a tensor: what its values are beside what its program promises.
+    """Return a table of tensors: observed values beside those that the program promises.
 
-    With a `width` it leaves out columns that would not fit, and says so.
+    With a `width`, columns that do not fit are omitted, and the caption says so.
     """
     tensors = resource["tensors"]
     found = [statistics["tensors"][t["name"]] for t in tensors]
@@ -68,7 +68,7 @@ def statistics_table(resource: Json, statistics: Json, width: int | None = None)
 
 
 def plain(text: str) -> Text:
-    """`text` as it is: no markup in it, and what a terminal would obey is escaped."""
+    """Return `text` literally: without markup, and with unprintable characters escaped."""
     return Text(printable(text))
 
 
@@ -90,7 +90,7 @@ def _fitted(resource: Json, columns: Sequence[_Column], width: int | None) -> Ta
     while width is not None and _natural_width(table) > width:
         rank = max(column.rank for column in kept)
         if not rank:
-            break  # What is left folds.
+            break  # The remaining columns fold their lines.
         kept = [column for column in kept if column.rank < rank]
         table = _table(resource, kept)
     if len(kept) < len(columns):

@@ -1,4 +1,4 @@
-"""What is shown: tables and JSON on standard output, progress and warnings on standard error."""
+"""Terminal output: tables and JSON on standard output, progress and warnings on standard error."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, n
 
 
 def console() -> Console:
-    """Standard output, as wide as the terminal; elsewhere lines are never wrapped."""
+    """Return standard output, as wide as the terminal; outside a terminal lines are not wrapped."""
     return Console(width=None if sys.stdout.isatty() else 160, soft_wrap=not sys.stdout.isatty())
 
 
 def room(shown: Console) -> int | None:
-    """The width that a table may take; None where lines may be of any length."""
+    """Return the widest table that fits, in characters; None outside a terminal."""
     return shown.width if shown.is_terminal else None
 
 
@@ -44,13 +44,13 @@ def print_warnings(document: Mapping[str, Any]) -> None:
 
 
 def complain(line: str) -> None:
-    """One line on standard error, in which what a terminal would obey is escaped."""
+    """Write a line to standard error, with unprintable characters escaped."""
     typer.echo(printable(line), err=True)
 
 
 @contextmanager
 def progress(total_bytes: int, *, doing: str, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """A bar, where there is a terminal, that is told of each number of bytes done."""
+    """Show a progress bar on a terminal; the function yielded adds a number of bytes done."""
     columns = (
         TextColumn(doing),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""`seedpoint verify`."""
+"""Command `seedpoint verify`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from seedpoint.service.report.formatting import printable
 if TYPE_CHECKING:
     from seedpoint.models.verify.findings import Report
 
-SHOWN = 8
+SHOWN = 8  # Differences, and names of unchecked tensors, that are printed.
 
 
 def verify(
@@ -49,10 +49,10 @@ def verify(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Check files against their own header: every byte is generated again, and compared.
+    """Check files against their own header: generate every byte again and compare.
 
-    It shows that the files are what their header says, which whoever writes a file chooses:
-    compare the id with the one that was issued to you.
+    This shows that the files match their header. The writer of a file chooses its header, so
+    also compare the id with the one that was issued to you.
     """
     from seedpoint.service.workers import forkserver
 

@@ -1,4 +1,4 @@
-"""Statistics of whole checkpoints: computed once on the engine's threads, then kept."""
+"""Statistics of whole checkpoints, computed once on the engine's threads and then stored."""
 
 from __future__ import annotations
 
@@ -30,22 +30,21 @@ from seedpoint.service.statistics.passes import Pass, document, gathering, is_cu
 from seedpoint.service.statistics.progress import Board, Document, Progress
 from seedpoint.service.storage.directory import Store
 
-JOB_BLOCKS = 16  # What one job of a thread covers at most: about a millisecond on a CPU.
-WIDEST_BYTES = 8  # Of a floating element.
-NAME = "statistics"  # Of the document.
-PASSES_TENSORS = 200_000  # In passes that are sent; each takes some kilobytes for so long.
+JOB_BLOCKS = 16  # Limit of one thread's job, in blocks: about a millisecond on a CPU.
+WIDEST_BYTES = 8  # Size of the widest floating element.
+NAME = "statistics"  # Name of the shared document.
+PASSES_TENSORS = 200_000  # Limit of tensors in passes being sent; each holds some kilobytes.
 FULL = "as many large checkpoints are being sent with their statistics as may be; ask again later"
 
 Piece = tuple[int, int, int]  # A tensor's index, and elements [start, stop) of it.
 
 
 class Statistics:
-    """Computes and keeps the statistics of checkpoints. Belongs to one event loop.
+    """Computer and cache of checkpoint statistics. Belongs to one event loop.
 
-    Those of checkpoints up to `digested_bytes` have digests. At most `most` of large ones
-    are being computed or wait for their turn (`Rooms`), and those of checkpoints larger than
-    `unasked_bytes` are begun only when they are `asked` for. What nobody asks for during
-    `lease_seconds` is given up.
+    Checkpoints of up to `digested_bytes` get digests too. At most `most` large computations run
+    or wait for their turn (`Rooms`). Checkpoints above `unasked_bytes` are computed only if they
+    are `asked` for. A computation that nobody asks for during `lease_seconds` is cancelled.
     """
 
     def __init__(
@@ -77,9 +76,9 @@ class Statistics:
         self._scratch = threading.local()
 
     async def known(self, id_: str) -> memoryview | None:
-        """The statistics, JSON, if they have been computed: one buffer for all whom it is sent to.
+        """Return the statistics as JSON if they are computed; all responses share one buffer.
 
-        Raises Busy (`Documents`).
+        Raises: Busy (`Documents`).
         """
         if (found := self._documents.get(id_, NAME)) is not None:
             return found
@@ -87,17 +86,19 @@ class Statistics:
 
     async def _read(self, id_: str) -> memoryview | None:
         found = await asyncio.to_thread(self._store.statistics, id_)
-        is_known = found is not None and is_current(found)  # an older one is computed anew
+        is_known = found is not None and is_current(found)  # older versions are computed anew
         return None if found is None or not is_known else self._documents.share(id_, NAME, found)
 
     async def get(
         self, checkpoint: Checkpoint, wait_seconds: float, *, asked: bool = True
     ) -> memoryview | Document:
-        """The statistics, JSON; their progress when they take longer, and then they go on a while.
+        """Return the statistics as JSON, or their progress after `wait_seconds`.
 
-        When the call is cancelled, and nobody else waits, they do not. They are not begun
-        when nobody asked and they would take long, nor when there is no room. Raises Busy
-        when they are known but cannot be sent (`Documents`).
+        The computation then goes on for its lease. If the call is cancelled and nobody else
+        waits, the computation is cancelled too. It does not start if nobody asked and the
+        checkpoint is large, or if the limit of computations is reached.
+
+        Raises: Busy, if the statistics are computed but cannot be sent now (`Documents`).
         """
         if (found := await self.known(checkpoint.id)) is not None:
             return found
@@ -111,15 +112,15 @@ class Statistics:
         return self._progress(checkpoint)
 
     def _progress(self, checkpoint: Checkpoint) -> Document:
-        """Of what is computed for somebody else, or not at all."""
+        """Return the progress of a computation that another caller started, or of none."""
         if checkpoint.id in self._running:
             return self._board.document(checkpoint.id)
         return Progress(checkpoint.size_bytes).document
 
     async def begin(self, checkpoint: Checkpoint) -> Pass:
-        """A pass over the files, for who sends them at the same time; `finish` it.
+        """Return a pass over the files for a caller that sends them; `finish` it afterwards.
 
-        Raises Busy when as many tensors are in such passes as may be.
+        Raises: Busy, if passes being sent would hold more than PASSES_TENSORS tensors.
         """
         tensors, hold = len(checkpoint.plan.tensors), None
         if tensors > LARGE_TENSORS:
@@ -130,13 +131,13 @@ class Statistics:
         return Pass(self._engine, checkpoint, digested=self._is_digested(checkpoint), hold=hold)
 
     async def finish(self, whole: Pass) -> bytes:
-        """The statistics, JSON, of a pass that is complete."""
+        """Store the statistics of a complete pass and return them as JSON."""
         if digests := whole.digests():
             await self._digests.add(whole.checkpoint.id, digests)
         return await self._keep(whole.checkpoint, whole.document)
 
     def close(self) -> None:
-        """Cancels what is being computed."""
+        """Cancel all computations."""
         self._running.cancel()
 
     async def _compute(self, checkpoint: Checkpoint) -> bytes:
@@ -155,7 +156,7 @@ class Statistics:
             return await self.finish(whole)
 
     async def _generate(self, checkpoint: Checkpoint) -> bytes:
-        """Without the files: into memory that stays in cache."""
+        """Compute the statistics without digests, in scratch buffers that stay in cache."""
         ahead = 2 * self._engine.threads + 2
         async with self._board.showing(checkpoint.id, checkpoint.size_bytes) as progress:
             gathered = await asyncio.to_thread(gathering, checkpoint)
@@ -177,7 +178,7 @@ class Statistics:
     def _gather(
         self, checkpoint: Checkpoint, gathered: CheckpointStatistics, pieces: list[Piece]
     ) -> int:
-        """Generates `pieces` a few blocks at a time; the number of bytes."""
+        """Generate `pieces` a few blocks at a time; return the number of bytes."""
         evaluator, size_bytes = checkpoint.evaluator, 0
         step = OBSERVED_BLOCKS * evaluator.block_elements
         scratch = self._buffer(step * WIDEST_BYTES)
@@ -192,7 +193,7 @@ class Statistics:
         return size_bytes
 
     def _buffer(self, nbytes: int) -> ByteArray:
-        """This thread's own."""
+        """Return `nbytes` of this thread's scratch buffer."""
         buffer: ByteArray | None = getattr(self._scratch, "buffer", None)
         if buffer is None or len(buffer) < nbytes:
             buffer = self._scratch.buffer = np.empty(nbytes, np.uint8)
@@ -202,7 +203,11 @@ class Statistics:
         return checkpoint.size_bytes <= self._digested_bytes
 
     async def _keep(self, checkpoint: Checkpoint, made: Callable[[], Any]) -> bytes:
-        """What is `made`, as JSON, in a thread: of a large one it takes hundreds of megabytes."""
+        """Store the result of `made` and return it as JSON.
+
+        Runs in a thread, for at most LARGE_AT_ONCE large checkpoints at once: one takes hundreds
+        of megabytes.
+        """
 
         def keep() -> bytes:
             content = to_json(made())
@@ -216,7 +221,7 @@ class Statistics:
 
 
 def _jobs(gathered: CheckpointStatistics, elements: int) -> Iterator[list[Piece]]:
-    """Every element of the tensors that are seen, in pieces of at most `elements` in all."""
+    """Yield jobs of at most `elements` each that cover every tensor with an observer."""
     pieces: list[Piece] = []
     room = elements
     for index, tensor in enumerate(gathered.plan.tensors):
@@ -234,7 +239,7 @@ def _jobs(gathered: CheckpointStatistics, elements: int) -> Iterator[list[Piece]
 
 
 def warm_up() -> None:
-    """Compiles the kernels, or loads them."""
+    """Compile the kernels, or load them from the cache."""
     for name in ("float32", "float64", "bfloat16"):
         dtype = BY_NAME[name]
         accumulator = TensorAccumulator(2, dtype)

@@ -1,4 +1,4 @@
-"""SHA-256 of representations: computed when somebody asks, once, and then kept."""
+"""SHA-256 of representations, computed once on request and then stored."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from seedpoint.service.http.streaming_response import Body
 from seedpoint.service.statistics.progress import Board, Document, Progress
 from seedpoint.service.storage.directory import Store
 
-KEPT_IN_MEMORY = 20_000
-KEPT_OF_ONE = 2_000  # Every slice of a tensor is a representation of its own.
+KEPT_IN_MEMORY = 20_000  # Cache weight: one per checkpoint and one per digest.
+KEPT_OF_ONE = 2_000  # Digests stored per checkpoint; every slice is its own representation.
 
 
 class Digests:
-    """The digests of checkpoints' representations, by entity tag. Belongs to one event loop.
+    """Digests of checkpoints' representations, by entity tag. Belongs to one event loop.
 
-    At most `most` of large ones are being computed or wait for their turn (`Rooms`). What
-    nobody asks for during `lease_seconds` is given up.
+    At most `most` large computations run or wait for their turn (`Rooms`). A computation that
+    nobody asks for during `lease_seconds` is cancelled.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Digests:
         self._writing = threading.Lock()
 
     async def known(self, id_: str, etag: str) -> str | None:
-        """The SHA-256, hexadecimal, if this process has come to know it."""
+        """Return the hexadecimal SHA-256 if it is cached, or stored and nothing is cached yet."""
         found = self._known.get(id_)
         if found is None:
             found = await self._read(id_)
@@ -58,10 +58,11 @@ class Digests:
         tensors: int,
         wait_seconds: float,
     ) -> str | None:
-        """The SHA-256 of `body`, hexadecimal; None when it takes longer, and then it goes on.
+        """Return the hexadecimal SHA-256 of `body`, or None after `wait_seconds`.
 
-        When the call is cancelled, and nobody else waits, it does not; nor does what could
-        not be begun for want of room, which depends on how many `tensors` its checkpoint has.
+        The computation then goes on. If the call is cancelled and nobody else waits, it is
+        cancelled too. It does not start if the limit of computations is reached; `size_bytes`
+        and the checkpoint's number of `tensors` select the limit.
         """
         if (found := (await self._read(id_)).get(etag)) is not None:
             return found
@@ -74,17 +75,17 @@ class Digests:
         return None
 
     def progress(self, etag: str, size_bytes: int) -> Document:
-        """How far the computation is."""
+        """Return the progress of the computation."""
         if etag in self._running:
             return self._board.document(etag)
         return Progress(size_bytes).document
 
     async def add(self, id_: str, found: Mapping[str, str]) -> None:
-        """Keeps digests that are known now."""
+        """Store the digests `found`, by entity tag."""
         self._known.put(id_, await asyncio.to_thread(self._write, id_, found))
 
     def close(self) -> None:
-        """Cancels what is being computed."""
+        """Cancel all computations."""
         self._running.cancel()
 
     async def _compute(self, id_: str, etag: str, body: Callable[[], Body], size_bytes: int) -> str:
@@ -114,5 +115,5 @@ class Digests:
 
 
 def field(digest: str) -> str:
-    """The value of a `Repr-Digest` field (RFC 9530) for a hexadecimal SHA-256."""
+    """Return the value of a `Repr-Digest` field (RFC 9530) for a hexadecimal SHA-256."""
     return f"sha-256=:{base64.b64encode(bytes.fromhex(digest)).decode()}:"

@@ -1,4 +1,4 @@
-"""Memory that was freed, but that the allocator keeps: given back to the system."""
+"""Return of freed memory from the allocator to the system."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import ctypes
 import time
 import weakref
 
-DELAY_SECONDS = 1.0  # Until all is free that goes together.
+DELAY_SECONDS = 1.0  # Wait until all objects that are freed together are gone.
 
-_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # Only glibc has it.
+_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only.
 
 
 def give_back_after(whole: object) -> None:
-    """Gives free memory back soon after `whole` has gone, which took much of it.
+    """Return free memory to the system soon after `whole`, a large object, is freed.
 
-    What is freed lies between what is not: without this, a process stays as large as it
-    ever was. It takes about 50 ms for a gigabyte, without the interpreter lock.
+    Freed blocks lie between live ones, so without this a process keeps its peak size. Trimming
+    takes about 50 ms per gigabyte, without the interpreter lock.
     """
     if _trim is not None:
-        # Objects go at any place of the code, where `threading` may hold locks of its own.
+        # Finalizers run anywhere, even while `threading` holds its own locks: use `_thread`.
         weakref.finalize(whole, _thread.start_new_thread, _give_back, ()).atexit = False
 
 

@@ -1,4 +1,4 @@
-"""One pass over the files of a checkpoint: bytes, statistics and digests of the same values."""
+"""Pass over the files of a checkpoint that yields bytes, statistics and digests together."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from seedpoint.service.statistics import heap_trim
 Document = dict[str, Any]
 
 VERSION = 2
-"""Of the document: another whenever what is stored under an older one would be judged anew."""
+"""Version of the document; increase it whenever stored documents have to be computed anew."""
 
 
 class Pass:
-    """Every file is to be read once and whole; then the statistics are complete.
+    """Pass over a checkpoint's files; its statistics are complete once every file is read.
 
-    `digested`: with the SHA-256 of the files and tensors, which takes several times as long.
-    It keeps its `hold` until it is closed.
+    Read every file once, from start to end. `digested` adds the SHA-256 of the files and
+    tensors, which takes several times as long. The pass keeps its `hold` until it is closed.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Pass:
         }
 
     async def body(self, file: File, *, background: bool = False, begun: bool = False) -> Body:
-        """The bytes of `file`, in order; `begun` when they are a later part of an answer."""
+        """Yield the bytes of `file`, in order; set `begun` for a later part of a response."""
         read, digests = partial(self._observed.read, file), self._digests.get(file.name)
         cuts = self.checkpoint.cuts(file)
         needs = self.checkpoint.needs(file)
@@ -71,26 +71,29 @@ class Pass:
 
     @property
     def room_bytes(self) -> int:
-        """No less than the length of the statistics as JSON."""
+        """Upper bound of the length of the statistics as JSON."""
         return room_bytes(self.checkpoint)
 
     def close(self) -> None:
-        """To be called when it is complete, or given up."""
+        """Give back the hold; call it when the pass is complete or abandoned."""
         if self._hold is not None:
             self._hold.give_back()
 
     def document(self) -> Document:
-        """The statistics. Raises ValueError when some of the files has not been read."""
+        """Return the statistics.
+
+        Raises: ValueError, if a file has not been read.
+        """
         return document(self._gathered, self.checkpoint, self._digests)
 
     def digests(self) -> Mapping[str, str]:
-        """SHA-256 of the files by entity tag, hexadecimal."""
+        """Return the hexadecimal SHA-256 of each file by entity tag."""
         etag = self.checkpoint.file_etag
         return {etag(name): digests.whole for name, digests in self._digests.items()}
 
 
 def gathering(checkpoint: Checkpoint) -> CheckpointStatistics:
-    """The statistics of `checkpoint`, none of which is gathered yet."""
+    """Return empty statistics of `checkpoint`, ready to gather."""
     plan = checkpoint.plan
     gathered = CheckpointStatistics(plan, checkpoint.evaluator.sources.blobs)
     if len(plan.tensors) > LARGE_TENSORS:
@@ -101,7 +104,7 @@ def gathering(checkpoint: Checkpoint) -> CheckpointStatistics:
 def document(
     gathered: CheckpointStatistics, checkpoint: Checkpoint, digests: Mapping[str, FileDigests]
 ) -> Document:
-    """The statistics with the files and the digests there are; null for others."""
+    """Return the statistics with files and digests; a digest that is missing is null."""
     found = {"version": VERSION, **gathered.document()}
     tensors = {n: sha for each in digests.values() for n, sha in each.tensors.items()}
     for name, tensor in found["tensors"].items():
@@ -117,15 +120,16 @@ def document(
 
 
 def is_current(content: bytes | memoryview) -> bool:
-    """Whether a stored document is of this version; it is as `to_json` writes it."""
+    """Return whether a stored document, as `to_json` wrote it, is of the current VERSION."""
     opening = to_json({"version": VERSION})[:-1] + b","
     return bytes(content[: len(opening)]) == opening
 
 
 def room_bytes(checkpoint: Checkpoint) -> int:
-    """No less than the length of any `document` of `checkpoint` as JSON; not much more.
+    """Return a tight upper bound of the length of any `document` of `checkpoint` as JSON.
 
-    What is known of a tensor, and its name as a key, are in the resource too.
+    The resource's length bounds that of the tensors' descriptions and names (as keys), which it
+    contains too.
     """
     tensors = sum(_widest_bytes(len(str(tensor.numel))) for tensor in checkpoint.plan.tensors)
     members = layers(checkpoint.plan)
@@ -141,7 +145,7 @@ def room_bytes(checkpoint: Checkpoint) -> int:
 
 
 def _parts_bytes(tensor: PlanTensor) -> int:
-    """No less than the length of what is found of a split tensor's parts."""
+    """Return an upper bound of the JSON length of a split tensor's parts."""
     found = windows(tensor.program, tensor.shape)
     described = [[part.axes, describe_program(part.program), part.numel] for part in found]
     places = sum(len(part.axes) for part in found)
@@ -159,8 +163,8 @@ def _widest_verdict_bytes() -> int:
 
 @cache
 def _widest_bytes(digits: int) -> int:
-    """The length of what is found of one tensor or layer, whose `numel` has so many digits."""
-    count, number = 10**digits - 1, -2.2250738585072014e-308  # None has more characters.
+    """Return the largest JSON length of a tensor or layer whose `numel` has `digits` digits."""
+    count, number = 10**digits - 1, -2.2250738585072014e-308  # The longest in JSON.
     histogram = {"min": number, "max": number, "bins": [count] * BINS, "sampled": count}
     found: Document = dict.fromkeys(MEASURED, number) | {"numel": count}
     found["histogram"] = histogram | {"of": count, "estimated": False}

@@ -1,4 +1,4 @@
-"""How far something is that takes a while."""
+"""Progress of long computations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Document = dict[str, int | float | str | None]
 
 @dataclass
 class Progress:
-    """Bytes generated of those that are to be. Without a turn it is not begun, or done."""
+    """Bytes generated out of a total. Without a turn, the work is not begun or is done."""
 
     bytes_total: int
     bytes_done: int = 0
@@ -22,7 +22,7 @@ class Progress:
     started: float | None = None
 
     async def add(self, size_bytes: int) -> None:
-        """So many more are done; returns when it may go on."""
+        """Count `size_bytes` more, then wait until the work may go on."""
         self.bytes_done += size_bytes
         if self.turn is not None:
             await self.turn.come()
@@ -35,7 +35,7 @@ class Progress:
 
     @property
     def document(self) -> Document:
-        """As clients see it; `remaining_seconds` is null as long as nothing is done."""
+        """Progress as clients see it; `remaining_seconds` is null until some bytes are done."""
         elapsed = 0.0 if self.started is None else time.monotonic() - self.started
         rate = self.bytes_done / elapsed if elapsed > 0 else 0.0
         left = self.bytes_total - self.bytes_done
@@ -52,7 +52,7 @@ class Progress:
 
 
 class Board:
-    """The progress of everything that is under way, by key; a few go on, in turns."""
+    """Progress of all work in progress, by key; a few items run at once, in turns."""
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
@@ -60,7 +60,7 @@ class Board:
 
     @asynccontextmanager
     async def showing(self, key: str, bytes_total: int) -> AsyncIterator[Progress]:
-        """Shown as long as the block runs, which begins when its turn comes."""
+        """Publish the block's progress under `key`; the block starts when its turn comes."""
         async with self._turns.turn(bytes_total) as turn:
             progress = self._shown[key] = Progress(bytes_total, turn=turn)
             try:
@@ -72,5 +72,5 @@ class Board:
                     del self._shown[key]
 
     def document(self, key: str) -> Document:
-        """How far it is; all of it when it is not under way."""
+        """Return the progress of `key`, as done if it is not in progress."""
         return self._shown.get(key, Progress(0)).document

@@ -1,13 +1,13 @@
-"""Hub repositories and their revisions: which checkpoint they name, and by which commit.
+"""Hub repositories and revisions: the checkpoints they name, and the commits of those.
 
-`zoo/{preset}` is a preset; its revisions are `main` (seed 0), `seed-<n>` and commits. With
-`.seed-<n>` at its end the name itself says the seed, for tools that take no revision.
+`zoo/{preset}` is a preset; its revisions are `main` (seed 0), `seed-<n>` and commits. A name
+that ends with `.seed-<n>` sets the seed itself, for tools that take no revision.
 `checkpoints/{first digits of an id}` is an issued checkpoint, on `main` and by its commit.
 
-A commit is the first half of a checkpoint's id, nearly, and its seed. So any replica that is
-asked for one can plan what it should be. If that is another, because another version gave
-the commit, the store may have what that version planned of the same spec; else the commit
-is unknown, and never other bytes.
+A commit is the first 24 digits of a checkpoint's id and its seed, so any replica can plan the
+checkpoint of a commit. If another version gave the commit, that plan has another id; then the
+store may have the plan that the other version made of the same spec. Otherwise the commit is
+unknown; it never names other bytes.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from seedpoint.service.errors import RepositoryNotFound, RevisionNotFound
 from seedpoint.service.state import State
 
 MAIN = "main"
-LEAST_DIGITS = 8  # Of a checkpoint's id.
+LEAST_DIGITS = 8  # Shortest prefix of a checkpoint's id that names a repository.
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SEED = re.compile(r"seed-(0|[1-9][0-9]{0,19})")
 _DIGITS = re.compile(rf"[0-9a-f]{{{LEAST_DIGITS},64}}")
-_ID_DIGITS = 24  # That a commit begins with; the other 16 are the seed, of 64 bits.
+_ID_DIGITS = 24  # Digits of the id that begin a commit; the other 16 are the 64-bit seed.
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """What a repository is at a revision: an issued checkpoint."""
+    """Checkpoint that a repository holds at a revision."""
 
     repo: str
     name: str
@@ -46,19 +46,19 @@ class Revision:
 
     @property
     def is_commit(self) -> bool:
-        """Whether it was asked for by its commit, which never names anything else."""
+        """True if the revision was requested by its commit, which is immutable."""
         return self.name == self.commit
 
 
 def commit(checkpoint: Checkpoint) -> str:
-    """40 hexadecimal digits that are others whenever a byte of a file is: as the id fixes them."""
+    """Return 40 hexadecimal digits that change with any byte of a file, as the id does."""
     return checkpoint.id[:_ID_DIGITS] + format(checkpoint.plan.seed, f"0{40 - _ID_DIGITS}x")
 
 
 async def find(service: State, repo: str, revision: str) -> Revision:
-    """The checkpoint that `repo` is at `revision`.
+    """Return the checkpoint of `repo` at `revision`.
 
-    Raises RepositoryNotFound, RevisionNotFound, and what issuing and opening one raise.
+    Raises: RepositoryNotFound, RevisionNotFound, and the errors of issuing and opening one.
     """
     namespace, _, name = repo.partition("/")
     if namespace == "zoo":
@@ -92,7 +92,7 @@ async def _preset(service: State, name: str, revision: str) -> Checkpoint:
 
 
 async def _by_another_version(service: State, today: Checkpoint, wanted: str) -> Checkpoint:
-    """What the store has of `today`'s spec under the commit that is wanted; else `today`."""
+    """Return the stored checkpoint of `today`'s spec with the commit `wanted`; else `today`."""
     for id_ in await run_in_threadpool(service.store.beginning, wanted[:_ID_DIGITS]):
         stored = await service.checkpoints.get(id_)
         if commit(stored) == wanted and stored.plan.spec == today.plan.spec:
@@ -118,7 +118,7 @@ async def _issued(service: State, name: str, revision: str) -> Checkpoint:
 
 
 def split(name: str) -> tuple[str, int | None]:
-    """A preset's name, and the seed after it if that says one."""
+    """Split a repository's name into the preset's name and the seed, None if it has none."""
     before, dot, last = name.rpartition(".")
     match = _SEED.fullmatch(last) if dot else None
     seed = match and int(match[1])
@@ -126,7 +126,7 @@ def split(name: str) -> tuple[str, int | None]:
 
 
 def _seed_of(revision: str, main: int) -> int | None:
-    """The seed that a revision says, `main` for MAIN; None when it is no revision at all."""
+    """Return the seed of a revision, `main` for MAIN; None if it is not a valid revision."""
     if revision == MAIN:
         return main
     if _COMMIT.fullmatch(revision):

@@ -1,7 +1,7 @@
-"""The tensors of platform-bound checkpoints: made once by workers, and kept in the store.
+"""Tensors of platform-bound checkpoints, generated once by workers and kept in the store.
 
-A host where they are serves them, whatever it is. Where they are gone or damaged they are made
-again, which only a host can whose bits are the plan's.
+Any host that has the tensors serves them. Missing or damaged tensors are generated again, which
+only a host that reproduces the plan's bits can do.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from seedpoint.service.storage.directory import Store
 log = get_logger("seedpoint.bound")
 
 Version = tuple[int, int] | None
-LOST = (Damaged, FileNotFoundError)  # Whatever else keeps a file from being read, it is sound.
+LOST = (Damaged, FileNotFoundError)  # After any other error the file itself is intact.
 
 
 class BoundTensors:
-    """Has tensors made that are not in the store, or are damaged. Belongs to one event loop."""
+    """Generator of missing or damaged tensors in the store. Belongs to one event loop."""
 
     def __init__(self, builders: Builders, store: Store) -> None:
         self._builders = builders
@@ -34,14 +34,14 @@ class BoundTensors:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __contains__(self, id_: str) -> bool:
-        """Whether they are being made."""
+        """Return whether the tensors are being generated."""
         return id_ in self._making
 
     async def ensure(self, plan: Plan) -> None:
-        """Has the tensors of `plan` made, unless they are there and look whole.
+        """Generate the tensors of `plan` unless the store has them and they look complete.
 
-        Raises PlatformMismatch, CorruptStore, StoreUnreadable, and what workers and their pools
-        raise.
+        Raises: PlatformMismatch, CorruptStore, StoreUnreadable, and the errors of workers and
+        their pools.
         """
         self._loop = asyncio.get_running_loop()
         version = await asyncio.to_thread(self._store.materialized_version, plan.id)
@@ -54,10 +54,12 @@ class BoundTensors:
                 await self._make(plan)
 
     def reader(self, plan: Plan) -> ReadBytes:
-        """What reads the tensors, which `ensure` has ensured, in any thread but the loop's.
+        """Return a reader of the tensors, for any thread but the loop's; call `ensure` first.
 
-        What turns out to be damaged is made again meanwhile, and everybody waits for it.
-        It raises what `ensure` raises. Raises CorruptStore, StoreUnreadable.
+        The reader generates damaged tensors again while its callers wait, and raises the errors
+        of `ensure`.
+
+        Raises: CorruptStore, StoreUnreadable.
         """
         try:
             if (file := self._open(plan)) is None:
@@ -67,17 +69,23 @@ class BoundTensors:
         return _Reader(self, plan, file)
 
     def mend(self, plan: Plan, version: Version, error: Exception) -> None:
-        """As `ensure`, from another thread: reading that version of the file gave `error`."""
+        """Generate the tensors again after `error` in reading `version` of the file.
+
+        Call it from a thread other than the loop's.
+        """
         assert self._loop is not None
         mending = self._mend(plan, version, error)
         asyncio.run_coroutine_threadsafe(mending, self._loop).result()
 
     def read(self, file: BlockFile, start: int, stop: int) -> bytes | memoryview:
-        """Bytes [start, stop) of it. Raises what is in LOST, and StoreUnreadable."""
+        """Return bytes [start, stop) of the file.
+
+        Raises: the errors in LOST, and StoreUnreadable.
+        """
         return self._store.read_materialized(file, start, stop)
 
     def version(self, plan: Plan) -> Version:
-        """Of the file: another whenever it is written."""
+        """Return the version of the file, which changes whenever the file is written."""
         return self._store.materialized_version(plan.id)
 
     def _open(self, plan: Plan) -> BlockFile | None:
@@ -87,25 +95,25 @@ class BoundTensors:
         await self._making.join(plan.id, lambda: self._builders.materialize(plan))
 
     async def _mend(self, plan: Plan, version: Version, error: Exception) -> None:
-        """Has them made again, unless somebody has done so since."""
+        """Generate the tensors again unless the file is newer than `version`."""
         if await asyncio.to_thread(self.version, plan) != version:
             return
         log.warning("tensors are to be made again", id=plan.id, reason=str(error))
         try:
             await self._make(plan)
         except PlatformMismatch as mismatch:
-            if version is None:  # They are just gone.
+            if version is None:  # The file was missing, not damaged.
                 raise
             raise self.corrupt(plan, error, f"; {mismatch}") from mismatch
 
     def corrupt(self, plan: Plan, error: Exception, why: str = "") -> CorruptStore:
-        """What is raised when they are damaged, and `why` they cannot be made again."""
+        """Return the exception for damaged tensors; `why` they cannot be generated again."""
         remedy = f"restore it from a backup, or from a host that can make it again{why}"
         return self._store.corrupt_materialized(plan.id, error, remedy)
 
 
 class _Reader:
-    """Reads the tensors of one plan from the store. Thread-safe."""
+    """Reader of one plan's tensors in the store. Thread-safe."""
 
     def __init__(self, tensors: BoundTensors, plan: Plan, file: BlockFile) -> None:
         self._tensors = tensors
@@ -113,7 +121,7 @@ class _Reader:
         self._file = file
 
     def __call__(self, start: int, stop: int) -> bytes | memoryview:
-        """Bytes [start, stop) of all tensors, in the plan's order."""
+        """Return bytes [start, stop) of all tensors, in the plan's order."""
         version = self._tensors.version(self._plan)
         try:
             return self._tensors.read(self._file, start, stop)

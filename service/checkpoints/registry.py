@@ -1,4 +1,4 @@
-"""Issued checkpoints: from a request's body to a plan, from an id to what serves its bytes."""
+"""Registry of issued checkpoints: from a request's body to a plan, from an id to its bytes."""
 
 from __future__ import annotations
 
@@ -38,18 +38,19 @@ from seedpoint.service.storage.clock import Clock, system
 from seedpoint.service.storage.directory import Store
 from seedpoint.service.storage.use_notes import Uses
 
-KNOWN_BODIES = 10_000
-MAX_CANDIDATES = 1000  # Names among which the nearest is looked for,
-MAX_MATCHED = 50  # so many of them exactly,
-MAX_CHARACTERS = 100  # of so many characters at most: that takes their product.
-LISTED_FILES = 3
-LARGE_TENSORS = 5_000  # Of a resource that takes more than a moment to render,
-LARGE_AT_ONCE = 2  # and so many of them are rendered at once.
+KNOWN_BODIES = 10_000  # Request bodies whose checkpoint id is remembered.
+# Bounds of a "did you mean" hint: the time to match two names grows with their lengths' product.
+MAX_CANDIDATES = 1000  # Names that are candidates.
+MAX_MATCHED = 50  # Candidates that are matched exactly, after a quick estimate.
+MAX_CHARACTERS = 100  # Longest name that is matched, or quoted in a message.
+LISTED_FILES = 3  # Files that an error message names.
+LARGE_TENSORS = 5_000  # A resource of more tensors takes noticeable time to render.
+LARGE_AT_ONCE = 2  # Large resources rendered at once.
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An issued checkpoint, ready to be read."""
+    """Issued checkpoint, ready to be read."""
 
     id: str
     plan: Plan
@@ -57,7 +58,10 @@ class Checkpoint:
     evaluator: Evaluator
 
     def file(self, name: str) -> File:
-        """Raises NotFound."""
+        """Return the file `name`.
+
+        Raises: NotFound.
+        """
         if (file := self.layout.files.get(name)) is None:
             there = ", ".join(islice(self.layout.files, LISTED_FILES))
             more = len(self.layout.files) - LISTED_FILES
@@ -66,24 +70,27 @@ class Checkpoint:
         return file
 
     def reader(self, file: File) -> Read:
-        """Reads any byte range of `file`."""
+        """Return a function that reads any byte range of `file`."""
         return partial(self.evaluator.read, file)
 
     def needs(self, file: File) -> Needs:
-        """What is computed as a whole for any byte range of `file`."""
+        """Return a function that lists the whole tensors needed by any byte range of `file`."""
         return partial(self.evaluator.needs_of, file)
 
     def cuts(self, file: File) -> Cuts:
-        """Cuts any byte range of `file` where its tensors' blocks end."""
+        """Return a function that cuts any byte range of `file` at the ends of tensor blocks."""
         return partial(cuts, file, self.plan.tensors)
 
     @property
     def size_bytes(self) -> int:
-        """Of all files together."""
+        """Size of all files together, in bytes."""
         return sum(file.size_bytes for file in self.layout.files.values())
 
     async def tensor(self, name: str) -> int:
-        """The index of the tensor that has this name. Raises NotFound."""
+        """Return the index of the tensor with this name.
+
+        Raises: NotFound.
+        """
         if (index := self.indices.get(name)) is None:
             near = ", ".join(map(repr, await asyncio.to_thread(self._near, name)))
             shown = repr(name[:MAX_CHARACTERS])
@@ -91,7 +98,7 @@ class Checkpoint:
         return index
 
     def _near(self, name: str) -> list[str]:
-        """The names that are most like `name`, among the first ones."""
+        """Return the names most similar to `name` among the first MAX_CANDIDATES."""
         if len(name) > MAX_CHARACTERS:
             return []
         first = islice(self.indices, MAX_CANDIDATES)
@@ -105,25 +112,26 @@ class Checkpoint:
         return difflib.get_close_matches(name, heapq.nlargest(MAX_MATCHED, names, likeness), 3)
 
     def file_etag(self, name: str) -> str:
-        """The strong entity tag of a file."""
+        """Return the strong entity tag of a file."""
         return self.etag(f"files/{name}")
 
     def etag(self, what: str) -> str:
-        """The strong entity tag, with its quotes, of a representation of this checkpoint.
+        """Return the strong entity tag, with its quotes, of a representation of this checkpoint.
 
-        The id fixes every byte, so the tag is known before one is computed. It is opaque:
-        40 hexadecimal digits, because clients take 64 for a SHA-256 of the content.
+        The id fixes every byte, so the tag is known before any byte is computed. The tag is
+        opaque and has 40 hexadecimal digits, because clients take 64 for a SHA-256 of the
+        content.
         """
         return f'"{hashlib.sha256(f"{self.id}/{what}".encode()).hexdigest()[:40]}"'
 
     @once
     def resource(self) -> bytes:
-        """The checkpoint resource without statistics, JSON; see `Checkpoints.resource`."""
+        """Checkpoint resource without statistics, as JSON; see `Checkpoints.resource`."""
         return to_json(resource(self.plan, self.layout))
 
     @once
     def indices(self) -> dict[str, int]:
-        """The tensors by their names and aliases."""
+        """Tensor indices by name and alias."""
         return {
             name: index
             for index, tensor in enumerate(self.plan.tensors)
@@ -132,7 +140,7 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """Has specs planned, keeps the plans in the store and the latest ones in memory.
+    """Registry that has specs planned, stores the plans and caches the latest checkpoints.
 
     Belongs to one event loop.
     """
@@ -155,7 +163,7 @@ class Checkpoints:
         self.device = device
         self._draws = draws_on(device)
         self._loaded: LRU[str, Checkpoint] = LRU(cached_tensors, _weight)
-        # Whoever serves a checkpoint's bytes holds its evaluator for as long as it does.
+        # A response holds the evaluator of the checkpoint that it serves, until it ends.
         self._served: WeakValueDictionary[str, Evaluator] = WeakValueDictionary()
         self.uses = Uses(store, clock=clock)
         self._known: LRU[bytes, str] = LRU(KNOWN_BODIES)  # SHA-256 of a body -> id
@@ -165,12 +173,12 @@ class Checkpoints:
         self._rendering = asyncio.Semaphore(LARGE_AT_ONCE)
 
     async def issue(self, body: bytes) -> tuple[Checkpoint, bool]:
-        """The checkpoint of the spec in `body`, and whether it is new.
+        """Return the checkpoint of the spec in `body`, and whether it is new.
 
-        Raises what planning raises (`planning.PlanBody`) and what the pools raise.
+        Raises: the errors of planning (`planning.task`) and of the pools.
         """
         digest = hashlib.sha256(body).digest()
-        # What is answered must be in the store, whatever has befallen that since.
+        # The plan may have left the store since: an issued checkpoint must be stored.
         id_ = self._known.get(digest)
         if id_ is not None and await asyncio.to_thread(self._store.has_intact_plan, id_):
             with suppress(NotFound):
@@ -178,7 +186,10 @@ class Checkpoints:
         return await self._planning.join(digest, lambda: self._plan(body, digest))
 
     async def get(self, id_: str) -> Checkpoint:
-        """Raises NotFound, CorruptStore, and what making its tensors again raises."""
+        """Return the checkpoint `id_`, loaded from the store if it is not in memory.
+
+        Raises: NotFound, CorruptStore, and the errors of generating its tensors again.
+        """
         if (checkpoint := self._loaded.get(id_)) is not None:
             if await self.uses.note(id_):
                 return checkpoint
@@ -186,9 +197,9 @@ class Checkpoints:
         return await self._loading.join(id_, lambda: self._load(id_))
 
     async def resource(self, checkpoint: Checkpoint) -> bytes:
-        """The checkpoint resource without statistics, JSON, rendered in a thread.
+        """Return the checkpoint resource without statistics as JSON, rendered in a thread.
 
-        A large one takes a second and 100 MB, so few of them are rendered at once.
+        A large resource takes a second and 100 MB, so at most LARGE_AT_ONCE are rendered at once.
         """
         if once.knows(checkpoint, "resource"):
             return checkpoint.resource
@@ -198,7 +209,10 @@ class Checkpoints:
             return await asyncio.to_thread(lambda: checkpoint.resource)
 
     def retire(self, id_: str) -> bool:
-        """Forgets a checkpoint that is to be removed from the store, unless it is being served."""
+        """Drop a checkpoint from memory; return whether the store may remove it.
+
+        A checkpoint that is served, loaded or generated at the moment must stay.
+        """
         self._loaded.drop(id_)
         return not (id_ in self._served or id_ in self._loading or id_ in self._bound)
 
@@ -218,7 +232,7 @@ class Checkpoints:
         return self._keep(checkpoint), True
 
     async def _register(self, planned: Planned) -> Checkpoint | None:
-        """The checkpoint of a plan that is new, and stored now with all that it needs."""
+        """Store a plan with everything it needs; return its checkpoint, or None if not new."""
         if planned.is_bound:
             await self._bound.ensure(await asyncio.to_thread(Plan.from_record, planned.plan))
         return await asyncio.to_thread(self._put, planned)
@@ -235,7 +249,7 @@ class Checkpoints:
         return self._keep(await asyncio.to_thread(self._open, plan, self._store.blob))
 
     def _recorded(self, id_: str) -> Plan:
-        self._store.use(id_)  # First, so that from here on it is not removed.
+        self._store.use(id_)  # First, so that retention does not remove the plan from here on.
         return Plan.from_record(self._store.plan(id_))
 
     def _keep(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -245,7 +259,7 @@ class Checkpoints:
         return checkpoint
 
     def _open(self, plan: Plan, blob: Callable[[str], bytes]) -> Checkpoint:
-        """What serves `plan`, whose literals are by their SHA-256 what `blob` gives."""
+        """Return the checkpoint of `plan`; `blob` returns a literal's bytes by SHA-256."""
         literals = {digest for tensor in plan.tensors for digest in _literals(tensor.program)}
         blobs = {digest: blob(digest) for digest in literals}
         evaluator = _Counted(
@@ -255,7 +269,7 @@ class Checkpoints:
         )
         evaluator.count = partial(self._count, plan.id)
         checkpoint = Checkpoint(plan.id, plan, layout(plan), evaluator)
-        _ = checkpoint.indices  # Here, outside the event loop.
+        _ = checkpoint.indices  # Computed here, outside the event loop.
         return checkpoint
 
     def _count(self, id_: str, elements: int) -> None:
@@ -263,12 +277,12 @@ class Checkpoints:
         self.uses.mark(id_)
 
     def _materialized(self, plan: Plan) -> dict[str, ReadBytes]:
-        """What reads the tensors of a platform-bound plan from the store."""
+        """Return the readers of a platform-bound plan's tensors in the store."""
         return {} if plan.platform is None else readers(plan, self._bound.reader(plan))
 
 
 class _Counted(Evaluator):
-    """An evaluator that tells of every element it generates."""
+    """Evaluator that reports the number of elements it generates to `count`."""
 
     count: Callable[[int], None]
 
@@ -285,7 +299,7 @@ class _Counted(Evaluator):
 
 
 def _literals(program: Program) -> Iterator[str]:
-    """The SHA-256 of every blob that evaluating `program` takes."""
+    """Yield the SHA-256 of every blob that `program` reads."""
     source = program.source
     if isinstance(source, Literal):
         yield source.sha256
@@ -296,6 +310,6 @@ def _literals(program: Program) -> Iterator[str]:
 
 
 def _weight(checkpoint: Checkpoint) -> int:
-    """About its kilobytes in memory: of a tensor, its plan and description; of a blob, itself."""
+    """Estimate a checkpoint's memory in kilobytes: one per tensor, plus the blobs."""
     blobs = sum(map(len, checkpoint.evaluator.sources.blobs.values()))
     return 1 + len(checkpoint.plan.tensors) + blobs // 1000

@@ -1,1 +1,1 @@
-"""Bytes generated on threads, slightly ahead of the connections that send them."""
+"""Generation of bytes on threads, slightly ahead of the connections that send them."""

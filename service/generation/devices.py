@@ -1,4 +1,4 @@
-"""Where elements are generated."""
+"""Device that generates elements."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from seedpoint.models.errors import PlatformMismatch
 
 
 def resolve_device(wanted: Literal["auto", "cpu", "cuda"] | str) -> str:
-    """`cpu` or `cuda`: what was asked for, `auto` being a GPU when there is one.
+    """Return `cpu` or `cuda`; `auto` selects a GPU if there is one.
 
-    Raises PlatformMismatch when it is not there.
+    Raises: PlatformMismatch, if the device is not available.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
         raise PlatformMismatch("there is no CUDA device here; use --device auto or cpu")

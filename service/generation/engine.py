@@ -1,4 +1,4 @@
-"""The engine: bytes computed on threads, in order, a little ahead of who sends them."""
+"""Engine that generates bytes on threads, in order, slightly ahead of their sender."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from seedpoint.service.generation.whole_tensors import Course, Needing, Wholesal
 
 R = TypeVar("R")
 
-FIRST_BYTES = 1 << 18
-EARLY_BYTES = 1 << 22  # What needs a whole among so many is not begun before that is ready.
-LITTLE_BYTES = 1 << 16
-KEPT_SECONDS = 10.0  # That free buffers are kept after the last body.
+FIRST_BYTES = 1 << 18  # Size of a body's first chunk, and least size of the later ones.
+EARLY_BYTES = 1 << 22  # A response starts only once the whole tensors of its first 4 MiB are ready.
+LITTLE_BYTES = 1 << 16  # Limit of a body that the event loop generates itself.
+KEPT_SECONDS = 10.0  # Free buffers are kept for this time after the last body.
 
-# Fills `out` (uint8) with bytes [start, stop) of something; thread-safe, without the GIL.
+# `read(start, stop, out)` fills `out` (uint8) with bytes [start, stop); thread-safe, no GIL held.
 Read = Callable[[int, int, NDArray[np.uint8]], None]
-# Cuts [start, stop) into consecutive ranges of about so many bytes.
+# `cuts(start, stop, nbytes)` cuts [start, stop) into consecutive ranges of about `nbytes`.
 Cuts = Callable[[int, int, int], Iterator[tuple[int, int]]]
-# What is computed as a whole for [start, stop).
+# `needs(start, stop)` lists the whole tensors that bytes [start, stop) depend on.
 Needs = Callable[[int, int], Sequence[Needed]]
 
 
 def evenly(start: int, stop: int, nbytes: int) -> Iterator[tuple[int, int]]:
-    """[start, stop) cut at the multiples of `nbytes`."""
+    """Cut [start, stop) at the multiples of `nbytes`."""
     while start < stop:
         last = min(stop, (start // nbytes + 1) * nbytes)
         yield start, last
@@ -44,18 +44,18 @@ def evenly(start: int, stop: int, nbytes: int) -> Iterator[tuple[int, int]]:
 
 
 def nothing(start: int, stop: int) -> Sequence[Needed]:
-    """The needs of what is computed range by range."""
+    """Return no needs, for bytes that depend on no whole tensor."""
     return ()
 
 
 class Engine:
-    """`threads` threads that fill chunks of up to `chunk_bytes`.
+    """Engine of `threads` threads that fill chunks of up to `chunk_bytes`.
 
-    A body has up to `look_ahead` chunks made before they are sent. All bodies together have
-    `ahead_bytes`: the more there are, the smaller are the chunks; when these are as small as
-    they get, fewer are made ahead. Work is queued chunk by chunk, so bodies share the threads
-    evenly, and one that is given up costs no more than the chunks begun. What is done in the
-    background gives way to everything else.
+    A body has up to `look_ahead` chunks generated before they are sent. All bodies together
+    share `ahead_bytes`: with more bodies, chunks get smaller, and once they are smallest, fewer
+    are generated ahead. Work is queued chunk by chunk, so bodies share the threads evenly, and
+    an abandoned body costs only the chunks already begun. Background work yields to all other
+    work.
     """
 
     def __init__(
@@ -91,13 +91,15 @@ class Engine:
         begun: bool = False,
         light: bool = False,
     ) -> AsyncGenerator[memoryview, None]:
-        """Bytes [start, stop) in chunks, the first ones small, so that they are out early.
+        """Yield bytes [start, stop) in chunks; the first chunks are small, to be sent early.
 
-        What `needs` says of a range is ready before the range is read. In the background
-        it waits for whatever is not, and so do later parts of an answer that is `begun`; the
-        first may be refused (Busy). Closing the generator cancels every chunk that is not
-        begun. What is `light` is made at once where it is little: that takes less than the
-        way to a thread and back.
+        The whole tensors that `needs` lists for a range are ready before the range is read. A
+        body in the background, or a later part of a response (`begun`), waits for them; any
+        other body may be refused instead. Closing the generator cancels every chunk that has
+        not begun. A `light` body of up to LITTLE_BYTES is generated directly, which takes less
+        time than the way to a thread and back.
+
+        Raises: Busy.
         """
         if light and stop - start <= LITTLE_BYTES and not needs(start, stop):
             yield self._fill(read, start, stop)
@@ -127,10 +129,10 @@ class Engine:
         ahead: int | Callable[[], int],
         background: bool = False,
     ) -> AsyncGenerator[R, None]:
-        """The results of `jobs` in their order, at most `ahead` of them under way at once.
+        """Yield the results of `jobs` in order, with at most `ahead` of them in progress.
 
-        New jobs are begun several at a time, when half of those under way are taken: waking
-        a thread, or the event loop, costs as much as generating 100 KB.
+        New jobs begin several at a time, once half of those in progress are consumed, because
+        waking a thread or the event loop costs as much as generating 100 KB.
         """
         waiting = iter(jobs)
         course = Course(self._wholesale, background=background)
@@ -144,19 +146,19 @@ class Engine:
                         under_way.append(course.begin(job, submit))
                 if not under_way:
                     return
-                yield await _result(under_way.popleft())  # By no name: the chunk is to go.
+                yield await _result(under_way.popleft())  # A name would keep the chunk alive.
         finally:
             for future in under_way:
                 future.cancel()
 
     async def run(self, job: Callable[[], R], *, background: bool = False) -> R:
-        """The result of one job."""
+        """Run one job and return its result."""
         course = Course(self._wholesale, background=background)
         begun = course.begin(job, partial(self._lanes.submit, background=background))
         return await (begun if isinstance(begun, asyncio.Task) else asyncio.wrap_future(begun))
 
     def close(self) -> None:
-        """Drops what is queued and waits for what is begun; ends what is computed as a whole."""
+        """End the workers of whole tensors, drop queued jobs and wait for those begun."""
         if self._wholesale is not None:
             self._wholesale.close()
         self._lanes.close()
@@ -168,14 +170,14 @@ class Engine:
             self._clearing = None
 
     def _end(self) -> None:
-        """After the last body its buffers are kept for a while, for the next one."""
+        """Count a body as ended; after the last one, free the buffers in KEPT_SECONDS."""
         self._bodies -= 1
         if not self._bodies:
             loop = asyncio.get_running_loop()
             self._clearing = loop.call_later(KEPT_SECONDS, self._buffers.clear)
 
     def _ahead(self) -> int:
-        """How many chunks a body may have made ahead: at least the one for its socket."""
+        """Return the number of chunks to generate ahead per body: at least 1, for its socket."""
         share = self._ahead_bytes // (FIRST_BYTES * max(self._bodies, 1))
         return max(1, min(self._look_ahead, share))
 
@@ -195,7 +197,7 @@ class Engine:
 
 
 async def _result(future: Future[R] | asyncio.Task[R]) -> R:
-    """What a job gives. The event loop turns at least once, so no body keeps it to itself."""
+    """Return a job's result, yielding to the event loop at least once for fairness."""
     if future.done():
         await asyncio.sleep(0)
         return future.result()

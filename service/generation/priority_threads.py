@@ -1,4 +1,4 @@
-"""Threads that take jobs from two lanes: what clients wait for first, the rest beside it."""
+"""Threads that serve two queues: jobs that clients wait for first, background jobs second."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 R = TypeVar("R")
 
-BACKGROUND_TURN = 8  # Every so many jobs the background is first, so that it never stands still.
+BACKGROUND_TURN = 8  # At least every eighth job is a background job, so that none starves.
 
 
 class Lanes:
-    """`threads` threads; jobs of a lane are begun in the order they came.
+    """Pool of `threads` threads with two lanes; each lane's jobs begin in order of arrival.
 
-    Those of the background lane are begun when the other lane is empty, and every
-    BACKGROUND_TURN-th time besides. `initializer` runs in each thread before its first job.
+    A background job begins if the other lane is empty, and at least every BACKGROUND_TURN-th
+    time. `initializer` runs in each thread before its first job.
     """
 
     def __init__(self, threads: int, *, name: str, initializer: Callable[[], None]) -> None:
@@ -26,18 +26,18 @@ class Lanes:
         )
         self._lanes: tuple[deque[_Job], deque[_Job]] = (deque(), deque())
         self._taking = threading.Lock()
-        self._passed = 0  # Jobs begun since the background was last first.
+        self._passed = 0  # Jobs begun since the last background job.
 
     def submit(self, job: Callable[[], R], *, background: bool = False) -> Future[R]:
-        """The future of `job`; it can be cancelled until it is begun."""
+        """Queue `job` and return its future, which can be cancelled until the job begins."""
         future: Future[R] = Future()
         self._lanes[background].append((future, job))
-        # As many turns as jobs; which job a turn is for is found out when it comes.
+        # One turn per job; the job of a turn is chosen when the turn runs.
         self._executor.submit(self._turn)
         return future
 
     def close(self) -> None:
-        """Drops what is queued, at once, and waits for what is begun."""
+        """Cancel queued jobs at once and wait for those that have begun."""
         front, back = self._lanes
         for future, _ in [*front, *back]:
             future.cancel()

@@ -1,4 +1,4 @@
-"""Where and how urgently the threads run that generate. On Linux; elsewhere nothing is done."""
+"""CPU affinity and priority of the generating threads, on Linux only."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import itertools
 import os
 import threading
 
-NICENESS = 10  # A tenth of the event loop's weight: whoever answers requests goes first.
+NICENESS = 10  # A tenth of the event loop's weight, so that requests are answered first.
 
 
 class Placement:
-    """Called by each thread as it starts: puts it behind the event loop, and on a CPU.
+    """Thread initializer that lowers the thread's priority and, if `pinned`, fixes its CPU.
 
-    `pinned`: thread i runs on CPU i of those this process may use. A scheduler wakes
-    threads where their waker runs, so two of them, woken at once, would share a CPU for
-    milliseconds while another idles.
+    With `pinned`, thread i runs on the i-th CPU that this process may use. The scheduler wakes
+    threads on their waker's CPU: without pinning, two threads woken at once share a CPU for
+    milliseconds while another one idles.
     """
 
     def __init__(self, *, pinned: bool) -> None:

@@ -1,4 +1,4 @@
-"""What a worker process does that makes wholes: orthogonal matrices and sparse cuts."""
+"""Task of worker processes that compute whole tensors: orthogonal matrices and sparse cuts."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from seedpoint.service.storage.faults import FULL
 from seedpoint.service.storage.spool import Spool
 from seedpoint.service.workers.worker import Budget, Task
 
-NICENESS = 15  # A tenth of the weight of the threads that generate for bodies.
-MAX_SECONDS = 3600.0  # What is allowed takes minutes on idle cores.
-OVERHEAD_BYTES = 512 << 20  # Of threads, and of what is not counted.
-IDLE = Budget(MAX_SECONDS, 2 << 30)  # A worker that keeps half of this is replaced.
+NICENESS = 15  # Behind the threads that generate for bodies.
+MAX_SECONDS = 3600.0  # The largest tensors take minutes on idle cores.
+OVERHEAD_BYTES = 512 << 20  # Memory of threads, and of all that a cost does not count.
+IDLE = Budget(MAX_SECONDS, 2 << 30)  # A worker that keeps half of this memory is replaced.
 MAX_IN_MEMORY_BYTES = 128 << 20
-"""What has no room on disk is handed over and kept in memory, up to this size."""
+"""Limit of a whole tensor that is passed on and kept in memory if the disk has no room."""
 
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """What workers are made for: the spool they fill, on how many threads each, and how nice."""
+    """Configuration of the workers: their spool, threads per worker and niceness."""
 
     spool: Path
     spool_bytes: int
@@ -33,18 +33,18 @@ class Maker:
     niceness: int = NICENESS
 
     def task(self) -> Task[Needed, Raw | None]:
-        """What the workers of a pool run."""
+        """Return the task that the workers of a pool run."""
         desk = _Desk(self)
         return Task(desk.run, desk.warm_up, (StoreFull, StoreUnwritable))
 
     def budget(self, needed: Needed) -> Budget:
-        """What making `needed` may take."""
+        """Return the limits of time and memory for computing `needed`."""
         nbytes = needed.cost(self.threads).nbytes
         return Budget(MAX_SECONDS, nbytes + nbytes // 4 + OVERHEAD_BYTES)
 
 
 class _Desk:
-    """A worker's own: what it was made for, and its threads."""
+    """State of one worker: its configuration, spool and threads."""
 
     def __init__(self, maker: Maker) -> None:
         self._maker = maker
@@ -52,7 +52,7 @@ class _Desk:
         self._each: Each = serial
 
     def warm_up(self) -> None:
-        """Puts this process behind others, and loads the kernels."""
+        """Lower the priority of this process, start its threads and load the kernels."""
         os.setpriority(os.PRIO_PROCESS, 0, self._maker.niceness)
         threads = self._maker.threads
         if threads > 1:
@@ -60,9 +60,9 @@ class _Desk:
         orthogonal.warm_up()
 
     def run(self, needed: Needed) -> Raw | None:
-        """Has it in the spool, or gives it where it cannot be kept there.
+        """Compute `needed` into the spool; return it only if the spool cannot keep it.
 
-        Raises StoreFull and StoreUnwritable.
+        Raises: StoreFull, StoreUnwritable.
         """
         try:
             self._spool.add(needed, lambda: needed.make(self._each))

@@ -1,7 +1,7 @@
-"""Wholes for bodies: made by processes of their own before a thread is given what needs them.
+"""Whole tensors for bodies, computed by worker processes before a thread gets a job with them.
 
-A thread that generates never waits for a large QR. What a job needs is got ready first,
-while other bodies have the threads, and is held as long as the body may need it.
+A generating thread never waits for a large QR. The whole tensors of a job are prepared first,
+while other bodies use the threads, and are held as long as the body may need them.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from seedpoint.service.workers.pool import Pool
 
 R = TypeVar("R")
 
-MEMORY_BYTES = 256 << 20  # Of small wholes, and of those that found no room on disk.
-SMALL_OPERATIONS = 2 * 10**8  # Milliseconds: made by the thread that needs it.
-SMALL_BYTES = 64 << 20
-LARGE_OPERATIONS = 4 * 10**10  # More than about a second: never before what takes less.
-LARGE_BYTES = 512 << 20
-WORKERS = 2  # One for what is large, one for the rest.
-WAIT_SECONDS = 600.0
-ATTEMPTS = 2  # A worker that was killed, or a file that was removed at once, is made up for.
-RETRY = {"Retry-After": "5"}
+MEMORY_BYTES = 256 << 20  # Cache of small whole tensors, and of those without room on disk.
+SMALL_OPERATIONS = 2 * 10**8  # Takes milliseconds: computed by the thread that needs it.
+SMALL_BYTES = 64 << 20  # Limit of memory for a small computation.
+LARGE_OPERATIONS = 4 * 10**10  # Takes more than about a second: never delays a smaller one.
+LARGE_BYTES = 512 << 20  # A computation with more memory is large too.
+WORKERS = 2  # One for large computations, one for all others.
+WAIT_SECONDS = 600.0  # Limit of the wait for a worker.
+ATTEMPTS = 2  # Covers a killed worker, or a file removed right after it was written.
+RETRY = {"Retry-After": "5"}  # Seconds.
 
 
 class Shelf:
@@ -50,24 +50,25 @@ class Shelf:
         return self._memory.get(key, make) if found is None else found
 
     def find(self, key: Needed) -> Raw | None:
-        """What is at hand; None when it is not."""
+        """Return the tensor if it is held or in memory, else None."""
         found = self._held.get(key)
         return self._memory.find(key) if found is None else found
 
     def hold(self, key: Needed, found: Raw) -> Raw:
-        """`found`, which is at hand for as long as somebody holds it."""
+        """Return `found` and make it available while a caller holds the result."""
         return self._held.setdefault(key, found)
 
     def keep(self, key: Needed, made: Raw) -> Raw:
-        """`made`, which is at hand until there is more than may be kept."""
+        """Return `made` and keep it in memory until the limit evicts it."""
         return self._memory.get(key, lambda: made)
 
 
 class Wholesale:
-    """Gets wholes ready: from the spool, or made by workers, each once for all who wait.
+    """Provider of whole tensors, from the spool or from workers. Belongs to one event loop.
 
-    What is not begun is given up when the last who waits for it leaves; up to `waiting`
-    may be under way for bodies that are not begun. Belongs to one event loop.
+    All waiters share one computation. A computation that has not begun is cancelled when its
+    last waiter leaves. A body that has not begun is refused if `waiting` computations run or
+    wait already.
     """
 
     def __init__(self, shelf: Shelf, maker: Maker, metrics: Metrics, *, waiting: int) -> None:
@@ -76,7 +77,7 @@ class Wholesale:
         self._spool = Spool(maker.spool, maker.spool_bytes)
         self._metrics = metrics
         self._waiting = waiting
-        # As many calls are under way as are let in; workers start when one is needed.
+        # The gates bound the calls, so none waits in the pool; workers start on first use.
         self._pool: Pool[Needed, Raw | None] = Pool(
             maker.task(),
             size=WORKERS,
@@ -91,16 +92,17 @@ class Wholesale:
         metrics.wholes_waiting.set_function(lambda: len(self._making))
 
     def at_hand(self, needs: Iterable[Needed]) -> list[Raw] | None:
-        """All of `needs`, to be held; None when one is not at hand."""
+        """Return all of `needs` for the caller to hold; None if one is not in the cache."""
         found = [self._shelf.find(needed) for needed in needs]
         there = [raw for raw in found if raw is not None]
         return there if len(there) == len(found) else None
 
     async def admit(self, needs: Iterable[Needed]) -> Raw | None:
-        """The first of `needs` that is not small, ready before a body is begun.
+        """Return the first of `needs` that is not small, ready before the body begins.
 
-        Raises Busy, when too many wait already, and what `ready` raises: later, a body that
-        cannot go on can only be broken.
+        The result is None if all are small. Later, a failure can only break the body.
+
+        Raises: Busy, if too many wait already, and the errors of `ready`.
         """
         for needed in needs:
             if not _is_small(needed):
@@ -110,9 +112,9 @@ class Wholesale:
     async def ready(
         self, needed: Needed, *, refusing: bool = False, background: bool = False
     ) -> Raw:
-        """The whole, to be held while it is needed; in the background others go first.
+        """Return the whole tensor for the caller to hold; background callers queue last.
 
-        Raises Busy, when `refusing` and too many wait already; StoreFull and WholeLost.
+        Raises: Busy, if `refusing` and too many wait already; StoreFull; WholeLost.
         """
         if (found := self._shelf.find(needed)) is not None:
             return found
@@ -128,7 +130,7 @@ class Wholesale:
         return await self._making.join(needed, partial(self._made, needed, background=background))
 
     def close(self) -> None:
-        """Ends the workers, whatever they are at; who waits gets WholeLost or ShuttingDown."""
+        """End the workers, even at work; waiters get WholeLost or ShuttingDown."""
         self._pool.close()
 
     async def _open(self, needed: Needed) -> Raw | None:
@@ -137,7 +139,7 @@ class Wholesale:
 
     async def _made(self, needed: Needed, *, background: bool) -> Raw:
         async with self._gates[_is_large(needed)].passing(background=background):
-            self._making.keep(needed)  # A client that comes back finds it made.
+            self._making.keep(needed)  # A client that retries finds it finished.
             failure = "it was removed from the spool at once"
             for _ in range(ATTEMPTS):
                 try:
@@ -164,7 +166,7 @@ class Wholesale:
 
 
 class Gate:
-    """`free` may be inside at once; in the background, only after all who are not."""
+    """Semaphore of `free` slots; background callers get one only after all others."""
 
     def __init__(self, free: int) -> None:
         self._free = free
@@ -173,7 +175,7 @@ class Gate:
 
     @asynccontextmanager
     async def passing(self, *, background: bool) -> AsyncIterator[None]:
-        """Waits to be let in; the block is inside."""
+        """Hold a slot for the duration of the block."""
         if self._free:
             self._free -= 1
         else:
@@ -182,7 +184,7 @@ class Gate:
             try:
                 await mine
             except asyncio.CancelledError:
-                if not mine.cancelled():  # It had come just then.
+                if not mine.cancelled():  # The slot was granted in the same moment: pass it on.
                     self._pass_on()
                 raise
         try:
@@ -201,7 +203,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Needing(Generic[R]):
-    """A job that needs wholes."""
+    """Job that needs whole tensors."""
 
     job: Callable[[], R]
     needs: Sequence[Needed]
@@ -211,10 +213,10 @@ class Needing(Generic[R]):
 
 
 class Course:
-    """The jobs of one body, each begun when what it needs is ready. Belongs to one event loop.
+    """Jobs of one body, each begun when its whole tensors are ready. Belongs to one event loop.
 
-    One whole at a time is got ready, so that no body has both workers; the latest are held.
-    None is refused, since the body is under way.
+    A body prepares one whole tensor at a time, so that it never occupies both workers, and holds
+    those of the latest job. It is never refused, because it is already in progress.
     """
 
     def __init__(self, wholesale: Wholesale | None, *, background: bool) -> None:
@@ -226,7 +228,7 @@ class Course:
     def begin(
         self, job: Callable[[], R], submit: Callable[[Callable[[], R]], Future[R]]
     ) -> Future[R] | asyncio.Task[R]:
-        """The result of `job`, which is given to `submit` when it needs not wait for anything."""
+        """Pass `job` to `submit` once its whole tensors are ready; return its future result."""
         large = [n for n in job.needs if not _is_small(n)] if isinstance(job, Needing) else []
         if self._wholesale is None or not large:
             return submit(job)
@@ -255,7 +257,7 @@ def _holding(_: list[Raw], job: Callable[[], R]) -> R:
 
 
 def _seen(task: asyncio.Task[R]) -> None:
-    """A failure that nobody came to is not reported again."""
+    """Retrieve the exception of `task`, so that asyncio does not log an unawaited failure."""
     if not task.cancelled():
         task.exception()
 

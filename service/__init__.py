@@ -1,1 +1,1 @@
-"""Thin: HTTP, worker processes and storage around `models`."""
+"""Thin layer of HTTP, worker processes and storage around `models`."""

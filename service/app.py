@@ -1,4 +1,4 @@
-"""The application: its routes, its middleware and what it does when it starts and ends."""
+"""ASGI application: routes, middleware and lifespan."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ROUTERS = (
 
 
 def create_app(settings: Settings | None = None, *, clock: Clock = system) -> FastAPI:
-    """The service as an ASGI application, settings from the environment unless given."""
+    """Return the service as an ASGI application; `settings` default to the environment's."""
     settings = settings or Settings()
     state = State.of(settings, clock=clock)
 
@@ -55,11 +55,11 @@ def create_app(settings: Settings | None = None, *, clock: Clock = system) -> Fa
         summary="Initialized checkpoints from a spec.",
         version=seedpoint_version(),
         lifespan=lifespan,
-        docs_url=None,  # `docs` has them.
+        docs_url=None,  # `docs.install` adds these pages.
         redoc_url=None,
         openapi_url=None,
         generate_unique_id_function=openapi.operation_id,
-        redirect_slashes=False,  # One address for one thing; `tensors/x/` is a tensor's name.
+        redirect_slashes=False,  # One URL per resource; `tensors/x/` is a tensor's name.
     )
     app.state.seedpoint = state
     for module in ROUTERS:
@@ -68,7 +68,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = system) -> Fa
     app.add_middleware(Compressed)
     app.add_middleware(Shortcut, state=state)
     app.add_middleware(Observed, metrics=state.metrics)
-    app.add_middleware(  # The last is the outermost.
+    app.add_middleware(  # The middleware added last is the outermost.
         Forwarded, trusted=settings.forwarded_allow_ips, root_path=settings.root_path or ""
     )
     openapi.install(app)
@@ -77,8 +77,8 @@ def create_app(settings: Settings | None = None, *, clock: Clock = system) -> Fa
 
 
 def ready_app(settings: Settings) -> FastAPI:
-    """The application in a process that does nothing else: its logs set up, its memory settled."""
+    """Return the application for a process of its own, with logs configured and memory frozen."""
     logs.configure(settings.log_format, settings.log_level)
     app = create_app(settings)
-    gc.freeze()  # A million objects that stay; looking at them takes milliseconds each time.
+    gc.freeze()  # A million permanent objects, whose traversal takes milliseconds each time.
     return app

@@ -1,4 +1,4 @@
-"""Requests that are refused, and failures that callers are told of."""
+"""Exceptions for refused requests and for failures that callers see."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 
 class Refusal(Exception):
-    """A request that cannot be answered as asked; the message is for the caller to read.
+    """Request that cannot be answered as asked, with a message for the caller.
 
-    `headers` go into the answer, besides those of its kind.
+    `headers` are added to those of the problem's kind in the response.
     """
 
     def __init__(self, detail: str = "", *, headers: Mapping[str, str] | None = None) -> None:
@@ -21,15 +21,15 @@ class MalformedBody(Refusal):
 
 
 class MalformedRequest(Refusal):
-    """What was sent is no HTTP request."""
+    """The bytes received are not an HTTP request."""
 
 
 class HeadTooLarge(Refusal):
-    """The request's line and fields are longer than a connection reads."""
+    """The request line and header fields exceed the limit of a connection."""
 
 
 class BodyTooLarge(Refusal):
-    """The body is longer than `max_body_bytes`."""
+    """The body exceeds `max_body_bytes`."""
 
 
 class BodyTimeout(Refusal):
@@ -37,47 +37,47 @@ class BodyTimeout(Refusal):
 
 
 class UnsupportedMediaType(Refusal):
-    """The body is of a type the service does not read."""
+    """The service does not read bodies of this media type."""
 
 
 class Unauthorized(Refusal):
-    """A question about the user whom a token names; there are no accounts."""
+    """The request asks for the user of a token, but there are no accounts."""
 
 
 class NotOffered(Refusal):
-    """A part of a protocol that is not offered here, such as git."""
+    """The service does not offer this part of a protocol, for example git."""
 
 
 class NotAcceptable(Refusal):
-    """No representation on offer is one the client accepts."""
+    """The client accepts none of the available representations."""
 
 
 class NotFound(Refusal):
-    """There is no such checkpoint, file or tensor."""
+    """The checkpoint, file or tensor does not exist."""
 
 
 class RepositoryNotFound(NotFound):
-    """There is no such preset or checkpoint, as a Hub repository."""
+    """The Hub repository names no preset or issued checkpoint."""
 
 
 class RevisionNotFound(NotFound):
-    """The repository has no such branch or commit."""
+    """The repository does not have this branch or commit."""
 
 
 class PreconditionFailed(Refusal):
-    """The representation is not the one that the request is meant for."""
+    """The request is meant for another representation (`If-Match`, `If-None-Match`)."""
 
 
 class Unsatisfiable(Refusal):
-    """None of the ranges asked begins inside the representation."""
+    """No requested range begins inside the representation."""
 
 
 class TooManyElements(Refusal):
-    """More numbers than may be given as JSON."""
+    """The tensor or slice has more elements than the limit of a JSON response."""
 
 
 class InvalidParameter(Refusal):
-    """A query parameter that cannot be read; `path` names it: `query.slice`."""
+    """A query parameter is invalid; `path` names it, for example `query.slice`."""
 
     def __init__(self, detail: str, *, path: str = "query") -> None:
         super().__init__(detail)
@@ -93,40 +93,40 @@ class BuildMemory(Refusal):
 
 
 class WorkerLost(Refusal):
-    """The worker process that planned this spec died."""
+    """The worker process died while it planned this spec."""
 
 
 class WholeLost(Refusal):
-    """A tensor that is computed whole was not: its worker died, or the host has no memory."""
+    """A whole tensor could not be computed: its worker died, or the host is out of memory."""
 
 
 class Busy(Refusal):
-    """Every worker is taken and the queue is full; or no more large answers fit in memory."""
+    """The queue for workers is full, or no more large responses fit in memory."""
 
 
 class ShuttingDown(Refusal):
-    """The service is going away."""
+    """The service is shutting down."""
 
 
 class StoreFull(Refusal):
-    """The disk, or the quota, of the store has no room left."""
+    """The store's disk or quota is full."""
 
 
 class StoreUnwritable(Refusal):
-    """The store cannot be written, for another reason than that it is full."""
+    """The store cannot be written, although it is not full."""
 
 
 class StoreUnreadable(Refusal):
-    """A file of the store cannot be read now, for a reason that is not its content."""
+    """A file of the store cannot be read now, although its content may be intact."""
 
 
 class CorruptStore(Refusal):
-    """A file of the store is not what was written, and cannot be made again here."""
+    """A file of the store is damaged and cannot be generated again on this host."""
 
 
 class OutOfResources(Refusal):
-    """The process or the system has no descriptor or no memory left."""
+    """The process or the system is out of file descriptors or memory."""
 
 
 class ClientGone(Refusal):
-    """The client left before its answer was ready; the status is for the log alone."""
+    """The client disconnected before its response was ready; only the log shows the status."""

@@ -1,4 +1,4 @@
-"""Loggers of structured lines: structlog's with the server, the standard library's without."""
+"""Structured loggers: structlog's with the server, the standard library's without."""
 
 from __future__ import annotations
 

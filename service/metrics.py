@@ -1,4 +1,4 @@
-"""What Prometheus is told (GET /metrics)."""
+"""Prometheus metrics (GET /metrics)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class Metrics:
-    """The metrics of one app, in a registry of its own."""
+    """Metrics of one app, in a registry of its own."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -71,7 +71,7 @@ class Metrics:
         )
 
     def observe(self, route: str, method: str, status: int, seconds: float, sent: int) -> None:
-        """Counts one request."""
+        """Count one request: its duration, and its body of `sent` bytes."""
         method = method if method in _METHODS else "(other)"
         self.requests.labels(route, method, status).inc()
         self.seconds.labels(route, method).observe(seconds)

@@ -1,4 +1,4 @@
-"""What one running service holds: its parts, and their start and end."""
+"""State of one running service: its parts, their start and their shutdown."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from seedpoint.service.storage.write_probe import Probe
 
 log = get_logger("seedpoint.state")
 
-READY_SECONDS = 0.2  # Between looks at whether it is.
+READY_SECONDS = 0.2  # Interval between checks whether the workers are warm.
 
 
 @dataclass
 class State:
-    """The parts of one service. Made for one event loop."""
+    """Parts of one service. Belongs to one event loop."""
 
     settings: Settings
     metrics: Metrics
@@ -96,7 +96,7 @@ class State:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Starts everything, which warms up in the background; ends everything."""
+        """Run the parts for the duration of the block; they warm up in the background."""
         self.store.check_usable()
         self.builders.start()
         background = [
@@ -116,7 +116,7 @@ class State:
             await asyncio.to_thread(self.engine.close)
 
     async def not_ready(self) -> list[str]:
-        """What is still missing before requests are answered at once; empty when nothing is."""
+        """Return the reasons why the service is not ready; empty if it is."""
         missing = [] if self.builders.warm else ["worker processes are starting"]
         if not self.kernels_ready.is_set():
             missing.append("kernels are being compiled")
@@ -125,7 +125,7 @@ class State:
         return missing
 
     async def _tell_when_ready(self) -> None:
-        """Logs it once, so that nobody has to ask."""
+        """Log `ready` once, when the kernels and the workers are warm."""
         await self.kernels_ready.wait()
         while not self.builders.warm:  # noqa: ASYNC110 - workers get warm in threads
             await asyncio.sleep(READY_SECONDS)

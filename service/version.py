@@ -1,4 +1,4 @@
-"""Which Seedpoint this is."""
+"""Version of Seedpoint."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def seedpoint_version() -> str:
-    """The installed distribution's version."""
+    """Return the installed distribution's version."""
     try:
         return version("seedpoint")
-    except PackageNotFoundError:  # Run from a checkout that is not installed.
+    except PackageNotFoundError:  # Runs from a checkout that is not installed.
         return "0+unknown"

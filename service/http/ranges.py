@@ -38,7 +38,7 @@ class Ranges:
 
 @dataclass(frozen=True, slots=True)
 class Unsatisfiable:
-    """Outcome 416: every requested range begins past the end of the representation."""
+    """Outcome 416: no requested range begins inside the representation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""The server: one process or several at one address."""
+"""Server of one process or several at one address."""

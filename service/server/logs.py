@@ -1,4 +1,4 @@
-"""Log lines for people or for machines, ours and the server's alike."""
+"""Log configuration for people or machines, shared by Seedpoint and uvicorn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seedpoint.service.http import request_ids
 
 
 def configure(log_format: Literal["console", "json"], level: str) -> None:
-    """Sends every log line of this process to standard error in one form."""
+    """Send every log line of this process to standard error in one format."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         request_ids.add_to_line,
@@ -33,7 +33,7 @@ def configure(log_format: Literal["console", "json"], level: str) -> None:
         else [
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(),
-                exception_formatter=structlog.dev.plain_traceback,  # Without values of locals.
+                exception_formatter=structlog.dev.plain_traceback,  # Without local variables.
             )
         ]
     )
@@ -44,7 +44,7 @@ def configure(log_format: Literal["console", "json"], level: str) -> None:
             foreign_pre_chain=shared, processors=[remove, *renderers]
         )
     )
-    # No line says where in the code or in which thread it was written, so nobody looks it up.
+    # Log lines show no code location, thread or process, so skip looking these up.
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
@@ -53,7 +53,7 @@ def configure(log_format: Literal["console", "json"], level: str) -> None:
 def _not_an_error(
     _logger: object, _method: str, line: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Uvicorn's general logger under its own name: `uvicorn.error` is what it calls it."""
+    """Rename uvicorn's general logger `uvicorn.error` to `uvicorn`."""
     if line.get("logger") == "uvicorn.error":
         line["logger"] = "uvicorn"
     return line

@@ -1,4 +1,4 @@
-"""The service as a process, or as several."""
+"""Entry point of the service, as one process or several."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from seedpoint.service.settings import Settings
 
 
 def serve(settings: Settings) -> None:
-    """Runs the service until it is told to stop (SIGINT, SIGTERM).
+    """Run the service until SIGINT or SIGTERM.
 
-    Ends the process with `fleet.STARTUP_FAILURE` when it does not start.
+    Exits with `multiprocess.STARTUP_FAILURE` if the service does not start.
     """
     if settings.workers > 1:
         logs.configure(settings.log_format, settings.log_level)
         multiprocess.serve(settings)
         return
-    from seedpoint.service.app import ready_app  # A supervisor needs none of it.
+    from seedpoint.service.app import ready_app  # Imported here: a supervisor does not need it.
     from seedpoint.service.server.uvicorn_server import Server, run
 
     run(Server(ready_app(settings), settings))

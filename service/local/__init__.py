@@ -1,1 +1,1 @@
-"""Files written and verified here, without a server."""
+"""Writing and verifying of files without a server."""

@@ -1,4 +1,4 @@
-"""Checkpoints written here, without a server: generated on threads straight into files."""
+"""Writer of checkpoints without a server: threads generate tensors straight into files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ JOB_BLOCKS = 16  # Blocks in one job of a thread: 4 MiB of float32.
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Elements [start, stop) of a tensor, at `offset` bytes of the open file `descriptor`."""
+    """Elements [start, stop) of a tensor, written at byte `offset` of the file `descriptor`."""
 
     descriptor: int
     offset: int
@@ -34,7 +34,7 @@ class Piece:
 
 
 class Writer:
-    """Writes the files of one checkpoint, and gathers statistics while values are in cache."""
+    """Writer of one checkpoint's files, which gathers statistics while values are in cache."""
 
     def __init__(self, evaluator: Evaluator, statistics: CheckpointStatistics | None) -> None:
         self.evaluator = evaluator
@@ -42,9 +42,10 @@ class Writer:
         self._scratch = threading.local()
 
     def write(self, file: File, path: Path, *, threads: int, wrote: Callable[[int], None]) -> None:
-        """Writes `file` to `path`, which has the whole of it or is left as it was.
+        """Write `file` to `path` atomically: `path` gets the whole file or stays as it was.
 
-        `wrote` is told the bytes of each piece as it is done. Raises OSError that names `path`.
+        `wrote` is called with the number of bytes of each finished piece. Raises: OSError that
+        names `path`.
         """
         with _naming(path), replacing(path) as descriptor:
             os.truncate(descriptor, file.size_bytes)
@@ -86,7 +87,7 @@ class Writer:
         return written
 
     def _buffer(self, size: int) -> ByteArray:
-        """Memory of this thread's own, for `size` bytes."""
+        """Return `size` bytes of this thread's scratch memory."""
         buffer: ByteArray | None = getattr(self._scratch, "buffer", None)
         if buffer is None or len(buffer) < size:
             buffer = self._scratch.buffer = np.empty(size, np.uint8)
@@ -95,7 +96,7 @@ class Writer:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """An OSError inside names `path`, not the temporary file beside it, or no file at all."""
+    """Make every OSError inside the block name `path` instead of the temporary file or no file."""
     try:
         yield
     except OSError as error:

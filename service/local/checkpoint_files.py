@@ -1,6 +1,6 @@
-"""A checkpoint's files, opened: whose header states their plan, and whose headers are its own.
+"""Opened files of a checkpoint: the first header states the plan, and all headers match it.
 
-Somebody else may be writing to a file, so nothing read once is believed to stay.
+Another process may write to a file meanwhile, so data that was read once may change.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _INDEX_SUFFIX = ".safetensors.index.json"
 
 
 class OpenFile:
-    """A regular file, open to be read at any offset from many threads."""
+    """Regular file that many threads can read at any offset."""
 
     def __init__(self, path: Path) -> None:
-        """Raises OSError, and FileFault for a pipe, a device or a socket."""
+        """Open the file. Raises OSError, and FileFault for a pipe, a device or a socket."""
         self.path = path
-        # Without O_NONBLOCK, opening a pipe would wait for somebody to write to it.
+        # Without O_NONBLOCK, opening a pipe would wait for a writer.
         self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         status = os.fstat(self._descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -44,7 +44,7 @@ class OpenFile:
         self._modified_ns = status.st_mtime_ns
 
     def read(self, offset: int, out: ByteArray) -> None:
-        """Bytes [offset, offset + len(out)); raises FileFault when they are not there."""
+        """Read bytes [offset, offset + len(out)) into `out`. Raises FileFault if the file ends."""
         done = 0
         while done < len(out):
             count = os.preadv(self._descriptor, [out.data[done:]], offset + done)
@@ -53,24 +53,24 @@ class OpenFile:
             done += count
 
     def head(self) -> bytes:
-        """The header with its length. Raises FileFault."""
+        """Return the header, including its length field. Raises FileFault."""
         with self.named():
             size = head_bytes(self._start(min(LENGTH_BYTES, self.size_bytes)), self.size_bytes)
         return self._start(size)
 
     def is_exactly(self, content: bytes) -> bool:
-        """Whether `content` is the whole file."""
+        """Return whether `content` is the whole file."""
         return self.size_bytes == len(content) and self._start(self.size_bytes) == content
 
     def check_unchanged(self) -> None:
-        """Raises FileFault when somebody wrote to it since it was opened."""
+        """Raise FileFault if the file changed since it was opened."""
         status = os.fstat(self._descriptor)
         if (status.st_size, status.st_mtime_ns) != (self.size_bytes, self._modified_ns):
             raise FileFault(f"{self.path}: changed while it was read")
 
     @contextmanager
     def named(self) -> Iterator[None]:
-        """Names the file in a FileFault."""
+        """Prefix every FileFault inside the block with the file's path."""
         try:
             yield
         except FileFault as error:
@@ -90,7 +90,7 @@ class OpenFile:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A plan, its safetensors files, and each of them open, in the same order."""
+    """Plan, its safetensors files, and these files opened, in the same order."""
 
     plan: Plan
     files: tuple[File, ...]
@@ -98,11 +98,11 @@ class Opened:
 
 
 def open_checkpoint(path: Path, stack: ExitStack) -> Opened:
-    """The checkpoint at `path`: a file, the first of several, their index, or their directory.
+    """Open the checkpoint at `path`: a file, the first shard, the index or the directory.
 
-    The files close with `stack`. Raises FileFault when one is no safetensors file, or has
-    not the header and the size that the plan in the first one's gives it, or a text beside
-    them is another than the plan's, or missing from a directory; and OSError.
+    The files close with `stack`. Raises: OSError; FileFault if a file is not safetensors, if its
+    header or size differs from the plan in the first header, or if a text file beside it differs
+    from the plan's or is missing from a directory.
     """
     first = stack.enter_context(OpenFile(locate(path)))
     head = first.head()
@@ -122,9 +122,9 @@ def open_checkpoint(path: Path, stack: ExitStack) -> Opened:
 
 
 def _check_beside(path: Path, first: Path, plan: Plan, layout: Layout) -> None:
-    """Raises FileFault unless the files without tensors beside `first` are the checkpoint's too.
+    """Raise FileFault unless the files without tensors beside `first` match the plan.
 
-    A directory that is said to be the checkpoint must have all of them.
+    If `path` is a directory, it must have all of them.
     """
     missing = []
     for name, said in _beside(path, layout).items():
@@ -140,10 +140,10 @@ def _check_beside(path: Path, first: Path, plan: Plan, layout: Layout) -> None:
 
 
 def _beside(path: Path, layout: Layout) -> dict[str, File]:
-    """The files without tensors that are looked at.
+    """Return the files without tensors that are checked.
 
-    The index, and in a directory that is said to be the checkpoint the texts (`config.json`):
-    beside a file that is moved about, they may be of anything.
+    These are the index and, if `path` is a directory, the text files (`config.json`). Beside a
+    single file, which may have been moved, text files may belong to anything.
     """
     shards = {file.name for file in layout.shards}
     names = layout.files.keys() - shards if path.is_dir() else layout.files.keys() & {INDEX_FILE}
@@ -151,7 +151,7 @@ def _beside(path: Path, layout: Layout) -> dict[str, File]:
 
 
 def locate(path: Path) -> Path:
-    """The file whose header has the plan of the checkpoint at `path`."""
+    """Return the file whose header has the plan of the checkpoint at `path`."""
     if path.is_dir():
         return _only(path, [SINGLE_FILE, "model-00001-of-*.safetensors"])
     if path.name.endswith(_INDEX_SUFFIX):
@@ -170,13 +170,13 @@ def _only(folder: Path, patterns: list[str]) -> Path:
 
 
 def _first_shard(path: Path) -> str:
-    """What the first of the shards is called that `path` is one of."""
+    """Return the name of the first shard in the series of `path`."""
     match = _SHARD.fullmatch(path.name)
     return "the first shard" if match is None else f"{match[1]}00001{match[2]}"
 
 
 def _check_header(file: File, source: OpenFile) -> None:
-    """Raises FileFault unless `source` has the size and the header of `file`."""
+    """Raise FileFault unless `source` has the size and the header of `file`."""
     head = source.head()
     if head == file.head and source.size_bytes == file.size_bytes:
         return

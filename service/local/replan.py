@@ -1,6 +1,6 @@
-"""A plan's spec planned again, by today's libraries, in a process of its own.
+"""Replanning: a plan's spec planned again by the installed libraries, in a separate process.
 
-A stranger wrote that spec: whatever building it does, takes or breaks is the process's.
+The spec is untrusted: its side effects, resource use and crashes stay in that process.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from seedpoint.service.workers import forkserver
 from seedpoint.service.workers.worker import Budget, Worker, WorkerFailed
 
 PLAN = Budget(seconds=60.0, memory_bytes=2 << 30)
-MATERIALIZED_BYTES_PER_SECOND = 20e6
-SHOWN = 400  # Characters of what a spec is refused for.
+MATERIALIZED_BYTES_PER_SECOND = 20e6  # Slowest rate that the time limit allows.
+SHOWN = 400  # Longest reason shown, in characters.
 
 
 @dataclass(frozen=True, slots=True)
 class Replanned:
-    """What today's libraries make of a plan's spec.
+    """Result of planning a plan's spec again with the installed libraries.
 
-    Without a `plan`, `refusal` says what is wrong with the spec. `failure` says why there is
-    none, or why the `materialized` tensors of a platform-bound plan are missing; they are
-    there for the same plan only.
+    Without a `plan`, `refusal` states the spec's fault, or `failure` why planning failed.
+    `failure` also states why the `materialized` tensors of a platform-bound plan are missing.
+    These are made only if the new plan is the same.
     """
 
     plan: Plan | None = None
@@ -48,9 +48,9 @@ class Replanned:
 
 @contextmanager
 def replanning(plan: Plan) -> Iterator[Future[Replanned]]:
-    """What becomes of planning `plan.spec` again, which goes on meanwhile.
+    """Plan `plan.spec` again in a worker process, concurrently with the block.
 
-    The result may be used inside the block only, at whose end the process ends.
+    The worker ends with the block, and the result is usable only inside it.
     """
     with tempfile.TemporaryDirectory(prefix="seedpoint-") as folder:
         planner = planning.Planner(Path(folder), max_materialized_bytes=sys.maxsize)
@@ -87,7 +87,10 @@ def _replan(
 def _materialize(
     worker: Worker[planning.Order, planning.Planned], plan: Plan, record: bytes, store: Store
 ) -> ReadBytes:
-    """What reads a platform-bound plan's tensors, made in one piece by the worker."""
+    """Have the worker make a platform-bound plan's tensors, and return their reader.
+
+    Raises: BuildMemory if they need more than half of the machine's memory.
+    """
     work = planning.work_bytes(plan)
     if work > _memory_bytes() // 2:
         raise BuildMemory(f"it takes {work:,} bytes of memory to make")
@@ -99,7 +102,7 @@ def _materialize(
 
 
 def _faults(error: SpecError) -> str:
-    """The first fault of a spec, and how many more there are."""
+    """Return the first fault of a spec and the number of further ones."""
     more = f" (and {len(error.faults) - 1} more)" if len(error.faults) > 1 else ""
     return _line(str(error.faults[0])) + more
 
@@ -109,7 +112,7 @@ def _last_line(error: Exception) -> str:
 
 
 def _line(text: str) -> str:
-    """Text that may quote a stranger's spec, as one printable line that is not long."""
+    """Return `text`, which may quote an untrusted spec, as one printable line of limited length."""
     return "".join(c if c.isprintable() else " " for c in text[:SHOWN])
 
 

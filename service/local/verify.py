@@ -1,4 +1,4 @@
-"""Files verified from their own headers: read on threads, and compared block by block."""
+"""Verification of files from their own headers, block by block on threads."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from seedpoint.service.local.checkpoint_files import Opened, open_checkpoint
 from seedpoint.service.local.replan import Replanned, replanning
 
 JOB_BLOCKS = 16  # Blocks in one job of a thread: 4 MiB of float32.
-PIECE_BYTES = 1 << 20
-MAX_SAMPLED_LITERAL_BYTES = 1 << 26  # A sample reads a literal whole, for its digest, up to here.
+PIECE_BYTES = 1 << 20  # Read and hashed at a time.
+MAX_SAMPLED_LITERAL_BYTES = 1 << 26  # Larger literals are not hashed for a sample.
 
 Progress = Callable[[int], AbstractContextManager[Callable[[int], object]]]
 Replanning = Callable[[Plan], AbstractContextManager["Future[Replanned]"]]
 Outcome = tuple[Block | Whole, int, Difference | None]
-"""What a job was, the bytes that it compared, and what it found."""
+"""A job, the number of bytes that it compared, and the difference found."""
 
 
 def verify(
@@ -43,11 +43,11 @@ def verify(
     sample: Sample | None = None,
     replanning: Replanning = replanning,
 ) -> Report:
-    """Compares the checkpoint at `path` (`open_checkpoint`) with the plan in its header.
+    """Compare the checkpoint at `path` (`open_checkpoint`) with the plan in its header.
 
-    `progress` is given the number of bytes to compare, and is then told of those done.
-    Raises FileFault for a file that is no checkpoint, whose header is not its plan's, or
-    that changes meanwhile, and OSError. What differs after the header is in the report.
+    `progress` gets the number of bytes to compare; the function it yields gets those done.
+    Differences after the header are in the report. Raises: OSError; FileFault for a file that
+    is not a checkpoint, whose header differs from its plan's, or that changes meanwhile.
     """
     with ExitStack() as stack:
         opened = open_checkpoint(path, stack)
@@ -72,7 +72,7 @@ def verify(
 
 
 class Checker:
-    """Compares the files of one checkpoint with what `means` there are."""
+    """Comparison of one checkpoint's files with their plan, as far as `means` allow."""
 
     def __init__(
         self, opened: Opened, evaluator: Evaluator, means: Means, sample: Sample | None
@@ -87,19 +87,19 @@ class Checker:
         self._scratch = threading.local()
 
     def work(self) -> Iterator[Block | Whole]:
-        """What there is to do, in the order of the bytes."""
+        """Yield the jobs in the order of the bytes."""
         size = JOB_BLOCKS * self.evaluator.block_elements
         return comparison.work(self.opened.files, self.plan, self.means, self.sample, size)
 
     def size_bytes(self, item: Block | Whole) -> int:
-        """The bytes that are compared for `item`."""
+        """Return the number of bytes that `item` compares."""
         tensor = self.plan.tensors[item.entry.tensor]
         if isinstance(item, Whole):
             return tensor.nbytes
         return (item.stop - item.start) * tensor.dtype.itemsize
 
     def run(self, threads: int, advance: Callable[[int], object]) -> None:
-        """Does all work on `threads` threads. Of a tensor that differs, the rest is skipped."""
+        """Do all work on `threads` threads; after a difference, skip the rest of the tensor."""
         under_way: deque[Future[Outcome]] = deque()
         with ThreadPoolExecutor(threads) as executor:
             try:
@@ -114,7 +114,7 @@ class Checker:
                     future.cancel()
 
     def report(self, same_plan: bool | None, remark: str | None) -> Report:
-        """What was found."""
+        """Return the findings."""
         opened, tensors = self.opened, self.plan.tensors
         return Report(
             id=self.plan.id,
@@ -129,7 +129,7 @@ class Checker:
         )
 
     def _note(self, outcome: Outcome, advance: Callable[[int], object]) -> None:
-        """Takes outcomes in the order of the work, so that the first of a tensor's is kept."""
+        """Record an outcome. Outcomes come in the order of the work; a tensor keeps its first."""
         item, compared_bytes, difference = outcome
         self.checked_bytes += compared_bytes
         if difference is not None:
@@ -177,7 +177,7 @@ class Checker:
         return Difference(str(source.path), entry.name, dtype, entry.start_byte)
 
     def _buffers(self, size: int) -> tuple[ByteArray, ByteArray]:
-        """Two pieces of memory of this thread's own, of `size` bytes each."""
+        """Return two buffers of this thread's scratch memory, of `size` bytes each."""
         buffers: ByteArray | None = getattr(self._scratch, "buffers", None)
         if buffers is None or buffers.shape[1] < size:
             buffers = self._scratch.buffers = np.empty((2, -(-size // 64) * 64), np.uint8)
@@ -185,7 +185,7 @@ class Checker:
 
 
 def _bound_elsewhere(plan: Plan) -> str | None:
-    """Why this host cannot make a platform-bound plan's bytes, if it cannot."""
+    """Return why this host cannot make a platform-bound plan's bytes; None if it can."""
     try:
         check_platform(plan)
     except PlatformMismatch:
@@ -195,7 +195,7 @@ def _bound_elsewhere(plan: Plan) -> str | None:
 
 
 def _today(plan: Plan, replanned: Future[Replanned] | None) -> tuple[bool | None, str | None]:
-    """Whether today's libraries plan the same, and in what they do not; None for unknown."""
+    """Return whether the installed libraries plan the same (None: unknown), and the difference."""
     if replanned is None:
         return None, None
     today = replanned.result()

@@ -1,1 +1,1 @@
-"""A checkpoint as a page for people."""
+"""Reports: HTML pages of checkpoints for people."""

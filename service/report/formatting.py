@@ -1,4 +1,4 @@
-"""Programs, names and numbers as people read them, in a terminal and on a page."""
+"""Formatting of programs, names and numbers for people, in a terminal and on a page."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-MOST_PARTS = 6  # of a split, in words; a part that repeats counts once
+MOST_PARTS = 6  # Parts of a split that are shown; repeated parts count once.
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
 def program(described: Mapping[str, Any]) -> str:
-    """A program in one line: `normal(mean=0, std=0.02), scale(value=2)`."""
+    """Return a program in one line: `normal(mean=0, std=0.02), scale(value=2)`."""
     first = {key: value for key, value in described.items() if key != "transforms"}
-    if described["type"] == "plus":  # a transform whose own transforms are its argument
+    if described["type"] == "plus":  # Its key `transforms` is an argument.
         return _call(described)
     source = _split(first) if first["type"] == "split" else _call(first)
     return ", ".join((source, *(_call(step) for step in described.get("transforms", ()))))
 
 
 def place(axes: Sequence[Mapping[str, int]]) -> str:
-    """Where a part lies, as a slice is written: `[0:64]`, `[:, 64:128]`."""
+    """Return a part's place in slice notation: `[0:64]`, `[:, 64:128]`."""
     last = max(axis["axis"] for axis in axes)
     found = [":"] * (last + 1)
     for axis in axes:
@@ -32,12 +32,12 @@ def place(axes: Sequence[Mapping[str, int]]) -> str:
 
 
 def printable(text: str) -> str:
-    """`text`, with what a terminal or a page would obey escaped."""
+    """Return `text` with unprintable characters escaped, which a terminal or a page might obey."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def number(value: float | None) -> str:
-    """Four significant digits; empty where there is none."""
+    """Return a number with four significant digits; empty for None."""
     return "" if value is None else f"{value:.4g}"
 
 
@@ -46,7 +46,7 @@ def shape(dimensions: list[int]) -> str:
 
 
 def size(nbytes: int) -> str:
-    """Bytes in decimal units, three digits or four."""
+    """Return a size in decimal units, with three or four digits."""
     value, unit = float(nbytes), 0
     while value >= 1000 and unit < len(_UNITS) - 1:
         value, unit = value / 1000, unit + 1
@@ -59,7 +59,7 @@ def _call(step: Mapping[str, Any]) -> str:
 
 
 def _split(described: Mapping[str, Any]) -> str:
-    """`split along axis 0: 64 of normal(mean=0, std=1), 2 x 32 of constant(value=0)`."""
+    """Return `split along axis 0: 64 of normal(mean=0, std=1), 2 x 32 of constant(value=0)`."""
     parts = [(part["size"], program(part["program"])) for part in described["parts"]]
     runs = [(part, len(list(run))) for part, run in groupby(parts)]
     words = [

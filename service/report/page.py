@@ -1,7 +1,7 @@
-"""A checkpoint as a page: each tensor's values beside what its program promises.
+"""Pages about checkpoints: each tensor's observed values beside the expected ones.
 
-Names are whatever a stranger wrote into a spec: the templates escape everything, and the
-page's policy lets nothing run or load.
+Names come from untrusted specs: the templates escape everything, and the page's policy blocks
+scripts and loads.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from seedpoint.models.statistics.verdict import LIMIT
 from seedpoint.service.report import formatting, plots
 
 FOLDER = Path(__file__).parent / "templates"
-FOLD_ROWS = 50
-MOST_TENSORS = 2000  # On one page, besides those that failed.
-REFRESH_SECONDS = 2
+FOLD_ROWS = 50  # Tensors that fold together.
+MOST_TENSORS = 2000  # On one page, plus those that failed.
+REFRESH_SECONDS = 2  # Reload interval of the waiting page.
 
 _AFTER_DOTS = re.compile(r"(?<=\.)(?=[^.])")
 
@@ -46,14 +46,14 @@ CRITERIA = {
     "values": "known values",
     "finite": "finite values",
 }
-"""What is judged, in words."""
+"""Names of the criteria for people."""
 
 Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One tensor: what the resource and the statistics say of it, and its plot."""
+    """One tensor: its resource entry, its statistics and its plot."""
 
     place: int
     tensor: Json
@@ -72,7 +72,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Rows that open and close together."""
+    """Rows that fold together."""
 
     rows: Sequence[Row]
     is_open: bool
@@ -82,7 +82,7 @@ class Fold:
 
 
 def page(plan: Plan, resource: Json, statistics: Json) -> str:
-    """The page, HTML. `resource` and `statistics` are as the API gives them."""
+    """Return the report as HTML. `resource` and `statistics` are the API's documents."""
     found = statistics["tensors"].values()
     failed = [place for place, tensor in enumerate(found) if tensor["pass"] is False]
     places = dict.fromkeys([*range(min(MOST_TENSORS, len(plan.tensors))), *failed])
@@ -103,28 +103,28 @@ def page(plan: Plan, resource: Json, statistics: Json) -> str:
 
 
 def waiting_page(resource: Json, progress: Json) -> str:
-    """The page while the statistics are computed; it asks for itself again."""
+    """Return the page shown while the statistics are computed; it reloads itself."""
     return _render(
         "waiting.html", resource=resource, progress=progress, refresh_seconds=REFRESH_SECONDS
     )
 
 
 def landing_page(url: str, root: str, version: str, issued: Sequence[Json]) -> str:
-    """The page at the root of a service: where to go, and what was issued lately.
+    """Return the page at the root of a service: links, and the checkpoints `issued`.
 
-    `url` is the service's, for commands; `root` is its path, for links.
+    `url` is the service's URL, for commands; `root` is its path, for links.
     """
     return _render("landing.html", url=url, root=root, version=version, issued=issued)
 
 
 def preset_page(url: str, root: str, repo: str, preset: Json) -> str:
-    """The page of a preset as a repository; `url` and `root` as of `landing_page`."""
+    """Return the page of a preset's repository; `url` and `root` as in `landing_page`."""
     return _render("preset.html", url=url, root=root, repo=repo, preset=preset)
 
 
 @cache
 def policy() -> str:
-    """The Content-Security-Policy of the pages: their own style, and nothing else."""
+    """Return the Content-Security-Policy of the pages, which allows only their own style."""
     style = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
     closed = ("default-src", "base-uri", "form-action", "frame-ancestors")
     return "; ".join([*(f"{name} 'none'" for name in closed), f"style-src 'sha256-{style}'"])
@@ -166,7 +166,7 @@ def _environment() -> Environment:
 
 
 def _breakable(name: str) -> Markup:
-    """A dotted name that may go on in another line after each dot."""
+    """Return a dotted name that may break into lines after each dot."""
     return Markup("<wbr>").join(escape(part) for part in _AFTER_DOTS.split(name))
 
 

@@ -1,6 +1,6 @@
-"""Plots as the `d` of SVG paths: the page scales, colours and labels them.
+"""Plots as `d` attributes of SVG paths; the page scales, colours and labels them.
 
-Coordinates: x in bins or places from 0, y down from 0 (top) to `HEIGHT`.
+Coordinates: x counts bins or values from 0; y goes down from 0 (top) to `HEIGHT`.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 HEIGHT = 100.0
-_FILLED = 0.96  # Of the height, by the tallest bar or the curve.
-_MARGIN = 4.0  # For a dot at an edge.
+_FILLED = 0.96  # Share of the height that the tallest bar or the curve takes.
+_MARGIN = 4.0  # Distance of a dot from the top or bottom edge.
 
 
 def histogram(counts: Sequence[int], shares: Sequence[float] | None) -> tuple[str, str]:
-    """The outline of `counts` as bars side by side, and that of `shares` of their total.
+    """Return the outline of `counts` as adjacent bars, and that of `shares` of their total.
 
-    The second is empty without shares.
+    The second is empty without `shares`.
     """
     total = sum(counts)
     expected = [share * total for share in shares or ()]
@@ -28,10 +28,9 @@ def histogram(counts: Sequence[int], shares: Sequence[float] | None) -> tuple[st
 
 
 def dots(values: Iterable[float | None], limit: float) -> str:
-    """A dot for each value at its place, to be stroked with round caps.
+    """Return a dot for each value, with its index as x, to be stroked with round caps.
 
-    `limit` is at an eighth and -limit at seven eighths of the height; what is beyond the
-    picture is at its edge.
+    `limit` is at 1/8 and -limit at 7/8 of the height; values outside are drawn at the edge.
     """
     scale = HEIGHT * 3 / 8 / limit
     return "".join(
@@ -47,5 +46,5 @@ def _steps(heights: Sequence[float]) -> str:
 
 
 def _number(value: float) -> str:
-    """As short as a pixel allows."""
+    """Return a coordinate with one decimal at most."""
     return f"{value:.1f}".rstrip("0").rstrip(".")

@@ -1,1 +1,1 @@
-"""From a request's body to a plan, in worker processes that can be ended at any time."""
+"""Planning: from a request's body to a plan, in worker processes that can be ended any time."""

@@ -1,4 +1,4 @@
-"""Places in the file system that the code of a model may use."""
+"""Places in the file system that a model's code may use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Self
 
 _METADATA = (".dist-info", ".egg-info")
 _MODULES = (".py", ".so", ".pth")
-# Facts of the machine that libraries ask for; none is a secret, and no spec decides them.
+# Facts of the machine that libraries read; none is secret or depends on a spec.
 _SYSTEM_FILES = (
     *("/dev/null", "/dev/urandom", "/proc/cpuinfo", "/proc/meminfo", "/proc/self/maps"),
     *("/proc/self/stat", "/proc/self/statm", "/proc/self/status"),
@@ -22,10 +22,10 @@ _SYSTEM_FOLDERS = ("/sys/devices/system/cpu", "/sys/devices/system/node", "/usr/
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Absolute paths of what may be read, and of the folder that may be written.
+    """Absolute paths that may be read, and the folder that may be written.
 
-    `folders` may be read with all that is in them, `files` alone, and `entries` (of `sys.path`)
-    may be listed. Folders end in a separator.
+    `folders` may be read with their contents, `files` singly; `entries` (of `sys.path`) may be
+    listed. Folders end in a separator.
     """
 
     folders: tuple[str, ...]
@@ -35,7 +35,7 @@ class Places:
 
     @classmethod
     def of_process(cls, writable: str) -> Self:
-        """The libraries of this process, and `writable`, a folder of its own."""
+        """Return the places of this process's libraries, and `writable`, a folder of its own."""
         entries = frozenset(map(os.path.abspath, sys.path))
         installed = {*sysconfig.get_paths().values(), *site.getsitepackages()}
         installed.add(site.getusersitepackages())
@@ -52,15 +52,15 @@ class Places:
         )
 
     def may_read(self, path: str) -> bool:
-        """Whether the file or folder at the absolute `path` may be opened and listed."""
+        """Return whether the file or folder at the absolute `path` may be opened and listed."""
         return self._is_library(path) or self._is_own(path) or self._is_library(_real(path))
 
     def may_write(self, path: str) -> bool:
-        """Whether `path` may be made, changed or removed."""
+        """Return whether `path` may be made, changed or removed."""
         return path in {"/dev/null", "/dev/zero"} or self._is_own(path)
 
     def may_see(self, path: str) -> bool:
-        """Whether it may be told if there is something at `path`."""
+        """Return whether code may learn if something exists at `path`."""
         above = os.path.join(path, "")
         return self.may_read(path) or any(
             folder.startswith(above) for folder in (*self.folders, self.writable)
@@ -79,12 +79,12 @@ def _real(path: str) -> str:
 
 
 def _names(path: str) -> Iterable[str]:
-    """`path` as it is spelled, and with links followed."""
+    """Return `path` as it is spelled, and with links followed."""
     return os.path.abspath(path), os.path.realpath(path)
 
 
 def _packages(entry: str) -> Iterator[str]:
-    """What can be imported from a folder of `sys.path`, which may hold other things as well."""
+    """Yield the importable entries of a folder of `sys.path`, which may hold other files too."""
     try:
         inside = list(os.scandir(entry))
     except OSError:
@@ -96,7 +96,7 @@ def _packages(entry: str) -> Iterator[str]:
 
 
 def _imported() -> Iterator[str]:
-    """The folders of top-level packages, also of those that a finder brings from elsewhere."""
+    """Yield the folders of imported top-level packages, including those that a finder provides."""
     for name, module in list(sys.modules.items()):
         if "." not in name:
             yield from list(getattr(module, "__path__", ()))

@@ -1,4 +1,4 @@
-"""Architectures that a worker has built and recorded: a sweep over seeds builds one once."""
+"""Cache of the architectures that a worker has recorded: a sweep over seeds builds one once."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from seedpoint.service.concurrency.cache import LRU
 _FOREIGN = frozenset(
     name for cls in FOREIGN for name in get_args(cls.model_fields["type"].annotation)
 )
-BLOB_BYTES = 1024  # Of literals: what counts as much as a tensor or a module.
+BLOB_BYTES = 1024  # Literal bytes that weigh as much as one tensor or module.
 
 
 @dataclass(slots=True)
 class Recording:
-    """An architecture as it was parsed, what its constructors did, and the latest plan on it.
+    """A parsed architecture, its recorded structure, and the latest plan made from it.
 
-    `rest` is the digest of what else but the seed that plan was made of.
+    `rest` is the digest of the plan's other inputs except the seed.
     """
 
     architecture: Architecture
@@ -37,17 +37,17 @@ class Recording:
 
     @property
     def weight(self) -> int:
-        """About the kilobytes that it takes."""
+        """Approximate size in kilobytes."""
         blobs = sum(map(len, self.structure.blobs.values()))
         return 1 + len(self.structure.tensors) + len(self.structure.modules) + blobs // BLOB_BYTES
 
 
 class Recordings:
-    """The architectures used latest, up to `tensors` tensors and modules in all.
+    """Cache of the latest used architectures, up to `tensors` tensors and modules in total.
 
-    By their text, not their canonical form: a fault names a place in the caller's own
-    document, where children may be a list or an object. Each is built inside `building`, which
-    is given the document and may raise at its end: then it is not kept.
+    The key is the architecture's text, not its canonical form: a fault names a place in the
+    caller's own document, where children may be a list or an object. Each architecture is built
+    inside `building(document)`; if that context raises at its end, the recording is not kept.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class Recordings:
     def plan(
         self, document: Any, *, platform: Mapping[str, object], limits: Limits = DEFAULT
     ) -> tuple[Spec, Planned]:
-        """The spec of a JSON document, and its plan (`compile.make_plan`).
+        """Return the spec of a JSON document, and its plan (`compiler.make_plan`).
 
-        Raises SpecError, and LimitExceeded.
+        Raises: SpecError, LimitExceeded.
         """
         spec, recording = self._recorded(document, limits)
         rest = _digest({**document, "architecture": None, "init": _seedless(document)})
@@ -87,7 +87,10 @@ class Recordings:
 
 
 def _recorded_of(document: dict[str, Any]) -> list[Any]:
-    """What a recording depends on: other libraries make their models in the spec's dtype."""
+    """Return the parts of a document that a recording depends on.
+
+    Models of other libraries also depend on the spec's dtype, in which they are built.
+    """
     architecture = document.get("architecture")
     kind = architecture.get("type") if isinstance(architecture, dict) else None
     return [
@@ -101,9 +104,9 @@ def _seedless(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _digest(value: Any) -> bytes:
-    """Of the value's text, in which members keep their order; empty for one too deep to write."""
+    """Return the SHA-256 of a value's JSON, members in order; empty if it is nested too deeply."""
     try:
         text = json.dumps(value, separators=(",", ":"))
-    except RecursionError:  # `parse_spec` says where.
+    except RecursionError:  # `parse_spec` reports the place.
         return b""
     return hashlib.sha256(text.encode()).digest()

@@ -1,4 +1,4 @@
-"""The place in a spec that made a constructor try what it may not."""
+"""Location of the field of a spec that made a constructor attempt a forbidden action."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from seedpoint.models.spec.faults import join
 
-_LEAST = 3  # Characters: what is shorter is in anything by chance.
+_LEAST = 3  # Characters of the shortest text to match; shorter ones match by chance.
 
 
 def blamed(document: Any, target: str, default: str) -> tuple[str, str]:
-    """The path of the field whose text is in `target`, else `default`; and `target` as shown.
+    """Return the path of the field whose text is in `target` (or `default`), and `target`.
 
-    A file of the server that no spec names is shown by its last part alone.
+    A file of the server that the spec does not name is shortened to its last part.
     """
     found = [(len(text), path) for path, text in _texts(document) if text in target]
     path = max(found)[1] if found else default
@@ -25,7 +25,7 @@ def blamed(document: Any, target: str, default: str) -> tuple[str, str]:
 
 
 def _texts(document: Any) -> Iterator[tuple[str, str]]:
-    """What strings of the architecture may name, by their place: also after a `scheme:`."""
+    """Yield the path and the name in each string of the architecture, without a `scheme:`."""
     architecture = document.get("architecture") if isinstance(document, dict) else None
     left = [("architecture", architecture)]
     while left:
@@ -41,5 +41,5 @@ def _texts(document: Any) -> Iterator[tuple[str, str]]:
 
 def _spellings(name: str) -> Iterator[str]:
     yield name.rstrip("/")
-    if "/" in name.strip("/"):  # As a cache of the Hub names a repository.
+    if "/" in name.strip("/"):  # The spelling of a repository in the Hub's cache.
         yield name.replace("/", "--")

@@ -1,4 +1,4 @@
-"""Specs planned by worker processes: small ones by workers that large ones never keep waiting."""
+"""Pools of planning workers: small specs have their own, so that large ones never delay them."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from seedpoint.service.settings import Settings
 from seedpoint.service.workers.pool import Pool
 from seedpoint.service.workers.worker import Budget
 
-# What is small takes about a second at most on one core, and mostly milliseconds.
+# Limits of small specs, which take milliseconds, and about a second at most, on one core.
 SMALL = Limits(modules=2_000, tensors=4_000, matches=400_000)
 SMALL_BODY_BYTES = 256 << 10
 SMALL_WORK_BYTES = 256 << 20
 SMALL_SECONDS = 5.0
-# What a library's own code takes to build a model, nobody can count beforehand. (A spec that
-# writes one of these words otherwise, has a backslash.)
+# Types that other libraries build, so that their cost is unknown beforehand. The backslash covers
+# specs that spell one of these words with escapes.
 UNCOUNTABLE = (b'"transformers"', b'"timm"', b'"torchvision"', b'"preset"', b"\\")
-REMEMBERED = 1_000
+REMEMBERED = 1_000  # Architectures known to be large.
 
 
 class Builders:
-    """The pool for what is small, and the pool for the rest.
+    """Pool for small specs, and pool for the rest.
 
-    A spec goes to the first pool unless its body is large, and on to the second when it
-    proves to be large or slow. Of models that nobody can count beforehand, the first has one
-    fewer than it has workers, so that there is one for those that can be; and those that were
-    large or slow once go to the second at once.
+    A spec goes to the small pool unless its body is large, and on to the large pool if it proves
+    large or slow. Models of unknown cost take all small workers but one (at least one), so that
+    a worker is left for other specs; once they proved large or slow, they go directly to the
+    large pool.
     """
 
     def __init__(
@@ -78,45 +78,45 @@ class Builders:
         return cls(small, large, uncountable)
 
     def measure(self, metrics: Metrics) -> None:
-        """Has `metrics` tell of the pools."""
+        """Add gauges of the pools to `metrics`."""
         for name, pool in (("small", self.small), ("large", self.large)):
             metrics.workers.labels(name).set_function(pool.warm_workers)
             metrics.specs_waiting.labels(name).set_function(pool.admitted)
 
     def start(self) -> None:
-        """Starts the workers, which warm up in the background."""
+        """Start the workers, which warm up in the background."""
         self.small.start()
         self.large.start()
 
     def close(self) -> None:
-        """Ends the workers."""
+        """End the workers."""
         self.small.close()
         self.large.close()
 
     @property
     def warm(self) -> bool:
-        """Whether every worker is up and warm."""
+        """True when every worker is up and warm."""
         return self.small.warm and self.large.warm
 
     @property
     def pids(self) -> list[int]:
-        """The process ids of the workers that are up."""
+        """Process ids of the workers that are up."""
         return self.small.pids + self.large.pids
 
     async def plan(self, body: bytes) -> Planned:
-        """The plan of the spec in `body`. Raises what workers and their pools raise."""
+        """Return the plan of the spec in `body`. Raises the errors of workers and pools."""
         planned = None
         if len(body) <= SMALL_BODY_BYTES:
             if not any(word in body for word in UNCOUNTABLE):
                 planned = await self._plan_small(body)
             elif not self._is_known_large(body):
                 async with self._uncountable.turn():
-                    if not self._is_known_large(body):  # By now.
+                    if not self._is_known_large(body):  # It may be known by now.
                         planned = await self._plan_small(body)
         return planned or await self.large.call(PlanBody(body))
 
     async def _plan_small(self, body: bytes) -> Planned | None:
-        """The plan, if it proves to be small."""
+        """Return the plan, or None if the spec proves large or slow."""
         try:
             return await self.small.call(PlanBody(body))
         except TooLargeHere:
@@ -130,9 +130,9 @@ class Builders:
         return bool(self._known_large) and self._known_large.get(_architecture(body)) is not None
 
     async def materialize(self, plan: Plan) -> None:
-        """Has the tensors of a platform-bound plan made and put into the store.
+        """Have the tensors of a platform-bound plan made and put into the store.
 
-        Raises PlatformMismatch where that cannot be, and what workers and pools raise.
+        Raises: PlatformMismatch if this host cannot make them; the errors of workers and pools.
         """
         order, work = Materialize(plan.record), work_bytes(plan)
         if work <= SMALL_WORK_BYTES and len(plan.tensors) <= SMALL.tensors:
@@ -146,7 +146,7 @@ class Builders:
 
 
 def _architecture(body: bytes) -> bytes:
-    """Names the architecture of the spec in `body`: the same one, whatever else the spec says."""
+    """Return a digest of the architecture in `body`, which no other part of the spec affects."""
     try:
         architecture = json.loads(body)["architecture"]
         content = json.dumps(architecture, sort_keys=True).encode()

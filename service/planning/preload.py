@@ -1,7 +1,7 @@
-"""Imported where workers are forked from, before transformers, which imports torchvision.
+"""Preload of the fork server: torchvision, before transformers imports it.
 
-A build of torchvision for another torch would fail then, and the server of all workers with it.
-Besides, what reads files is imported once for all workers, which replace it while they build.
+A torchvision built for another torch would otherwise fail there and end the fork server. The
+readers of files are also imported once for all workers, which replace them while they build.
 """
 
 from __future__ import annotations

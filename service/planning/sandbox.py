@@ -1,9 +1,9 @@
-"""Guard of a process that runs constructors of other libraries.
+"""Sandbox of a process that runs constructors of other libraries.
 
-They may read their libraries and use one temporary folder. Python's audit hook (PEP 578) sees each
-file that is opened, each process that is started and each connection, whoever imported what and
-when; what code written in C++ or Rust opens by itself, it does not
-(`models.architectures.pretrained_weights` replaces those readers).
+Constructors may read their libraries and use one temporary folder. Python's audit hook (PEP 578)
+sees every file opened, process started and connection made, by any module at any time. It does
+not see files that C++ or Rust code opens itself; `models.architectures.pretrained_weights`
+replaces those readers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _READ: Mapping[str, str] = {
     **dict.fromkeys(("os.getxattr", "os.listxattr"), "read"),
     "ctypes.dlopen": "load",
 }
-# By event: what is done, which arguments are paths, and which are the folders they start from.
+# By event: the action, the positions of paths, and those of their start folders (-1: none).
 _CHANGED: Mapping[str, tuple[str, tuple[int, ...], tuple[int, ...]]] = {
     "os.mkdir": ("make", (0,), (2,)),
     "os.remove": ("remove", (0,), (1,)),
@@ -47,7 +47,8 @@ _CHANGED: Mapping[str, tuple[str, tuple[int, ...], tuple[int, ...]]] = {
     "os.removexattr": ("change", (0,), (-1,)),
     "sqlite3.connect": ("open", (0,), (-1,)),
 }
-# What no constructor does. A link could lead out of the temporary folder.
+# By event: an action forbidden to constructors, and the position of its target (-1: none).
+# A link could lead out of the temporary folder.
 _NEVER: Mapping[str, tuple[str, int]] = {
     **dict.fromkeys(("os.link", "os.symlink"), ("link", 1)),
     **dict.fromkeys(("os.system", "os.exec", "os.posix_spawn", "pty.spawn"), ("run", 0)),
@@ -67,7 +68,7 @@ _REASON = "a constructor may read its own libraries, and nothing else"
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """Something that was refused: what was done (`open`) to what, and if it only reads."""
+    """A refused action: its verb (`open`), its target, and whether it only reads."""
 
     verb: str
     target: str
@@ -75,13 +76,13 @@ class Tried:
 
 
 class RefusedError(PermissionError):
-    """Raised in the code of a model that tries what it may not."""
+    """Error raised in a model's code that attempts a forbidden action."""
 
 
 class Guard:
-    """What a process may do. The first refusal is kept until it is asked for.
+    """Guard of a process. It keeps the first refusal until that is asked for.
 
-    A library may swallow the error and go on: then what it makes is not a function of the spec.
+    A library may swallow the error and go on: then its result is not a function of the spec.
     """
 
     def __init__(self, places: Places) -> None:
@@ -90,15 +91,15 @@ class Guard:
         self._first: Tried | None = None
 
     def enforce(self) -> None:
-        """Refuse, from now on, in all threads of this process."""
+        """Refuse forbidden actions from now on, in all threads of this process."""
         for name, look in _looks(self).items():
             setattr(os, name, look)
-        sys.dont_write_bytecode = True  # Beside libraries, where nothing may be written.
+        sys.dont_write_bytecode = True  # It would go beside the libraries.
         _enforce(self)
 
     @contextmanager
     def enforced(self) -> Iterator[None]:
-        """Refuse inside the block, in all threads of this process."""
+        """Refuse forbidden actions inside the block, in all threads of this process."""
         no_bytecode = mock.patch.object(sys, "dont_write_bytecode", new=True)
         with no_bytecode, mock.patch.multiple(os, **_looks(self)):
             _enforce(self)
@@ -109,7 +110,7 @@ class Guard:
 
     @contextmanager
     def lifted(self) -> Iterator[None]:
-        """Let this thread do anything inside the block: code of our own."""
+        """Let this thread do anything inside the block, which runs our own code."""
         before = self.is_lifted
         self._lifted.now = True
         try:
@@ -123,7 +124,7 @@ class Guard:
 
     @contextmanager
     def refusing(self, document: Any) -> Iterator[None]:
-        """Raise SpecError at the end if something was refused, whatever became of the error.
+        """Raise SpecError after the block if an action was refused, even if its error was caught.
 
         `document` is the spec that the block builds.
         """
@@ -138,17 +139,17 @@ class Guard:
             raise _problem(self._first, document, None)
 
     def check(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Raise RefusedError for what is not allowed; errors are left to what is called."""
+        """Raise RefusedError for a forbidden action; the call itself reports bad arguments."""
         if self.is_lifted:
             return
         with self.lifted():
             try:
                 tried = _tried(self._places, event, arguments)
-            except (TypeError, ValueError):  # No path: the call itself will say so.
+            except (TypeError, ValueError):  # Not a path: the call itself will fail.
                 return
         if tried is None:
             return
-        # No spec decides what a module reads while it is imported, once in a process.
+        # A module is imported once in a process, so its reads depend on no spec.
         if not _is_importing():
             self._first = self._first or tried
         elif tried.reads:
@@ -156,7 +157,7 @@ class Guard:
         raise RefusedError(errno.EACCES, f"a spec may not have it {tried.verb}", tried.target)
 
     def may_see(self, path: Any) -> bool:
-        """Whether it may be told if there is something at `path`."""
+        """Return whether code may learn if something exists at `path`."""
         if self.is_lifted:
             return True
         with self.lifted():
@@ -170,7 +171,7 @@ class Guard:
 def guarded(document: Any) -> Iterator[None]:
     """Guard this process inside the block, which builds the spec `document`.
 
-    Raises SpecError.
+    Raises: SpecError if an action was refused.
     """
     with tempfile.TemporaryDirectory(prefix="seedpoint-") as folder:
         guard = Guard(Places.of_process(folder))
@@ -180,7 +181,7 @@ def guarded(document: Any) -> Iterator[None]:
 
 
 def _tried(places: Places, event: str, arguments: tuple[Any, ...]) -> Tried | None:
-    """What an audit event is, if it is not allowed."""
+    """Return the action of an audit event if it is forbidden; else None."""
     if event == "open":
         path, _, flags = arguments
         return _opened(places, path, writing=bool(flags & _WRITING))
@@ -198,7 +199,7 @@ def _tried(places: Places, event: str, arguments: tuple[Any, ...]) -> Tried | No
 
 
 def _opened(places: Places, path: Any, *, writing: bool) -> Tried | None:
-    if isinstance(path, int):  # It is open already.
+    if isinstance(path, int):  # A descriptor: already open.
         return None
     path = _absolute(path)
     if writing:
@@ -207,7 +208,7 @@ def _opened(places: Places, path: Any, *, writing: bool) -> Tried | None:
 
 
 def _read(places: Places, event: str, path: Any) -> Tried | None:
-    if isinstance(path, int):  # It is open already.
+    if isinstance(path, int):  # A descriptor: already open.
         return None
     if event == "ctypes.dlopen" and (path is None or os.sep not in os.fsdecode(path)):
         return None  # The process itself, or a library of the system.
@@ -216,7 +217,7 @@ def _read(places: Places, event: str, path: Any) -> Tried | None:
 
 
 def _absolute(path: Any, start: int = -1) -> str:
-    """`path` from the root; `start` is the descriptor of the folder it starts from, if any."""
+    """Return `path` as absolute; `start` is the descriptor of its start folder (-1: none)."""
     name = os.fsdecode(path)
     if start >= 0:
         with suppress(OSError):
@@ -240,7 +241,7 @@ def _problem(tried: Tried, document: Any, error: Exception | None) -> SpecError:
 
 
 def _is_importing() -> bool:
-    """Whether the code that runs is a module's own, while it is imported."""
+    """Return whether the running code belongs to the import of a module."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code is not _IMPORTING:
         frame = frame.f_back
@@ -260,7 +261,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 @functools.cache
 def _add_hook() -> None:
-    """Add the hook, which no process can remove again."""
+    """Add the hook, which cannot be removed from a process again."""
     sys.addaudithook(_hook)
 
 
@@ -270,11 +271,11 @@ def _enforce(guard: Guard | None) -> None:
     _enforced = guard
 
 
-# --- whether a file is there ---------------------------------------------------------
+# --- existence of files ----------------------------------------------------------------
 
 
 def _looks(guard: Guard) -> dict[str, Any]:
-    """Functions of `os` that see nothing outside: no audit event tells of them."""
+    """Return functions of `os` that see no files outside; these functions raise no audit event."""
     by_name = {name: _seeing(guard, getattr(os, name), _absent) for name in _LOOKS}
     return by_name | {"access": _seeing(guard, os.access, lambda _: False)}
 

@@ -1,4 +1,4 @@
-"""JSON as a stranger sends it: strict, and safe from what only looks like JSON."""
+"""Strict parser of untrusted JSON."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from seedpoint.service.errors import MalformedBody
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _HALF = re.compile("[\ud800-\udfff]")
 _BROKEN = "a string has half of a surrogate pair, which is no character"
-_Way = tuple["_Way", str | int] | None  # To a place in a document, its last step first.
+_Way = tuple["_Way", str | int] | None  # Path to a place in a document, last step first.
 
 
 def parse_json(body: bytes) -> Any:
-    """The document in `body`: UTF-8 (RFC 8259, 8.1).
+    """Parse the document in `body`, JSON in UTF-8 (RFC 8259, section 8.1).
 
-    Raises MalformedBody, and SpecError for what can be read but says nothing that is sure: NaN
-    and infinite numbers, whole numbers of thousands of digits, halves of surrogate pairs, and
-    a member that is named twice (which of the two counts would be anybody's guess). It has the
-    place of each.
+    Raises: MalformedBody; SpecError, with the place of each fault, for values without a definite
+    meaning: NaN and infinite numbers, whole numbers of thousands of digits, halves of surrogate
+    pairs, and members that are named twice.
     """
     reader = _Reader()
     try:
@@ -45,20 +44,20 @@ def parse_json(body: bytes) -> Any:
 
 
 class _Twice(dict[str, Any]):
-    """An object that names a member twice."""
+    """Object that names a member twice."""
 
     member: str
 
 
 class _NoNumber:
-    """What stands where a number should, and why it is none."""
+    """Mark in place of an invalid number, with the reason."""
 
     def __init__(self, why: str) -> None:
         self.why = why
 
 
 class _Reader:
-    """Reads a document, and leaves a mark in it where it finds a fault."""
+    """Reader of a document, which leaves a mark where it finds a fault."""
 
     def __init__(self) -> None:
         self.has_faults = False
@@ -88,26 +87,26 @@ class _Reader:
     def _whole(self, digits: str) -> int | _NoNumber:
         try:
             return int(digits)
-        except ValueError:  # Python's own bound, since the time it takes grows quadratically.
+        except ValueError:  # Above Python's own limit: parsing takes quadratic time.
             self.has_faults = True
             most = sys.get_int_max_str_digits()
             return _NoNumber(f"expected a whole number of at most {most} digits")
 
 
 def _refuse(document: Any) -> None:
-    """Raises SpecError with the faults in a document, if there are any."""
+    """Raise SpecError with the faults of a document, if it has any."""
     faults = list(islice(_faults(document), MAX_FAULTS))
     if faults:
         raise SpecError(faults)
 
 
 def _is_broken(value: Any) -> bool:
-    """Whether it is a string with half of a surrogate pair in it."""
+    """Return whether `value` is a string with half of a surrogate pair."""
     return isinstance(value, str) and _HALF.search(value) is not None
 
 
 def _faults(document: Any) -> Iterator[Fault]:
-    """What is wrong in a document, in its order."""
+    """Yield the faults of a document, in its order."""
     left: list[tuple[Any, _Way]] = [(document, None)]
     while left:
         value, way = left.pop()

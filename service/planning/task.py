@@ -1,4 +1,4 @@
-"""What a worker process does: a request's raw body in, a plan or its faults out."""
+"""Task of planning workers: a request's raw body in, a plan or its faults out."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from seedpoint.service.workers.worker import Task
 
 @dataclass(frozen=True, slots=True)
 class PlanBody:
-    """Asks for the plan of the spec in a request's body."""
+    """Order to plan the spec in a request's body."""
 
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Materialize:
-    """Asks that the tensors of a platform-bound plan be made and put into the store."""
+    """Order to make the tensors of a platform-bound plan and put them into the store."""
 
     record: bytes
 
 
 Order = PlanBody | Materialize
-_NONE = Limits(*4 * (sys.maxsize,))  # What has been issued was within the limits of its day.
+_NONE = Limits(*4 * (sys.maxsize,))  # No limits: an issued plan was within those of its time.
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
     """A plan: its id, its record, and the literals it names by SHA-256 (hex).
 
-    `is_bound`: to a platform, so that its tensors must be made and kept.
+    A plan that `is_bound` to a platform needs its tensors made and kept.
     """
 
     id: str
@@ -55,14 +55,14 @@ class Planned:
 
 
 class TooLargeHere(Exception):
-    """A spec that is larger than some workers take, and not larger than is allowed."""
+    """A spec that exceeds this worker's own limits, but not those of the service."""
 
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """What workers are made for: the store they fill, and how much they may do and keep.
+    """Configuration of planning workers: the store they fill, and their limits.
 
-    `limits` are what is allowed; `own` are those of workers that take no more than so much.
+    `limits` are those of the service; `own` are tighter ones, of workers for small specs.
     """
 
     store: Path
@@ -72,20 +72,20 @@ class Planner:
     recorded_tensors: int = 20_000
 
     def task(self) -> Task[Order, Planned]:
-        """What the workers of a pool run."""
+        """Return the task that the workers of a pool run."""
         desk = _Desk(self)
         faults = (MalformedBody, SpecError, PlatformMismatch, TooLargeHere)
         return Task(desk.run, desk.warm_up, (*faults, StoreFull, StoreUnwritable))
 
 
 class _Desk:
-    """A worker's own: what it was made for, and the architectures it has recorded."""
+    """State of one worker: its configuration and the architectures that it has recorded."""
 
     def __init__(self, planner: Planner) -> None:
         self.planner = planner
 
     def warm_up(self) -> None:
-        """Import and run what the first request would wait for, and guard the process."""
+        """Import and run the code that the first request needs, and guard the process."""
         layer = {"type": "Linear", "in_features": 1, "out_features": 1}
         compiler.make_plan(parse_spec({"architecture": {"type": "Sequential", "layers": [layer]}}))
         self.guard = Guard(Places.of_process(tempfile.gettempdir()))
@@ -93,16 +93,17 @@ class _Desk:
         self.guard.enforce()
 
     def run(self, order: Order) -> Planned:
-        """Raises MalformedBody, SpecError, PlatformMismatch, TooLargeHere, MemoryError.
+        """Return the plan that `order` asks for.
 
-        And StoreFull, StoreUnwritable, when tensors cannot be stored.
+        Raises: MalformedBody, SpecError, PlatformMismatch, TooLargeHere, MemoryError; StoreFull
+        and StoreUnwritable if tensors cannot be stored.
         """
         try:
             return self._plan(order.body) if isinstance(order, PlanBody) else self._make(order)
         except RecursionError:
             raise SpecError.at("", "nested too deeply to be built") from None
         except RuntimeError as error:
-            if "can't allocate memory" in str(error):  # As torch says it.
+            if "can't allocate memory" in str(error):  # The message of torch.
                 raise MemoryError from None
             raise
 
@@ -123,7 +124,10 @@ class _Desk:
         return _planned(planned)
 
     def _make(self, order: Materialize) -> Planned:
-        """Plans the recorded spec again, and makes its tensors if that gives the same plan."""
+        """Plan the recorded spec again and, if the plan is the same, make and store its tensors.
+
+        Raises: PlatformMismatch if this host or version cannot reproduce the plan.
+        """
         recorded = Plan.from_record(order.record)
         sequential.check_platform(recorded)
         document, platform = dict(recorded.spec), sequential.platform()
@@ -141,7 +145,7 @@ class _Desk:
         return _planned(planned)
 
     def _check_size(self, plan: Plan) -> None:
-        """Raises SpecError for tensors that must be kept and are too large together."""
+        """Raise SpecError if tensors that must be kept are too large in total."""
         total = sum(tensor.nbytes for tensor in plan.tensors)
         if plan.platform is not None and total > self.planner.max_materialized_bytes:
             raise SpecError.at(
@@ -158,10 +162,10 @@ def _planned(planned: compiler.Planned) -> Planned:
 
 
 def work_bytes(plan: Plan) -> int:
-    """The memory that making the tensors of a platform-bound plan takes at most.
+    """Return the most memory, in bytes, that making a platform-bound plan's tensors takes.
 
-    Each stands there as float32, as a script builds it, and converted. Besides, one at a time
-    is drawn as float64 by NumPy and copied (16 bytes an element), or factored by QR, which
+    Every tensor exists as float32, as a script builds it, and converted. In addition, one at a
+    time is drawn as float64 by NumPy and copied (16 bytes an element), or factored by QR, which
     takes five copies.
     """
     each = sum(tensor.numel * (4 + tensor.dtype.itemsize) for tensor in plan.tensors)

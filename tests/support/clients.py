@@ -1,4 +1,4 @@
-"""Programs that tests run as their users do, and a network that breaks."""
+"""Client programs run as users run them, and a proxy that breaks connections."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from typing import Any, NoReturn
 
 import pytest
 
-# Where every client is said to be, none may be missing.
+# Environment variable: if it is set, a missing client fails the test instead of skipping it.
 EVERY = "EVERY_CLIENT"
 
 
 def left_out(reason: str) -> NoReturn:
-    """Leaves a test out, which pytest's summary tells; a failure where all clients are to be."""
+    """Skip the test for `reason`; fail it if EVERY_CLIENT is set."""
     if os.environ.get(EVERY):
         pytest.fail(f"{reason}, and {EVERY} is set")
     pytest.skip(reason)
 
 
 def needed(library: str) -> Any:
-    """A library by its name; what needs it is left out when it is not there."""
+    """Import a library; skip the test if it is not installed."""
     if importlib.util.find_spec(library) is None:
         left_out(f"{library} is not installed")
     return importlib.import_module(library)
 
 
 def program(name: str) -> str:
-    """Where a program is, of the system or beside Python; else what needs it is left out."""
+    """Return the path of a program on PATH or beside Python; skip the test if it is missing."""
     found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
     if found is None:
         left_out(f"{name} is not installed")
@@ -61,9 +61,9 @@ def sha256(content: bytes) -> str:
 
 
 class Cutter:
-    """Passes connections on, and breaks each of the first ones after some bytes of an answer.
+    """Proxy that cuts each of the first `times` connections after `after_bytes` of a response.
 
-    Who begins again, and does not go on, makes it pass many more bytes than a file has.
+    A client that restarts instead of resuming makes it pass many more bytes than the file has.
     """
 
     def __init__(self, port: int, *, after_bytes: int, times: int) -> None:

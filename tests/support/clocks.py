@@ -1,4 +1,4 @@
-"""A clock that tests set."""
+"""Clock that tests control."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ DAY_SECONDS = 86_400.0
 
 
 class FakeClock:
-    """The clocks of this machine, moved on by `pass_` and, the wall clock alone, by `step`.
+    """Clocks of this machine; `pass_` advances both, `step` only the wall clock.
 
-    Files that the kernel dates are in step with it as long as nobody moves it.
+    Timestamps that the kernel gives files match this clock until a test moves it.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class FakeClock:
         )
 
     def pass_(self, seconds: float) -> None:
-        """Let time go by."""
+        """Advance both clocks."""
         self._passed_ns += int(seconds * 1e9)
 
     def step(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Files over HTTP/1.1, asked for by hand."""
+"""Raw HTTP/1.1 requests for files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOREVER = mlp(hidden=3_000_000_000)  # 372 GB
 
 
 def exchange(service: Running, request: str) -> tuple[str, dict[str, str], bytes]:
-    """Sends raw bytes and reads all that comes back: status line, headers, body."""
+    """Send a raw request; return the response's status line, headers and body."""
     with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         text = request.replace("\n", "\r\n") + "Host: x\r\nConnection: close\r\n\r\n"
         connection.sendall(text.encode())
@@ -25,7 +25,7 @@ def exchange(service: Running, request: str) -> tuple[str, dict[str, str], bytes
 
 
 def break_after(element: int, service: Running, id_: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes after so many elements of a tensor of the checkpoint cannot be computed."""
+    """Make generation of the checkpoint fail in every range that starts after `element`."""
     evaluator = service.state.checkpoints._loaded.get(id_).evaluator
     fill = evaluator.fill
 

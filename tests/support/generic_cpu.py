@@ -1,4 +1,4 @@
-"""Kernels compiled for a CPU without wide vectors, in a process of their own."""
+"""Kernels compiled for a generic CPU without wide vectors, in a separate process."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.support.places import ROOT
 
 
 def on_generic_cpu(module: str, call: str, cache: Path) -> str:
-    """What `call`, a call of a function of `module`, prints there.
+    """Return the output of printing `call` in a process whose kernels target a generic CPU.
 
     Args:
-        module: dotted name, as `__name__` gives it.
-        call: an expression such as `"digest(2)"`.
-        cache: an empty folder, so that nothing compiled for this CPU is found.
+        module: dotted name (`__name__`) of the module whose names `call` uses.
+        call: expression, for example `"digest(2)"`.
+        cache: empty folder, so that no kernel compiled for this CPU is found.
     """
     code = f"from {module} import *; print({call})"
     run = subprocess.run(

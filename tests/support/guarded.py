@@ -1,4 +1,4 @@
-"""A process under guard: runs each snippet of standard input, and tells what became of it."""
+"""Guarded process that runs snippets from standard input and prints the outcome of each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seedpoint.service.planning.sandbox import Guard
 
 
 def outcome(guard: Guard, code: str, names: dict[str, str]) -> str:
-    """`done` and what the snippet calls `result`, or the error; the spec's fault goes before."""
+    """Run a snippet; return "done" and its `result`, "refused" and a spec fault, or the error."""
     document = {"architecture": {"type": "any", "model": names.get("canary", "")}}
     scope: dict[str, object] = dict(names)
     try:
@@ -21,7 +21,7 @@ def outcome(guard: Guard, code: str, names: dict[str, str]) -> str:
             exec(code, scope)
     except SpecError as error:
         return f"refused {error}"
-    except Exception as error:  # noqa: BLE001 - told
+    except Exception as error:  # noqa: BLE001 - reported as the outcome
         return f"{type(error).__name__} {error}"
     return f"done {scope.get('result')}"
 

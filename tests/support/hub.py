@@ -1,4 +1,4 @@
-"""A client of the Hub's routes."""
+"""Client of the Hub's routes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def get(service: Running, path: str, **headers: str) -> httpx.Response:
 
 
 def encoded(text: str) -> str:
-    """As one segment of a path, which no client normalizes."""
+    """Encode `text` as one path segment that no client normalizes."""
     return quote(text, safe="", errors="surrogateescape").replace(".", "%2e")
 
 

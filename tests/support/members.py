@@ -1,4 +1,4 @@
-"""What processes of tests/service/server/test_supervisor.py do, and an ordinary end for each."""
+"""Target functions for the member processes in tests/service/server/test_supervisor.py."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from types import FrameType
 
 
 def fail(_: str, __: list[socket], ___: Connection) -> None:
-    """As an application that does not start."""
+    """Exit like an application that fails to start."""
     sys.exit(3)
 
 
 def deaf(_: str, __: list[socket], pipe: Connection) -> None:
-    """Has the supervisor told to end, and does not end when it is told to; but says that."""
+    """Interrupt the supervisor, then answer SIGTERM with another interrupt instead of ending."""
 
     def told(_number: int, _frame: FrameType | None) -> None:
         os.kill(os.getppid(), signal.SIGINT)
@@ -30,7 +30,7 @@ def deaf(_: str, __: list[socket], pipe: Connection) -> None:
 
 
 def hang_once(path: str, _: list[socket], pipe: Connection) -> None:
-    """The first stops, once it has said that it runs; its successor has the supervisor end."""
+    """Report that it runs, then stop (SIGSTOP); the successor ends the supervisor instead."""
     os.write(pipe.fileno(), b".")
     try:
         Path(path).touch(exist_ok=False)
@@ -41,7 +41,7 @@ def hang_once(path: str, _: list[socket], pipe: Connection) -> None:
 
 
 def end(_: str, __: list[socket], ___: Connection) -> None:
-    """Has the supervisor told to end twice, and waits to be told."""
+    """Send the supervisor SIGTERM twice and wait for its signal."""
     os.kill(os.getppid(), signal.SIGTERM)
     os.kill(os.getppid(), signal.SIGTERM)
     signal.pause()

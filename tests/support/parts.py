@@ -1,4 +1,4 @@
-"""A strict reader of multipart/mixed bodies (RFC 2046, 5.1)."""
+"""Strict parser of multipart/mixed bodies (RFC 2046, 5.1)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Part:
-    """One part: its fields, lower-case name to value, and its content."""
+    """Part of a body: its fields by lower-case name, and its content."""
 
     headers: dict[str, str]
     content: bytes
@@ -25,7 +25,7 @@ class Part:
 
 
 def parts(content_type: str, body: bytes) -> tuple[list[Part], bytes]:
-    """The parts of `body`, and its epilogue."""
+    """Return the parts of `body` and its epilogue."""
     match = re.fullmatch(r"multipart/mixed; boundary=([0-9a-z]{1,70})", content_type)
     assert match, content_type
     delimiter = b"--" + match[1].encode()

@@ -1,4 +1,4 @@
-"""Plans of small specs, and the faults of those that have none."""
+"""Plans of small specs, and faults of invalid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the workers of tests/service/workers/test_pool.py run."""
+"""Commands for the workers of tests/service/workers/test_pool.py."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def die(_: str) -> None:
 
 
 def crash(_: str) -> None:
-    signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # Whatever reports crashes, not in a test.
+    signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # No crash reports in tests.
     ctypes.string_at(0)
 
 
@@ -32,7 +32,7 @@ def leave(_: str) -> None:
 
 
 def hang(_: str) -> None:
-    """Deaf to what asks politely."""
+    """Hang with every signal blocked that can be."""
     signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals))
     while True:
         time.sleep(1)
@@ -48,13 +48,13 @@ def sleep(seconds: str) -> None:
 
 
 def eat(megabytes: str) -> None:
-    """Memory as Python and its extensions take it."""
+    """Allocate memory as Python and its extensions do."""
     eaten = [bytearray(1 << 20) for _ in range(int(megabytes))]
     assert eaten
 
 
 def eat_shared(megabytes: str) -> None:
-    """Memory that RLIMIT_DATA does not count."""
+    """Fill shared memory, which RLIMIT_DATA does not count."""
     shared = mmap.mmap(-1, int(megabytes) << 20)
     for _ in range(int(megabytes)):
         shared.write(bytes(1 << 20))
@@ -62,7 +62,7 @@ def eat_shared(megabytes: str) -> None:
 
 
 def reserve(terabytes: str) -> None:
-    """Addresses for phantom tensors, which are not memory."""
+    """Reserve addresses for phantom tensors, which use no memory."""
     from seedpoint.models.dtypes import BY_NAME
 
     arena, dtype = Arena(), BY_NAME["uint8"].torch
@@ -71,14 +71,14 @@ def reserve(terabytes: str) -> None:
 
 
 def abort(_: str) -> None:
-    """As C++ code does that has no memory and does not expect it: std::terminate."""
+    """Abort like C++ code that runs out of memory and does not catch it (std::terminate)."""
     os.abort()
 
 
 def crash_after(argument: str) -> None:
-    """As code does that has no memory and does not look whether it was refused.
+    """Allocate memory, then crash like code that does not check a failed allocation.
 
-    The argument is megabytes and a path, which is there when the parent has seen them taken.
+    The argument is megabytes and a path that exists once the parent has seen the allocation.
     """
     megabytes, _, path = argument.partition(" ")
     eaten = [bytearray(os.urandom(1 << 10)) * (1 << 10) for _ in range(int(megabytes))]
@@ -88,7 +88,7 @@ def crash_after(argument: str) -> None:
 
 
 def keep(megabytes: str) -> None:
-    """A leak."""
+    """Leak memory."""
     kept.append(bytes(os.urandom(1 << 10)) * (int(megabytes) << 10))
 
 
@@ -101,12 +101,12 @@ def fail(message: str) -> None:
 
 
 def note(text: str) -> None:
-    """A temporary file that nobody removes."""
+    """Leave a temporary file behind."""
     Path(tempfile.mkdtemp(), "note").write_text(text)
 
 
 def echo(_: str) -> None:
-    """Only what every command answers."""
+    """Do nothing: `run` returns the argument."""
 
 
 COMMANDS: dict[str, Callable[[str], None]] = {
@@ -119,14 +119,14 @@ COMMANDS: dict[str, Callable[[str], None]] = {
 
 
 def run(body: bytes) -> bytes:
-    """Does what `body` says; answers with its argument and the worker's process id."""
+    """Run the command in `body`; return its argument and the worker's process id."""
     command, _, argument = body.decode().partition(" ")
     COMMANDS[command](argument)
     return f"{argument} {os.getpid()}".encode()
 
 
 def warm_up() -> None:
-    """There is nothing to warm up."""
+    """Do nothing: no command needs a warm-up."""
 
 
 TASK = Task(run, warm_up, (ValueError,))

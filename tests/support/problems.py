@@ -1,4 +1,4 @@
-"""Problems (RFC 9457) as every route gives them."""
+"""Checks of problem responses (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ JSON_TYPE = {"Content-Type": "application/json"}
 
 
 def assert_problem(answer: httpx.Response, status: int, slug: str | None = None) -> dict[str, Any]:
-    """The problem in `answer`, whose shape is checked."""
+    """Check the shape of the problem in `answer` and return it."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = answer.json()

@@ -1,4 +1,4 @@
-"""A service in a process of its own."""
+"""Service in a process of its own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({0}, {0}
 
 
 class Process:
-    """A service in a process of its own, with settings from the environment."""
+    """Service in a process of its own, with settings from the environment."""
 
     def __init__(self, store: Path, *, open_files: int | None = None, **more: str) -> None:
         settings = {"PORT": "0", "STORE": str(store), "LOG_FORMAT": "json", "BUILD_WORKERS": "2"}
@@ -54,7 +54,7 @@ class Process:
             eventually(lambda: http.get("/readyz").status_code == 200, seconds=150)
 
     def descendants(self) -> set[int]:
-        """Process ids of its children, and of theirs."""
+        """Return the process ids of all its descendants."""
         parents = {}
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -67,12 +67,12 @@ class Process:
         return found - {self.popen.pid}
 
     def workers(self) -> set[int]:
-        """Process ids of the processes that plan: those forked by its children."""
+        """Return the process ids of the planning workers: those forked by its children."""
         children = {pid for pid in self.descendants() if _parent(pid) == self.popen.pid}
         return {pid for pid in self.descendants() if _parent(pid) in children}
 
     def renew_workers(self) -> None:
-        """Kills each worker, and returns when others have taken their places."""
+        """Kill each worker and wait until new ones have replaced them."""
         before = self.workers()
         for pid in before:
             os.kill(pid, signal.SIGKILL)

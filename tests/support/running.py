@@ -1,4 +1,4 @@
-"""A real service on loopback: uvicorn in a thread, worker processes, a store on disk."""
+"""Real service on loopback: uvicorn in a thread, worker processes, a store on disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ START_SECONDS = 90
 
 @dataclass
 class Running:
-    """A service that answers at `url`; `state` is what it holds."""
+    """Service at `url` with its parts in `state`."""
 
     url: str
     port: int
@@ -35,12 +35,12 @@ class Running:
     loop: asyncio.AbstractEventLoop
 
     def within(self, work: Coroutine[Any, Any, R]) -> R:
-        """The result of `work` in the service's event loop."""
+        """Run `work` in the service's event loop and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
     @contextmanager
     def holding_engine(self) -> Iterator[None]:
-        """Inside, no thread generates: whatever is asked for is not done before the end."""
+        """Occupy every engine thread, so that nothing is generated until the block ends."""
         engine, go = self.state.engine, threading.Event()
         at_it = threading.Semaphore(0)
 
@@ -58,22 +58,22 @@ class Running:
             go.set()
 
     def issue(self, spec: dict[str, Any], **headers: str) -> httpx.Response:
-        """POSTs `spec`, and asks for no statistics unless headers say otherwise."""
+        """POST `spec`, without statistics unless `headers` set another `Prefer`."""
         wanted = {"Prefer": "return=minimal"} | {k.replace("_", "-"): v for k, v in headers.items()}
         return self.http.post("/v1/checkpoints", json=spec, headers=wanted)
 
     def generated(self) -> float:
-        """How many elements it has generated."""
+        """Return the number of elements generated so far."""
         return self.metric("seedpoint_generated_elements_total")
 
     def metric(self, name: str) -> float:
-        """The value of a metric without labels."""
+        """Return the value of a metric without labels."""
         lines = self.http.get("/metrics").text.splitlines()
         return next(float(line.split()[1]) for line in lines if line.startswith(name + " "))
 
 
 def run_service(settings: Settings, *, ready: bool = True, clock: Clock = system) -> Running:
-    """Starts a service; waits until it is ready unless told not to."""
+    """Start a service; wait until it is ready if `ready`."""
     app = create_app(settings, clock=clock)
     own = {"host": "127.0.0.1", "port": 0, "shutdown_seconds": 5}
     server = Server(app, settings.model_copy(update=own))
@@ -90,7 +90,7 @@ def run_service(settings: Settings, *, ready: bool = True, clock: Clock = system
     )
     port = server.servers[0].sockets[0].getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    # One id for all, so that the headers of two answers can be compared.
+    # One id for all requests, so that the headers of two responses can be compared.
     named = {"X-Request-Id": "test"}
     http = httpx.Client(base_url=url, timeout=60, trust_env=False, headers=named)
 
@@ -111,7 +111,7 @@ def run_service(settings: Settings, *, ready: bool = True, clock: Clock = system
 
 
 def mlp(seed: int = 0, hidden: int = 256) -> dict[str, Any]:
-    """The spec of a small MLP; with `hidden` of any size."""
+    """Return the spec of an MLP with `hidden` units in its hidden layer."""
     layers = [
         {"name": "hidden", "type": "Linear", "in_features": 20, "out_features": hidden},
         {"name": "activation", "type": "ReLU"},

@@ -1,4 +1,4 @@
-"""What a checkpoint's statistics say of one tensor, given its values."""
+"""Statistics of one tensor with given values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seedpoint.models.statistics.checkpoint import BLOCK_ELEMENTS, CheckpointSta
 def seen(
     tensor: PlanTensor, values: torch.Tensor, blobs: Mapping[str, bytes] | None = None
 ) -> dict[str, Any]:
-    """The statistics of `tensor` with `values`, which have its dtype, and the verdict."""
+    """Return the statistics and verdict of `tensor` for `values`, which have its dtype."""
     gathered = CheckpointStatistics(Plan(0, "philox-v1", {}, (tensor,)), blobs)
     if (observer := gathered.observers.get(tensor.name)) is not None:
         raw = values.contiguous().flatten().view(torch.uint8).numpy()

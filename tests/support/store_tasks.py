@@ -1,4 +1,4 @@
-"""What the processes of tests/service/storage/test_atomic_files.py run until they are killed."""
+"""Tasks that processes of tests/service/storage/test_atomic_files.py run until they are killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def digest(content: bytes) -> str:
 
 
 def put_for_ever(root: Path, first: int, pipe: Connection) -> None:
-    """Stores plans, each with a literal of its own and one of all, and tells when it has."""
+    """Store plans, each with its own and a shared literal, and send each one once stored."""
     store = Store(root)
     for number in itertools.count(first):
         literal = b"%d" % number * 1000

@@ -1,4 +1,4 @@
-"""Constructions recorded, run again, and as real ones."""
+"""Constructions: recorded, replayed and real."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEED = 20260
 
 
 class Made(nn.Module):
-    """A module of what `make` puts into it."""
+    """Module that `make` fills."""
 
     def __init__(self, make: Callable[[nn.Module], object]) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ def made(make: Callable[[Any], object]) -> Build:
 
 
 def initialized(*shape: int, init: Callable[[Tensor], object]) -> Build:
-    """A module with one parameter `w`, given to `init`."""
+    """Return the construction of a module whose parameter `w` is initialized by `init`."""
 
     def make(module: Any) -> None:
         module.w = nn.Parameter(torch.empty(shape))
@@ -65,7 +65,7 @@ def assert_replays(tape: Tape, build: Build) -> None:
 
 
 def assert_programs_hold(tape: Tape, build: Build) -> None:
-    """Every program, as far as real values can tell."""
+    """Check every program against the real values, as far as they determine it."""
     values = real(build)
     for tensor in tape.tensors:
         assert tensor.program is not None, tensor.reason

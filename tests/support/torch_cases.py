@@ -125,7 +125,7 @@ _LAYER = {"d_model": 8, "nhead": 2, "dim_feedforward": 16}
 _CONVOLVED = {"out_channels": 4, "kernel_size": 2}
 _SHAPES: dict[int, tuple[int, ...]] = {1: (2, 3, 6), 2: (2, 3, 6, 6), 3: (2, 3, 6, 6, 6)}
 
-# Lazy classes: arguments, and the shape of their input.
+# Lazy classes: their arguments and input shapes.
 LAZY: dict[str, list[tuple[dict[str, Any], tuple[int, ...]]]] = {
     "LazyLinear": [({"out_features": 4, "bias": bias}, (2, 5, 3)) for bias in (True, False)],
     **{
@@ -178,7 +178,7 @@ def _initialized(build: Build, shape: tuple[int, ...]) -> nn.Module:
 
 
 def cases() -> Iterator[tuple[str, str, Build]]:
-    """A class name, a description, and the construction; nothing is built yet."""
+    """Yield class names, descriptions and constructions; builds nothing yet."""
     for name, variants in ARGUMENTS.items():
         cls = getattr(nn, name)
         for kwargs in variants:

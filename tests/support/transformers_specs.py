@@ -1,4 +1,4 @@
-"""Small models of transformers, as specs: one of each kind that people train."""
+"""Specs of small transformers models, one of each common kind."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ BY_CLASS = CONFIGS | {"BertModel": CONFIGS["BertForMaskedLM"]}
 
 
 def architecture(model: str, **fields: Any) -> dict[str, Any]:
-    """The architecture of the class `model`, its small config changed by `fields`."""
+    """Return the architecture of the class `model`, with `fields` replaced in its small config."""
     config = BY_CLASS[model] | {"architectures": [model]} | fields
     return {"type": "transformers", "config": config}
 
 
 def spec(model: str, /, *, seed: int = 7, **more: Any) -> dict[str, Any]:
-    """A spec of the class `model`; `more` are its other members."""
+    """Return a spec of the class `model` with the other members `more`."""
     return {"architecture": architecture(model), "init": {"seed": seed}, **more}

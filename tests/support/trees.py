@@ -1,4 +1,4 @@
-"""Architectures as documents, and the modules that they become."""
+"""Architectures as documents, and the modules built from them."""
 
 from __future__ import annotations
 

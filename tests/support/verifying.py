@@ -1,4 +1,4 @@
-"""Checkpoints written for the tests of `verify`, and verified without a worker process."""
+"""Checkpoints for the tests of `verify`, verified without a worker process."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def spec_of(architecture: dict[str, Any], *rules: dict[str, Any], **more: Any) -
 
 
 def tensors(**entries: Any) -> dict[str, Any]:
-    """A list of tensors: name -> [dtype, *shape]."""
+    """Return a `tensors` architecture from name -> [dtype, *shape]."""
     listed = [{"name": n, "dtype": e[0], "shape": list(e[1:])} for n, e in entries.items()]
     return {"type": "tensors", "tensors": listed}
 
 
 def floats(**dtypes: str) -> dict[str, Any]:
-    """A dtype policy: name of a tensor -> dtype."""
+    """Return a dtype policy from tensor name -> dtype."""
     return {"rules": [{"match": {"name": n}, "dtype": d} for n, d in dtypes.items()]}
 
 
@@ -58,7 +58,7 @@ def make(spec: dict[str, Any]) -> Plan:
 
 
 def write(spec: dict[str, Any], folder: Path) -> Path:
-    """The files of `spec` in `folder`, and the first of them."""
+    """Write the files of `spec` into `folder`; return the path of the first."""
     parsed = parse_spec(spec)
     planned = make_plan(parsed, platform=platform())
     given = materialized(parsed, planned) if planned.plan.platform else {}
@@ -66,7 +66,7 @@ def write(spec: dict[str, Any], folder: Path) -> Path:
 
 
 def write_files(evaluator: Evaluator, folder: Path) -> Path:
-    """The files of a plan in `folder`, and the first of them."""
+    """Write the files of a plan into `folder`; return the path of the first."""
     files = layout(evaluator.plan).files
     for file in files.values():
         out = np.empty(file.size_bytes, np.uint8)
@@ -77,7 +77,7 @@ def write_files(evaluator: Evaluator, folder: Path) -> Path:
 
 @contextmanager
 def in_process(plan: Plan) -> Iterator[Future[Replanned]]:
-    """What `service.local.replan.replanning` gives, planned in this process."""
+    """Replan like `service.local.replan.replanning`, but in this process."""
     future: Future[Replanned] = Future()
     try:
         spec = parse_spec(dict(plan.spec))
@@ -93,7 +93,7 @@ def in_process(plan: Plan) -> Iterator[Future[Replanned]]:
 
 @contextmanager
 def unknown(plan: Plan) -> Iterator[Future[Replanned]]:
-    """Libraries that could not say what they would plan."""
+    """Replan with a failure of the worker."""
     future: Future[Replanned] = Future()
     future.set_result(Replanned(failure="the worker died"))
     yield future
@@ -110,7 +110,7 @@ def check(path: Path, sample: Sample | None = None, **options: Any) -> Report:
 
 
 def fault(path: Path, **options: Any) -> str:
-    """What `verify` says is wrong with a file: one line, and not a long one."""
+    """Return the fault that `verify` finds in a file: one short line."""
     with pytest.raises(FileFault) as caught:
         check(path, **options)
     message = str(caught.value)
@@ -118,17 +118,17 @@ def fault(path: Path, **options: Any) -> str:
     return message
 
 
-# --- files that nobody issued ------------------------------------------------------
+# --- forged files ------------------------------------------------------------------
 
 
 def header(data: bytes) -> dict[str, Any]:
-    """The header of a file, as JSON."""
+    """Return the decoded JSON header of a file."""
     document: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     return document
 
 
 def with_header(document: Any, data: bytes = b"") -> bytes:
-    """A file with this header, JSON or its text, before `data`."""
+    """Return a file of a header, given as JSON value or text, and `data`."""
     text = document if isinstance(document, bytes) else json.dumps(document).encode()
     return struct.pack("<Q", len(text)) + text + data
 
@@ -138,14 +138,14 @@ def body(data: bytes) -> bytes:
 
 
 def changed(plan: Plan, change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-    """A plan's document, changed."""
+    """Return a copy of a plan's document after `change`."""
     document = copy.deepcopy(json.loads(plan.canonical))
     change(document)
     return document
 
 
 def metadata_of(document: Mapping[str, Any]) -> dict[str, str]:
-    """Metadata whose id is that of a plan's document, whatever that says."""
+    """Return file metadata whose id matches a plan's document, even an invalid one."""
     rest = {key: value for key, value in document.items() if key != "spec"}
     return {
         "format": "pt",
@@ -157,7 +157,7 @@ def metadata_of(document: Mapping[str, Any]) -> dict[str, str]:
 
 
 def forge(document: Mapping[str, Any], path: Path) -> Path:
-    """A file whose header is all that a plan's document asks for, and whose data is a hole."""
+    """Write a file with the header of a plan's document and a hole as data; return its path."""
     file = next(iter(layout(Plan.from_json(document)).files.values()))
     with path.open("wb") as out:
         out.write(file.head)

@@ -1,4 +1,4 @@
-"""timm and torchvision for tests: installed, or apart, as `make test` has them."""
+"""timm and torchvision for tests: installed, or in the separate folder of `make test`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 
 from seedpoint.models.architectures import optional_libraries
 
-# Apart, because whatever imports PyPI's torchvision beside a torch without CUDA fails, unless it
-# is prepared as `extras.load_torchvision` prepares it.
+# Separate, because importing PyPI's torchvision next to a torch without CUDA fails, unless
+# `optional_libraries.load_torchvision` has prepared the import.
 APART = Path(sys.prefix) / "vision"
 
 
 def load() -> None:
-    """Imports both; skips the test where they are not installed."""
+    """Import both libraries; skip the test if they are not installed."""
     if find_spec("timm") is None and APART.is_dir():
         sys.path.append(str(APART))
         optional_libraries.is_installed.cache_clear()

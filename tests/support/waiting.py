@@ -1,4 +1,4 @@
-"""Waiting for what another thread or process does; how long it may take only ends a stuck test."""
+"""Waits for other threads and processes; the timeouts only end stuck tests."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import asyncio
 import time
 from collections.abc import Callable
 
-TURNS = 100
-LOOKS = 5  # In a row that find no change, before a thing is taken to have come to rest.
+TURNS = 100  # Iterations of the event loop until it counts as idle.
+LOOKS = 5  # Consecutive readings without a change until a value counts as settled.
 
 
 def eventually(condition: Callable[[], object], failure: str = "", seconds: float = 60) -> None:
-    """Returns when `condition` is true.
+    """Wait until `condition` is true.
 
     Raises:
-        AssertionError: it has not become true in so many seconds.
+        AssertionError: it is still false after `seconds`.
     """
     deadline = time.monotonic() + seconds
     while not condition():
@@ -23,7 +23,7 @@ def eventually(condition: Callable[[], object], failure: str = "", seconds: floa
 
 
 async def reached(condition: Callable[[], object], seconds: float = 60) -> None:
-    """As `eventually`, in an event loop, which goes on meanwhile."""
+    """Wait until `condition` is true without blocking the event loop."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -31,16 +31,18 @@ async def reached(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 async def rested() -> None:
-    """Returns when the event loop has done what it could without waiting for time or others."""
+    """Wait until the event loop has done all work that is not waiting for time or I/O."""
     for _ in range(TURNS):
         await asyncio.sleep(0)
 
 
 def settled(value: Callable[[], float], seconds: float = 60) -> float:
-    """`value` once it no longer grows: a bound on it holds sooner, too, so this asserts no time.
+    """Return `value` once it stops growing.
+
+    A bound on the final value also holds earlier, so a test of it does not depend on timing.
 
     Raises:
-        AssertionError: it goes on growing for so many seconds.
+        AssertionError: it still grows after `seconds`.
     """
     before, looks, deadline = value(), 0, time.monotonic() + seconds
     while looks < LOOKS:

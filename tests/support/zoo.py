@@ -1,4 +1,4 @@
-"""Presets of a few kilobytes, in place of the catalogue's: any architecture serves the protocol."""
+"""Small presets that replace the catalogue's; the Hub protocol is independent of architectures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.running import mlp
 
 
 class Zoo:
-    """What `service.checkpoints.hub_revisions` asks of `models.presets`."""
+    """Stand-in for `models.presets` in `service.checkpoints.hub_revisions`."""
 
     UnknownPreset = UnknownPreset
 

@@ -1,4 +1,4 @@
-"""`make bench`: every benchmark, each beside its peer in the same run."""
+"""`make bench`: run every benchmark, each paired with its baseline in the same run."""
 
 from __future__ import annotations
 

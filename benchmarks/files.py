@@ -1,8 +1,8 @@
-"""Large files over HTTP: rates beside a constant buffer, first bytes, memory, fairness.
+"""Benchmarks of large files over HTTP: throughput, first bytes, memory and fairness.
 
     python -m benchmarks.files [GIGABYTES]
 
-The large files are of 16 GB unless told otherwise.
+The large files have 16 GB by default. The baseline of throughput sends a constant buffer.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from typing import Any
 
 from benchmarks.processes import PeakMemory, Server, seedpoint, serving
 
-LAYER_BYTES = 8192 * 8192 * 4
-PAIRS = 3
+LAYER_BYTES = 8192 * 8192 * 4  # One layer in float32.
+PAIRS = 3  # Measurements per comparison.
 ROUNDS = 5
 RANGE_BYTES = 64 << 10
 
@@ -47,7 +47,10 @@ def main(gigabytes: float = 16) -> None:
 
 
 def linears(count: int, dtype: str = "float32", seed: int = 0, size: int = 8192) -> dict[str, Any]:
-    """`count` layers, of 256 MiB in float32 unless their `size` says otherwise, normal."""
+    """Return a spec of `count` square Linear layers of `size` features, normally distributed.
+
+    A layer of the default size has 256 MiB in float32.
+    """
     layer = {"type": "Linear", "in_features": size, "out_features": size, "bias": False}
     rules = [{"match": {"parameter": "weight"}, "initializer": {"type": "normal", "std": 0.02}}]
     return {
@@ -58,7 +61,7 @@ def linears(count: int, dtype: str = "float32", seed: int = 0, size: int = 8192)
 
 
 def beside_a_constant_buffer(ours: Server, theirs: Server, gigabytes: float) -> None:
-    """GET by curl, and as many bytes of one buffer by the same server; memory meanwhile."""
+    """Time GETs by curl against equal amounts of a constant buffer, and measure memory."""
     for dtype, width in (("float32", 4), ("bfloat16", 2)):
         count = max(1, round(gigabytes * 1e9 / LAYER_BYTES * 4 / width))
         link, size = issued(ours, linears(count, dtype))
@@ -78,7 +81,10 @@ def beside_a_constant_buffer(ours: Server, theirs: Server, gigabytes: float) -> 
 
 
 def growth(ours: Server, gigabytes: float) -> None:
-    """Time per byte by size: medians over rounds of all sizes, so that each meets what comes."""
+    """Measure time per byte by file size.
+
+    Every round measures all sizes, so a disturbance of the machine affects them alike.
+    """
     specs = [linears(1, size=4096)]
     specs += [linears(round(size * 1e9 / LAYER_BYTES)) for size in (0.268, 1.07, 4.3, gigabytes)]
     files = [issued(ours, spec) for spec in specs]
@@ -95,7 +101,7 @@ def growth(ours: Server, gigabytes: float) -> None:
 
 
 def first_bytes(ours: Server) -> None:
-    """Of a file of 405 billion parameters, at its begin and deep inside."""
+    """Time the first byte of ranges at the start and deep inside of a file of 405B parameters."""
     block = {"type": "Linear", "in_features": 16384, "out_features": 16384}
     spec: dict[str, Any] = {"architecture": {"type": "Repeat", "count": 1509, "layer": block}}
     spec |= {"dtype": "bfloat16", "max_shard_size": "2TB"}
@@ -115,7 +121,7 @@ def first_bytes(ours: Server) -> None:
 
 
 def slow_readers(ours: Server, gigabytes: float) -> None:
-    """Sixteen clients that take 4 MB/s each, for ten seconds."""
+    """Measure memory while 16 clients read 4 MB/s each for ten seconds."""
     link, _ = issued(ours, linears(max(1, round(gigabytes * 1e9 / LAYER_BYTES))))
     curl(ours, link, "0-999999999")
     command = ["curl", "-s", "-o", "/dev/null", "--limit-rate", "4M", "--max-time", "10"]
@@ -127,7 +133,7 @@ def slow_readers(ours: Server, gigabytes: float) -> None:
 
 
 def small_files(ours: Server) -> None:
-    """GETs of 32 kB files over eight connections, by a process of its own."""
+    """Time GETs of 32 kB files over eight connections."""
     links = []
     for seed in range(64):
         layer = {"type": "Linear", "in_features": 128, "out_features": 62}
@@ -144,7 +150,7 @@ def small_files(ours: Server) -> None:
 
 
 def beside_large_downloads(ours: Server, gigabytes: float) -> None:
-    """Small POSTs and GETs while four large downloads run as fast as they can."""
+    """Time small POSTs and GETs beside four large downloads at full speed."""
     count = max(1, round(gigabytes * 1e9 / LAYER_BYTES))
     link, _ = issued(ours, linears(count))
     small, _ = issued(ours, linears_small(0))
@@ -166,7 +172,7 @@ def beside_large_downloads(ours: Server, gigabytes: float) -> None:
 
 
 def ranges_beside_a_stored_file(ours: Server, path: Path) -> None:
-    """64 KiB ranges at random places, and the same of the same bytes on disk."""
+    """Compare random 64 KiB ranges with the same ranges of the same file on disk."""
     link, size = issued(ours, linears(4))
     subprocess.run(["curl", "-s", "-o", path, url(ours, link)], check=True)
     os.environ["BENCHMARK_FILE"] = str(path)
@@ -197,7 +203,7 @@ def linears_small(seed: int) -> dict[str, Any]:
 
 
 class Taken:
-    """What curl says of a transfer: seconds to the first byte, and in all."""
+    """Timing of a transfer by curl: seconds to the first byte, and in total."""
 
     def __init__(self, said: str) -> None:
         status, self.first, self.total = map(float, said.split())
@@ -211,7 +217,7 @@ def curl(server: Server, path: str, span: str = "") -> Taken:
 
 
 def curls(server: Server, path: str, times: int, span: str = "") -> list[Taken]:
-    """One curl's GETs, one after another on its connection."""
+    """Time `times` sequential GETs of one curl process on one connection."""
     form = "%{http_code} %{time_starttransfer} %{time_total}\\n"
     asked = ["-r", span] if span else []
     gets = ["-o", "/dev/null", url(server, path)] * times
@@ -226,7 +232,7 @@ def url(server: Server, path: str) -> str:
 
 
 def issued(server: Server, spec: dict[str, Any]) -> tuple[str, int]:
-    """The link of the file of a spec, and its bytes."""
+    """Issue a spec; return the link of its file and the size in bytes."""
     with closing(server.connect()) as connection:
         resource = post(connection, spec)
     link = resource["links"]["files"]["model.safetensors"]
@@ -245,7 +251,10 @@ def post(connection: http.client.HTTPConnection, spec: dict[str, Any]) -> dict[s
 def asked(
     server: Server, links: list[str], *, connections: int, each: int, spans: list[str] | None = None
 ) -> tuple[list[float], float]:
-    """Seconds of every GET over so many connections at once, and of all of them together."""
+    """Send `each` GETs on each of several parallel connections.
+
+    Returns the seconds of every GET, and the seconds of all of them together.
+    """
 
     def ask(number: int) -> list[float]:
         seconds = []
@@ -268,7 +277,7 @@ def asked(
 
 
 def receive(connection: socket.socket, buffer: bytearray) -> None:
-    """One answer that fits the buffer: a client that costs less than what it measures."""
+    """Read one response that fits the buffer, at little cost for the measuring client."""
     end = length = 0
     while not length or end < length:
         end += connection.recv_into(memoryview(buffer)[end:])
@@ -282,7 +291,7 @@ def receive(connection: socket.socket, buffer: bytearray) -> None:
 
 @contextmanager
 def downloads(server: Server, links: list[str]) -> Iterator[None]:
-    """Downloads that run as fast as they can until the block ends."""
+    """Run downloads at full speed until the block ends."""
     over = threading.Event()
 
     def repeat(link: str) -> None:
@@ -305,14 +314,14 @@ def downloads(server: Server, links: list[str]) -> Iterator[None]:
 
 @contextmanager
 def peers() -> Iterator[Server]:
-    """The applications of benchmarks/peers.py."""
+    """Run the applications of benchmarks/peers.py."""
     uvicorn = [sys.executable, "-m", "uvicorn", "benchmarks.peers:app", "--log-level", "warning"]
     with serving([*uvicorn, "--no-access-log"]) as it:
         yield it
 
 
 def cpu_seconds(pid: int) -> float:
-    """What the process has used so far, all its threads."""
+    """Return the CPU seconds that all threads of the process have used so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,4 +1,4 @@
-"""Checkpoints issued over HTTP, beside the obvious service in the same run."""
+"""Benchmark of issuing checkpoints over HTTP, paired with the obvious service."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def from_post_to_last_byte(ours: Server, theirs: Server) -> None:
-    """examples/gpt2.json, a new seed each time, so that neither has it ready."""
+    """Time POSTs of examples/gpt2.json with a new seed each, so that nothing is cached."""
     spec = json.loads((EXAMPLES / "gpt2.json").read_text())
     ratios, rates = [], []
     for seed in range(WARM_UP + ROUNDS):
@@ -44,7 +44,7 @@ def from_post_to_last_byte(ours: Server, theirs: Server) -> None:
 
 
 def small_file(ours: Server) -> None:
-    """GET of the file of examples/mlp.json on one connection."""
+    """Time GETs of the file of examples/mlp.json on one connection."""
     connection = ours.connect()
     resource = _post(ours, json.loads((EXAMPLES / "mlp.json").read_text()))
     link = resource["links"]["files"]["model.safetensors"]
@@ -62,7 +62,7 @@ def small_file(ours: Server) -> None:
 
 
 def thousand_tensors(ours: Server) -> None:
-    """POST of 500 Linear layers: 1,000 tensors; without statistics and with."""
+    """Time POSTs of 500 Linear layers (1,000 tensors), without statistics and with them."""
     layers = [{"type": "Linear", "in_features": 64, "out_features": 64}] * 500
     for prefer in ("return=minimal", ""):
         seconds = []
@@ -84,7 +84,7 @@ def thousand_tensors(ours: Server) -> None:
 
 
 def four_gigabytes(ours: Server) -> None:
-    """Memory while a 4 GB checkpoint is issued."""
+    """Measure memory while a 4 GB checkpoint is issued."""
     layer = {"type": "Linear", "in_features": 8192, "out_features": 8192, "bias": False}
     spec = {"architecture": {"type": "Sequential", "layers": [layer] * 15}}
     ours.post("/v1/checkpoints", json.loads((EXAMPLES / "mlp.json").read_text()), accept=OCTETS)

@@ -1,10 +1,10 @@
-"""The CPU kernels beside PyTorch's own initializers, paired in one run.
+"""Benchmark of the CPU kernels, paired with PyTorch's own initializers.
 
 Run: python -m benchmarks.kernels [--elements N] [--threads N] [--chunk N] [--runs N]
 
-Each round times PyTorch, then ours into reused chunk buffers (how bytes are served and
-statistics are taken), then ours into one array of the whole tensor, so that a busy or
-throttled machine slows all three; the median over rounds is printed.
+Each round times PyTorch, then our kernels into reused chunk buffers (as for served bytes and
+statistics), then our kernels into one array of the whole tensor. A busy or throttled machine thus
+slows all three. The output has the median over rounds.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from seedpoint.service.generation.thread_placement import Placement
 
 KEY = derive_key(0, "weight")
 
-# name: PyTorch's, our kernel, its constants. Since 2.13 `trunc_normal_` draws the whole tensor
-# again until no value is outside: many times with bounds at 2 std, once with bounds at 100 std.
+# Name -> PyTorch's initializer, our kernel, its constants. Since 2.13 `trunc_normal_` redraws the
+# whole tensor until no value is out of bounds: many times with bounds at 2 std, once at 100 std.
 CASES: dict[str, tuple[Callable[[torch.Tensor], Any], Any, tuple[float, ...]]] = {
     "uniform": (lambda t: t.uniform_(), cpu.uniform, Uniform.of(0.0, 1.0).f32),
     "normal": (lambda t: t.normal_(), cpu.normal, Normal.of(0.0, 1.0).f32),
@@ -50,8 +50,8 @@ def main() -> None:
     cpu.warm_up()
     print(f"{options.elements} elements, {options.threads} threads, chunks of {options.chunk}")
     print(f"{'M elements/s':<28}{'torch':>8}{'chunks':>8}{'ratio':>8}{'array':>8}{'ratio':>8}")
-    placed = Placement(pinned=True)  # As the service's threads are: woken at once, two may share
-    with ThreadPoolExecutor(options.threads, initializer=placed) as pool:  # a CPU for a while.
+    placed = Placement(pinned=True)  # Like the service's threads, so that no two share a CPU.
+    with ThreadPoolExecutor(options.threads, initializer=placed) as pool:
         for dtype in (np.float32, np.uint16):
             for name in CASES:
                 theirs, chunks, array = rates(name, dtype, pool, options)
@@ -76,12 +76,12 @@ def parse() -> argparse.Namespace:
 def rates(
     name: str, dtype: Any, pool: ThreadPoolExecutor, options: argparse.Namespace
 ) -> tuple[float, float, float]:
-    """Median M elements/s of torch, ours in chunk buffers, ours in one array."""
+    """Return median M elements/s of torch, our chunk buffers and our single array."""
     theirs, kernel, f32 = CASES[name]
     tensor = torch.ones(
         options.elements, dtype=torch.float32 if dtype == np.float32 else torch.bfloat16
     )
-    array = np.ones(options.elements, dtype)  # touched: page faults are not the kernel's
+    array = np.ones(options.elements, dtype)  # Touched, so that page faults are not measured.
     buffers = np.empty((options.threads, options.chunk), dtype)
 
     def reused(thread: int, start: int, stop: int) -> None:
@@ -106,7 +106,7 @@ def rates(
 def fill(
     pool: ThreadPoolExecutor, options: argparse.Namespace, call: Callable[[int, int, int], None]
 ) -> None:
-    """Every chunk once; thread k of n takes chunks k, k + n, k + 2n, ..."""
+    """Fill every chunk once; thread k of n takes chunks k, k + n, k + 2n, ..."""
 
     def work(thread: int) -> None:
         step = options.chunk * options.threads
@@ -117,7 +117,7 @@ def fill(
 
 
 def small(name: str) -> float:
-    """Microseconds for one call of 8 elements."""
+    """Return the microseconds of a call for 8 elements."""
     _, kernel, f32 = CASES[name]
     out = np.empty(8, np.float32)
     calls = 10_000

@@ -1,4 +1,4 @@
-"""Eight Linear of 4096 x 4096 with statistics in one answer, beside the obvious service."""
+"""Benchmark of eight 4096 x 4096 Linear with statistics, paired with the obvious service."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def with_statistics(ours: Server, theirs: Server, initializer: str) -> None:
-    """POST to last byte, a new seed each time; the first pair warms both up."""
+    """Time POST to last byte with a new seed each time; the first pair is a warm-up."""
     fast, slow = [], []
     for seed in range(PAIRS + 1):
         asked = {"seed": seed, "initializer": initializer}

@@ -1,7 +1,7 @@
-"""The service one would write first: FastAPI, PyTorch's own init, `safetensors.torch.save`.
+"""Baseline service: FastAPI, PyTorch's own init and `safetensors.torch.save`.
 
-It issues the network of examples/gpt2.json, and eight large layers with the statistics of
-every tensor, so that both services do the same work.
+It issues the network of examples/gpt2.json, and eight large layers with the statistics of every
+tensor, so that both services do the same work.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class GPT2(nn.Module):
 
 
 def initialize(model: GPT2) -> None:
-    """GPT-2's init; residual projections are narrower, by the depth of the network."""
+    """Apply GPT-2's init; the std of residual projections shrinks with the network's depth."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | nn.Embedding):
             residual = name.endswith("c_proj")
@@ -111,7 +111,7 @@ def issue_linears(request: LinearsRequest) -> Response:
 
 
 def statistics(tensor: torch.Tensor) -> dict[str, Any]:
-    """What Seedpoint says of a tensor, without what it expects of it and of layers."""
+    """Return the statistics that Seedpoint observes of a tensor, without expectations."""
     std, mean = torch.std_mean(tensor, correction=0)
     low, high = torch.aminmax(tensor)
     l2 = torch.linalg.vector_norm(tensor)

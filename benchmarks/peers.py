@@ -1,7 +1,7 @@
-"""Applications that send bytes with nothing to compute: what a server can do at best.
+"""Baseline applications that send bytes without computing them, as upper bound of a server.
 
-`/constant/MIB` sends one buffer of 1 MiB so many times; `/file` is the file named by the
-environment variable BENCHMARK_FILE, by Starlette's `FileResponse`.
+`/constant/MIB` sends a 1 MiB buffer MIB times; `/file` sends the file named by the environment
+variable BENCHMARK_FILE with Starlette's `FileResponse`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BUFFER = bytes(1 << 20)
 
 
 class Constant(Response):
-    """So many MiB, all of them the same memory."""
+    """Response of `mebibytes` MiB that sends the same buffer repeatedly."""
 
     def __init__(self, mebibytes: int) -> None:
         self.mebibytes = mebibytes

@@ -1,4 +1,4 @@
-"""Planning of large models: POST of a config, from a service that has done nothing before.
+"""Benchmark of planning large models by POST of a config.
 
 python -m benchmarks.planning
 """
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def first_of(name: str) -> None:
-    """A service that is just ready: its first POST, another seed, and its memory meanwhile."""
+    """Time the first POST to a fresh service, then other seeds, and measure memory."""
     with seedpoint("--build-workers", "1") as server:
         post(server, mlp())
         with PeakMemory(server.pid) as memory:
@@ -45,7 +45,7 @@ def first_of(name: str) -> None:
 
 
 def by_width(server: Server) -> None:
-    """Parameters grow, the programs and their tensors do not."""
+    """Time models with more parameters, but constant tensors and programs."""
     shown = []
     for width in WIDTHS:
         seconds, size = new(server, hidden_size=width, intermediate_size=4 * width)
@@ -54,7 +54,7 @@ def by_width(server: Server) -> None:
 
 
 def by_layers(server: Server) -> None:
-    """Tensors grow, distinct programs do not."""
+    """Time models with more tensors, but constant distinct programs."""
     shown = []
     for layers in LAYERS:
         seconds, _ = new(server, num_hidden_layers=layers)
@@ -63,7 +63,7 @@ def by_layers(server: Server) -> None:
 
 
 def new(server: Server, **fields: int) -> tuple[float, int]:
-    """Seconds of a POST of a config that was never seen, median of three, and bytes."""
+    """Return the median seconds of three POSTs of new configs, and the checkpoint's bytes."""
     found = [post(server, llama(max_position_embeddings=2048 + n, **fields)) for n in range(3)]
     return statistics.median(seconds for seconds, _ in found), found[0][1]
 
@@ -82,7 +82,7 @@ def llama(**fields: int) -> dict[str, Any]:
 
 
 def post(server: Server, spec: dict[str, Any]) -> tuple[float, int]:
-    """Seconds of a POST, and the bytes of the checkpoint."""
+    """Return the seconds of a POST and the bytes of the checkpoint."""
     with closing(server.connect()) as connection:
         start = time.perf_counter()
         connection.request("POST", "/v1/checkpoints", json.dumps(spec), HEADERS)

@@ -1,4 +1,4 @@
-"""Services started for a benchmark, a client that only counts bytes, and their memory."""
+"""Services started for a benchmark, their memory, and a client that only counts bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BUFFER_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Server:
-    """A service on loopback, in a process of its own."""
+    """Service on loopback in a process of its own."""
 
     port: int
     pid: int
@@ -31,7 +31,7 @@ class Server:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
 
     def post(self, path: str, body: Any, accept: str = "application/json") -> tuple[float, int]:
-        """Seconds from the request to the last byte of the answer, and its bytes."""
+        """Return the seconds from the request to the last byte of the response, and its bytes."""
         connection = self.connect()
         headers = {"Content-Type": "application/json", "Accept": accept}
         start = time.perf_counter()
@@ -43,7 +43,7 @@ class Server:
 
 
 def drain(response: http.client.HTTPResponse) -> int:
-    """The number of bytes of a whole answer, read into one buffer and dropped."""
+    """Read a response into a reused buffer and return its number of bytes."""
     if response.status >= 300:
         raise RuntimeError(f"{response.status}: {response.read()[:500]!r}")
     buffer, total = memoryview(bytearray(BUFFER_BYTES)), 0
@@ -54,7 +54,7 @@ def drain(response: http.client.HTTPResponse) -> int:
 
 @contextmanager
 def seedpoint(*flags: str) -> Iterator[Server]:
-    """`seedpoint serve` with an empty store."""
+    """Run `seedpoint serve` with an empty store."""
     command = str(Path(sys.executable).with_name("seedpoint"))
     with (
         tempfile.TemporaryDirectory(prefix="seedpoint-bench-") as store,
@@ -65,7 +65,7 @@ def seedpoint(*flags: str) -> Iterator[Server]:
 
 @contextmanager
 def obvious() -> Iterator[Server]:
-    """The service of benchmarks/obvious.py."""
+    """Run the service of benchmarks/obvious.py."""
     uvicorn = [sys.executable, "-m", "uvicorn", "benchmarks.obvious:app", "--log-level", "warning"]
     with serving(uvicorn) as it:
         yield it
@@ -99,9 +99,9 @@ def _wait(server: Server, process: subprocess.Popen[bytes]) -> None:
 
 
 class PeakMemory:
-    """The largest memory (proportional set size, bytes) of a process and its children.
+    """Peak memory (proportional set size, bytes) of a process and its descendants.
 
-    Sampled twenty times a second while the block runs; `idle` is the first sample.
+    It is sampled twenty times a second while the block runs; `idle` is the first sample.
     """
 
     def __init__(self, pid: int) -> None:
@@ -124,7 +124,7 @@ class PeakMemory:
 
 
 def memory_bytes(pid: int) -> int:
-    """The proportional set size of a process and all below it, in bytes."""
+    """Return the proportional set size of a process and its descendants, in bytes."""
     total = 0
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():

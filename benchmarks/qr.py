@@ -1,10 +1,10 @@
-"""Householder QR of fixed bits beside LAPACK's, paired in one run.
+"""Benchmark of our bit-reproducible Householder QR, paired with LAPACK's.
 
 Run: python -m benchmarks.qr [--threads N] [--runs N] [--shape 2048x2048 ...]
 
-Each round times `torch.linalg.qr` in float64 and then ours, R's diagonal and the whole of Q,
-of the same matrix; the medians over rounds are printed, and the median of the rounds' ratios.
-The last column is `orthogonal` whole: normal values, QR, signs, gain and rounding.
+Each round times `torch.linalg.qr` in float64 and then our QR (R's diagonal and the whole of Q) of
+the same matrix. The output has the medians over rounds, and the median of the rounds' ratios. The
+last column is the complete `orthogonal`: normal values, QR, signs, gain and rounding.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def parse() -> argparse.Namespace:
 
 
 def compared(rows: int, columns: int, each: Each, runs: int) -> tuple[float, float, float]:
-    """Median seconds of torch and of ours, and the median of ours over torch's."""
+    """Return median seconds of torch and of ours, and the median ratio of ours to torch."""
     tiles = qr.empty(rows, columns)
     count = len(tiles) * qr.WIDTH
     padded = torch.zeros(rows, count, dtype=torch.float64)

@@ -1,10 +1,10 @@
-"""Many small specs, one after another: what the service holds must not grow with their number.
+"""Soak test: the service's memory must not grow with the number of specs issued.
 
     python -m benchmarks.soak [POSTS] [CONNECTIONS]
 
-Every spec is new, of one of several kinds; each tenth has statistics computed, some cannot
-be issued. `--cached-tensors` and `--recorded-tensors` are small, so that caches are full
-long before the end, and what grows after that would grow for ever.
+Every spec is new and of one of several kinds; every tenth has statistics computed, and some are
+invalid. `--cached-tensors` and `--recorded-tensors` are small, so that the caches are full long
+before the end, and any growth after that is a leak.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main(posts: int = POSTS, connections: int = CONNECTIONS) -> None:
 
 
 def post(server: Server, numbers: range) -> Counter[int]:
-    """Issues the specs of these numbers on one connection; the answers by status."""
+    """Issue the specs of `numbers` on one connection; count the responses by status."""
     connection = server.connect()
     statuses: Counter[int] = Counter()
     for number in numbers:
@@ -63,7 +63,7 @@ def post(server: Server, numbers: range) -> Counter[int]:
 
 
 def spec(number: int) -> dict[str, Any]:
-    """A small spec that no other number has."""
+    """Return a small spec that is unique to `number`."""
     size = 1 + number // 5
     linear = {"type": "Linear", "in_features": 8, "out_features": 8}
     kinds: tuple[dict[str, Any], ...] = (
@@ -78,13 +78,13 @@ def spec(number: int) -> dict[str, Any]:
     if number % 7 == 0:
         initializer = {"type": "constant", "value": number}
     if number % 50 == 1:
-        initializer = {"type": "values", "values": [number]}  # Too few: cannot be issued.
+        initializer = {"type": "values", "values": [number]}  # Invalid: too few values.
     rules = [{"match": {"ndim": 2}, "initializer": initializer, "optional": True}]
     return {"architecture": architecture, "init": {"seed": number, "rules": rules}}
 
 
 def show(server: Server, posts: int, seconds: float) -> None:
-    """A line of what the service and its workers hold."""
+    """Print a line with the memory, open files and processes of the service."""
     own = sum(map(resident, (server.pid,)))
     print(
         f"{posts:7} {seconds:8.1f} {own / 1e6:6.1f} MB {memory_bytes(server.pid) / 1e6:6.1f} MB "
@@ -94,17 +94,17 @@ def show(server: Server, posts: int, seconds: float) -> None:
 
 
 def resident(pid: int) -> int:
-    """What the process has in memory, in bytes."""
+    """Return the resident memory of the process, in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def open_files(pid: int) -> int:
-    """Of the process and all below it."""
+    """Return the number of open files of the process and its descendants."""
     return sum(len(list(Path(f"/proc/{p}/fd").iterdir())) for p in (pid, *descendants(pid)))
 
 
 def descendants(pid: int) -> Iterator[int]:
-    """Process ids of its children, and of theirs."""
+    """Yield the process ids of all descendants."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
             yield int(child)

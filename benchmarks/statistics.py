@@ -1,6 +1,6 @@
-"""What statistics cost: a block's moments alone, and generation with them beside without.
+"""Benchmark of statistics: moments of one block, and generation with and without statistics.
 
-One thread, as the service's engine runs them: 16 blocks at a time.
+It runs on one thread, 16 blocks at a time, like the service's engine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def kernels() -> None:
-    """Nanoseconds an element, of a block in cache."""
+    """Print the nanoseconds per element for a block in cache."""
     single = np.random.default_rng(0).normal(0, 0.02, BLOCK_ELEMENTS).astype(np.float32)
     narrow = torch.from_numpy(single).bfloat16().view(torch.int16).numpy().view(np.uint16)
     rows, keys = np.empty((64, len(moments.FIELDS))), np.empty((64, 2), np.int64)
@@ -49,7 +49,7 @@ def kernels() -> None:
 
 
 def best(call: Callable[[], object]) -> float:
-    """Nanoseconds an element of a block, the best of many calls after a first."""
+    """Return the nanoseconds per element of a block: the best of many calls after a warm-up."""
     call()
     seconds = []
     for _ in range(200):
@@ -60,7 +60,7 @@ def best(call: Callable[[], object]) -> float:
 
 
 def fused(program: Program, dtype: str) -> None:
-    """One tensor of 2^26 elements, generated with statistics and without, in turn."""
+    """Compare generating a tensor of 2^26 elements with statistics and without, in turn."""
     tensor = PlanTensor("weight", (ELEMENTS,), BY_NAME[dtype], "parameter", "Linear", program)
     evaluator = Evaluator(Plan(0, "philox-v1", {}, (tensor,)))
     generate(evaluator, None, stop=JOB_ELEMENTS)
@@ -79,7 +79,7 @@ def fused(program: Program, dtype: str) -> None:
 def generate(
     evaluator: Evaluator, observer: TensorAccumulator | None, stop: int = ELEMENTS
 ) -> float:
-    """Seconds for elements [0, stop), a job at a time."""
+    """Return the seconds for elements [0, stop), one job at a time."""
     out = np.empty(JOB_ELEMENTS * evaluator.plan.tensors[0].dtype.itemsize, np.uint8)
     start = time.perf_counter()
     for first in range(0, stop, JOB_ELEMENTS):

@@ -1,4 +1,4 @@
-"""Sweeps over seeds, rules and dtypes: one architecture, built once and planned many times.
+"""Benchmark of sweeps over seeds, rules and dtypes of one architecture, which is built once.
 
 python -m benchmarks.sweep
 """
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def seeds(spec: dict[str, Any]) -> Iterator[bytes]:
-    """The spec under one seed after another, none of which was before."""
+    """Yield the spec with new seeds, each used only once."""
     document = copy.deepcopy(spec)
     for seed in islice(NEW, POSTS):
         document["init"]["seed"] = seed
@@ -61,7 +61,7 @@ def seeds(spec: dict[str, Any]) -> Iterator[bytes]:
 
 
 def rules(spec: dict[str, Any]) -> Iterator[bytes]:
-    """The spec with one more rule, whose argument is another each time."""
+    """Yield the spec with one more rule, whose argument changes each time."""
     document = copy.deepcopy(spec)
     own = document["init"].get("rules", [])
     for number in range(POSTS):
@@ -71,7 +71,7 @@ def rules(spec: dict[str, Any]) -> Iterator[bytes]:
 
 
 def dtypes(spec: dict[str, Any]) -> Iterator[bytes]:
-    """The spec in one dtype after another."""
+    """Yield the spec in alternating dtypes."""
     for number in range(POSTS):
         dtype = ("float32", "bfloat16", "float16", "float64")[number % 4]
         yield json.dumps(spec | {"dtype": dtype}).encode()
@@ -86,7 +86,7 @@ SWEEPS: dict[str, Callable[[dict[str, Any]], Iterator[bytes]]] = {
 
 
 def timed(run: Callable[[bytes], object], bodies: Iterator[bytes]) -> list[float]:
-    """Seconds of each."""
+    """Return the seconds of each run."""
     seconds = []
     for body in bodies:
         start = time.perf_counter()
@@ -96,7 +96,7 @@ def timed(run: Callable[[bytes], object], bodies: Iterator[bytes]) -> list[float
 
 
 def posted(server: Server, bodies: Iterator[bytes], prefer: str) -> list[float]:
-    """Seconds of each POST on one connection, to the last byte of the answer."""
+    """Return the seconds of each POST on one connection, to the last byte of the response."""
     headers = {"Content-Type": "application/json"}
     headers |= {"Prefer": prefer} if prefer.startswith("return") else {}
     with closing(server.connect()) as connection:
@@ -109,7 +109,7 @@ def posted(server: Server, bodies: Iterator[bytes], prefer: str) -> list[float]:
 
 
 def shown(seconds: list[float]) -> str:
-    """Median and 90th percentile, milliseconds."""
+    """Format the median and the 90th percentile in milliseconds."""
     ordered = sorted(1e3 * second for second in seconds)
     return f"{statistics.median(ordered):.2f} ms (p90 {ordered[int(0.9 * len(ordered))]:.2f})"
 

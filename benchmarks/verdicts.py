@@ -1,6 +1,6 @@
-"""Calibration of the verdicts: right tensors that pass, and planted faults that are seen.
+"""Calibration of the verdicts: correct tensors must pass, and planted faults must be detected.
 
-python -m benchmarks.verdicts [TENSORS]    at least so many right ones, 20,000 unless given
+python -m benchmarks.verdicts [TENSORS]    at least this many correct tensors, 20,000 by default
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from seedpoint.models.spec.schema import parse_spec
 from seedpoint.models.statistics.checkpoint import BLOCK_ELEMENTS, CheckpointStatistics
 
 RIGHT = 20_000
-PLANTED = 100  # times each fault
+PLANTED = 100  # Trials of each fault.
 DTYPES = (
     *("float32", "float64", "bfloat16", "float16"),
     *("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"),
@@ -92,13 +92,17 @@ def main() -> None:
         print(f"  {fault.name}, {fault.shape} {fault.dtype}: {seen} seen ({told})")
 
 
-# --- right tensors ---------------------------------------------------------------------------
+# --- correct tensors -------------------------------------------------------------------------
 
 
 def calibrate(
     count: int,
 ) -> tuple[Counter[bool | None], list[tuple[str, Mapping[str, Any]]], dict[str, float]]:
-    """At least `count` right tensors: verdicts, those that failed, highest share by criterion."""
+    """Judge at least `count` correct tensors.
+
+    Returns the counts of verdicts, the tensors that failed, and by criterion the highest share
+    of its limit.
+    """
     verdicts: Counter[bool | None] = Counter()
     failed: list[tuple[str, Mapping[str, Any]]] = []
     highest: dict[str, float] = {}
@@ -116,7 +120,7 @@ def calibrate(
 
 
 def right() -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Right tensors without end: of every initializer, shape and dtype, large ones at times."""
+    """Yield correct tensors endlessly, of every initializer, shape and dtype, some large."""
     seed = 0
     while True:
         for dtype in DTYPES:
@@ -127,7 +131,7 @@ def right() -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def judged(planned: Planned) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The statistics of every tensor of a plan, with its verdict."""
+    """Yield the name, statistics and verdict of every tensor of a plan."""
     gathered = CheckpointStatistics(planned.plan, planned.blobs)
     evaluator = Evaluator(planned.plan, planned.blobs)
     for number, tensor in enumerate(planned.plan.tensors):
@@ -138,7 +142,7 @@ def judged(planned: Planned) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def spec(shapes: tuple[tuple[int, ...], ...], dtype: str, seed: int) -> dict[str, Any]:
-    """One tensor for every initializer and shape, some with transforms, some in parts."""
+    """Return a spec with a tensor for every initializer and shape, some transformed or split."""
     tensors: list[dict[str, Any]] = []
     rules: list[dict[str, Any]] = []
     transforms = list(TRANSFORMS.items())
@@ -162,8 +166,8 @@ def spec(shapes: tuple[tuple[int, ...], ...], dtype: str, seed: int) -> dict[str
 
 
 def given(dtype: str, seed: int) -> Iterator[dict[str, Any]]:
-    """Given values and own inits, as the catalogue has them, and buffers of other types."""
-    if dtype.endswith("fnuz"):  # not a dtype of a whole spec
+    """Yield the catalogue's specs of given values and own inits, and one with integer buffers."""
+    if dtype.endswith("fnuz"):  # Not allowed as the dtype of a whole spec.
         return
     specs = {entry["type"]: entry["spec"] for entry in initializers.catalogue()}
     for kind in ("values", "own"):
@@ -201,7 +205,7 @@ Draw = Callable[[torch.Generator, tuple[int, ...]], Values]
 
 @dataclass(frozen=True)
 class Fault:
-    """Values that `program` does not give, of a shape at which they are always seen."""
+    """Values that contradict `program`, of a shape at which the fault is always detected."""
 
     name: str
     program: Program
@@ -212,7 +216,7 @@ class Fault:
 
 
 def plant(fault: Fault, times: int) -> tuple[int, Counter[str]]:
-    """How often a fault is seen, and by which criteria; parts' are counted too."""
+    """Return how often a fault is detected, and the counts by criterion, including parts."""
     seen, by = 0, Counter[str]()
     for seed in range(times):
         values = fault.wrong(torch.Generator().manual_seed(seed), fault.shape)
@@ -226,7 +230,7 @@ def plant(fault: Fault, times: int) -> tuple[int, Counter[str]]:
 def look(
     program: Program, values: Values, dtype: str, blobs: Mapping[str, bytes] | None = None
 ) -> dict[str, Any]:
-    """The statistics of a tensor with `values` where `program` was asked for."""
+    """Return the statistics of a tensor with `values` that is judged as `program`."""
     shape = tuple(values.shape)
     tensor = PlanTensor("w", shape, BY_NAME[dtype], "parameter", "", program)
     gathered = CheckpointStatistics(Plan(0, "philox-v1", {}, (tensor,)), blobs)
@@ -242,18 +246,18 @@ def normal(generator: torch.Generator, shape: tuple[int, ...]) -> Values:
 
 
 def uniform(generator: torch.Generator, shape: tuple[int, ...]) -> Values:
-    """Uniform with a std of 1."""
+    """Draw uniform values with a std of 1."""
     return torch.empty(shape).uniform_(-math.sqrt(3), math.sqrt(3), generator=generator)
 
 
 def laplace(generator: torch.Generator, shape: tuple[int, ...]) -> Values:
-    """Laplace with a std of 1."""
+    """Draw Laplace values with a std of 1."""
     magnitude = torch.empty(shape).exponential_(generator=generator) / math.sqrt(2)
     return magnitude * normal(generator, shape).sign()
 
 
 def truncated(generator: torch.Generator, shape: tuple[int, ...]) -> Values:
-    """Normal truncated at two std, with a std of 1."""
+    """Draw normal values truncated at two std and rescaled to a std of 1."""
     values = torch.nn.init.trunc_normal_(torch.empty(shape), generator=generator)
     return values.clamp(-2, 2) / 0.8796
 
@@ -277,7 +281,7 @@ def _with(values: Values, place: tuple[int, ...], value: float) -> Values:
 
 
 def _skewed(generator: torch.Generator, shape: tuple[int, ...]) -> Values:
-    """Orthogonal but for one line, which is turned towards the next by a tenth."""
+    """Draw an orthogonal matrix and tilt its first line towards the second by a tenth."""
     values = orthogonal(generator, shape)
     lines = values if shape[0] <= shape[1] else values.T
     lines[0] = (lines[0] + 0.1 * lines[1]) / math.sqrt(1.01)

@@ -1,1 +1,1 @@
-"""How many models of other libraries are recorded right: `python -m benchmarks.coverage`."""
+"""Coverage of other libraries' models by recording: `python -m benchmarks.coverage`."""

@@ -1,6 +1,7 @@
-"""Every model type of the installed transformers: `python -m benchmarks.coverage [TYPE ...]`.
+"""Coverage of transformers' model types: `python -m benchmarks.coverage [TYPE ...]`.
 
-Without names it writes its section of docs/models.md. Ends with 1 when a recording is wrong.
+By default it checks every model type and writes its section of docs/models.md. It exits with 1 if
+a recording is wrong.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import sys
 from benchmarks.coverage.check import Outcome, tried
 
 PROCESSES = min(os.cpu_count() or 1, 8)
-LONGEST_SECONDS = 300  # A worker that cannot import what it needs answers never.
-MODELS_A_PROCESS = 25  # Then its memory is given back.
+LONGEST_SECONDS = 300  # Timeout, because a worker that fails to import a module never answers.
+MODELS_A_PROCESS = 25  # Models per worker, whose exit then frees its memory.
 
 
 def main(names: list[str]) -> int:

@@ -1,10 +1,10 @@
-"""Canaries in every string field of every model.
+"""Leak test with canaries in every string field of every model.
 
-python -m benchmarks.coverage.canaries [NAME ...], where a name is a model type of transformers, or
-`timm`, or `torchvision`; by default all. Each field holds the path of a directory, or the name of
-a repository of the Hub, which is there the first time and gone the second. Nothing may tell: not
-a plan, not a message, not a connection to the Hub, where a listener stands. Fields of all configs
-are tried in one type alone. Ends with 1 when something tells.
+python -m benchmarks.coverage.canaries [NAME ...], where a name is a model type of transformers,
+`timm` or `torchvision`; the default is all. Each field is set to the path of a directory or the
+name of a Hub repository, which exists in the first run and is missing in the second. Nothing may
+reveal the difference: no plan, no message and no connection to the Hub, which a listener replaces.
+Fields common to all configs are tried in one type only. It exits with 1 if something leaks.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Any
 
 WORD = "SECRET-CANARY"
 NAME = "evil"
-BASE = "llama"  # Whose fields of all configs are tried, too.
+BASE = "llama"  # The model type in which the fields common to all configs are tried.
 VISION = {"timm": "timm.models._builder", "torchvision": "torchvision.models"}
 CONFIG = {
     "architecture": "resnet10t",
@@ -42,7 +42,7 @@ Architecture = dict[str, Any]
 
 @dataclass
 class Cage:
-    """A directory and a cache with canaries, and a listener in the place of the Hub."""
+    """Directory and Hub cache with canaries, and a listener that replaces the Hub."""
 
     folder: Path
     connections: list[bytes] = field(default_factory=list)
@@ -61,18 +61,18 @@ class Cage:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def environment(self) -> dict[str, str]:
-        """What must be set before libraries are imported."""
+        """Return the environment variables to set before the libraries are imported."""
         port = self._listener.getsockname()[1]
         return {"HF_HOME": str(self.folder / "hf"), "HF_ENDPOINT": f"http://127.0.0.1:{port}"}
 
     def texts(self) -> list[str]:
-        """Texts that name the model, and the repository in the cache."""
+        """Return texts that name the model's directory or the repository in the cache."""
         paths = [f"local-dir:{self.folder}/{NAME}", f"{self.folder}/{NAME}"]
         return [paths[0], f"{NAME}/repo", paths[1], f"hf-hub:{NAME}/repo"]
 
     @contextmanager
     def emptied(self, guard: Any) -> Iterator[None]:
-        """Without the model and the repository, inside the block."""
+        """Remove the model and the repository for the duration of the block."""
         held = [self.folder / NAME, self.folder / f"hf/hub/models--{NAME}--repo"]
         with guard.lifted():
             for path in held:
@@ -107,7 +107,7 @@ def main(names: list[str], texts: int = 4) -> int:
 
 
 def outcomes(cage: Cage, names: list[str], texts: int) -> Iterator[tuple[str, str, str]]:
-    """Each field and text, what became of it, and what it told, if it told anything."""
+    """Yield each field with its text, its outcome and its leak, if any."""
     from seedpoint.service.planning.allowed_paths import Places
     from seedpoint.service.planning.sandbox import Guard
 
@@ -137,7 +137,7 @@ def outcomes(cage: Cage, names: list[str], texts: int) -> Iterator[tuple[str, st
 
 
 def planned(guard: Any, architecture: Architecture) -> str:
-    """What becomes of a spec: its plan but for the text itself, or its faults."""
+    """Return the outcome of a spec: its plan's tensors and files, or its faults."""
     from seedpoint.models.errors import SpecError
     from seedpoint.models.planning.compiler import make_plan
     from seedpoint.models.spec.schema import parse_spec
@@ -155,7 +155,7 @@ def planned(guard: Any, architecture: Architecture) -> str:
 
 
 def subjects(names: list[str]) -> Iterator[tuple[str, Architecture, tuple[str, ...]]]:
-    """Models to try, and the fields of each: of configs, of those inside, and arguments."""
+    """Yield the models with each field to try: of configs, nested configs and arguments."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     from seedpoint.models.architectures.optional_libraries import is_installed, require
@@ -172,7 +172,7 @@ def subjects(names: list[str]) -> Iterator[tuple[str, Architecture, tuple[str, .
 
 
 def _config(name: str) -> dict[str, Any]:
-    """The smallest config of a model type that plans; the smallest of all where none does."""
+    """Return the smallest config of a model type that can be planned, else the smallest one."""
     from benchmarks.coverage.shrink import configs
     from seedpoint.models.errors import SpecError
     from seedpoint.models.planning.compiler import make_plan
@@ -191,7 +191,7 @@ def _config(name: str) -> dict[str, Any]:
 
 
 def _class(config: dict[str, Any]) -> str | None:
-    """A class for a model type that has no base model."""
+    """Return a class for a config whose model type has no base model, or None."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     from seedpoint.models.architectures.huggingface.classes import names_for
@@ -203,7 +203,7 @@ def _class(config: dict[str, Any]) -> str | None:
 
 
 def put(architecture: Architecture, place: tuple[str, ...], text: str) -> Architecture:
-    """The architecture with `text` at `place`."""
+    """Return a copy of the architecture with `text` at `place`."""
     document = copy.deepcopy(architecture)
     *above, last = place
     inside = document
@@ -214,7 +214,7 @@ def put(architecture: Architecture, place: tuple[str, ...], text: str) -> Archit
 
 
 def _fields(cls: Any, config: Any, *, base: bool, depth: int = 3) -> Iterator[tuple[str, ...]]:
-    """Fields that may hold text; those of all configs only where `base` says so."""
+    """Yield the fields that may hold text; fields common to all configs only if `base`."""
     from transformers.configuration_utils import PreTrainedConfig
 
     from seedpoint.models.architectures.huggingface.fields import fields_of, sub_class
@@ -239,7 +239,7 @@ def _timm_arguments() -> list[str]:
 
 
 def _vision(library: str) -> Iterator[tuple[str, Architecture, tuple[str, ...]]]:
-    """Every argument of a model of each family, and the model's name."""
+    """Yield the name and each argument of a model of each family as fields to try."""
     for model, arguments in _timm() if library == "timm" else _torchvision():
         architecture = {"type": library, "model": model}
         yield model, architecture, ("model",)

@@ -1,4 +1,4 @@
-"""One model type: recorded, and its recording run against the model's real construction."""
+"""Check of one model type: its replayed recording against the model's real construction."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ MAX_ELEMENTS = 150_000_000
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a model type.
+    """Outcome of checking a model type.
 
-    `verdict`: `right` (every tensor bit for bit, and every one has a program), `partly` (bit
-    for bit, but some have no program), `wrong`, `refused` (it said why), `no model` (a config
-    that is only a part of others), `not tried` (too large, or its own code fails).
+    `verdict`: `right` (every tensor is bit-identical and has a program), `partly` (bit-identical,
+    but some tensors have no program), `wrong`, `refused` (with a reason), `no model` (a config that
+    is only a part of others), `not tried` (too large, or the model's own code fails).
     """
 
     model_type: str
@@ -38,7 +38,7 @@ class Outcome:
 
 
 def check(model_type: str) -> Outcome:
-    """The outcome for the smallest config of `model_type` that its own code takes."""
+    """Return the outcome for the smallest config of `model_type` that its own code accepts."""
     first: Outcome | None = None
     for config in configs(model_type):
         outcome = _checked(model_type, config)
@@ -50,7 +50,7 @@ def check(model_type: str) -> Outcome:
 
 
 def tried(model_type: str) -> Outcome:
-    """`check` in a process of its own, where whatever a model raises is an outcome."""
+    """Run `check` in a worker process and turn any exception of a model into an outcome."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""What became of every model, as counts to print and as a section of docs/models.md."""
+"""Report of the outcomes of all models, as counts and as a section of docs/models.md."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ MEANINGS = {
     "not tried": "the model's own code fails on a small config here, or wants another library",
     "no model": "a config that is only a part of others: the library makes no model of it alone",
 }
-SHOWN = 160
+SHOWN = 160  # Characters of a detail shown in the table.
 
 
 def counts(outcomes: Sequence[Outcome]) -> Counter[str]:
-    """How many there are of each verdict."""
+    """Return the number of outcomes by verdict."""
     return Counter(outcome.verdict for outcome in outcomes)
 
 
 def write(name: str, library: str, outcomes: Sequence[Outcome]) -> None:
-    """Puts the section `name` into the document, in place of the one that is there."""
+    """Write the section `name` of the document, replacing an existing one."""
     text = DOCUMENT.read_text() if DOCUMENT.exists() else HEAD
     body = "\n".join(_section(library, sorted(outcomes, key=lambda each: each.model_type)))
     start, stop = f"<!-- {name}: start -->", f"<!-- {name}: end -->"

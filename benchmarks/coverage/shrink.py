@@ -1,7 +1,7 @@
-"""Configs of every model type of transformers, made small by the names of their fields.
+"""Small configs of every model type of transformers, derived from field names.
 
-Nothing here knows a model: fields that say the same have much the same names. What is made
-too small for one model's own arithmetic is tried again with less made small.
+The rules know no model; they rely on similar names for fields of the same meaning. If a config is
+too small for a model's own arithmetic, the next level shrinks fewer fields.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ ALIKE: Rules = (
 LEVELS: tuple[Rules, ...] = (
     *(DEPTH + WORDS + WIDTH, DEPTH + WORDS + ALIKE, WORDS + ALIKE, DEPTH + WORDS, DEPTH, WORDS, ()),
 )
-# What no model can be made without, and has no default.
+# Required fields without a default.
 NEEDED = {"prediction_length": 8, "vocab_size": 128, "num_labels": 2}
-# What single model types need besides, in the words of the errors that they give.
+# Additional fields that single model types need, as their error messages state.
 BESIDES: dict[str, dict[str, Any]] = {
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     "hunyuan_v1_dense": {"head_dim": 8},
@@ -74,7 +74,7 @@ _TOKEN = re.compile(r"(\w*_)?token_(id|index)|\w*_(bos|eos|pad|sep)_id")
 
 
 def configs(model_type: str) -> Iterator[dict[str, Any]]:
-    """Configs of `model_type`, smallest first; the last is its defaults."""
+    """Yield configs of `model_type`, the smallest first; the last has the defaults."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     seen: list[dict[str, Any]] = []
@@ -87,7 +87,7 @@ def configs(model_type: str) -> Iterator[dict[str, Any]]:
 
 
 def _shrunk(cls: Any, rules: Rules) -> dict[str, Any]:
-    """The fields of a config class that `rules` change, and those of the configs inside it."""
+    """Return the fields of a config class that `rules` shrink, including nested configs."""
     found: dict[str, Any] = {}
     inner = getattr(cls, "sub_configs_defaults", {})
     for field in dataclasses.fields(cls):

@@ -1,7 +1,7 @@
-"""Models of timm and torchvision: `python -m benchmarks.coverage.vision [timm | torchvision]`.
+"""Coverage of vision models: `python -m benchmarks.coverage.vision [timm | torchvision]`.
 
-Of timm, a model of every family (a module of its sources); of torchvision, every model. Each
-writes its section of docs/models.md. Ends with 1 when a recording is wrong.
+It checks one model of every timm family (a module of its sources), and every torchvision model.
+Each library has its section of docs/models.md. It exits with 1 if a recording is wrong.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from seedpoint.models.architectures.vision import Timm, Torchvision
 from seedpoint.models.errors import SpecError
 from seedpoint.models.tape import RecordingError, record
 
-MAX_ELEMENTS = 700_000_000  # Twice 2.8 GB: what was made, and what was replayed.
+MAX_ELEMENTS = 700_000_000  # Twice 2.8 GB: the real tensors and the replayed ones.
 
 
 def check(architecture: Timm | Torchvision, label: str) -> Outcome:
-    """The recording of one model, run against its real construction."""
+    """Compare the replayed recording of one model with its real construction."""
     model = architecture.model
     try:
         recipe = architecture.recipe("architecture", dtype=None, max_modules=100_000)
@@ -41,7 +41,7 @@ def check(architecture: Timm | Torchvision, label: str) -> Outcome:
 
 
 def families() -> Iterator[tuple[str, list[str]]]:
-    """Each family of timm and its models, the shortest name first: mostly the plainest model."""
+    """Yield each timm family and its models, the shortest name (the plainest model) first."""
     import timm
 
     for module in timm.list_modules():
@@ -49,7 +49,7 @@ def families() -> Iterator[tuple[str, list[str]]]:
 
 
 def check_family(module: str, models: list[str]) -> Outcome:
-    """The outcome for the first model of a family that is small enough to be made."""
+    """Return the outcome for the first model of a family that can be tried."""
     outcome = Outcome(module, "not tried", "it has no models")
     for model in models:
         outcome = check(Timm(type="timm", model=model), f"{module} ({model})")
@@ -59,7 +59,7 @@ def check_family(module: str, models: list[str]) -> Outcome:
 
 
 def outcomes(library: str) -> Iterator[Outcome]:
-    """What became of every family of timm, or every model of torchvision."""
+    """Yield the outcome of every timm family or every torchvision model."""
     require(library, "architecture")
     if library == "timm":
         yield from (check_family(*family) for family in families())

@@ -1,6 +1,6 @@
-"""Writes the reference pages from the code itself: `python -m docs.generate`.
+"""Generate the reference pages from the code: `python -m docs.generate`.
 
-tests/project/test_docs.py fails when a page is not what this would write.
+tests/project/test_docs.py fails if a page differs from the generated one.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from seedpoint.service.settings import Settings
 
 FOLDER = Path(__file__).parent
 NOTE = "<!-- Written by `python -m docs.generate` from the code; edit that instead. -->\n"
-COMMON = ("type", "name", "tie", "input_shape")  # of every layer, said once
+COMMON = ("type", "name", "tie", "input_shape")  # Fields of every layer, documented once.
 
 
 def pages() -> dict[str, str]:
-    """Every generated page by file name."""
+    """Return every generated page by file name."""
     return {
         "spec.md": spec_page(),
         "layers.md": layers_page(),
@@ -112,7 +112,7 @@ def routes_page() -> str:
     rows = []
     for path, operations in sorted(document["paths"].items()):
         for method, operation in operations.items():
-            if method == "head":  # As GET answers, without the body.
+            if method == "head":  # Documented with GET.
                 assert "get" in operations
                 continue
             statuses = ", ".join(code for code in sorted(operation["responses"]) if code.isdigit())
@@ -146,7 +146,7 @@ def presets_page() -> str:
 def problems_page() -> str:
     found: dict[str, tuple[int, str, list[str]]] = {}
     for cls, kind in KINDS.items():
-        if cls is not ClientGone:  # For the log alone: nobody is there to read it.
+        if cls is not ClientGone:  # Only the log shows it: the client has left.
             words = (
                 (cls.__doc__ or "").split("\n\n")[0] if cls.__module__.endswith(".errors") else ""
             )

@@ -1,6 +1,6 @@
-"""Starts Seedpoint, issues one checkpoint and shows what came back: `make demo`.
+"""Start Seedpoint, issue one checkpoint and show the response: `make demo`.
 
-`python examples/demo.py [SPEC]` does the same for another spec; the file is left in `out/`.
+`python examples/demo.py [SPEC]` does the same for another spec. The files are left in `out/`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from seedpoint.service.cli.tables import statistics_table
 
 SPEC = Path(__file__).with_name("mlp.json")
 OUT = Path("out")
-READY_SECONDS = 120.0  # the first start compiles the kernels
+READY_SECONDS = 120.0  # The first start compiles the kernels.
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     console = Console(highlight=False, markup=False, soft_wrap=True)
     room = console.width if console.is_terminal else None
-    console.width = max(console.width, 160)  # of other lines, and of a table with room for all
+    console.width = max(console.width, 160)  # For other lines, and a table with all columns.
     console.print("starting the service; its first start compiles the kernels ...")
     with running_service() as url, httpx.Client(base_url=url, timeout=60.0) as client:
         console.print(f"\n$ curl {url}/v1/checkpoints --json @{os.path.relpath(spec_path)}")
@@ -53,7 +53,7 @@ def main() -> None:
 
 @contextmanager
 def running_service() -> Iterator[str]:
-    """The address of a service of its own, with an empty store; stopped on leaving."""
+    """Run a service with an empty store for the duration of the block; yield its URL."""
     with tempfile.TemporaryDirectory(prefix="seedpoint-demo-") as directory:
         log, port = Path(directory, "log"), free_port()
         environment = os.environ | {
@@ -102,7 +102,7 @@ def stop(service: subprocess.Popen[bytes]) -> None:
 
 
 def download(client: httpx.Client, link: str, path: Path) -> int:
-    """The size in bytes of the file at `link`, which is now at `path`."""
+    """Download `link` to `path` and return the size in bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with client.stream("GET", link) as response, path.open("wb") as file:
         response.raise_for_status()

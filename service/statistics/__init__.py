@@ -1,1 +1,1 @@
-"""What is computed from a checkpoint's values: statistics and digests, in one pass."""
+"""Statistics and digests of a checkpoint's values, computed in one pass."""

@@ -1,4 +1,4 @@
-"""Where worker processes come from: a server that has imported what they need, and forks."""
+"""Fork server of the worker processes, which imports their modules once and forks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from multiprocessing.context import BaseContext
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-# Torch's compiler is what it imports, for a second or two, when a Lazy layer is first called.
-# What is not installed is passed over.
+# Modules that workers need; those that are not installed are skipped. torch imports its compiler,
+# which takes a second or two, when a Lazy layer is first called.
 PRELOAD = (
     *("seedpoint.service.planning.task", "torch._dynamo", "seedpoint.service.planning.preload"),
     *("transformers.modeling_utils", "transformers.generation.utils"),
@@ -22,7 +22,10 @@ PRELOAD = (
 
 
 def context() -> BaseContext:
-    """Processes that start in milliseconds once the server is up, where there is one."""
+    """Return the context that starts processes: with a fork server, or `spawn` if there is none.
+
+    A running fork server starts a process in milliseconds.
+    """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     forking = multiprocessing.get_context("forkserver")
@@ -31,16 +34,16 @@ def context() -> BaseContext:
 
 
 def start() -> None:
-    """Starts the server, which goes on importing while this process does."""
+    """Start the server, which imports concurrently with this process."""
     if context().get_start_method() == "forkserver":
         forkserver.ensure_running()
 
 
 def end_with_service() -> None:
-    """Called in a worker, has it killed when the service ends: at work, it does not notice.
+    """Have this worker killed when the service ends, which a busy worker does not notice.
 
-    The server that it was forked from ends when nobody holds the writing end of a pipe any
-    more, which it has given to its children too, so that they could start some of their own.
+    The fork server ends when no process holds the writing end of its pipe. It gives that end to
+    its children too, so that they can start children of their own; this worker closes it.
     """
     server: Any = forkserver._forkserver
     if (held := getattr(server, "_forkserver_alive_fd", None)) is not None:
@@ -50,6 +53,6 @@ def end_with_service() -> None:
 
 
 def end_with_parent() -> None:
-    """Called in a process, has it killed when its parent ends, however that comes about."""
+    """Have this process killed when its parent ends for whatever reason; on Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

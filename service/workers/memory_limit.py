@@ -1,6 +1,6 @@
-"""The memory of processes: what one has, and a bound on what this one may take besides.
+"""Memory of processes: the use of one, and a limit on the further use of this one.
 
-By Linux's /proc and RLIMIT_DATA. Elsewhere nothing is known and nothing is bound.
+Both need Linux's /proc and RLIMIT_DATA. Elsewhere the use is unknown and nothing is limited.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ _RESIDENT, _DATA = 1, 5  # Fields of /proc/<pid>/statm.
 
 
 def resident_bytes(pid: int) -> int | None:
-    """What a process has in memory, shared pages included; None when nothing tells."""
-    with suppress(OSError):  # None can be looked at for want of a descriptor.
+    """Return the resident memory of a process, shared pages included; None if unknown."""
+    with suppress(OSError):  # No free descriptor, so that no process can be examined.
         return _statm(str(pid), _RESIDENT)
     return None
 
 
 @contextmanager
 def at_most(more_bytes: int) -> Iterator[None]:
-    """Inside, this process may take that much more memory; then allocations fail.
+    """Let this process take at most `more_bytes` of memory inside the block.
 
-    RLIMIT_DATA counts memory that is private and writable, whether touched or not. The
-    address space of phantom tensors is neither readable nor writable and does not count,
-    which is why this is not RLIMIT_AS. Raises OSError when it is not known what it has.
+    Allocations beyond that fail. RLIMIT_DATA counts private writable memory, touched or not. The
+    address space of phantom tensors is neither readable nor writable and does not count; this is
+    why the limit is not RLIMIT_AS. Raises: OSError if the current use cannot be read.
     """
     has = _statm("self", _DATA)
     if has is None:

@@ -1,8 +1,8 @@
-"""A pool of worker processes, each replaced when it dies, must, or has done enough.
+"""Pool of worker processes, which replaces workers that die, are ended or are worn.
 
-Of the standard library's pools, `ProcessPoolExecutor` breaks every future when one
-worker dies, and neither can stop the one task that overruns. Here each worker has a
-thread and a pipe of its own, so that what befalls it concerns one caller.
+The standard library's pools do not fit: `ProcessPoolExecutor` breaks every future when one
+worker dies, and neither pool can stop a single task that overruns. Here each worker has its own
+thread and pipe, so that its failure affects one caller.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ log = get_logger("seedpoint.pool")
 Q = TypeVar("Q")
 R = TypeVar("R")
 
-LOOK_SECONDS = 0.5  # How often an idle worker is looked after.
-RETRY_SECONDS = 1.0  # Between attempts to start a worker that does not come up.
-CALLS = 5_000  # After so many a worker is replaced, so that nothing can leak for ever.
-GRACE_SECONDS = 0.5  # What nobody waits for may still end by itself: a new worker costs as much.
-WORN_SHARE = 0.5  # As when it keeps more than this share of what one call may take.
+LOOK_SECONDS = 0.5  # Interval between checks of an idle worker.
+RETRY_SECONDS = 1.0  # Pause between attempts to start a worker.
+CALLS = 5_000  # A worker is replaced after this many calls, which bounds leaks.
+GRACE_SECONDS = 0.5  # Time left to an abandoned call: a new worker costs as much.
+WORN_SHARE = 0.5  # Replace a worker that keeps more than this share of the per-call memory limit.
 
 
 class _Job(Generic[Q, R]):
@@ -42,7 +42,7 @@ class _Job(Generic[Q, R]):
         self._lock = threading.Lock()
 
     def run(self, worker: Worker[Q, R]) -> None:
-        """Settles the future, unless nobody waits for it any more."""
+        """Run the request and settle the future, unless the caller has given up."""
         with self._lock:
             if not self.future.set_running_or_notify_cancel():
                 return
@@ -57,13 +57,13 @@ class _Job(Generic[Q, R]):
             self._worker = None
 
     def abandon(self) -> bool:
-        """Nobody waits any more; whether a worker is at it, which goes on until it is `end`ed."""
+        """Give up the job; return whether a worker still runs it, which `end` can stop."""
         with self._lock:
             self.future.cancel()
             return self._worker is not None
 
     def end(self) -> None:
-        """Kills the worker that is still at it, if one is."""
+        """Kill the worker that still runs the job, if there is one."""
         with self._lock:
             if self._worker is not None:
                 self._worker.kill()
@@ -74,9 +74,9 @@ class _Job(Generic[Q, R]):
 
 
 class Pool(Generic[Q, R]):
-    """`size` workers for `task`; up to `waiting` more calls may wait for one.
+    """Pool of `size` workers for `task`; up to `waiting` more calls may wait for a worker.
 
-    They wait `wait_seconds` at most, and then may take what is in `budget`. Made and called
+    A call waits at most `wait_seconds`, and is then limited by `budget`. Create and call the pool
     in an event loop; `start` returns at once, and calls wait until a worker is warm.
     """
 
@@ -103,7 +103,7 @@ class Pool(Generic[Q, R]):
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Starts the workers."""
+        """Start the workers."""
         context = forkserver.context()
         for slot in range(len(self._workers)):
             thread = threading.Thread(
@@ -114,31 +114,32 @@ class Pool(Generic[Q, R]):
 
     @property
     def warm(self) -> bool:
-        """Whether every worker is up and warm."""
+        """True when every worker is up and warm."""
         return self.warm_workers() == len(self._workers)
 
     def warm_workers(self) -> int:
-        """How many workers are up and warm."""
+        """Return the number of workers that are up and warm."""
         return sum(worker is not None and worker.is_warm for worker in self._workers)
 
     def admitted(self) -> int:
-        """How many calls a worker is at or wait for one."""
+        """Return the number of calls that run or wait."""
         return self._admitted
 
     @property
     def pids(self) -> list[int]:
-        """The process ids of the workers that are up."""
+        """Process ids of the workers that are up."""
         return [worker.pid for worker in self._workers if worker is not None and worker.is_up]
 
     @property
     def pids_at_work(self) -> list[int]:
-        """The process ids of the workers that are at a call."""
+        """Process ids of the workers that run a call."""
         return [w.pid for w in self._workers if w is not None and w.is_up and w.is_at_work]
 
     async def call(self, request: Q, budget: Budget | None = None) -> R:
-        """What the task returns for `request`. Cancelled, it ends a worker that stays at it.
+        """Return the task's result for `request`.
 
-        Raises what the task raises, and Busy, BuildTimeout, BuildMemory, WorkerLost,
+        After a cancellation, a worker that still runs the call when the grace period is over is
+        killed. Raises: the task's errors, Busy, BuildTimeout, BuildMemory, WorkerLost,
         ShuttingDown.
         """
         if self._closing.is_set():
@@ -151,7 +152,7 @@ class Pool(Generic[Q, R]):
         outcome = asyncio.wrap_future(job.future)
         try:
             await asyncio.wait((outcome,), timeout=self._wait_seconds)
-            if job.future.cancel():  # Which it can be only as long as it waits.
+            if job.future.cancel():  # Succeeds only while the job waits.
                 raise Busy(f"no worker was free within {self._wait_seconds:g} seconds")
             return await outcome
         except asyncio.CancelledError:
@@ -163,7 +164,7 @@ class Pool(Generic[Q, R]):
             self._admitted -= 1
 
     def close(self) -> None:
-        """Ends every worker; calls in progress raise WorkerLost, waiting ones ShuttingDown."""
+        """End every worker; calls in progress raise WorkerLost, waiting ones ShuttingDown."""
         self._closing.set()
         for worker in self._workers:
             if worker is not None:
@@ -174,7 +175,7 @@ class Pool(Generic[Q, R]):
             self._jobs.get().refuse(ShuttingDown("the service is shutting down"))
 
     def _keep(self, slot: int, context: BaseContext) -> None:
-        """A slot's thread: a worker after another, each until it ends."""
+        """Run a slot's thread: start a worker, serve it until it ends, and start the next."""
         while not self._closing.is_set():
             try:
                 with self._starting:
@@ -190,7 +191,7 @@ class Pool(Generic[Q, R]):
                 self._closing.wait(RETRY_SECONDS)
 
     def _attend(self, worker: Worker[Q, R]) -> None:
-        """Gives `worker` jobs for as long as it lives and is not worn."""
+        """Give `worker` jobs until it dies or is worn."""
         if self._closing.is_set():
             return
         worker.wait_until_warm()

@@ -1,4 +1,4 @@
-"""A worker process: it runs one function on one request at a time, and can be ended at any time."""
+"""Worker process that runs one function on one request at a time and can be ended at any time."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 
 START_TIMEOUT_SECONDS = 120.0
-LOOK_SECONDS = 0.05  # How often the memory of a worker that is at work is looked at.
+LOOK_SECONDS = 0.05  # Interval between checks of a busy worker's memory.
 _SIGNALS = {int(number) for number in signal.Signals}
 _DEATHS = {
     signal.SIGKILL: "was killed (SIGKILL), as it is when the machine has no memory left",
     signal.SIGSEGV: "crashed (SIGSEGV)",
     signal.SIGABRT: "aborted (SIGABRT)",
 }
-CRASHED_SHARE = 0.5  # A crash is for want of memory when so much of what is allowed was taken.
+CRASHED_SHARE = 0.5  # A crash above this share of the memory limit counts as lack of memory.
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one call may take: time, and memory besides what an idle worker has."""
+    """Limits of one call: its time, and its memory in addition to that of an idle worker."""
 
     seconds: float
     memory_bytes: int
@@ -43,11 +43,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Task(Generic[Q, R]):
-    """What a worker runs, picklable.
+    """Picklable task of a worker.
 
-    `warm_up()` is called once in each worker, then `run(request)` for each request. Of what
-    `run` raises, the classes in `expected` reach the caller as they are, and MemoryError as
-    BuildMemory; anything else is a failure of the service (WorkerFailed).
+    `warm_up()` is called once in each worker, then `run(request)` for each request. Errors of
+    `run` in the classes `expected` reach the caller unchanged, MemoryError as BuildMemory; any
+    other is a failure of the service (WorkerFailed).
     """
 
     run: Callable[[Q], R]
@@ -56,11 +56,11 @@ class Task(Generic[Q, R]):
 
 
 class WorkerFailed(RuntimeError):
-    """An exception in a worker that nobody expected, with the worker's traceback."""
+    """An unexpected exception in a worker, with the worker's traceback."""
 
 
 class Worker(Generic[Q, R]):
-    """One process and the pipe to it. One call at a time, from any thread; `kill` from any."""
+    """One process and the pipe to it. One call at a time, from any thread; `kill` at any time."""
 
     def __init__(self, context: BaseContext, task: Task[Q, R]) -> None:
         self._folder = tempfile.mkdtemp(prefix="seedpoint-worker-")
@@ -74,7 +74,7 @@ class Worker(Generic[Q, R]):
         self.is_at_work = False
         self._warmed_up = False
         self._idle_bytes = 0
-        self._seen_bytes = 0  # The most that a call was seen to have taken.
+        self._seen_bytes = 0  # Most memory that the current call was seen to take.
         self._ended = False
 
     def _started(self, context: BaseContext, task: Task[Q, R]) -> Connection:
@@ -96,26 +96,29 @@ class Worker(Generic[Q, R]):
         return ours
 
     def is_alive(self) -> bool:
-        """False from the moment that it is told to end."""
+        """Return whether it runs; False from the moment that it is told to end."""
         return not self._ended and bool(self._process.is_alive())
 
     @property
     def is_up(self) -> bool:
-        """Return whether it was not told to end, and is not known to have ended."""
+        """True until it is told to end or known to have ended."""
         return not self._ended
 
     @property
     def is_warm(self) -> bool:
-        """Return whether it is up and can be called."""
+        """True when it is up and can be called."""
         return self._warmed_up and not self._ended
 
     @property
     def grown_bytes(self) -> int:
-        """How much more memory it has than when it was warm; 0 when nothing tells."""
+        """Memory, in bytes, in addition to that after the warm-up; 0 without /proc."""
         return (resident_bytes(self.pid) or 0) - self._idle_bytes
 
     def wait_until_warm(self) -> None:
-        """Raises WorkerLost when it does not come up, WorkerFailed when its warm-up raises."""
+        """Wait for the end of the warm-up.
+
+        Raises: WorkerLost if it does not come up, WorkerFailed if its warm-up raises.
+        """
         if not wait([self._pipe, self._process.sentinel], START_TIMEOUT_SECONDS):
             self.kill()
         self._receive()
@@ -123,15 +126,15 @@ class Worker(Generic[Q, R]):
         self._warmed_up = True
 
     def call(self, request: Q, budget: Budget) -> R:
-        """What the task returns for `request`.
+        """Return the task's result for `request`.
 
-        Raises what the task raises; BuildTimeout, BuildMemory and WorkerLost, after which
-        the worker has ended and must be closed.
+        Raises: the task's errors; BuildTimeout, BuildMemory and WorkerLost, after which the
+        worker has ended and must be closed.
         """
         self.calls += 1
         self._seen_bytes = 0
         self.is_at_work = True
-        # It ends whatever waits for the worker: sending what it does not read, too.
+        # The deadline ends every wait for the worker, also that of an unread request.
         with _Deadline(budget.seconds, self.kill) as deadline:
             try:
                 return self._exchange(request, budget)
@@ -152,7 +155,7 @@ class Worker(Generic[Q, R]):
         try:
             result: R = self._receive()
         except BuildMemory:
-            self.kill()  # Whatever failed to be allocated may have left something half done.
+            self.kill()  # The failed allocation may have left broken state.
             raise
         except WorkerLost:
             if self._starved(budget):
@@ -161,12 +164,12 @@ class Worker(Generic[Q, R]):
         return result
 
     def kill(self) -> None:
-        """Ends the process at once; a call in progress raises WorkerLost."""
+        """End the process at once; a call in progress raises WorkerLost."""
         self._ended = True
         self._process.kill()
 
     def close(self) -> None:
-        """Ends the process and frees what is held for it."""
+        """End the process and free its resources."""
         self._process.kill()
         self._process.join()
         self._process.close()
@@ -177,10 +180,10 @@ class Worker(Generic[Q, R]):
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _watch(self, budget: Budget) -> None:
-        """Returns when there is an answer, or none will come."""
+        """Wait until there is an answer, or none will come. Raises BuildMemory."""
         while not wait([self._pipe, self._process.sentinel], LOOK_SECONDS):
             self._seen_bytes = max(self._seen_bytes, self.grown_bytes)
-            # RLIMIT_DATA comes first, but does not count memory that is shared.
+            # RLIMIT_DATA acts first, but does not count shared memory.
             if self._seen_bytes > budget.memory_bytes:
                 self.kill()
                 raise _out_of_memory(budget.memory_bytes)
@@ -196,11 +199,10 @@ class Worker(Generic[Q, R]):
         return result
 
     def _starved(self, budget: Budget) -> bool:
-        """Whether it died as native code does that is refused memory.
+        """Return whether the process died as native code does for lack of memory.
 
-        An exception that C++ code does not catch (std::bad_alloc) aborts the process, which
-        is nearly all that does under a limit; what does not look whether it was refused,
-        crashes where it writes.
+        An uncaught C++ exception (std::bad_alloc) aborts the process; under a limit, nearly all
+        aborts come from that. Code that does not check an allocation crashes where it writes.
         """
         code = self._process.exitcode
         much = self._seen_bytes > CRASHED_SHARE * budget.memory_bytes
@@ -216,7 +218,7 @@ class Worker(Generic[Q, R]):
 
 
 class _Deadline:
-    """Calls `end` after so many seconds, from a thread of its own, and never after the block."""
+    """Timer that calls `end` after `seconds`, from a separate thread, and never after the block."""
 
     def __init__(self, seconds: float, end: Callable[[], None]) -> None:
         self.passed = False
@@ -242,7 +244,7 @@ class _Deadline:
 
 
 def _death(code: int | None) -> str:
-    """How a process ended, by its exit code as multiprocessing gives it."""
+    """Describe the end of a process, given its exit code in the form of multiprocessing."""
     if code and -code in _SIGNALS:
         return _DEATHS.get(signal.Signals(-code), f"ended ({signal.Signals(-code).name})")
     return f"ended (exit code {code})"
@@ -253,7 +255,7 @@ def _out_of_memory(limit_bytes: int) -> BuildMemory:
 
 
 def _serve(pipe: Connection, task: Task[Any, Any], folder: str) -> None:
-    """The life of a worker process: until the other end of the pipe is closed.
+    """Run a worker process until the other end of the pipe is closed.
 
     `folder` is its directory for temporary files.
     """
@@ -261,7 +263,7 @@ def _serve(pipe: Connection, task: Task[Any, Any], folder: str) -> None:
     forkserver.end_with_service()
     tempfile.tempdir = os.environ["TMPDIR"] = folder
     pipe.send(_outcome(task, lambda _: task.warm_up(), None))
-    gc.freeze()  # What all workers share stays shared, and is not looked at any more.
+    gc.freeze()  # Keeps shared pages shared: the collector skips them from now on.
     while True:
         try:
             request, memory_bytes = pipe.recv()

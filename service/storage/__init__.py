@@ -1,1 +1,1 @@
-"""The store: a directory in which everything appears whole or not at all, and says what it is."""
+"""The store: a directory of files that are written atomically and checked when read."""

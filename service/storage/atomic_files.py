@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what is left of those that did not."""
+"""Files written atomically, and the temporary files that interrupted writers leave."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _LEFT = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
-_SHOWN = 40  # Characters of a file's name in that of its temporary one: 160 bytes at most.
+_SHOWN = 40  # Characters of a file's name in its temporary name: 160 bytes at most.
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[int]:
-    """A descriptor of a new file that takes the place of `path` when the block ends well.
+    """Yield a descriptor of a new file that replaces `path` when the block ends without error.
 
-    It does so durably: also when the power goes, there is the whole file or what there was
-    before. A link stays, and what it points to is replaced. A process that is killed
-    meanwhile leaves a temporary file, which `is_left` knows. Raises OSError, also for a
-    device or a pipe, which are nobody's to replace: /dev/null would be gone for the whole
-    machine.
+    The replacement is durable: after a power failure, `path` is the whole new file or the old
+    one. A symbolic link stays, and its target is replaced. A process killed inside the block
+    leaves a temporary file, which `is_left` recognizes. Raises: OSError, also for a device or a
+    pipe, which must not be replaced: /dev/null would be gone for the whole machine.
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
@@ -32,7 +31,7 @@ def replacing(path: Path) -> Iterator[int]:
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         try:
-            with suppress(OSError):  # Without locks, nothing that is left is removed either.
+            with suppress(OSError):  # Without locks, temporary files are not removed either.
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield descriptor
             os.fsync(descriptor)
@@ -47,7 +46,7 @@ def replacing(path: Path) -> Iterator[int]:
 
 
 def write_atomically(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """A file of `pieces` at `path` as by `replacing`; its directory is made. Raises OSError."""
+    """Write `pieces` to `path` as `replacing` does, and make its directory. Raises OSError."""
     _make_folder(path.parent)
     with replacing(path) as descriptor:
         for piece in pieces:
@@ -57,7 +56,7 @@ def write_atomically(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
 
 
 def check_writable(folder: Path, nbytes: int) -> None:
-    """Raises OSError when no file of `nbytes` can be written in `folder`, which is made."""
+    """Raise OSError if no file of `nbytes` can be written in `folder`, which is made."""
     _make_folder(folder)
     probe = temporary_path(folder / "probe")
     try:
@@ -68,7 +67,7 @@ def check_writable(folder: Path, nbytes: int) -> None:
 
 
 def can_list(folder: Path) -> bool:
-    """Whether it is there and may be looked into."""
+    """Return whether `folder` exists and can be listed."""
     try:
         with os.scandir(folder):
             return True
@@ -77,18 +76,18 @@ def can_list(folder: Path) -> bool:
 
 
 def temporary_path(path: Path) -> Path:
-    """A new name beside `path`, which `is_left` knows, with the process id in it."""
+    """Return a new name beside `path`, with the process id in it, that `is_left` recognizes."""
     return path.with_name(f".{path.name[:_SHOWN]}.{os.getpid()}.{secrets.token_hex(8)}.tmp")
 
 
 def is_left(name: str) -> bool:
-    """Whether a file of this name is one that was not finished, now or ever."""
+    """Return whether `name` is that of an unfinished file, abandoned or still being written."""
     return _LEFT.fullmatch(name) is not None
 
 
 def remove_left(path: Path) -> None:
-    """Removes a file that `is_left`, unless somebody still writes it, who then has it locked."""
-    with suppress(OSError):  # Locked, or gone by now; or on a filesystem without locks.
+    """Remove a file that `is_left`, unless its writer still holds the lock."""
+    with suppress(OSError):  # Locked, or gone by now, or on a filesystem without locks.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,9 +98,9 @@ def remove_left(path: Path) -> None:
 
 @contextmanager
 def locked(path: Path, *, exclusive: bool) -> Iterator[None]:
-    """Inside, no other process or thread holds the lock `path` against this one.
+    """Hold the lock file `path` inside the block, shared unless `exclusive`.
 
-    Raises OSError on a filesystem without locks.
+    Raises: OSError on a filesystem without locks.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -112,7 +111,7 @@ def locked(path: Path, *, exclusive: bool) -> Iterator[None]:
 
 
 def _make_folder(path: Path) -> None:
-    """A directory that is there durably; those that it is in are made too."""
+    """Make a directory and its parents durably."""
     if path.is_dir():
         return
     _make_folder(path.parent)
@@ -122,7 +121,7 @@ def _make_folder(path: Path) -> None:
 
 
 def _sync_folder(path: Path) -> None:
-    with suppress(PermissionError):  # One that may be written to, but not be read.
+    with suppress(PermissionError):  # The directory is writable, but not readable.
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Issued checkpoints as a list shows them, page by page."""
+"""Entries and page cursors of the list of issued checkpoints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seedpoint.service.errors import InvalidParameter
 
 @dataclass(frozen=True, slots=True, order=True)
 class Issued:
-    """One issued checkpoint: when its plan was stored, in nanoseconds since the epoch."""
+    """An issued checkpoint, and when its plan was stored, in nanoseconds since the epoch."""
 
     created_ns: int
     id: str
@@ -23,12 +23,12 @@ class Issued:
 
     @property
     def cursor(self) -> str:
-        """Where a page that ends with this one goes on; opaque to clients."""
+        """Cursor of the page after the one that ends with this entry; opaque to clients."""
         return base64.urlsafe_b64encode(f"{self.created_ns}:{self.id}".encode()).decode()
 
     @classmethod
     def at(cls, cursor: str) -> Issued:
-        """The inverse of `cursor`. Raises InvalidParameter."""
+        """Return the entry of a `cursor`. Raises InvalidParameter."""
         try:
             created, id_ = base64.urlsafe_b64decode(cursor.encode()).decode("ascii").split(":")
             return cls(int(created), id_)

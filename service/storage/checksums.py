@@ -1,11 +1,11 @@
-"""Seals: digests in a file that tell whether the rest of it is what was written.
+"""Checksums inside files, which show whether the content is what was written.
 
-A short file is read whole, and sealed by a last line. A long one is read in parts, and has
-the digest of each block after its content:
+A short file is read whole and ends with a line that has the SHA-256 of its content. A long file
+is read in parts; after its content it has the digest of each block:
 
     content | SHA-256 of each block | SHA-256 of (id, length of the content, those digests)
 
-32 bytes a digest; the length is 8 bytes, little-endian. SHA-256 runs at 2 GB/s a core.
+A digest takes 32 bytes, the length 8 bytes, little-endian. SHA-256 runs at 2 GB/s a core.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _LINE = re.compile(rb"[0-9a-f]{64}")
 
 
 class Damaged(Exception):
-    """A file that is not what was written; the message says how."""
+    """A file that is not what was written; the message states the fault."""
 
 
 # --- short files -----------------------------------------------------------------------
 
 
 def sealed(content: bytes) -> bytes:
-    """`content` and a last line with its SHA-256."""
+    """Return `content` followed by a line with its SHA-256."""
     return b"%b\n%b" % (content, hashlib.sha256(content).hexdigest().encode())
 
 
 def unsealed(file: bytes) -> bytes:
-    """The inverse of `sealed`. Raises Damaged."""
+    """Return the content of a `sealed` file. Raises Damaged."""
     content, _, line = file.rpartition(b"\n")
     if not _LINE.fullmatch(line):
         raise Damaged("it does not end with a SHA-256")
@@ -44,7 +44,7 @@ def unsealed(file: bytes) -> bytes:
 
 
 def check_digest(content: bytes, digest: str) -> None:
-    """Raises Damaged unless `digest` is the SHA-256 of `content`, hexadecimal."""
+    """Raise Damaged unless `digest` is the SHA-256 of `content`, hexadecimal."""
     if (actual := hashlib.sha256(content).hexdigest()) != digest:
         raise Damaged(f"it has the SHA-256 {actual}")
 
@@ -55,7 +55,7 @@ def check_digest(content: bytes, digest: str) -> None:
 def with_block_digests(
     pieces: Iterable[bytes | memoryview], id_: str
 ) -> Iterator[bytes | memoryview]:
-    """`pieces`, and after them the digests of the blocks that they make up."""
+    """Yield `pieces`, then the digests of the blocks that they form."""
     digests, size_bytes, block = b"", 0, hashlib.sha256()
     for piece in pieces:
         yield piece
@@ -73,14 +73,17 @@ def with_block_digests(
 
 
 class BlockFile:
-    """The content, `size_bytes` long, of a file with block digests.
+    """Content, `size_bytes` long, of a file with block digests.
 
-    A block is checked whenever it is read, and the file opened for it: it may be damaged at
-    any time, go, and come again. Only the digests are held. Thread-safe.
+    Every read opens the file and checks the block: the file may be damaged, removed and restored
+    at any time. Only the digests are kept in memory. Thread-safe.
     """
 
     def __init__(self, path: Path, id_: str, size_bytes: int) -> None:
-        """Raises OSError, and Damaged for a file of another length or whose seal is broken."""
+        """Read the digests.
+
+        Raises: OSError; Damaged if the file has another length or its digests are damaged.
+        """
         self.path = path
         self.size_bytes = size_bytes
         count = -(-size_bytes // BLOCK_BYTES)
@@ -97,7 +100,7 @@ class BlockFile:
             raise Damaged("the digests of its blocks are not what was written")
 
     def read(self, start: int, stop: int) -> bytes | memoryview:
-        """Bytes [start, stop) of the content. Raises Damaged and OSError."""
+        """Return bytes [start, stop) of the content. Raises Damaged, OSError."""
         assert 0 <= start <= stop <= self.size_bytes
         blocks = range(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES))
         parts = [
@@ -109,7 +112,7 @@ class BlockFile:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _block(self, index: int) -> bytes:
-        """A block, from memory if this thread has just read it: consecutive reads share one."""
+        """Return a block, from memory if this thread read it last: consecutive reads share one."""
         digest = self._digests[DIGEST_BYTES * index : DIGEST_BYTES * (index + 1)]
         if _latest.digest == digest:
             return _latest.block
@@ -131,7 +134,7 @@ class BlockFile:
 
 
 class _Latest(threading.local):
-    """The block that a thread has read last, by its digest."""
+    """The block that a thread read last, and its digest."""
 
     digest = b""
     block = b""
@@ -146,7 +149,7 @@ def _seal(id_: str, size_bytes: int, digests: bytes) -> bytes:
 
 
 def _pread(descriptor: int, offset: int, nbytes: int) -> bytes:
-    """`nbytes` from `offset` on. Raises Damaged when there are not so many."""
+    """Return `nbytes` bytes from `offset` on. Raises Damaged if the file ends first."""
     parts: list[bytes] = []
     while nbytes:
         part = os.pread(descriptor, nbytes, offset)

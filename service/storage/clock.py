@@ -1,4 +1,4 @@
-"""The wall clock beside the monotonic clock, and steps of the one against the other."""
+"""Wall clock and monotonic clock, and steps of the former against the latter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TOLERANCE_NS = 10 * 10**9
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """One moment by both clocks, in nanoseconds: since the epoch, and since some start."""
+    """A moment on both clocks, in nanoseconds: since the epoch, and since an arbitrary start."""
 
     wall_ns: int
     monotonic_ns: int
@@ -22,18 +22,18 @@ Clock = Callable[[], Instant]
 
 
 def system() -> Instant:
-    """Return this moment by the clocks of this machine."""
+    """Return the present moment on this machine's clocks."""
     return Instant(time.time_ns(), time.monotonic_ns())
 
 
 class Steps:
-    """Steps of the wall clock: it was set, or the machine was suspended."""
+    """Detector of steps of the wall clock: it was set, or the machine was suspended."""
 
     def __init__(self, begin: Instant) -> None:
         self._last = begin
 
     def step_ns(self, now: Instant) -> int:
-        """Return how far the wall clock was stepped since the last call; 0 when it was not."""
+        """Return the step of the wall clock since the last call, in nanoseconds; 0 without one."""
         last, self._last = self._last, now
         step_ns = now.wall_ns - last.wall_ns - (now.monotonic_ns - last.monotonic_ns)
         return step_ns if abs(step_ns) > TOLERANCE_NS else 0

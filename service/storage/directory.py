@@ -1,19 +1,19 @@
-"""The plan store: a directory in which every file appears whole or not at all.
+"""The plan store: a directory whose files are written atomically.
 
-    plans/<ab>/<id>.json          a line of the canonical plan, whose SHA-256 is the id, one
-                                  that describes it, and a seal
+    plans/<ab>/<id>.json          a line of the canonical plan, whose SHA-256 is the id, a line
+                                  that describes it, and a line with the file's SHA-256
     blobs/<ab>/<sha256>           literal bytes that plans name
     materialized/<ab>/<id>.bin    tensors of a platform-bound plan, as they were drawn, and the
                                   digests of their blocks
-    statistics/<ab>/<id>.json     a cache: a line of JSON and a seal
-    digests/<ab>/<id>.json        a cache, likewise
-    spool/                        tensors that were computed as a whole: `wholes.spool`
+    statistics/<ab>/<id>.json     a cache: a line of JSON and a line with its SHA-256
+    digests/<ab>/<id>.json        a cache in the same form
+    spool/                        tensors that were computed whole: `storage.spool`
 
-What a plan names is written before the plan, so a plan that is there is complete. Every file
-says by its name or by its seal (`seals`) whether it is what was written: what is not,
-is never given out, and written again when somebody puts it.
-Several processes may share the directory. A file's modification time is when it was
-stored; its access time is set when it is used, whatever the mount options are.
+The data that a plan names are written before the plan, so a stored plan is complete. A file's
+name or its checksum (`checksums`) shows whether it is intact; a damaged file is never returned,
+and is written again by the next put.
+Several processes may share the directory. A file's modification time is when it was stored; its
+access time is set when it is used, whatever the mount options are.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ SUFFIXES = {
     "statistics": ".json",
     "digests": ".json",
 }
-SPOOL = "spool"  # In it the wholes are kept, beside all this (`wholes.spool`).
-UNKEPT_BYTES = 16 << 20
-PROBE_BYTES = 8192  # More than filesystems keep beside a file's name.
+SPOOL = "spool"  # Folder of tensors that were computed whole (`storage.spool`).
+UNKEPT_BYTES = 16 << 20  # Memory for documents that could not be written.
+PROBE_BYTES = 8192  # More than filesystems store inline with a file's name.
 POST_AGAIN = "POST the checkpoint's spec again, or restore the file from a backup"
 _ID = re.compile(r"[0-9a-f]{64}")
 _NAMED = re.compile(rb'"sha256":"([0-9a-f]{64})"')
@@ -72,9 +72,9 @@ _NAMED = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A file of the store: of which kind, of which plan or content, and when it was last used.
+    """A file of the store: its kind, the id or digest that names it, and its last use.
 
-    `nbytes` is what it takes on disk.
+    `nbytes` is its size on disk.
     """
 
     kind: str
@@ -84,28 +84,28 @@ class Entry:
 
 
 class Store:
-    """The plan store in the directory `root`. Thread-safe."""
+    """Plan store in the directory `root`. Thread-safe."""
 
     def __init__(self, root: Path, *, clock: Clock = system) -> None:
         self.root = root
         self._clock = clock
-        # What could not be kept on disk, for whoever comes back to ask for it.
+        # Documents that could not be written to disk, for later requests.
         self._unkept: LRU[tuple[str, str], bytes] = LRU(UNKEPT_BYTES, len)
         self._unkept_lock = threading.Lock()
 
     def check_writable(self) -> None:
-        """Writes a little, durably. Raises StoreFull, StoreUnwritable."""
+        """Write a small file durably, and remove it. Raises StoreFull, StoreUnwritable."""
         with storing(self.root):
             atomic_files.check_writable(self.root, PROBE_BYTES)
 
     def check_usable(self) -> None:
-        """As `check_writable`, but one that is full, or has plans, is left at that.
+        """Check that the store can be written, or is full, or has plans.
 
-        What is in it can be served. Raises StoreUnwritable.
+        A full store, and one that has plans, can still be served. Raises: StoreUnwritable.
         """
         try:
             self.check_writable()
-        except StoreFull:  # It is logged.
+        except StoreFull:  # Already logged.
             pass
         except StoreUnwritable:
             if not can_list(self.root / PLANS):
@@ -115,10 +115,9 @@ class Store:
     # --- plans -----------------------------------------------------------------
 
     def put_plan(self, id_: str, plan: bytes, blobs: Mapping[str, bytes]) -> bool:
-        """Stores a plan's record and the literals it names; whether it is new.
+        """Store a plan's record and the literals it names; return whether the plan is new.
 
-        Of what is there already, what is damaged is written again. Raises StoreFull,
-        StoreUnwritable.
+        Damaged files of a known plan are written again. Raises: StoreFull, StoreUnwritable.
         """
         with storing(self.root), self._kept():
             for digest, blob in blobs.items():
@@ -130,9 +129,9 @@ class Store:
         return not known
 
     def use(self, id_: str, used_ns: int | None = None) -> bool:
-        """Notes that the plan and its tensors are in use; False when it is not there.
+        """Note a use of the plan and its tensors; return False if the plan does not exist.
 
-        They are used now, or were at `used_ns` by the wall clock.
+        The time of the use is now, or `used_ns` by the wall clock.
         """
         if not _ID.fullmatch(id_):
             return False
@@ -144,13 +143,13 @@ class Store:
         return _ID.fullmatch(id_) is not None and self._path("plans", id_).exists()
 
     def has_intact_plan(self, id_: str) -> bool:
-        """Whether `plan` would give it: it is read. Raises StoreUnreadable."""
+        """Return whether the plan exists and is intact, by reading it. Raises StoreUnreadable."""
         return _ID.fullmatch(id_) is not None and self._found("plans", id_) is not None
 
     def plan(self, id_: str) -> bytes:
-        """The plan's record.
+        """Return the plan's record.
 
-        Raises NotFound, StoreUnreadable, and CorruptStore rather than give another plan.
+        Raises: NotFound; StoreUnreadable; CorruptStore if it is damaged.
         """
         if not _ID.fullmatch(id_):
             raise NotFound(f"{id_[:80]!r} is not a checkpoint id (64 hexadecimal digits)")
@@ -162,16 +161,16 @@ class Store:
             raise self._corrupt("plans", id_, error, POST_AGAIN) from error
 
     def blob(self, digest: str) -> bytes:
-        """The literal bytes with this SHA-256. Raises CorruptStore, StoreUnreadable."""
+        """Return the literal bytes with this SHA-256. Raises CorruptStore, StoreUnreadable."""
         try:
             return self._intact("blobs", digest)
         except (Damaged, FileNotFoundError) as error:
             raise self._corrupt("blobs", digest, error, POST_AGAIN) from error
 
     def beginning(self, digits: str) -> list[str]:
-        """The ids of the plans that begin with these hexadecimal digits, two or more of them.
+        """Return the ids of the plans that begin with these hexadecimal digits, at least two.
 
-        Raises StoreUnreadable.
+        Raises: StoreUnreadable.
         """
         folder = self.root / "plans" / digits[:2]
         with self._listing(folder):
@@ -183,10 +182,10 @@ class Store:
         ]
 
     def page(self, limit: int, after: str | None) -> tuple[list[Issued], str | None]:
-        """Up to `limit` issued checkpoints, newest first, from `after` on, and the next cursor.
+        """Return up to `limit` issued checkpoints, newest first, and the cursor of the next page.
 
-        Looks at every plan's directory entry: about 3 ms for a thousand. Raises
-        StoreUnreadable.
+        The cursor `after` starts the page. Every plan's directory entry is read: about 3 ms for a
+        thousand. Raises: StoreUnreadable.
         """
         bound = Issued.at(after) if after else None
         with self._listing(self.root / "plans"):
@@ -208,18 +207,18 @@ class Store:
                 with suppress(FileNotFoundError):
                     yield Issued(entry.stat().st_mtime_ns, name)
 
-    # --- what belongs to a plan --------------------------------------------------
+    # --- files of a plan ---------------------------------------------------------
 
     def put_materialized(self, id_: str, pieces: Iterable[bytes | memoryview]) -> None:
-        """Stores a platform-bound plan's tensors. Raises StoreFull, StoreUnwritable."""
+        """Store a platform-bound plan's tensors. Raises StoreFull, StoreUnwritable."""
         with storing(self.root):
             path = self._path("materialized", id_)
             write_atomically(path, with_block_digests(pieces, id_))
 
     def materialized(self, id_: str, size_bytes: int) -> BlockFile | None:
-        """A platform-bound plan's tensors, which it says are so long; None when they are gone.
+        """Return a platform-bound plan's tensors, `size_bytes` in total; None if they are gone.
 
-        Raises Damaged when that is seen already, and StoreUnreadable.
+        Raises: Damaged if that shows without reading the content; StoreUnreadable.
         """
         path = self._path("materialized", id_)
         with reading(self.root, path), suppress(FileNotFoundError):
@@ -227,17 +226,17 @@ class Store:
         return None
 
     def read_materialized(self, file: BlockFile, start: int, stop: int) -> bytes | memoryview:
-        """Bytes [start, stop) of such tensors.
+        """Return bytes [start, stop) of a platform-bound plan's tensors.
 
-        Raises FileNotFoundError, Damaged, StoreUnreadable.
+        Raises: FileNotFoundError, Damaged, StoreUnreadable.
         """
         with reading(self.root, file.path):
             return file.read(start, stop)
 
     def materialized_version(self, id_: str) -> tuple[int, int] | None:
-        """Another whenever the tensors are stored; None when they are gone.
+        """Return a value that changes whenever the tensors are stored; None if they are gone.
 
-        Raises StoreUnreadable.
+        Raises: StoreUnreadable.
         """
         path = self._path("materialized", id_)
         with reading(self.root, path), suppress(FileNotFoundError, NotADirectoryError):
@@ -246,29 +245,29 @@ class Store:
         return None
 
     def corrupt_materialized(self, id_: str, error: Exception, remedy: str) -> CorruptStore:
-        """What to raise when the tensors are damaged and cannot be made again."""
+        """Return the error to raise for damaged tensors that cannot be made again."""
         return self._corrupt("materialized", id_, error, remedy)
 
     def statistics(self, id_: str) -> bytes | None:
-        """The cached statistics, JSON; None when there are none that can be read."""
+        """Return the cached statistics as JSON; None if none can be read."""
         return self._cached("statistics", id_)
 
     def put_statistics(self, id_: str, document: bytes) -> None:
-        """Keeps them, in memory for a while when it cannot: that is logged."""
+        """Cache the statistics; if the write fails, log it and keep them in memory for a while."""
         self._cache("statistics", id_, document)
 
     def digests(self, id_: str) -> bytes | None:
-        """The cached digests of its representations, JSON; None when none can be read."""
+        """Return the cached digests of representations as JSON; None if none can be read."""
         return self._cached("digests", id_)
 
     def put_digests(self, id_: str, document: bytes) -> None:
-        """Keeps them, in memory for a while when it cannot: that is logged."""
+        """Cache the digests; if the write fails, log it and keep them in memory for a while."""
         self._cache("digests", id_, document)
 
-    # --- what is used and what may go ------------------------------------------------
+    # --- use and removal -------------------------------------------------------------
 
     def entries(self, *kinds: str) -> Iterator[Entry]:
-        """Every file of these kinds, of all unless some are given, as it is now."""
+        """Yield every file of these kinds (all by default) with its present size and last use."""
         for kind in kinds or SUFFIXES:
             for file in self._files(kind):
                 name, _, _ = file.name.partition(".")
@@ -279,9 +278,9 @@ class Store:
                         yield Entry(kind, name, nbytes, _used_ns(status))
 
     def remove(self, entry: Entry) -> bool:
-        """Removes a file, of a plan all that belongs to it; whether it did.
+        """Remove a file, or all files of a plan but its blobs; return whether it did.
 
-        It does not when the file has been used since `entry`.
+        A file that was used after `entry` was made stays.
         """
         kinds = [kind for kind in SUFFIXES if kind != "blobs"]
         with locked(self.root / ".lock", exclusive=True):
@@ -295,7 +294,7 @@ class Store:
         return True
 
     def remove_left(self, before_ns: int) -> None:
-        """Removes what was last written to before that time, and that nobody will finish."""
+        """Remove abandoned temporary files that were last written before `before_ns`."""
         files = (file for kind in SUFFIXES for file in self._files(kind))
         for file in chain(_scan([self.root, self.root / SPOOL]), files):
             with suppress(FileNotFoundError):
@@ -303,7 +302,7 @@ class Store:
                     atomic_files.remove_left(Path(file.path))
 
     def blobs_of(self, id_: str) -> set[str]:
-        """The SHA-256 of whatever a plan names; empty when it is not there."""
+        """Return the SHA-256 of every blob that a plan names; empty if the plan is gone."""
         with suppress(FileNotFoundError):
             record = self._path("plans", id_).read_bytes()
             return {found.decode() for found in _NAMED.findall(record)}
@@ -311,22 +310,22 @@ class Store:
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
-        """Inside, nothing is removed that has been noted to be in use. Raises StoreUnreadable."""
+        """Keep files whose use is noted from removal inside the block. Raises StoreUnreadable."""
         lock = self.root / ".lock"
         with ExitStack() as stack:
             try:
                 self.root.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(locked(lock, exclusive=False))
-            except OSError as error:  # Where there are no locks, nothing can be removed either.
+            except OSError as error:  # Without locks, nothing can be removed either.
                 if is_shortage(error):
                     raise unreadable(self.root, lock, error) from error
             yield
 
     def _use(self, kind: str, name: str, used_ns: int | None = None) -> bool:
-        """Sets the access time; False when there is no such file.
+        """Set the access time of a file; return False if it does not exist.
 
-        Always a later one, also when the wall clock was set back meanwhile: by that `remove`
-        knows of the use.
+        The new time is always later, even if the wall clock was set back: `remove` recognizes
+        the use by that.
         """
         path = self._path(kind, name)
         wall_ns = self._clock().wall_ns if used_ns is None else used_ns
@@ -336,14 +335,14 @@ class Store:
             os.utime(path, ns=(later_ns, status.st_mtime_ns))
         except FileNotFoundError:
             return False
-        except OSError:  # Another user's, whose service shares the store; or not to be written.
+        except OSError:  # A file of another user who shares the store, or a read-only one.
             pass
         return True
 
     def _cached(self, kind: str, id_: str) -> bytes | None:
-        """Its content; None when there is none that can be read, since it can be made again.
+        """Return a cached document; None if none can be read, since it can be made again.
 
-        Raises StoreUnreadable where that would only be for want of a descriptor or memory.
+        Raises: StoreUnreadable if only a descriptor or memory is lacking.
         """
         if (document := self._found(kind, id_)) is None:
             with self._unkept_lock:
@@ -360,7 +359,7 @@ class Store:
                 self._unkept.put((kind, id_), document)
 
     def _intact(self, kind: str, name: str) -> bytes:
-        """The content of a short file. Raises FileNotFoundError, Damaged, StoreUnreadable."""
+        """Return a short file's content. Raises FileNotFoundError, Damaged, StoreUnreadable."""
         path = self._path(kind, name)
         with reading(self.root, path):
             content = path.read_bytes()
@@ -373,9 +372,9 @@ class Store:
         return content
 
     def _found(self, kind: str, name: str) -> bytes | None:
-        """As `_intact`; None for what may be written again, which is always right.
+        """Return the content of a short file; None if it is to be written, which is always safe.
 
-        Raises StoreUnreadable for want of a descriptor or memory: then nothing is known.
+        Raises: StoreUnreadable if a descriptor or memory is lacking, so that its state is unknown.
         """
         try:
             return self._intact(kind, name)
@@ -384,7 +383,7 @@ class Store:
         except Damaged as error:
             log.warning("a file is damaged", kind=kind, name=name, reason=str(error))
             return None
-        except StoreUnreadable as error:  # It is logged.
+        except StoreUnreadable as error:  # Already logged.
             if error.__cause__ is not None and is_shortage(error.__cause__):
                 raise
             return None

@@ -1,8 +1,8 @@
-"""Why a file of the store could not be read or written, as callers are told it.
+"""Faults of reading and writing the store's files, as the errors that callers get.
 
-Only its content says that a file is damaged. Whatever else keeps it from being read (no
-descriptor, no memory, no permission, a fault of the disk) says nothing of it: the file may be
-read a moment later, or once somebody has seen to the machine.
+Only its content shows that a file is damaged. Any other obstacle to reading it (no descriptor, no
+memory, no permission, a disk fault) says nothing about the content: the file may be readable a
+moment later, or after an operator's repair.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from seedpoint.service.storage.checksums import Damaged
 log = get_logger("seedpoint.store")
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-# A directory, a socket or a loop of links stands where a file should.
+# A directory, a socket or a loop of links has the file's name.
 _NO_FILE = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
 
 
 @contextmanager
 def reading(root: Path, path: Path) -> Iterator[None]:
-    """Inside, `path` in the store `root` is read.
+    """Translate the errors of a block that reads `path` in the store `root`.
 
-    Raises FileNotFoundError, Damaged where something that is no file has its name, and
+    Raises: FileNotFoundError; Damaged if something other than a file has the name;
     StoreUnreadable for every other OSError.
     """
     try:
@@ -44,7 +44,10 @@ def reading(root: Path, path: Path) -> Iterator[None]:
 
 @contextmanager
 def storing(root: Path) -> Iterator[None]:
-    """Inside, a file of the store `root` is written. Raises StoreFull, StoreUnwritable."""
+    """Translate the errors of a block that writes to the store `root`.
+
+    Raises: StoreFull, StoreUnwritable.
+    """
     try:
         yield
     except OSError as error:
@@ -57,7 +60,7 @@ def storing(root: Path) -> Iterator[None]:
 
 
 def unreadable(root: Path, path: Path, error: OSError) -> StoreUnreadable:
-    """The refusal to raise when `error` kept `path` from being read; it is logged."""
+    """Log `error`, which kept `path` from being read, and return the refusal to raise."""
     file = _within(root, path)
     log.error(
         "a file of the store cannot be read", errno=name_of(error), file=file, reason=error.strerror
@@ -66,7 +69,7 @@ def unreadable(root: Path, path: Path, error: OSError) -> StoreUnreadable:
 
 
 def _within(root: Path, path: object) -> str:
-    """A path as it is in the store; empty when it is elsewhere, or there is none."""
+    """Return a path relative to the store `root`; empty if it is elsewhere, or not a path."""
     if not isinstance(path, str | os.PathLike):
         return ""
     inside = Path(path)

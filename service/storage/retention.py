@@ -1,4 +1,4 @@
-"""What the store may forget: what is longest unused, once it is too old or there is too much."""
+"""Retention: removal of the longest unused files once they are too old or the store too large."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from seedpoint.service.storage.use_notes import ROUND_SECONDS
 
 log = get_logger("seedpoint.retention")
 
-SWEEP_SECONDS = 60.0
-IDLE_SHARE = 20  # Sweeping takes at most one part in so many of the time.
-GRACE_SECONDS = 300.0  # Nothing goes that was used so recently, by whichever process.
-LEFT_SECONDS = 300.0  # What is older was not finished, unless somebody has it locked.
-QUIET_SECONDS = 2 * ROUND_SECONDS  # By then every process has noted what it uses.
-PLANLESS_SECONDS = 3600.0  # So long tensors wait for the plan that is stored after them.
-STEP_NS = 60 * 10**9  # How finely a census tells times apart.
+SWEEP_SECONDS = 60.0  # Shortest pause between sweeps.
+IDLE_SHARE = 20  # A pause lasts at least this many times as long as the sweep before it.
+GRACE_SECONDS = 300.0  # A file that any process used more recently stays.
+LEFT_SECONDS = 300.0  # An older temporary file is abandoned, unless it is locked.
+QUIET_SECONDS = 2 * ROUND_SECONDS  # Time in which every process notes its uses.
+PLANLESS_SECONDS = 3600.0  # Time that tensors wait for their plan, which is stored after them.
+STEP_NS = 60 * 10**9  # Resolution of the times in a census.
 
 CACHES = ("statistics", "digests")
 BEFORE_PLANS = (*CACHES, "materialized")
@@ -29,10 +29,9 @@ BEFORE_PLANS = (*CACHES, "materialized")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How long and how much is kept; None is for ever and everything.
+    """Limits on the age and the size of the files kept; None is no limit.
 
-    Statistics and digests are bounded by `max_cache_bytes` besides: they can be computed
-    again.
+    Statistics and digests, which can be computed again, are also limited by `max_cache_bytes`.
     """
 
     max_age_seconds: float | None
@@ -41,18 +40,19 @@ class Policy:
     grace_seconds: float = GRACE_SECONDS
 
     def oldest_ns(self, now_ns: int) -> int:
-        """What was used before this time is too old."""
+        """Return the time before which a file's last use is too old."""
         return 0 if self.max_age_seconds is None else now_ns - int(self.max_age_seconds * 1e9)
 
     def grace_ns(self, now_ns: int) -> int:
-        """What was used since this time stays."""
+        """Return the time from which on a used file stays."""
         return now_ns - int(self.grace_seconds * 1e9)
 
 
 class Census:
-    """How many bytes there are of each kind, and when they were last used.
+    """Bytes of each kind of file, and the times of their last use.
 
-    A few numbers, however many files. What was used since `grace_ns` counts, but cannot go.
+    It takes a few numbers, however many files there are. Files used since `grace_ns` count, but
+    cannot be removed.
     """
 
     def __init__(self, entries: Iterable[Entry], grace_ns: int) -> None:
@@ -64,15 +64,15 @@ class Census:
                 self._idle[entry.kind, entry.used_ns // STEP_NS] += entry.nbytes
 
     def of(self, *kinds: str) -> int:
-        """Bytes of these kinds."""
+        """Return the bytes of these kinds."""
         return sum(self.total[kind] for kind in kinds)
 
     def idle(self, *kinds: str) -> int:
-        """Bytes of these kinds that can go."""
+        """Return the bytes of these kinds that can be removed."""
         return sum(nbytes for (kind, _), nbytes in self._idle.items() if kind in kinds)
 
     def until_ns(self, excess_bytes: int, *kinds: str) -> int:
-        """A time before which files of these kinds were used that have `excess_bytes`, or all."""
+        """Return a time of last use before which these kinds have `excess_bytes`, or all files."""
         by_step: Counter[int] = Counter()
         for (kind, step), nbytes in self._idle.items():
             by_step[step] += nbytes if kind in kinds else 0
@@ -86,11 +86,11 @@ class Census:
 
 
 def doomed(entries: Callable[[], Iterable[Entry]], policy: Policy, now_ns: int) -> Iterator[Entry]:
-    """What goes, in this order: statistics, digests and materialized tensors, and then plans.
+    """Yield the files to remove: statistics, digests and materialized tensors, then plans.
 
-    Of each, what is too old, and of what is too much the longest unused. `entries` lists the
-    store, and is called twice, so that only what may go is held in memory. Literals are not
-    among it: see `Retention`.
+    These are the files that are too old and, if the store is too large, the longest unused.
+    `entries` lists the store and is called twice, so that only candidates are held in memory.
+    Literals are not included: see `Retention`.
     """
     oldest_ns, grace_ns = policy.oldest_ns(now_ns), policy.grace_ns(now_ns)
     census = Census(entries(), grace_ns)
@@ -110,13 +110,13 @@ def doomed(entries: Callable[[], Iterable[Entry]], policy: Policy, now_ns: int) 
 
 
 class Retention:
-    """Keeps the store within a policy. Belongs to one event loop.
+    """Enforcement of a policy on the store. Belongs to one event loop.
 
-    `retire` is asked before a plan or its tensors go, by its id: whether nobody is being
-    served it. Literals go once no plan names them.
+    `retire(id)` is called before a plan or its tensors are removed; it returns whether no client
+    is being served from them. Literals are removed once no plan names them.
 
-    Files age by the wall clock, which may be wrong. After a start, and after a step of it
-    against the monotonic clock, nothing goes for `QUIET_SECONDS`.
+    Files age by the wall clock, which may be wrong. After a start, and after a step of the wall
+    clock against the monotonic clock, no finished file is removed for `QUIET_SECONDS`.
     """
 
     def __init__(
@@ -137,12 +137,12 @@ class Retention:
         self._tidy_from_ns = now.monotonic_ns
 
     async def run(self) -> None:
-        """Sweeps now and again, until it is cancelled."""
+        """Sweep periodically, until cancelled."""
         while True:
             started = time.monotonic()
             try:
                 await self.sweep()
-            except OSError as error:  # Short of descriptors, or not to be written.
+            except OSError as error:  # Out of descriptors, or not writable.
                 log.warning("the store could not be swept", reason=str(error))
             except Exception:
                 log.exception("the store could not be swept")
@@ -150,7 +150,7 @@ class Retention:
             await asyncio.sleep(max(SWEEP_SECONDS, IDLE_SHARE * spent))
 
     async def sweep(self) -> None:
-        """Removes what was never finished, and in time what the policy does not keep."""
+        """Remove abandoned temporary files and, unless it is quiet time, what the policy drops."""
         now = self._clock()
         if step_ns := self._steps.step_ns(now):
             log.warning("the clock was set; the store is not swept for now", seconds=step_ns / 1e9)
@@ -181,16 +181,16 @@ class Retention:
         return await asyncio.to_thread(self._store.remove, entry)
 
     def _remove_planless(self, now_ns: int) -> None:
-        """Removes tensors whose plan nobody will store any more."""
+        """Remove tensors that have waited too long for their plan."""
         planless_ns = now_ns - int(PLANLESS_SECONDS * 1e9)
         for entry in list(self._store.entries("materialized")):
             if entry.used_ns < planless_ns and not self._store.has_plan(entry.name):
                 self._store.remove(entry)
 
     def _unnamed(self, now_ns: int) -> list[Entry]:
-        """The literals that no plan names any more.
+        """Return the literals that no plan names any more.
 
-        Every plan is read for it, but only when there are literals used before any plan was.
+        This reads every plan, but only if there are literals last used before every plan.
         """
         plans = (plan.used_ns for plan in self._store.entries("plans"))
         before_ns = self._policy.grace_ns(min(plans, default=now_ns))

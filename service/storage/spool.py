@@ -1,9 +1,9 @@
-"""The spool: what was computed whole, on disk up to a bound; the longest unused goes first.
+"""The spool: whole tensors on disk, up to a size limit; the longest unused is removed first.
 
-A directory of files, each named by the SHA-256 of what it holds and made to appear whole
-by its name. A file is a head (MAGIC, SHA-256 of name and content, length) and the content,
-which is mapped: whoever has it open keeps it, though it is removed meanwhile. Several
-processes may share the directory: each whole is made by one of them.
+The spool is a directory of files, each written atomically and named by the SHA-256 of everything
+that its content depends on. A file is a head (MAGIC, SHA-256 of name and content, length) and the
+content. It is memory-mapped, so that a process keeps an open file after its removal. Several
+processes may share the directory; one of them makes each whole tensor.
 """
 
 from __future__ import annotations
@@ -35,19 +35,18 @@ from seedpoint.service.storage.atomic_files import (
 
 STREAM = "philox-v1"
 MAGIC = b"seedpoint whole\0"
-HEAD = struct.Struct("<16s32sQ8x")  # 64 bytes, so that what follows is aligned as it is mapped.
-LEAST_BYTES = 1 << 16  # What a file counts at least, so that there are never too many.
-AHEAD_NS = 60 * 10**9  # That the clocks of processes which share the spool may differ.
-CHECKED = 10_000  # Files that are known to be sound; then all are checked anew.
+HEAD = struct.Struct("<16s32sQ8x")  # 64 bytes, so that the mapped content is aligned.
+LEAST_BYTES = 1 << 16  # Least size that a file counts, which limits their number.
+AHEAD_NS = 60 * 10**9  # Tolerated difference between the clocks of processes.
+CHECKED = 10_000  # Files remembered as sound; beyond that all are checked anew.
 
-Stamp = tuple[int, int, int]
+Stamp = tuple[int, int, int]  # Inode, modification time (ns), size (bytes).
 
 
 class Spool:
-    """The spool in the directory `root`, of at most `max_bytes`. From any thread.
+    """Spool in the directory `root`, of at most `max_bytes`. Thread-safe.
 
-    What a file's content should be is checked when it is first opened, and the file
-    removed when it is something else.
+    A file's content is checked when it is first opened; a wrong file is removed.
     """
 
     def __init__(self, root: Path, max_bytes: int) -> None:
@@ -56,10 +55,10 @@ class Spool:
         self._checked: dict[str, Stamp] = {}
 
     def open(self, needed: Needed) -> Raw | None:
-        """The whole, mapped and now the latest used; None when it is not here.
+        """Return the whole tensor, mapped, and mark it as the latest used; None if it is absent.
 
-        What cannot be read is not here: to make it again is always right. Raises OSError for
-        want of a descriptor or memory.
+        An unreadable file counts as absent: making it again is always safe. Raises: OSError if a
+        descriptor or memory is lacking.
         """
         name = _name(needed)
         path = self.root / name
@@ -86,9 +85,9 @@ class Spool:
         return found[HEAD.size :]
 
     def add(self, needed: Needed, make: Callable[[], Raw]) -> None:
-        """Has the whole made, unless it is here or another process makes it: that is waited for.
+        """Make the whole tensor, unless it is present; wait for another process that makes it.
 
-        Raises OSError when there is no room for it, if possible before it is made.
+        Raises: OSError if there is no room for it, if possible before it is made.
         """
         name = _name(needed)
         self.root.mkdir(parents=True, exist_ok=True)
@@ -102,11 +101,11 @@ class Spool:
                 _write(descriptor, made.data)
 
     def size_bytes(self) -> int:
-        """What all files count, those too that are being written."""
+        """Return the counted size of all files, including those being written."""
         return sum(_counted(status) for _, status in self._files())
 
     def _begin(self, name: str, nbytes: int, stack: ExitStack) -> int:
-        """A descriptor of a new file with room for `nbytes`, there when `stack` ends well."""
+        """Return a descriptor of a new file with room for `nbytes`; `stack` completes the file."""
         with locked(self.root / ".lock", exclusive=True):
             self._make_room(nbytes)
             _put_aside(self.root / name)
@@ -115,9 +114,10 @@ class Spool:
         return descriptor
 
     def _make_room(self, nbytes: int) -> None:
-        """Removes what is longest unused, until there is room; raises OSError if there is none.
+        """Remove the longest unused files until `nbytes` fit. Raises OSError if they cannot fit.
 
-        What was used by a clock that was ahead goes first: it would outlast all that is used.
+        Files with a time of use in the future, from a clock that was ahead, are removed first:
+        they would outlast files that are in use.
         """
         excess = max(nbytes, LEAST_BYTES) - self._max_bytes
         removable: list[tuple[int, int, Path]] = []
@@ -139,7 +139,7 @@ class Spool:
             excess -= size
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
-        """The wholes here, and those that are being written; nothing that is no file."""
+        """Yield the regular files here, finished or being written, except locks."""
         with suppress(FileNotFoundError), os.scandir(self.root) as entries:
             for entry in entries:
                 if not entry.name.endswith(".lock"):
@@ -150,15 +150,15 @@ class Spool:
 
 
 def _name(needed: Needed) -> str:
-    """The SHA-256 of everything that its bytes depend on."""
+    """Return the SHA-256 of everything that the tensor's bytes depend on."""
     of = [STREAM, needed.kind, *astuple(needed)]
     return hashlib.sha256(json.dumps(of).encode()).hexdigest()
 
 
 def _put_aside(path: Path) -> None:
-    """Renames what has a whole's name and is no file: a directory or a pipe, of nobody here.
+    """Rename a directory or pipe that has the name of a spool file.
 
-    It is not removed, since only files are known to be the spool's. Raises OSError.
+    It is not removed, since only files are known to be the spool's. Raises: OSError.
     """
     if os.path.lexists(path) and not path.is_file():
         path.rename(temporary_path(path))
@@ -172,7 +172,7 @@ def _digest(name: str, content: Raw) -> bytes:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[int]:
-    # Without O_NONBLOCK, opening a pipe would wait for somebody to write to it.
+    # Without O_NONBLOCK, opening a pipe would wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         yield descriptor
@@ -181,9 +181,9 @@ def _reading(path: Path) -> Iterator[int]:
 
 
 def _mapped(descriptor: int, size_bytes: int, nbytes: int) -> Raw | None:
-    """A file of `size_bytes`, all of it; None when it has not the length of a whole of `nbytes`.
+    """Return a mapped file of `size_bytes`; None if a tensor of `nbytes` has another file size.
 
-    Mapped to be written to, which changes no file: torch warns of arrays that cannot be.
+    The mapping is writable, but copy-on-write: torch warns of read-only arrays.
     """
     if size_bytes != HEAD.size + nbytes:
         return None

@@ -1,4 +1,4 @@
-"""Use notes: the store is told which checkpoints this process uses, so that nobody removes them."""
+"""Use notes: records in the store of the checkpoints in use, which keep them from removal."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from seedpoint.service.storage.directory import Store
 
 log = get_logger("seedpoint.uses")
 
-ROUND_SECONDS = 60.0  # A checkpoint in use is noted once in each of these.
+ROUND_SECONDS = 60.0  # A checkpoint in use is noted once a round.
 REMEMBERED = 10_000  # Ids whose last use is known when the wall clock is set.
 
 
 class Uses:
-    """When this process used which checkpoint, and the notes of it in the store.
+    """Last use of each checkpoint by this process, and the notes of it in the store.
 
-    Notes bear the time of the wall clock, by which files age, but are due by the monotonic
-    clock. Belongs to one event loop, but for `mark`.
+    Notes have the time of the wall clock, by which files age; the monotonic clock decides when
+    they are due. Belongs to one event loop, except for `mark`.
     """
 
     def __init__(self, store: Store, *, clock: Clock = system) -> None:
@@ -32,7 +32,7 @@ class Uses:
         self._marked: set[str] = set()
 
     def add(self, id_: str) -> None:
-        """Remember that the store has just been told of a use."""
+        """Remember that a use has just been noted in the store."""
         self._used_ns.put(id_, self._clock().monotonic_ns)
 
     def mark(self, id_: str) -> None:
@@ -40,7 +40,7 @@ class Uses:
         self._marked.add(id_)
 
     async def note(self, id_: str) -> bool:
-        """Note a use, unless one was noted within a round; False when the store has lost it."""
+        """Note a use, unless noted within a round; return False if the store has lost the plan."""
         noted_ns, now_ns = self._used_ns.get(id_), self._clock().monotonic_ns
         if noted_ns is not None and now_ns - noted_ns < ROUND_SECONDS * 1e9:
             return True
@@ -52,7 +52,7 @@ class Uses:
             return True
 
     async def run(self) -> None:
-        """Make a round now and again, until cancelled."""
+        """Run a round periodically, until cancelled."""
         while True:
             await asyncio.sleep(ROUND_SECONDS)
             try:
@@ -61,10 +61,10 @@ class Uses:
                 log.exception("the use of checkpoints could not be noted")
 
     async def round(self) -> None:
-        """Note what is marked and, after a step of the wall clock, all that was used before it.
+        """Note the marked uses and, after a step of the wall clock, all earlier uses again.
 
-        Notes from before the step look older than they are, by the step. Each is made again
-        with its age by the monotonic clock.
+        Notes from before the step look older than they are, by the step. Each is repeated with
+        its age by the monotonic clock.
         """
         now = self._clock()
         marked, self._marked = self._marked, set()
@@ -82,5 +82,5 @@ class Uses:
         for id_, wall_ns in used_ns.items():
             try:
                 self._store.use(id_, wall_ns)
-            except StoreUnreadable:  # It is logged.
+            except StoreUnreadable:  # Already logged.
                 self.mark(id_)

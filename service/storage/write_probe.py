@@ -1,4 +1,4 @@
-"""Whether the store can be written now: tried for real, and not more than now and again."""
+"""Probe of the store's writability: a real write, at most once in `PROBE_SECONDS`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import time
 from seedpoint.service.errors import Refusal
 from seedpoint.service.storage.directory import Store
 
-PROBE_SECONDS = 3.0
+PROBE_SECONDS = 3.0  # Lifetime of a result.
 
 
 class Probe:
-    """Knows why a store cannot be written. Belongs to one event loop.
+    """Probe of a store's writability. Belongs to one event loop.
 
-    What was found is believed for `PROBE_SECONDS`; whoever asks meanwhile, or while it is
-    being tried, gets the same.
+    A result is valid for `PROBE_SECONDS`; callers during that time, or during the write, share it.
     """
 
     def __init__(self, store: Store) -> None:
@@ -25,7 +24,7 @@ class Probe:
         self._until = 0.0
 
     async def reason(self) -> str | None:
-        """Why nothing can be stored; None when it can."""
+        """Return why nothing can be stored; None if the store is writable."""
         async with self._lock:
             if time.monotonic() >= self._until:
                 self._reason = await asyncio.to_thread(self._try)

@@ -1,13 +1,13 @@
-"""A ring of reused buffers for the chunks of bodies.
+"""Pool of reused buffers for the chunks of bodies.
 
-Fresh memory for every chunk costs most of the rate (page faults, cold caches). A
-buffer comes back by itself when the last who holds the chunk lets go of it, be that
-the transport that still has bytes to send or a thread that still writes: CPython
-frees the chunk's array then, and a weak reference tells.
+Fresh memory for every chunk would cost most of the throughput (page faults, cold caches). A
+buffer returns to the pool when the last holder of its chunk releases it, either the transport
+that still sends or a thread that still writes: CPython then frees the chunk's array, and a weak
+reference reports it.
 
-Each buffer is a mapping of its own. malloc would take the first ones from mappings too, but
-raises its threshold when they are freed, and from then on keeps what lies below something that
-is still in use: after a thousand slow clients, for ever.
+Each buffer is a memory mapping of its own. malloc would map the first buffers too, but it raises
+its threshold once they are freed. From then on it keeps all memory below a block in use, after a
+thousand slow clients for ever.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-HUGE_BYTES = 4 << 20  # As NumPy does: below, a huge page would be mostly unused.
-SMALLEST_BYTES = 1 << 16
+HUGE_BYTES = 4 << 20  # As in NumPy: in a smaller buffer, a huge page is mostly unused.
+SMALLEST_BYTES = 1 << 16  # Smallest buffer.
 
 
 class Buffers:
-    """Buffers for reuse, latest first (still cached); they hold up to `keep_bytes` in all."""
+    """Pool of up to `keep_bytes` of free buffers; the latest, still cached, is reused first."""
 
     def __init__(self, *, keep_bytes: int) -> None:
         self._keep_bytes = keep_bytes
@@ -34,14 +34,14 @@ class Buffers:
 
     @property
     def waiting_bytes(self) -> int:
-        """How many bytes wait for reuse."""
+        """Total size of free buffers, in bytes."""
         return sum(size * len(free) for size, free in list(self._free.items()))
 
     def take(self, nbytes: int) -> NDArray[np.uint8]:
-        """A chunk: `nbytes` uninitialized bytes, in a buffer of the next power of two.
+        """Return a chunk of `nbytes` uninitialized bytes, in a buffer of the next power of two.
 
-        Hold the chunk itself or a memoryview of it, not a NumPy view: NumPy views keep
-        the buffer alive but not the chunk, so the buffer would be reused under them.
+        Hold the chunk itself or a memoryview of it. A NumPy view keeps the buffer alive but not
+        the chunk, so the buffer would be reused while the view exists.
         """
         size = max(SMALLEST_BYTES, 1 << (nbytes - 1).bit_length())
         free = self._free.setdefault(size, deque())
@@ -50,17 +50,17 @@ class Buffers:
         except IndexError:
             buffer = _mapped(size)
         chunk = buffer[:nbytes]
-        # Called in whichever thread drops the last reference.
+        # Runs in the thread that drops the last reference.
         weakref.finalize(chunk, self._give_back, buffer).atexit = False
         return chunk
 
     def clear(self) -> None:
-        """Gives back what waits for reuse."""
+        """Free all buffers that wait for reuse."""
         for size in list(self._free):
             self._drop(size, sys.maxsize)
 
     def _give_back(self, buffer: NDArray[np.uint8]) -> None:
-        """Keeps the buffer; drops the oldest, of other sizes first, while too many bytes wait."""
+        """Keep the buffer, then drop surplus buffers, the oldest first, of other sizes first."""
         size = len(buffer)
         self._free[size].append(buffer)
         surplus = self.waiting_bytes - self._keep_bytes
@@ -68,7 +68,7 @@ class Buffers:
             surplus -= self._drop(other, surplus)
 
     def _drop(self, size: int, nbytes: int) -> int:
-        """Drops the oldest buffers of a size, as far as there are, for `nbytes`; what they held."""
+        """Drop the oldest buffers of a size until they total `nbytes`; return their total."""
         dropped = 0
         with suppress(IndexError):  # None is left.
             while dropped < nbytes:
@@ -77,12 +77,13 @@ class Buffers:
 
 
 def _mapped(nbytes: int) -> NDArray[np.uint8]:
-    """Memory that goes back to the system when it is freed. It begins at a page.
+    """Map memory that returns to the system when it is freed.
 
-    So it does at a cache line: vector stores across two lines take twice as long.
+    It starts at a page, and so at a cache line: vector stores across two lines take twice as
+    long.
     """
     mapping = mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if nbytes >= HUGE_BYTES:
-        with suppress(AttributeError, OSError):  # Where there are huge pages.
+        with suppress(AttributeError, OSError):  # The system may have no huge pages.
             mapping.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(mapping, np.uint8)

@@ -1,4 +1,4 @@
-"""What is measured and logged of each request: a pure ASGI middleware around the app."""
+"""Pure ASGI middleware that measures and logs each request."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from seedpoint.service.metrics import Metrics
 
 log = get_logger("seedpoint.access")
 
-POLLED = frozenset({"/healthz", "/readyz", "/metrics"})  # Every few seconds, by machines.
+POLLED = frozenset({"/healthz", "/readyz", "/metrics"})  # Machines poll these, so log at debug.
 
 
 @dataclass
 class _Exchange:
-    """A request and what has been sent for it."""
+    """Request, and the part of its response sent so far."""
 
     scope: Scope
     id: str
@@ -32,12 +32,12 @@ class _Exchange:
 
     @property
     def route(self) -> str:
-        """The route's template: few values, whatever is asked."""
+        """Template of the route, which has few values."""
         return str(getattr(self.scope.get("route"), "path", "")) or "(none)"
 
     @property
     def path(self) -> str:
-        """As it was asked, and harmless to a terminal."""
+        """Requested path, escaped if it is not printable."""
         path = str(self.scope["path"])
         return path if path.isprintable() else ascii(path)
 
@@ -51,15 +51,15 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
         elif message["type"] == "http.response.body":
-            if self.scope["method"] != "HEAD":  # The server sends none of that.
+            if self.scope["method"] != "HEAD":  # The server drops the body of a HEAD response.
                 self.sent_bytes += len(message.get("body", b""))
             self.whole = not message.get("more_body", False)
 
 
 class Observed:
-    """Counts and logs every request by its id, and answers an unexpected exception with a problem.
+    """Middleware that counts and logs requests and answers unexpected exceptions with problems.
 
-    Neither headers nor query strings are logged: they may hold credentials.
+    It logs neither headers nor query strings, which may contain credentials.
     """
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
@@ -71,7 +71,7 @@ class Observed:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(scope, request_ids.given_or_new(scope["headers"]), time.perf_counter())
-        request_ids.current.set(exchange.id)  # The server has a task for each request.
+        request_ids.current.set(exchange.id)  # The server runs each request in its own task.
 
         async def noting(message: Message) -> None:
             exchange.note(message)
@@ -79,11 +79,11 @@ class Observed:
 
         try:
             await self._app(scope, receive, noting)
-        except asyncio.CancelledError:  # The time that a shutdown leaves is over.
+        except asyncio.CancelledError:  # The time for a graceful shutdown is over.
             if not exchange.status:
                 ending = errors.ShuttingDown("the service is going away")
                 await problems.answer(ending)(scope, receive, noting)
-            # Else the server breaks the connection: the body is not whole.
+            # Else the server breaks the connection, because the body is incomplete.
         except Exception as error:
             if is_shortage(error):
                 _tell_shortage(error, exchange)
@@ -91,7 +91,7 @@ class Observed:
                 said = {"method": scope["method"], "path": exchange.path}
                 log.error("request failed", **said, exc_info=error)
             if exchange.status:
-                raise  # The server breaks the connection: the body is not whole.
+                raise  # The server breaks the connection, because the body is incomplete.
             await problems.answer(error)(scope, receive, noting)
         finally:
             self._finish(exchange)
@@ -113,7 +113,7 @@ class Observed:
 
 
 def _tell_shortage(error: Exception, exchange: _Exchange) -> None:
-    """Logs what was short; where the code was that met it, tells nothing."""
+    """Log the resource that was short, without a traceback, which would explain nothing."""
     assert isinstance(error, OSError)
     said = {"method": exchange.scope["method"], "path": exchange.path}
     log.error("out of resources", **said, errno=name_of(error), reason=error.strerror)

@@ -1,4 +1,4 @@
-"""Content coding of JSON and pages, for clients that ask for it (RFC 9110, section 12.5.3)."""
+"""Compression of JSON and pages, for clients that ask for it (RFC 9110, section 12.5.3)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from seedpoint.service.http.negotiation import JSON, weights
 from seedpoint.service.http.problems import PROBLEM_JSON
 
 GZIP = "gzip"
-LEAST_BYTES = 1000  # A smaller body fits into one packet as it is.
-THREAD_BYTES = 1 << 16  # Compressing more delays other requests, and is done in a thread.
-LEVEL = 4  # Larger levels take twice the time for a few percent of JSON.
+LEAST_BYTES = 1000  # A smaller body fits into one packet uncompressed.
+THREAD_BYTES = 1 << 16  # A larger body is compressed in a thread, to not delay other requests.
+LEVEL = 4  # Higher levels take twice the time to save a few percent of JSON.
 
 _TYPES = frozenset({JSON, PROBLEM_JSON, "text/html", "text/plain"})
-# Files have ranges, tags and digests, all of their bytes as they are.
+# Files have ranges, tags and digests, all of which refer to the uncompressed bytes.
 _OF_BYTES = ("accept-ranges", "content-encoding", "content-range", "etag", "repr-digest")
-_WBITS = 16 + zlib.MAX_WBITS  # With the header and trailer of gzip.
+_WBITS = 16 + zlib.MAX_WBITS  # Selects gzip's header and trailer.
 
 
 class Compressed:
-    """Pure ASGI middleware. Compresses documents of `app`, and nothing of a checkpoint's bytes."""
+    """Pure ASGI middleware that compresses documents, but no bytes of a checkpoint."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -36,14 +36,14 @@ class Compressed:
 
 
 def takes_gzip(accept_encoding: Sequence[str]) -> bool:
-    """Return whether a client takes gzip, and likes it no less than what is not compressed."""
+    """Return whether a client accepts gzip and prefers it no less than identity."""
     found = weights(accept_encoding)
     quality = found.get(GZIP, found.get("x-gzip", found.get("*", 0.0)))
     return quality > 0 and quality >= found.get("identity", 0.0)
 
 
 class _Answer:
-    """One answer on its way out. Its head waits for the first piece of its body."""
+    """Response in transfer, whose head waits for the first piece of its body."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._scope = scope
@@ -69,7 +69,7 @@ class _Answer:
         await self._send(message)
 
     async def _begin(self, head: Message, message: Message) -> Message:
-        """Say in `head` how the body is coded; return its first piece."""
+        """Set the content coding in `head`; return the first piece of the body."""
         headers = MutableHeaders(raw=head["headers"])
         headers.add_vary_header("Accept-Encoding")
         is_whole = not message.get("more_body", False)
@@ -82,19 +82,19 @@ class _Answer:
         if is_whole:
             headers["Content-Length"] = str(len(message["body"]))
         elif self._scope["method"] == "HEAD":
-            headers["Transfer-Encoding"] = "chunked"  # As the server says it of GET.
+            headers["Transfer-Encoding"] = "chunked"  # As the server sets it for GET.
         return message
 
     def _is_worth_it(self, size_bytes: int, *, is_whole: bool) -> bool:
         if is_whole and size_bytes < LEAST_BYTES:
             return False
         if not is_whole and self._scope["http_version"] == "1.0":
-            return False  # It has no chunks: only a length tells where the body ends.
+            return False  # HTTP/1.0 has no chunks, so the body needs a length.
         return takes_gzip(Headers(scope=self._scope).getlist("accept-encoding"))
 
     async def _coded(self, message: Message) -> Message:
         body, more = message.get("body", b""), message.get("more_body", False)
-        if more and self._scope["method"] == "HEAD":  # Whose body nobody gets.
+        if more and self._scope["method"] == "HEAD":  # The body is never sent.
             return {**message, "body": b""}
         if len(body) > THREAD_BYTES:
             return {**message, "body": await asyncio.to_thread(self._code, body, more=more)}

@@ -1,4 +1,4 @@
-"""The server's end of a connection: uvicorn's HTTP, bounded, with send buffers for the distance."""
+"""Server connection: uvicorn's HTTP with limits, and send buffers that suit the distance."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ log = get_logger("seedpoint.connections")
 
 MAX_HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 60.0  # Until a head is there, from its first byte, or from the connection's begin.
-MAX_WAITING = 1000  # Requests sent at once; each takes kilobytes.
-LINGER_SECONDS = 2.0  # That a refused client has to read why, while it still sends.
-LINGER_BYTES = 16 << 20
-NEAR_MICROSECONDS = 200
-NEAR_BUFFER_BYTES = 512 << 10
+MAX_WAITING = 1000  # Limit of pipelined requests, each of which takes kilobytes.
+LINGER_SECONDS = 2.0  # Time for a refused client to read the response while it still sends.
+LINGER_BYTES = 16 << 20  # Bytes discarded from a refused client before the connection is reset.
+NEAR_MICROSECONDS = 200  # A client with a shorter round trip is near.
+NEAR_BUFFER_BYTES = 512 << 10  # Send buffer for near clients.
 # In `struct tcp_info` (linux/tcp.h).
 _RTT_OFFSET = 68  # tcpi_rtt, microseconds.
 _ACKED_OFFSET = 120  # tcpi_bytes_acked, since Linux 4.1.
 _INFO_BYTES = 128
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what is in the kernel's buffer is dropped.
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: drop the kernel's send buffer on close.
 _LONG = errors.HeadTooLarge(f"a request's line and fields have {MAX_HEAD_BYTES} bytes at most")
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=:%\[\]-]*")  # RFC 9110, section 7.2.
 _MALFORMED = errors.MalformedRequest("what was sent is no HTTP/1.1 request (RFC 9112)")
@@ -40,27 +40,27 @@ _HOSTLESS = errors.MalformedRequest("a request has one `Host` field, from HTTP/1
 
 
 class Connection(HttpToolsProtocol):
-    """Bounds what is read before a request, and keeps little in flight to clients that are near.
+    """Connection that limits request heads, and the bytes in flight to near clients.
 
-    uvicorn reads heads of any length, for any time, and any number of pipelined requests; it
-    tells only the latest of these that their client has left; it answers what is no HTTP
-    even in the middle of the body of another answer, and ends the connection so soon that the
-    answer is lost to clients that still send.
+    uvicorn alone reads heads of any length, for any time, and any number of pipelined requests.
+    It reports a disconnect only to the latest of these. It answers malformed bytes even in the
+    middle of another response's body, and closes the connection so soon that a client that still
+    sends loses the response.
 
-    The kernel lets a send buffer grow to megabytes, which a client on the same host or next
-    to it never needs, and which then are out of the CPU's cache when they are copied to it.
-    Twice 512 KiB (the kernel doubles what it is told) in 200 microseconds are 5 GB/s. Clients
-    further away have the kernel's own buffers, which grow with the distance.
+    The kernel lets a send buffer grow to megabytes. A client on the same host or next to it never
+    needs that much, and the bytes have left the CPU's cache when they are copied to the client.
+    Twice 512 KiB (the kernel doubles the requested size) in 200 microseconds are 5 GB/s. More
+    distant clients keep the kernel's own buffers, which grow with the distance.
     """
 
     closed: Callable[[], None] = staticmethod(lambda: None)
-    """Called when the connection has ended."""
+    """Callback for the end of the connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.parser = Parser(self)  # type: ignore[assignment]
-        self._refusal = _MALFORMED  # Of what is no request.
-        self._refused_bytes: int | None = None  # That came since then.
+        self._refusal = _MALFORMED  # Response to malformed bytes.
+        self._refused_bytes: int | None = None  # Bytes received after a refusal.
         self._cycles: deque[RequestResponseCycle] = deque()  # Those that are not answered yet.
         self._in_head = False
         self._head_bytes = 0  # That came since its first piece; all of them when it is complete.
@@ -78,17 +78,17 @@ class Connection(HttpToolsProtocol):
         self.closed()
 
     def progress(self) -> Progress | None:
-        """A value that changes when the client takes some bytes; None when none wait for it.
+        """Return a value that changes as the client takes bytes; None if none wait for it.
 
-        The kernel tells how many it has acknowledged. Where it does not (only Linux does), the
-        bytes that wait here must do, which the kernel takes in large pieces.
+        On Linux the kernel reports the acknowledged bytes. On other systems only the bytes that
+        wait here are known, which the kernel takes in large pieces.
         """
         if not (waiting := self.transport.get_write_buffer_size()):
             return None
         return waiting, acknowledged_bytes(self.transport.get_extra_info("socket")) or 0
 
     def cut(self) -> None:
-        """Ends the connection at once and frees what waits to be sent, in the kernel too."""
+        """Reset the connection and free all unsent bytes, in the kernel too."""
         with suppress(AttributeError, OSError):
             connected = self.transport.get_extra_info("socket")
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -114,7 +114,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
-            return  # It comes again, without.
+            return  # The parser calls again without the `Upgrade` field.
         while self._cycles and self._cycles[0].response_complete:
             self._cycles.popleft()
         fields = sum(len(name) + len(value) for name, value in self.headers)
@@ -134,17 +134,17 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuses what is no request, with a problem; the connection ends.
+        """Refuse malformed bytes with a problem response and end the connection.
 
-        While another answer is under way there is nothing to be said: it would be taken for
-        a part of that.
+        If another response is in progress, the connection ends without one: the client would
+        take it for a part of the other response.
         """
         waiting = self._unanswered()
         if any(cycle.response_started or not cycle.more_body for cycle in waiting):
             self.transport.abort()
             return
         long = self._in_head and self._head_bytes > MAX_HEAD_BYTES
-        # The fields so far, unless they are those of an earlier request.
+        # Use the fields received so far, unless they belong to an earlier request.
         id_ = request_ids.given_or_new(self.headers if self._in_head or waiting else ())
         self.transport.write(_answer(_LONG if long else self._refusal, id_))
         self._leave()
@@ -152,13 +152,13 @@ class Connection(HttpToolsProtocol):
         if not self.transport.can_write_eof():
             self.transport.close()
             return
-        # To close a socket that was not read to its end resets it, and the answer may be lost.
+        # Closing a socket with unread bytes resets the connection, and the response may be lost.
         self.transport.write_eof()
         self._refused_bytes = 0
         self._impatience = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _leave(self) -> None:
-        """Tells whoever is at an answer that nobody waits for it any more."""
+        """Tell all responses in progress that the client has left."""
         for cycle in self._unanswered():
             cycle.disconnected = True
             cycle.message_event.set()
@@ -170,7 +170,7 @@ class Connection(HttpToolsProtocol):
             self.transport.abort()
 
     def _names_a_host(self) -> bool:
-        """One, from HTTP/1.1 on (RFC 9112, section 3.2)."""
+        """Return whether `Host` is valid: exactly one from HTTP/1.1 on (RFC 9112, section 3.2)."""
         hosts = [value for name, value in self.headers if name == b"host"]
         if not hosts:
             return self.parser.get_http_version() == "1.0"
@@ -182,7 +182,7 @@ class Connection(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         self._impatience = None
-        if self._unanswered():  # Who reads may send slowly meanwhile.
+        if self._unanswered():  # A client that reads a response may send slowly.
             self._hurry()
         else:
             self.transport.abort()
@@ -197,7 +197,7 @@ class Connection(HttpToolsProtocol):
 
 
 def _answer(refusal: errors.Refusal, request_id: str) -> bytes:
-    """The whole of it, head and body."""
+    """Return a complete response for `refusal`, head and body."""
     outside = request_ids.current.set(request_id)
     try:
         answer = problems.answer(refusal)
@@ -215,20 +215,20 @@ def _answer(refusal: errors.Refusal, request_id: str) -> bytes:
 
 
 def round_trip_microseconds(connected: socket.socket) -> int | None:
-    """As the kernel has measured it so far (at least in the handshake); None if it does not tell.
+    """Return the round-trip time that the kernel has measured, at least in the handshake.
 
-    Only Linux does, and only of TCP.
+    The result is None except on Linux with TCP.
     """
     return _told(connected, "I", _RTT_OFFSET)
 
 
 def acknowledged_bytes(connected: socket.socket) -> int | None:
-    """How many bytes the client's end has acknowledged in all; None if nothing tells."""
+    """Return the total of bytes that the client has acknowledged; None if unknown."""
     return _told(connected, "Q", _ACKED_OFFSET)
 
 
 def _told(connected: socket.socket, kind: str, offset: int) -> int | None:
-    """A field of the kernel's account of a connection (TCP_INFO)."""
+    """Return a field of the kernel's TCP_INFO of a connection; None if it is not available."""
     with suppress(AttributeError, OSError, struct.error):
         info = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
         return int(struct.unpack_from(kind, info, offset)[0])

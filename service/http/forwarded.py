@@ -1,4 +1,4 @@
-"""Requests as they were before a proxy passed them on: scheme, client and path."""
+"""Restoration of a request's scheme, client and path behind a proxy."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _PREFIX = re.compile(PREFIX)
 
 
 class Forwarded:
-    """Pure ASGI middleware that undoes what proxies do to requests.
+    """Pure ASGI middleware that reverts the changes of proxies to requests.
 
-    A proxy removes a prefix from the path (`root_path`, or `X-Forwarded-Prefix` where a
-    trusted proxy says so); the app sees the whole path and the prefix as its root, as ASGI
-    asks. uvicorn's middleware does the same for the scheme and the client.
+    A proxy strips a prefix from the path: `root_path`, or `X-Forwarded-Prefix` of a trusted proxy.
+    The app sees the complete path, with the prefix as its root, as ASGI requires. uvicorn's
+    middleware restores the scheme and the client.
     """
 
     def __init__(self, app: ASGIApp, *, trusted: str, root_path: str) -> None:
@@ -34,7 +34,7 @@ class Forwarded:
         await self._app(scope, receive, send)  # type: ignore[arg-type]
 
     def _prefix(self, scope: Scope) -> str:
-        """The setting; else what a trusted proxy says, if that is harmless in a link."""
+        """Return the prefix of the setting, else of a trusted proxy if it is safe in a link."""
         if self._root_path:
             return self._root_path
         fields = [value for name, value in scope["headers"] if name == _FIELD]
@@ -50,6 +50,6 @@ class Forwarded:
 
 
 def inner_path(scope: Scope) -> str:
-    """The path without the prefix: the one that routes are told apart by."""
+    """Return the path without the prefix, by which routes are matched."""
     path: str = scope["path"]
     return path[len(scope.get("root_path", "")) :]

@@ -1,4 +1,4 @@
-"""The id of a request: in its answer, in its log lines and in its problem."""
+"""Request ids, which appear in responses, log lines and problems."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ FIELD = b"x-request-id"
 _HARMLESS = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
 
 current: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The id of the request that is being answered; None where there is no request."""
+"""Id of the current request; None outside a request."""
 
 
 def given_or_new(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """The client's `X-Request-Id`, if it is harmless in a log and a header; else a new id."""
+    """Return the client's `X-Request-Id` if it is safe in a log and a header, else a new id."""
     given = (value for name, value in headers if name == FIELD)
     harmless = (value for value in given if _HARMLESS.fullmatch(value))
     return next((value.decode() for value in harmless), "") or secrets.token_hex(16)
@@ -26,7 +26,7 @@ def given_or_new(headers: Iterable[tuple[bytes, bytes]]) -> str:
 def add_to_line(
     _logger: object, _method: str, line: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Add the id of the request that a log line is about."""
+    """Add the current request's id to a log line."""
     if (id_ := current.get()) is not None:
         line["request_id"] = id_
     return line

@@ -1,4 +1,4 @@
-"""Clients that read nothing, which are cut after a while."""
+"""Cutting of clients that read nothing for a while."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ Progress = tuple[int, int]
 
 
 class Written(Protocol):
-    """A connection that is written to."""
+    """Connection that the server writes to."""
 
     def progress(self) -> Progress | None:
-        """A value that changes when the client takes some bytes; None when none wait for it."""
+        """Return a value that changes as the client takes bytes; None if none wait for it."""
 
     def cut(self) -> None:
-        """Ends the connection at once and frees what waits to be sent."""
+        """Reset the connection and free all unsent bytes."""
 
 
 W = TypeVar("W", bound=Written)
 
 
 class Stalls:
-    """Cuts connections whose client has taken nothing for `seconds` though bytes wait for it.
+    """Detector that cuts clients which take none of their waiting bytes for `seconds`.
 
-    It looks at all of them now and again, so that a connection costs no timer.
+    It checks all connections periodically, so that a connection needs no timer.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -37,7 +37,7 @@ class Stalls:
         self._since: dict[Written, tuple[Progress, float]] = {}
 
     def look(self, connections: Iterable[Written], now: float | None = None) -> int:
-        """Cuts those that have stalled by `now`, a monotonic time; how many."""
+        """Cut connections stalled at the monotonic time `now`; return their number."""
         now = time.monotonic() if now is None else now
         since: dict[Written, tuple[Progress, float]] = {}
         stalled: list[Written] = []

@@ -1,4 +1,4 @@
-"""How many files this process may have open, and how many of them connections may take."""
+"""Limits of open files and of connections for this process."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ from seedpoint.service.logger import get_logger
 
 log = get_logger("seedpoint.descriptors")
 
-BASE = 96  # Of the interpreter, the libraries, the listening sockets, and threads that do I/O.
-PER_THREAD = 2  # A thread reads or writes a file, and may have a lock or a directory open.
-PER_WORKER = 6  # A worker's pipe and sentinels, and what starting its successor takes.
-LEAST_SHARE = 4  # Connections have at least one part in so many.
+# Descriptors.
+BASE = 96  # For the interpreter, the libraries, the listening sockets and I/O threads.
+PER_THREAD = 2  # For a file that a thread reads or writes, and a lock or a directory.
+PER_WORKER = 6  # For a worker's pipe and sentinels, and for starting its successor.
+LEAST_SHARE = 4  # Connections get at least a quarter of the limit.
 
 
 def reserve(threads: int, workers: int) -> int:
-    """Descriptors that a service of so many threads and worker processes needs for itself."""
+    """Return the descriptors that a service of these threads and workers needs for itself."""
     return BASE + PER_THREAD * threads + PER_WORKER * workers
 
 
 def for_connections(wanted: int, reserved: int) -> int:
-    """How many of `wanted` connections may be open beside `reserved` descriptors.
+    """Return the number of `wanted` connections that fit beside `reserved` descriptors.
 
-    The soft limit of open files (RLIMIT_NOFILE) is raised as far as that needs it and the
-    hard limit allows it.
+    Raises the soft limit of open files (RLIMIT_NOFILE) as far as necessary and as far as the
+    hard limit allows.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + reserved
     if soft != resource.RLIM_INFINITY and soft < needed:
         raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        with suppress(ValueError, OSError):  # A system with a bound of its own.
+        with suppress(ValueError, OSError):  # The system has a lower limit of its own.
             resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:

@@ -1,4 +1,4 @@
-"""The listening end: it accepts connections while there is room for them, and waits otherwise."""
+"""Listener that accepts connections up to a limit, and waits at the limit."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from seedpoint.service.logger import get_logger
 log = get_logger("seedpoint.listener")
 
 BACKLOG = 2048  # Connections that the kernel holds until they are accepted.
-ACCEPTED_AT_ONCE = 64  # Before the event loop turns to what is open already.
-RETRY_SECONDS = 1.0  # After a connection could not be accepted.
-REARM_SHARE = 0.9  # The log says again that it is full after a fall below this share.
+ACCEPTED_AT_ONCE = 64  # Connections accepted before the event loop serves open ones.
+RETRY_SECONDS = 1.0  # Pause after an error of `accept`.
+REARM_SHARE = 0.9  # A fall below this share of the limit rearms the warning about the limit.
 _GONE = frozenset({errno.ECONNABORTED, errno.EPROTO})
 
 Opened = Callable[[Callable[[], None]], asyncio.Protocol]
 
 
 class Listener:
-    """Accepts connections at `sockets`, `most` at once. Belongs to one event loop.
+    """Listener at `sockets` with at most `most` open connections. Belongs to one event loop.
 
-    What comes while there are as many stays in the kernel's backlog, where it costs the
-    process nothing, and is accepted when one of them ends. A process that has no descriptor
-    left would accept nothing and spin, or reset connections, so `most` is below what it may
-    have open (`descriptors`). `opened(closed)` makes the protocol of a connection, which calls
-    `closed` when that has ended. The last four methods are those of asyncio's servers.
+    At the limit, new connections stay in the kernel's backlog, at no cost to the process, until
+    an open one ends. A process without free descriptors would fail to accept and spin, or reset
+    connections, so `most` is below the limit of open files (`file_descriptors`).
+    `opened(closed)` returns the protocol of a connection, which calls `closed` at its end.
+    `sockets`, `close` and `wait_closed` are those of asyncio's servers.
     """
 
     def __init__(self, sockets: Sequence[socket.socket], opened: Opened, *, most: int) -> None:
@@ -46,18 +46,18 @@ class Listener:
 
     @property
     def count(self) -> int:
-        """How many connections are open."""
+        """Number of open connections."""
         return len(self._open)
 
     def start(self) -> None:
-        """Begins to listen."""
+        """Start to listen."""
         for listener in self.sockets:
             listener.setblocking(False)
             listener.listen(BACKLOG)
         self._listen()
 
     def close(self) -> None:
-        """Accepts nothing more; what is open stays."""
+        """Stop accepting connections; open ones stay."""
         self._is_closed = True
         self._pause()
         if self._retry is not None:
@@ -66,7 +66,7 @@ class Listener:
             listener.close()
 
     async def wait_closed(self) -> None:
-        """Returns when no connection is being opened any more."""
+        """Wait until no connection is being opened."""
         if self._opening:
             await asyncio.wait(self._opening)
 
@@ -125,7 +125,7 @@ class Listener:
             self._listen()
 
     def _rest(self, error: OSError) -> None:
-        """Listens again after a while: the shortage is another process's, or the machine's."""
+        """Listen again after a pause; the shortage is of another process or the machine."""
         name = errno.errorcode.get(error.errno or 0, "")
         reason = os.strerror(error.errno or 0)
         log.error("no connection can be accepted", errno=name, reason=reason, open=self.count)

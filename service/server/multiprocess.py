@@ -1,8 +1,8 @@
 """Several processes that answer at one address and share one store.
 
-A supervisor starts them, replaces those that die or hang, and ends them all when it is told
-to, however one of them fares. Each has the parts of a service of its own: threads, worker
-processes, caches.
+A supervisor starts the processes, replaces those that die or hang, and ends them all on a signal,
+whatever the state of a single one. Each process is a complete service with threads, worker
+processes and caches of its own.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("seedpoint.fleet")
 
-TICK_SECONDS = 0.25  # How often the supervisor looks at signals; the processes wake it at once.
-HUNG_TICKS = 240  # Without a beat; by ticks, so that a machine that slept finds nobody hung.
-RETRY_SECONDS = 1.0  # After a process could not be started, or died before it ran.
+TICK_SECONDS = 0.25  # Interval at which signals are seen; a process's end wakes the supervisor.
+HUNG_TICKS = 240  # Ticks without a beat; sleep of the machine does not count as ticks.
+RETRY_SECONDS = 1.0  # Pause after a process could not start, or died before it ran.
 PIPE_BYTES = 1 << 16
 MARGIN_SECONDS = 1.0  # Beside `shutdown_seconds`, to end what was cut and close the store.
 STARTUP_FAILURE = 3  # How uvicorn ends when the application does not start.
@@ -41,10 +41,13 @@ Target = Callable[[str, list[socket], Connection], None]
 
 
 class Member:
-    """One of the processes, and the pipe on which it says that it runs."""
+    """Process of the fleet, and the pipe on which it reports that it runs."""
 
     def __init__(self, target: Target, settings: str, sockets: Sequence[socket]) -> None:
-        """Starts the process. Raises OSError when the system refuses."""
+        """Start the process.
+
+        Raises: OSError, if the system refuses.
+        """
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         os.set_blocking(self._pipe.fileno(), False)
@@ -61,47 +64,48 @@ class Member:
 
     @property
     def sentinel(self) -> int:
-        """Ready for `multiprocessing.connection.wait` when the process has ended."""
+        """Handle that `multiprocessing.connection.wait` reports once the process has ended."""
         return self._process.sentinel
 
     @property
     def exitcode(self) -> int | None:
-        """None while it lives."""
+        """Exit code of the process; None while it lives."""
         return self._process.exitcode
 
     @property
     def is_hung(self) -> bool:
-        """Whether it ran and has been silent for long; a start takes as long as it takes."""
+        """True if the process ran and has sent no beat for HUNG_TICKS; a start has no limit."""
         return self.is_running and self._silent_ticks >= HUNG_TICKS
 
     def tick(self) -> None:
-        """Takes the beats that have come since the last tick."""
+        """Read the beats that have arrived since the last tick."""
         self._silent_ticks += 1
-        with suppress(OSError):  # None has come, or it has ended, as its sentinel tells.
+        with suppress(OSError):  # No beat arrived, or the process ended (see the sentinel).
             if os.read(self._pipe.fileno(), PIPE_BYTES):
                 self.is_running, self._silent_ticks = True, 0
 
     def tell_to_end(self) -> None:
-        """SIGTERM: it goes on sending for `shutdown_seconds`."""
+        """Send SIGTERM; the process goes on sending for `shutdown_seconds`."""
         self._process.terminate()
 
     def kill(self) -> None:
-        """SIGKILL, which a process that is stopped (SIGSTOP) cannot put off either."""
+        """Send SIGKILL, which ends even a stopped process (SIGSTOP)."""
         self._silent_ticks = 0
         self._process.kill()
 
     def close(self) -> None:
-        """Waits for the end of a process that was killed or has ended."""
+        """Wait for the end of a process that was killed or has ended, and free its resources."""
         self._process.join()
         self._process.close()
         self._pipe.close()
 
 
 class Supervisor:
-    """Keeps `count` processes, each from `start()`, until SIGTERM or SIGINT tells it to end.
+    """Supervisor of `count` processes, each from `start()`, until SIGTERM or SIGINT.
 
-    Then they have `patience_seconds`; a second SIGINT ends them at once. It waits for no
-    single process, so that one which hangs delays neither the others nor a signal.
+    Then the processes have `patience_seconds` to end; a second SIGINT kills them at once. The
+    supervisor never waits for a single process, so that a hung one delays neither the others
+    nor a signal.
     """
 
     def __init__(self, start: Callable[[], Member], *, count: int, patience_seconds: float) -> None:
@@ -114,7 +118,10 @@ class Supervisor:
         self._is_hurried = False
 
     def run(self) -> bool:
-        """Returns when all have ended; False when one could not start, which ends the others."""
+        """Run until all processes have ended; return False if one failed to start.
+
+        A process that fails to start ends the others.
+        """
         could_start = True
         with self._signals():
             while could_start and not self._is_told:
@@ -125,7 +132,7 @@ class Supervisor:
         return could_start
 
     def _fill(self) -> None:
-        """Starts what is missing; later when the system refuses."""
+        """Start missing processes; retry later if the system refuses."""
         while len(self._members) < self._count and time.monotonic() >= self._start_at:
             try:
                 self._members.append(self._start())
@@ -134,13 +141,13 @@ class Supervisor:
                 self._start_at = time.monotonic() + RETRY_SECONDS
 
     def _tick(self) -> None:
-        """Returns after a tick, or when a process ends."""
+        """Wait for a tick or the end of a process."""
         if not wait([member.sentinel for member in self._members], TICK_SECONDS):
             for member in self._members:
                 member.tick()
 
     def _look(self) -> bool:
-        """Takes out those that have died, kills those that hang; False if one cannot start."""
+        """Remove dead processes and kill hung ones; return False if one failed to start."""
         for member in list(self._members):
             if member.is_hung:
                 log.error("a process hangs and is killed", pid=member.pid)
@@ -188,9 +195,9 @@ class Supervisor:
 
 
 def serve(settings: Settings) -> None:
-    """Runs `settings.workers` processes until told to stop.
+    """Run `settings.workers` processes until a signal stops them.
 
-    Ends this process with STARTUP_FAILURE when they do not start.
+    Exits with STARTUP_FAILURE if they do not start.
     """
     try:
         sockets = bound(settings.host, settings.port)
@@ -209,7 +216,7 @@ def serve(settings: Settings) -> None:
 
 
 def _serve_as_member(document: str, sockets: list[socket], pipe: Connection) -> None:
-    """The life of one of the processes, whose number is in its log lines."""
+    """Run the service as one of the processes, with its process id in every log line."""
     forkserver.end_with_parent()
     structlog.contextvars.bind_contextvars(process=os.getpid())
     from seedpoint.service.app import ready_app
@@ -222,9 +229,9 @@ def _serve_as_member(document: str, sockets: list[socket], pipe: Connection) -> 
 
 
 class _Beat:
-    """Says on `pipe` that the event loop runs; ends `server` when nobody listens any more.
+    """Beat on `pipe` that the event loop runs; it ends `server` if the supervisor is gone.
 
-    Linux ends this process with the supervisor; elsewhere the pipe tells.
+    Linux ends this process with the supervisor; other systems detect it by the broken pipe.
     """
 
     def __init__(self, pipe: Connection, server: Server) -> None:
@@ -235,7 +242,7 @@ class _Beat:
     def __call__(self) -> None:
         try:
             os.write(self._pipe.fileno(), b".")
-        except BlockingIOError:  # The supervisor is stopped: it has enough to read.
+        except BlockingIOError:  # The pipe is full, because the supervisor is stopped.
             pass
         except OSError:
             self._server.should_exit = True

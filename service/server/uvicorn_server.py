@@ -1,4 +1,4 @@
-"""uvicorn's server, with our own connections."""
+"""uvicorn's server with our own connections and listener."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from seedpoint.service.server.file_descriptors import for_connections, reserve
 from seedpoint.service.server.listener import BACKLOG, Listener
 from seedpoint.service.settings import Settings
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 1.0  # Interval between checks for stalled clients.
 
 logger = logging.getLogger("uvicorn.error")
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, with bounds on connections and on how long a client may read nothing."""
+    """uvicorn's server with limits on connections and on the time that a client reads nothing."""
 
     servers: list[Any]
     on_second: Callable[[], object] = staticmethod(lambda: None)
-    """Called about once a second by the event loop, from the start of the service to its end."""
+    """Callback that the event loop runs about once a second while the service lives."""
 
     def __init__(self, app: Any, settings: Settings) -> None:
         super().__init__(_config(app, settings))
@@ -39,7 +39,7 @@ class Server(uvicorn.Server):
         self._stalls = Stalls(settings.write_timeout_seconds)
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        """As uvicorn's, but its own listener accepts connections."""
+        """Start up like uvicorn, with our own listener."""
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
@@ -56,7 +56,7 @@ class Server(uvicorn.Server):
         self.started = True
 
     async def _mind(self) -> None:
-        """What is done once a second, also while the service ends."""
+        """Cut stalled clients and call `on_second` once a second, even during shutdown."""
         while True:
             try:
                 connections: set[Any] = self.server_state.connections
@@ -82,11 +82,11 @@ class Server(uvicorn.Server):
 
 
 def run(server: Server, sockets: list[socket] | None = None) -> None:
-    """Runs `server` in this process until it is told to stop.
+    """Run `server` in this process until a signal stops it.
 
-    Ends the process with STARTUP_FAILURE when it does not start.
+    Exits with STARTUP_FAILURE if it does not start.
     """
-    with suppress(KeyboardInterrupt):  # SIGINT, which it raises again once it has ended well.
+    with suppress(KeyboardInterrupt):  # uvicorn raises SIGINT again after a clean shutdown.
         server.run(sockets)
     if not server.started:
         sys.exit(STARTUP_FAILURE)
@@ -99,8 +99,8 @@ def _config(app: Any, settings: Settings) -> uvicorn.Config:
         port=settings.port,
         loop="uvloop",
         http=Connection,
-        access_log=False,  # `observe` writes it.
-        proxy_headers=False,  # `forwarded` heeds them.
+        access_log=False,  # `access_log.Observed` writes it.
+        proxy_headers=False,  # `forwarded.Forwarded` evaluates them.
         log_config=None,
         backlog=BACKLOG,
         timeout_graceful_shutdown=settings.shutdown_seconds,

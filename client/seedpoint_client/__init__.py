@@ -1,4 +1,4 @@
-"""A client of the Seedpoint service."""
+"""Client of the Seedpoint service."""
 
 from seedpoint_client.client import Checkpoint, Client, DigestMismatch, Problem
 

@@ -1,4 +1,4 @@
-"""Issuing checkpoints over HTTP, and downloads that go on where they stopped."""
+"""HTTP client that issues checkpoints and resumes interrupted downloads."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from urllib.parse import quote
 
 import httpx
 
-RETRIES = 5
-WAIT_SECONDS = 20  # Of one request for what takes long; then it is asked again.
+RETRIES = 5  # Attempts of one download.
+WAIT_SECONDS = 20  # Longest wait of one request for a result; then the client asks again.
 
 
 class Problem(Exception):
-    """What the service answered instead (RFC 9457): `status`, `title`, `detail`, `errors`.
+    """Error answer of the service (RFC 9457): `status`, `title`, `detail`, `errors`.
 
-    `errors` are objects with the `path` of a fault in the spec and a `message`.
+    Each of the `errors` has the `path` of a fault in the spec and a `message`.
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
@@ -35,7 +35,7 @@ class Problem(Exception):
 
 
 class DigestMismatch(Exception):
-    """A file that was downloaded is not the one that the service has; it was removed."""
+    """A downloaded file differs from the service's file, and was removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +47,15 @@ class Checkpoint:
 
     @property
     def files(self) -> Mapping[str, str]:
-        """The path on the service of each file, by name."""
+        """Path of each file on the service, by name."""
         links: Mapping[str, str] = self.resource["links"]["files"]
         return links
 
 
 class Client:
-    """A connection to the service at `url`; a context manager. Not for use by many threads.
+    """Connection to the service at `url`; a context manager. Not thread-safe.
 
-    What the service is too busy for (503) is asked again, for up to `patience_seconds`.
+    Requests that the service is too busy for (503) are repeated for up to `patience_seconds`.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Client:
         self._http.close()
 
     def wait_until_ready(self, *, timeout_seconds: float = 120.0) -> None:
-        """Returns when the service can issue checkpoints. Raises TimeoutError."""
+        """Wait until the service can issue checkpoints. Raises TimeoutError."""
         until = time.monotonic() + timeout_seconds
         while not self._is_ready():
             if time.monotonic() > until:
@@ -87,7 +87,7 @@ class Client:
             time.sleep(0.2)
 
     def issue(self, spec: Mapping[str, Any], *, statistics: bool = False) -> Checkpoint:
-        """The checkpoint of a spec. Raises Problem for one that cannot be issued.
+        """Issue the checkpoint of a spec. Raises Problem if it cannot be issued.
 
         The same spec gives the same checkpoint, so this may be repeated at will.
         """
@@ -95,19 +95,19 @@ class Client:
         return _checkpoint(self._ask("POST", "/v1/checkpoints", json=spec, headers=prefer))
 
     def get(self, id: str) -> Checkpoint:
-        """An issued checkpoint. Raises Problem (404) for an unknown id."""
+        """Return an issued checkpoint. Raises Problem (404) for an unknown id."""
         return _checkpoint(self._ask("GET", f"/v1/checkpoints/{quote(id)}"))
 
     def statistics(
         self, checkpoint: Checkpoint, *, timeout_seconds: float = 600.0
     ) -> Mapping[str, Any]:
-        """The statistics of a checkpoint, when they are computed. Raises Problem, TimeoutError."""
+        """Return a checkpoint's statistics once they are computed. Raises Problem, TimeoutError."""
         link = checkpoint.resource["links"]["statistics"]
         found: Mapping[str, Any] = self._finished("GET", link, timeout_seconds).json()
         return found
 
     def sha256(self, checkpoint: Checkpoint, file: str, *, timeout_seconds: float = 600.0) -> str:
-        """The SHA-256 of a file, in hex, as the service gives it. Raises Problem, TimeoutError."""
+        """Return a file's SHA-256 (hex), computed by the service. Raises Problem, TimeoutError."""
         link = f"{checkpoint.files[file]}?digest=sha-256"
         field = self._finished("HEAD", link, timeout_seconds).headers["Repr-Digest"]
         (digest,) = re.findall(r"sha-256=:([^:]+):", field)
@@ -121,11 +121,11 @@ class Client:
         files: Collection[str] | None = None,
         verify: bool = False,
     ) -> list[Path]:
-        """Every file of a checkpoint, or some, into `directory`, each whole or not there.
+        """Download all files of a checkpoint, or `files`, into `directory`, each whole or absent.
 
-        What was cut off is kept as `NAME.part`, and gone on with, by this call and by a later
-        one: the bytes are the same at any time. With `verify` each is checked by its SHA-256,
-        which the service computes for that. Raises Problem, DigestMismatch, httpx.TransportError.
+        An interrupted download is kept as `NAME.ETAG.part` and resumed, by this call or by a
+        later one: the bytes are the same at any time. `verify` compares each file's SHA-256 with
+        the one that the service computes. Raises: Problem, DigestMismatch, httpx.TransportError.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ class Client:
         return found
 
     def tensor(self, checkpoint: Checkpoint, name: str, slice: str = "") -> bytes:
-        """One tensor, or a slice such as `0:128,:`, as the bytes of a small safetensors file."""
+        """Return a tensor, or a slice like `0:128,:`, as the bytes of a small safetensors file."""
         path = f"/v1/checkpoints/{checkpoint.id}/tensors/{quote(name, safe='')}"
         answer = self._ask("GET", path, params={"slice": slice} if slice else {})
         _check(answer)
@@ -151,7 +151,7 @@ class Client:
             return False
 
     def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """The answer, which is 503 only if it is so for as long as the client's patience."""
+        """Return the answer; a 503 is retried for as long as the client's patience."""
         until = time.monotonic() + self._patience_seconds
         while True:
             answer = self._http.request(method, self._address(path), **request)
@@ -163,13 +163,13 @@ class Client:
             time.sleep(pause)
 
     def _address(self, path: str) -> httpx.URL | str:
-        """Where `path` is: links of a service under a prefix have that already."""
+        """Return the address of `path`; links of a service under a prefix have it already."""
         prefix = self._http.base_url.path.rstrip("/")
         has_prefix = prefix and path.startswith(f"{prefix}/v1/")
         return self._http.base_url.join(path) if has_prefix else path
 
     def _finished(self, method: str, link: str, timeout_seconds: float) -> httpx.Response:
-        """The answer once it is no longer 202. Raises Problem, TimeoutError."""
+        """Return the answer once it is no longer 202. Raises Problem, TimeoutError."""
         until = time.monotonic() + timeout_seconds
         while True:
             wait = max(0, min(WAIT_SECONDS, int(until - time.monotonic())))
@@ -185,7 +185,7 @@ class Client:
         head = self._ask("HEAD", link)
         _check(head)
         size, etag = int(head.headers["Content-Length"]), head.headers["ETag"]
-        # Named after the entity tag, so that one file is never continued with another's bytes.
+        # Its name has the entity tag, so that no file is resumed with another's bytes.
         part = path.with_name(f"{path.name}.{etag.strip(chr(34))}.part")
         for left in reversed(range(RETRIES)):
             try:
@@ -198,7 +198,7 @@ class Client:
         return path
 
     def _append(self, link: str, part: Path, size: int, etag: str) -> None:
-        """Brings `part` to `size` bytes. Raises httpx.TransportError when it is cut off."""
+        """Extend `part` to `size` bytes. Raises httpx.TransportError if the connection breaks."""
         have = part.stat().st_size if part.exists() else 0
         if have == size:
             part.touch()
@@ -210,7 +210,7 @@ class Client:
                 _check(answer)
             mode = "ab" if answer.status_code == httpx.codes.PARTIAL_CONTENT else "wb"
             with part.open(mode) as file:
-                for chunk in answer.iter_raw():  # as it comes: what was cut off is kept
+                for chunk in answer.iter_raw():  # An interrupted download keeps its bytes.
                     file.write(chunk)
 
 
@@ -234,7 +234,7 @@ def _check_digest(path: Path, expected: str) -> None:
 
 
 def _check(answer: httpx.Response) -> None:
-    """Raises Problem for an error, whoever on the way it came from."""
+    """Raise Problem for an error, from the service or from a proxy."""
     if not answer.is_error:
         return
     if answer.headers.get("Content-Type", "").startswith("application/problem+json"):

@@ -6,8 +6,8 @@ that still sends or a thread that still writes: CPython then frees the chunk's a
 reference reports it.
 
 Each buffer is a memory mapping of its own. malloc would map the first buffers too, but it raises
-its threshold once they are freed. From then on it keeps all memory below a block in use, after a
-thousand slow clients for ever.
+its threshold once they are freed. From then on it keeps all memory below a block in use; after a
+thousand slow clients, it never returns that memory.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Buffers:
     def _drop(self, size: int, nbytes: int) -> int:
         """Drop the oldest buffers of a size until they total `nbytes`; return their total."""
         dropped = 0
-        with suppress(IndexError):  # None is left.
+        with suppress(IndexError):  # No buffer of this size is left.
             while dropped < nbytes:
                 dropped += len(self._free[size].popleft())
         return dropped

@@ -120,7 +120,7 @@ class Connection(HttpToolsProtocol):
         fields = sum(len(name) + len(value) for name, value in self.headers)
         self._head_bytes = len(self.url) + fields
         if self._head_bytes > MAX_HEAD_BYTES or len(self._cycles) >= MAX_WAITING:
-            raise ValueError("too much")  # To the parser, which gives up.
+            raise ValueError("too much")  # The parser then gives up.
         if not self._names_a_host():
             self._refusal = _HOSTLESS
             raise ValueError("no host")

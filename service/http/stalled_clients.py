@@ -1,4 +1,4 @@
-"""Cutting of clients that read nothing for a while."""
+"""Disconnection of clients that read nothing for a while."""
 
 from __future__ import annotations
 

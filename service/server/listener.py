@@ -114,7 +114,7 @@ class Listener:
         except BaseException as error:
             accepted.close()
             closed()
-            if not isinstance(error, OSError):  # Else the client has left meanwhile.
+            if not isinstance(error, OSError):  # An OSError means that the client has left.
                 raise
 
     def _leave(self, place: object) -> None:

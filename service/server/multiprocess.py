@@ -54,7 +54,7 @@ class Member:
         self._process = context.Process(target=target, args=(settings, list(sockets), theirs))
         self._process.start()
         theirs.close()
-        self.is_running = False  # From its first beat on.
+        self.is_running = False  # True after the first beat.
         self._silent_ticks = 0
 
     @property

@@ -36,7 +36,7 @@ NAME = "statistics"  # Name of the shared document.
 PASSES_TENSORS = 200_000  # Limit of tensors in passes being sent; each holds some kilobytes.
 FULL = "as many large checkpoints are being sent with their statistics as may be; ask again later"
 
-Piece = tuple[int, int, int]  # A tensor's index, and elements [start, stop) of it.
+Piece = tuple[int, int, int]  # (tensor index, start, stop): elements [start, stop).
 
 
 class Statistics:

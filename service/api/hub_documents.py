@@ -85,7 +85,8 @@ async def _entry(service: State, checkpoint: Checkpoint, name: str) -> dict[str,
 async def _sha256(service: State, checkpoint: Checkpoint, name: str) -> str | None:
     """Return the SHA-256 (hex) of a file of tensors if it is known, or quick to compute.
 
-    It is computed for checkpoints of up to `unasked_digest_bytes`. Other files have None.
+    It is computed for checkpoints of up to `unasked_digest_bytes`, and only looked up for larger
+    ones. None if it is unknown, and for files without tensors.
     """
     if not name.endswith(SUFFIX):
         return None

@@ -62,7 +62,7 @@ class Mixed:
             async with aclosing(self._sent(size_bytes)) as chunks:
                 async for chunk in chunks:
                     yield chunk
-                    del chunk  # Lets go of the buffer once the transport has sent it.
+                    del chunk  # Drops the reference: the buffer is free once it is sent.
         finally:
             if isinstance(self.statistics, Pass):
                 self.statistics.close()
@@ -79,7 +79,7 @@ class Mixed:
                     before, sent = [], sent + _length(before)
                     yield chunk
                     sent += len(chunk)
-                    del chunk  # Lets go of the buffer once the transport has sent it.
+                    del chunk  # Drops the reference: the buffer is free once it is sent.
         before += self._statistics_part(await self._found())
         left_bytes = size_bytes - sent - _length(before) - len(self._frame.end())
         for piece in pieces([*before, self._frame.end(left_bytes)]):

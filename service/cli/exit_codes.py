@@ -52,7 +52,7 @@ def faults_as_exit_codes() -> Iterator[None]:
 
 @contextmanager
 def ending_well() -> Iterator[None]:
-    """Inside the block, end on SIGTERM as on Ctrl-C: unfinished files are removed."""
+    """End on SIGTERM inside the block as on Ctrl-C: unfinished files are removed."""
 
     def end(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Lets the cleanup finish.

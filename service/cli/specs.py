@@ -78,7 +78,7 @@ def _text(spec: str) -> bytes:
 
 
 def planned(document: Any) -> Planned:
-    """Return the plan of a spec; its constructors run in a worker's sandbox. Raises SpecError."""
+    """Return the plan of a spec; its constructors are guarded as in a worker. Raises SpecError."""
     from seedpoint.models.planning.compiler import make_plan
     from seedpoint.models.planning.sequential import platform
     from seedpoint.models.spec.schema import parse_spec

@@ -40,9 +40,9 @@ class Builders:
     """Pool for small specs, and pool for the rest.
 
     A spec goes to the small pool unless its body is large, and on to the large pool if it proves
-    large or slow. Models of unknown cost take all small workers but one (at least one), so that
-    a worker is left for other specs; once they proved large or slow, they go directly to the
-    large pool.
+    large or slow. Models of unknown cost may occupy all small workers but one, which is left for
+    other specs (a single worker takes them too); once they have proved large or slow, they go
+    directly to the large pool.
     """
 
     def __init__(

@@ -184,8 +184,8 @@ class Store:
     def page(self, limit: int, after: str | None) -> tuple[list[Issued], str | None]:
         """Return up to `limit` issued checkpoints, newest first, and the cursor of the next page.
 
-        The cursor `after` starts the page. Every plan's directory entry is read: about 3 ms for a
-        thousand. Raises: StoreUnreadable.
+        The page begins after the cursor `after`. Every plan's directory entry is read: about 3 ms
+        for a thousand. Raises: StoreUnreadable.
         """
         bound = Issued.at(after) if after else None
         with self._listing(self.root / "plans"):

@@ -29,7 +29,7 @@ BEFORE_PLANS = (*CACHES, "materialized")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Limits on the age and the size of the files kept; None is no limit.
+    """Limits on the age and the size of the files kept; None means no limit.
 
     Statistics and digests, which can be computed again, are also limited by `max_cache_bytes`.
     """
@@ -72,7 +72,7 @@ class Census:
         return sum(nbytes for (kind, _), nbytes in self._idle.items() if kind in kinds)
 
     def until_ns(self, excess_bytes: int, *kinds: str) -> int:
-        """Return a time of last use before which these kinds have `excess_bytes`, or all files."""
+        """Return a time; files of these kinds unused since have `excess_bytes`, or are all."""
         by_step: Counter[int] = Counter()
         for (kind, step), nbytes in self._idle.items():
             by_step[step] += nbytes if kind in kinds else 0

@@ -1,8 +1,8 @@
 """Pool of worker processes, which replaces workers that die, are ended or are worn.
 
 The standard library's pools do not fit: `ProcessPoolExecutor` breaks every future when one
-worker dies, and neither pool can stop a single task that overruns. Here each worker has its own
-thread and pipe, so that its failure affects one caller.
+worker dies, and neither it nor `multiprocessing.Pool` can stop a single task that overruns. Here
+each worker has its own thread and pipe, so that its failure affects one caller.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ python -m benchmarks.verdicts [TENSORS]    at least this many correct tensors, 2
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 import time
@@ -39,7 +40,8 @@ from seedpoint.models.spec.schema import parse_spec
 from seedpoint.models.statistics.checkpoint import BLOCK_ELEMENTS, CheckpointStatistics
 
 RIGHT = 20_000
-PLANTED = 100  # Trials of each fault.
+COPIES = 5  # of every law, which is computed once: most of a first tensor's time
+PLANTED = 100  # times each fault
 DTYPES = (
     *("float32", "float64", "bfloat16", "float16"),
     *("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"),
@@ -74,7 +76,7 @@ TRANSFORMS: dict[str, list[dict[str, Any]]] = {
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else RIGHT
     start = time.perf_counter()
-    verdicts, failed, highest = calibrate(count)
+    verdicts, failed, highest = calibrate(count, COPIES)
     seconds = time.perf_counter() - start
     print(
         f"right tensors: {verdicts.total():,}, {verdicts[True]:,} pass, {verdicts[False]:,} fail, "
@@ -96,7 +98,7 @@ def main() -> None:
 
 
 def calibrate(
-    count: int,
+    count: int, copies: int = 1
 ) -> tuple[Counter[bool | None], list[tuple[str, Mapping[str, Any]]], dict[str, float]]:
     """Judge at least `count` correct tensors.
 
@@ -106,7 +108,7 @@ def calibrate(
     verdicts: Counter[bool | None] = Counter()
     failed: list[tuple[str, Mapping[str, Any]]] = []
     highest: dict[str, float] = {}
-    for name, found in right():
+    for name, found in right(copies):
         verdicts[found["pass"]] += 1
         if found["pass"] is False:
             failed.append((name, found))
@@ -119,13 +121,13 @@ def calibrate(
     return verdicts, failed, highest
 
 
-def right() -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield correct tensors endlessly, of every initializer, shape and dtype, some large."""
+def right(copies: int = 1) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield correct tensors endlessly, of every initializer, shape and dtype; large ones once."""
     seed = 0
     while True:
-        for dtype in DTYPES:
-            shapes = (*SHAPES, LARGE[seed // 5 % len(LARGE)]) if seed % 5 == 4 else SHAPES
-            for document in (spec(shapes, dtype, seed), *given(dtype, seed)):
+        for number, dtype in enumerate(DTYPES):
+            large = (LARGE[(seed + number) % len(LARGE)],) if copies > 1 or seed % 5 == 4 else ()
+            for document in (spec(large, dtype, seed, copies), *given(dtype, seed)):
                 yield from judged(make_plan(parse_spec(document)))
         seed += 1
 
@@ -141,28 +143,41 @@ def judged(planned: Planned) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield f"{tensor.name} {tensor.dtype} seed {planned.plan.seed}", found
 
 
-def spec(shapes: tuple[tuple[int, ...], ...], dtype: str, seed: int) -> dict[str, Any]:
-    """Return a spec with a tensor for every initializer and shape, some transformed or split."""
+def spec(
+    large: tuple[tuple[int, ...], ...], dtype: str, seed: int, copies: int = 1
+) -> dict[str, Any]:
+    """Return a spec with `copies` tensors for every initializer and shape, and one for `large` ones.
+
+    Some have transforms, some are split into parts.
+    """
     tensors: list[dict[str, Any]] = []
     rules: list[dict[str, Any]] = []
-    transforms = list(TRANSFORMS.items())
-    for kind, initializer in {**_catalogue(), **MORE}.items():
-        for shape in shapes:
-            if not _takes(initializer["type"], len(shape)):
-                continue
-            name = f"{kind} {'x'.join(map(str, shape))}".replace(".", "_")
-            rule: dict[str, Any] = {"initializer": initializer}
-            drawn = initializer["type"] not in ("constant", "ones", "zeros", "eye", "dirac")
-            turn = len(tensors) + seed
-            if turn % 3 == 1 and drawn and initializer["type"] != "orthogonal":
-                label, steps = transforms[turn // 3 % len(transforms)]
-                name, rule["transforms"] = f"{name} {label}", steps
-            elif turn % 3 == 2 and len(shape) == 2 and shape[turn % 2] > 2:
-                name, rule["splits"] = f"{name} split", _splits(turn % 2, shape[turn % 2])
-            tensors.append({"name": name, "shape": list(shape), "dtype": BY_NAME[dtype].code})
-            rules.append({"match": {"name": name}, **rule})
+    laws = itertools.product({**_catalogue(), **MORE}.items(), (*SHAPES, *large))
+    for number, ((kind, initializer), shape) in enumerate(laws):
+        if not _takes(initializer["type"], len(shape)):
+            continue
+        label, rule = _rule(initializer, shape, number + seed)
+        name = f"{kind} {'x'.join(map(str, shape))}{label}".replace(".", "_")
+        for copy in range(1 if shape in large else copies):
+            found = {"name": f"{name} copy {copy}", "shape": list(shape)}
+            tensors.append({**found, "dtype": BY_NAME[dtype].code})
+        rules.append({"match": {"name": f"{name} copy *"}, **rule})
     architecture = {"type": "tensors", "tensors": tensors}
     return {"architecture": architecture, "init": {"seed": seed, "rules": rules}}
+
+
+def _rule(
+    initializer: dict[str, Any], shape: tuple[int, ...], turn: int
+) -> tuple[str, dict[str, Any]]:
+    """Return a label and a rule: in turn a plain one, one with transforms, one with parts."""
+    drawn = initializer["type"] not in ("constant", "ones", "zeros", "eye", "dirac")
+    if turn % 3 == 1 and drawn and initializer["type"] != "orthogonal":
+        transforms = list(TRANSFORMS.items())
+        label, steps = transforms[turn // 3 % len(transforms)]
+        return f" {label}", {"initializer": initializer, "transforms": steps}
+    if turn % 3 == 2 and len(shape) == 2 and shape[turn % 2] > 2:
+        return " split", {"initializer": initializer, "splits": _splits(turn % 2, shape[turn % 2])}
+    return "", {"initializer": initializer}
 
 
 def given(dtype: str, seed: int) -> Iterator[dict[str, Any]]:

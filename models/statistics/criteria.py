@@ -7,128 +7,113 @@ less where nothing speaks against it, and infinite for what cannot be.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
-import torch
 
-from seedpoint.models.dtypes import DType
 from seedpoint.models.statistics.dependence import Lag, Products, RowSquares
-from seedpoint.models.statistics.distribution import ROUNDING, Law
-from seedpoint.models.statistics.expected_histogram import shares
 from seedpoint.models.statistics.forecast import Forecast
 from seedpoint.models.statistics.grids import Floats
 from seedpoint.models.statistics.histogram import Histogram
-from seedpoint.models.statistics.mixture import Group
+from seedpoint.models.statistics.masses import divergence
 from seedpoint.models.statistics.tail_bounds import Sum, evidence
-
-UNREACHED = 4e-8
-"""The probability of a normal draw past 5.4 std on one side: not every stream goes so far."""
+from seedpoint.models.statistics.tensor_law import TensorLaw
 
 FEWEST = 16
 """Elements from which on the shape of a law is judged."""
 
+_EXTREMES = 2 * math.log(1 / (1 - math.exp(-1)))
+"""What leaving the extremes out may cost in probability, at values that about one element is at."""
+
 _PER_BIN = 8  # values for each bin at least, so that few values are not spread thin
 
-_WINDOWED = 0.92
-"""What a self-normalized score is taken down by, for the variance that is random itself.
-
-Delyon's bound holds for a given variance; here it is one of some 70 windows of 4 %, which costs
-exp(-c^2 / 2 * 0.04) and a factor of 70 (past 6.8, 7.4 is enough for both).
-"""
+_KNOWN_VARIANCE = 0.02
+"""The share of the expected variance of products that is added to what they vary by: see `lag`."""
 
 
-def extremes(groups: Sequence[Group], dtype: DType, low: float, high: float) -> float:
+def extremes(law: TensorLaw, low: float, high: float) -> float:
     """The least and the greatest element: whether one is too far out, or all too far in."""
-    found = [
-        _extreme(groups, dtype, high, upper=True),
-        _extreme(groups, dtype, low, upper=False),
-    ]
-    return max(found) - math.log(4)
+    most = -math.inf
+    for value, upper in ((high, True), (low, False)):
+        as_far, past = law.beyond(value, upper=upper)
+        most = max(most, -math.log(as_far) if as_far else math.inf, past)
+    return most - math.log(4)
 
 
-def _extreme(groups: Sequence[Group], dtype: DType, value: float, *, upper: bool) -> float:
-    """Evidence of one extreme, too far out or too far in."""
-    as_far, farther = 0.0, 0.0
-    for group in groups:
-        slack = 16 * ROUNDING * abs(value) + 4 * (group.law.mean_error + group.law.std_error)
-        if dtype.itemsize <= 2:
-            slack += torch.finfo(dtype.torch).eps * abs(value)
-        slack = max(slack, math.ulp(0.0))  # what is at the extreme is not past it
-        outwards = slack if upper else -slack
-        as_far += group.count * _beyond(group.law, dtype, value - outwards, upper=upper)
-        mass = _beyond(group.law, dtype, value + outwards, upper=upper)
-        farther += group.count * max(mass - UNREACHED / group.law.mass, 0.0)
-    return max(-math.log(as_far) if as_far else math.inf, farther)
-
-
-def _beyond(law: Law, dtype: DType, value: float, *, upper: bool) -> float:
-    """The probability of an element as far out as `value`."""
-    if dtype.itemsize <= 2:
-        points = law.points(dtype)
-        side = points.values >= value if upper else points.values <= value
-        return float(points.weights[side].sum())
-    return law.beyond(value, upper=upper)
-
-
-def histogram(
-    groups: Sequence[Group], dtype: DType, counted: Histogram, forecast: Forecast
-) -> float | None:
+def histogram(law: TensorLaw, counted: Histogram) -> float | None:
     """The likelihood ratio chi-square of the counts, given the extremes between which they are.
 
-    With n counts in k bins, n times the relative entropy exceeds t with a probability of at
-    most exp(-t) (e t / (k - 1))^(k - 1), for any n and any bins (Agrawal, "Multinomial
-    concentration in relative entropy at the ratio of alphabet and sample sizes", 2020). Elements
-    of several laws vary less than independent ones of the mixture. None where there are too few
-    counts, or where rounding moves them between bins.
+    With n counts in k bins, n times the relative entropy exceeds t > k - 1 with a probability of
+    at most exp(-t) (e t / (k - 1))^(k - 1), for any n and any bins (R. Agrawal, "Finite-sample
+    concentration of the multinomial in relative entropy", IEEE Trans. Inf. Theory 66, 2020).
+    That follows from a bound on E[exp(s n D)], which independent elements of several laws
+    do not exceed: n D is a sum of convex functions of one count each, so that any pair of them
+    contributes less than a pair of their mixture. None where there are too few counts, or where
+    rounding moves them between bins.
     """
+    forecast, bins = law.forecast, len(counted.bins)
     is_whole = counted.sampled == counted.of
-    bins = len(counted.bins)
     width = (counted.max - counted.min) / bins
-    counts = np.array(counted.bins, np.float64)
-    if is_whole:  # the extremes themselves are given
-        counts[[0, -1]] = np.maximum(counts[[0, -1]] - 1, 0)
-    total = float(counts.sum())
-    alike = forecast.is_alike or is_whole
-    if total < FEWEST or not width > 0 or not alike:
+    total = counted.sampled
+    if total < FEWEST or not width > 0 or not (forecast.is_alike or is_whole):
         return None
     if total * (forecast.slack / width) ** 2 > 1:
         return None
-    expected = shares(groups, dtype, counted.min, counted.max, bins)
+    expected = law.shares(counted.min, counted.max, bins)
+    counts = _without_extremes(law, counted, expected)
     fewer = 1
     while fewer < bins // 4 and bins // fewer * _PER_BIN > total:
         fewer *= 2
-    counts, expected = (x.reshape(-1, fewer).sum(1) for x in (counts, expected))
+    if fewer > 1:
+        counts, expected = (x.reshape(-1, fewer).sum(1) for x in (counts, expected))
     return _multinomial(counts, expected)
 
 
+def _without_extremes(law: TensorLaw, counted: Histogram, expected: Floats) -> Floats:
+    """The counts of the elements that are independent once the extremes are known.
+
+    An extreme that one element is at says nothing about the others, but that they are not
+    past it. A value that many are expected to be at (of a narrow dtype, or a clamp's bound)
+    is sure to be an extreme, and says nothing at all. A sample may hold the extreme or not:
+    it is left out where that is nearer to what is expected.
+    """
+    counts = np.array(counted.bins, np.float64)
+    is_sample = counted.sampled < counted.of
+    for place, value in ((0, counted.min), (-1, counted.max)):
+        is_sure = law.at(value) > 1
+        is_in = counts[place] >= 1
+        if is_sample and is_in:
+            is_in = counts[place] > counted.sampled * expected[place]
+        counts[place] -= is_in and not is_sure
+    return counts
+
+
 def _multinomial(counts: Floats, expected: Floats) -> float | None:
-    total, mass = float(counts.sum()), float(expected.sum())
-    if not mass or (counts[expected == 0] > 0).any():
-        return math.inf
-    freedom = int(np.count_nonzero(expected)) - 1
-    if freedom < 1:
-        return None
-    seen = counts > 0
-    ratio = counts[seen] * mass / (total * expected[seen])
-    distance = float(np.sum(counts[seen] * np.log(ratio)))
+    distance, occupied = divergence(counts, expected)
+    freedom = occupied - 1
+    if math.isinf(distance) or freedom < 1:
+        return math.inf if math.isinf(distance) else None
     if distance <= freedom:
         return 0.0
-    return distance - freedom * (1 + math.log(distance / freedom))
+    return distance - freedom * (1 + math.log(distance / freedom)) - _EXTREMES
 
 
 def lag(found: Lag, forecast: Forecast) -> float:
     """The correlation of values some distance apart, around the mean they should have.
 
-    Products of neighbours are a martingale's differences. With their squares added up in [M]
-    and the variances expected of them in <M>, P(M >= t, [M] + 2 <M> <= 3 v) <= exp(-t^2 / 2 v)
-    for any law (Delyon, "Exponential inequalities for sums of weakly dependent variables", 2009).
+    Products M of such values are a martingale's differences. exp(x - x^2 / 6) <= 1 + x + x^2 / 3
+    for every x, so E[exp(a M - a^2 V / 2)] <= 1 for every a, where V = ([M] + 2 <M>) / 3 adds up
+    their squares and the variances expected of them (B. Delyon, "Exponential inequalities for
+    sums of weakly dependent variables", Electron. J. Probab. 14, 2009). Averaged over a normal a
+    of variance 1 / v, that is E[sqrt(v / (V + v)) exp(M^2 / (2 (V + v)))] <= 1 for any v, and by
+    Markov's inequality the logarithm exceeds t with a probability of at most exp(-t).
     """
     variance = forecast.std**2
     off, root = forecast.mean_slack, math.sqrt(found.pairs)
     slack = found.pairs * off**2 + 14 * off * forecast.std * root
-    scale = max((found.square + 2 * variance * found.power) / 3, found.pairs * variance**2)
-    return evidence(_WINDOWED * max(abs(found.product) - slack, 0.0) / math.sqrt(scale))
+    varied = (found.square + 2 * variance * found.power) / 3
+    added = _KNOWN_VARIANCE * found.pairs * variance**2
+    product = max(abs(found.product) - slack, 0.0)
+    return product**2 / (2 * (varied + added)) - math.log1p(varied / added) / 2
 
 
 def rows(found: RowSquares, expected: Sum, forecast: Forecast) -> float:

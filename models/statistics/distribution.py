@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+import torch
 
 from seedpoint.models.dtypes import DType
 from seedpoint.models.plan.program import (
@@ -39,6 +40,7 @@ ROUNDING = 2.0**-24
 _TAIL = 9.0  # a standard normal is beyond with probability 2e-19
 _PROBABILITY_ERROR = 2.0**-23  # of a trunc_normal's float32 probability (STREAM: lo, hi, p)
 _REACH = 4  # average errors that one value may be off
+_SCALES = tuple(4.0**-power for power in range(7))
 _FINEST = 2.0**-14  # of the spread; what smaller values round to shifts no moment visibly
 _ERFINV_LIMIT = 5.42  # sqrt(2) * erfinv(1 - 2^-24): the stream's truncated draws end there
 
@@ -151,11 +153,29 @@ class Law:
         """The law, or (given a floating dtype) that of its values converted to it."""
         return _points(self, dtype)
 
+    def points_around(self, value: float) -> Points:
+        """The law as points ever denser towards `value`, where an atom stands for the rest.
+
+        E[exp(-h (x - value)^2)] is then right for any h, or too great: evenly spaced nodes would
+        miss what is between them for a great h.
+        """
+        parts: list[tuple[Floats, Floats]] = []
+        for segment in self.segments:
+            distances = [abs(segment.slope) * scale for scale in _SCALES]
+            cuts = [value - d for d in distances] + [value + d for d in distances]
+            for piece in _cut(segment, cuts):
+                if piece.slope and abs(piece.inside - value) <= distances[-1]:
+                    mass = self._between(piece.start, piece.stop)
+                    parts.append((np.array([value]), np.array([mass])))
+                else:
+                    parts.append(self.segment_points(piece, None))
+        return _joined(parts)
+
     def shares(self, edges: Floats) -> Floats:
         """How much of the law lies between ascending edges; the last bin holds its end too."""
         found, total = np.zeros(len(edges) - 1), 0.0
         for segment in self.segments:
-            whole = float(self._mass(np.array([segment.start, segment.stop]))[0])
+            whole = self._between(segment.start, segment.stop)
             total += whole
             if segment.slope == 0:
                 place = np.searchsorted(edges[:-1], segment.intercept, side="right") - 1
@@ -164,12 +184,13 @@ class Law:
                 continue
             with np.errstate(over="ignore"):
                 x = (edges - segment.intercept) / segment.slope
-            x = np.clip(x, segment.start, segment.stop)
+            if segment.start > -math.inf or segment.stop < math.inf:
+                x = np.clip(x, segment.start, segment.stop)
             found += self._mass(x) if segment.slope > 0 else self._mass(x[::-1])[::-1]
         return found / total if total else found
 
     def beyond(self, value: float, *, upper: bool) -> float:
-        """The probability of a value at least as great (`upper`) or as small."""
+        """How much of `mass` has a value at least as great (`upper`) or as small."""
         found = 0.0
         for segment in self.segments:
             start, stop = segment.start, segment.stop
@@ -180,7 +201,12 @@ class Law:
             x = min(max((value - segment.intercept) / segment.slope, start), stop)
             rises = (segment.slope > 0) == upper
             found += self._between(x, stop) if rises else self._between(start, x)
-        return found / self.mass
+        return found
+
+    def at(self, value: float) -> float:
+        """How much of `mass` has just `value`."""
+        flat = [s for s in self.segments if s.slope == 0 and s.intercept == value]
+        return sum(self._between(s.start, s.stop) for s in flat)
 
     def _between(self, start: float, stop: float) -> float:
         """How much of the standard variable lies between the two."""
@@ -253,7 +279,7 @@ class Law:
         if not math.isfinite(extent) or self.atom is not None:
             return self
         sloped = (segment for segment in self.segments if segment.slope)
-        free = sum(float(self._mass(np.array([s.start, s.stop]))[0]) for s in sloped)
+        free = sum(self._between(s.start, s.stop) for s in sloped)
         exact = replace(self, mean_error=0.0, std_error=0.0)
         moved = exact._moved_by(min(free / self.mass + near, 1.0), extent)
         return replace(
@@ -288,7 +314,7 @@ class Law:
         the range of p, and so for the square around the mean.
         """
         start, stop = max(start, -_ERFINV_LIMIT), min(stop, _ERFINV_LIMIT)
-        share = 2 * float(_normal_mass(np.array([start, stop]))[0])
+        share = 2 * self._between(start, stop)
         error = _PROBABILITY_ERROR * (stop - start) / share
         _, variance, _ = self.points().moments()
         spread = (stop - start) / (2 * math.sqrt(variance) / std)
@@ -326,7 +352,10 @@ class Law:
 
 @lru_cache(maxsize=32)
 def _points(law: Law, dtype: DType | None) -> Points:
-    parts = [law.segment_points(segment, dtype) for segment in law.segments]
+    return _joined([law.segment_points(segment, dtype) for segment in law.segments])
+
+
+def _joined(parts: Sequence[tuple[Floats, Floats]]) -> Points:
     values = np.concatenate([values for values, _ in parts])
     weights = np.concatenate([weights for _, weights in parts])
     return Points(values, weights / weights.sum())
@@ -375,8 +404,9 @@ def _nodes(start: float, stop: float) -> tuple[Floats, Floats]:
 
 def _normal_mass(edges: Floats) -> Floats:
     """P(edge < x < next edge) of a standard normal x, without cancellation in the tails."""
-    tails = np.array([math.erfc(abs(edge) / math.sqrt(2)) / 2 for edge in edges.tolist()])
-    low, high = tails[:-1], tails[1:]
-    right = np.where(edges[:-1] >= 0, low - high, 1 - low - high)
-    mass: Floats = np.where(edges[1:] <= 0, high - low, right)
+    tails = torch.erfc(torch.from_numpy(np.abs(edges) * math.sqrt(0.5))).numpy()
+    signed = np.where(edges < 0, tails, -tails) * 0.5
+    mass: Floats = signed[1:] - signed[:-1]
+    if len(mass) and edges[0] < 0 <= edges[-1]:
+        mass[np.searchsorted(edges, 0.0) - 1] += 1.0  # the range with both tails outside
     return np.maximum(mass, 0.0, out=mass)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seedpoint.models.dtypes import DType
 from seedpoint.models.plan.program import Program
+from seedpoint.models.statistics import masses
+from seedpoint.models.statistics.distribution import Points
 from seedpoint.models.statistics.grids import Floats
-from seedpoint.models.statistics.mixture import Group, Shape, mixed, population
+from seedpoint.models.statistics.mixture import Group, Shape, population
 
 
 def expected_shares(
@@ -31,25 +32,30 @@ def expected_shares(
 
 def shares(groups: Sequence[Group], dtype: DType, low: float, high: float, bins: int) -> Floats:
     """The share of all elements of `groups` in each of `bins` equal bins over [low, high]."""
-    if dtype.itemsize <= 2:
-        points = mixed(groups, dtype)
-        inside = (points.values >= low) & (points.values <= high)
-        places = _places(points.values[inside], low, high, bins)
-        binned: Floats = np.bincount(places, points.weights[inside], bins).astype(np.float64)
-        return binned
-    edges = np.linspace(low, high, bins + 1)
     total = sum(group.count for group in groups)
     found: Floats = np.zeros(bins)
     for group in groups:
-        found += group.law.shares(edges) * (group.count / total)
+        found += group_shares(group, dtype, low, high, bins) * (group.count / total)
     return found
 
 
-def _places(values: Floats, low: float, high: float, bins: int) -> NDArray[np.int64]:
-    """The bins that `moments.histogram` counts values in, to the bit."""
-    base = low * 0.5
-    with np.errstate(over="ignore", divide="ignore"):
-        scale = bins / (high * 0.5 - base)
-    if not math.isfinite(scale):
-        return np.zeros(len(values), np.int64)
-    return np.minimum(((values * 0.5 - base) * scale).astype(np.int64), bins - 1)
+def group_shares(group: Group, dtype: DType, low: float, high: float, bins: int) -> Floats:
+    """The share of one group's elements in each of `bins` equal bins over [low, high]."""
+    if dtype.itemsize > 2:
+        half_way = (high * 0.5 - low * 0.5) / bins * np.arange(bins + 1)  # of any finite range
+        edges = low + half_way + half_way
+        edges[-1] = high
+        return group.law.shares(edges)
+    points = ascending(group, dtype)
+    found: Floats = np.zeros(bins)
+    masses.binned(points.values, points.weights, low, high, found)
+    return found
+
+
+@lru_cache(maxsize=32)
+def ascending(group: Group, dtype: DType) -> Points:
+    """The finite values that a group's elements have in a narrow dtype, in ascending order."""
+    points = group.law.points(dtype)
+    finite = np.isfinite(points.values)
+    order = np.argsort(points.values[finite], kind="stable")
+    return Points(points.values[finite][order], points.weights[finite][order])

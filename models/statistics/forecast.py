@@ -7,18 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
-
 from seedpoint.models.dtypes import DType
 from seedpoint.models.plan.program import Materialized, Program
 from seedpoint.models.statistics.distribution import Points
-from seedpoint.models.statistics.grids import Floats
 from seedpoint.models.statistics.mixture import Group, Shape, mixed, population, visible
-from seedpoint.models.statistics.tail_bounds import Sum, Term, bulk
+from seedpoint.models.statistics.tail_bounds import Term
 
-_AT_ZERO = 1e-7
 _NEVER = 1e-15
-_SUMMING = 1e-9  # relative; what adding known values may lose
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,63 +93,16 @@ def _of_groups(groups: Sequence[Group], dtype: DType) -> Forecast | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """Sums over all elements that are judged, of y = (x - mean) / std.
-
-    `first` is of y, `second` of y^2, `fourth` of y^4 - `slope` y^2: what of y^4 does not
-    vary with y^2, so that a wrong std does not show in it again (for a normal law it is the
-    Hermite polynomial of degree 4, but for constants). `fourth_slack` is for rounding.
-    """
-
-    first: Sum
-    second: Sum
-    fourth: Sum
-    slope: float
-    fourth_slack: float
-
-
-@lru_cache(maxsize=32)
-def sums(program: Program, shape: Shape, dtype: DType) -> Sums:
-    """The sums of a tensor that has a `forecast` with a std past what rounding shifts."""
-    found = forecast(program, shape, dtype)
-    assert found is not None
-    assert found.std > 0
-    terms = [
-        Term(term.count, (term.values - found.mean) / found.std, term.weights)
-        for term in terms_of(groups_of(program, shape, dtype), dtype)
-    ]
-    total = sum(term.count for term in terms)
-    y = np.concatenate([term.values for term in terms])
-    weights = np.concatenate([term.weights * (term.count / total) for term in terms])
-    slope = _slope(y, weights)
-    moved = float(np.sum(weights * (4 * np.abs(y) ** 3 + 2 * abs(slope) * np.abs(y))))
-    size = float(np.sum(weights * (y**4 + abs(slope) * y**2)))
-    slack = total * (moved * found.slack / found.std + _SUMMING * size)
-    return Sums(
-        Sum(terms),
-        Sum([_squared(term, dtype) for term in terms]),
-        Sum([_fourth(bulk(term), slope) for term in terms]),
-        slope,
-        slack,
-    )
-
-
-@lru_cache(maxsize=64)
-def row_sum(program: Program, shape: Shape, dtype: DType, width: int) -> Sum:
-    """The sum of squares of `width` elements of a tensor whose elements have one law."""
-    (term,) = terms_of(groups_of(program, shape, dtype), dtype)
-    return Sum([_squared(Term(width, term.values, term.weights), dtype)])
-
-
-def terms_of(groups: Sequence[Group], dtype: DType) -> list[Term]:
-    """The groups' converted values."""
+def terms_of(groups: Sequence[Group], dtype: DType, around: float | None = None) -> list[Term]:
+    """The groups' converted values, of continuous laws denser towards `around` if given."""
     total = sum(group.count for group in groups)
-    points = [_likely(group.law.points(dtype), total) for group in groups]
-    return [
-        Term(group.count, part.values, part.weights)
-        for group, part in zip(groups, points, strict=True)
-    ]
+    found: list[Term] = []
+    for group in groups:
+        is_exact = around is None or dtype.itemsize <= 2
+        points = group.law.points(dtype) if is_exact else group.law.points_around(around or 0.0)
+        likely = _likely(points, total)
+        found.append(Term(group.count, likely.values, likely.weights))
+    return found
 
 
 def _likely(points: Points, total: int) -> Points:
@@ -165,26 +113,3 @@ def _likely(points: Points, total: int) -> Points:
     shown = visible(points, total)
     kept = shown.weights * total > _NEVER
     return shown if kept.all() else Points(shown.values[kept], shown.weights[kept])
-
-
-def _squared(term: Term, dtype: DType) -> Term:
-    """The squares; of a continuous law also 0, which nodes may miss, however unlikely.
-
-    More mass there can only raise the bounds.
-    """
-    squares, weights = term.values**2, term.weights
-    if dtype.itemsize > 2 and term.values.min() < 0 < term.values.max():
-        squares = np.append(squares, 0.0)
-        weights = np.append(weights * (1 - _AT_ZERO), _AT_ZERO)
-    return Term(term.count, squares, weights)
-
-
-def _fourth(term: Term, slope: float) -> Term:
-    return Term(term.count, term.values**4 - slope * term.values**2, term.weights)
-
-
-def _slope(y: Floats, weights: Floats) -> float:
-    """How y^4 varies with y^2; 0 where y^2 does not vary."""
-    square = y**2 - np.sum(weights * y**2)
-    variance = float(np.sum(weights * square**2))
-    return float(np.sum(weights * square * y**4)) / variance if variance > _SUMMING else 0.0

@@ -22,6 +22,7 @@ from seedpoint.models.plan.program import (
     SetElement,
     ZeroRows,
 )
+from seedpoint.models.stream import reference
 
 Shape = tuple[int, ...]
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -43,10 +44,14 @@ class Known:
     blob: Any = b""
 
     def values(self, start: int, stop: int) -> torch.Tensor:
-        """Elements [start, stop)."""
+        """Elements [start, stop), converted as STREAM says."""
         found = self._source(start, stop)
+        if self.dtype.is_narrow and found.dtype != self.dtype.torch:
+            patterns = reference.convert(found.to(torch.float32), self.dtype.name)
+            found = patterns.view(self.dtype.torch)
+        found = found.to(self.dtype.torch)
         apply(self.program.transforms, found, start, self.shape)
-        return found.to(self.dtype.torch)
+        return found
 
     def _source(self, start: int, stop: int) -> torch.Tensor:
         match self.program.source:
@@ -58,30 +63,29 @@ class Known:
             case _:
                 size = self.given.itemsize
                 raw = bytearray(memoryview(self.blob)[start * size : stop * size])
-                found = torch.frombuffer(raw, dtype=self.given.torch)
-                return found.to(self.dtype.torch)
+                return torch.frombuffer(raw, dtype=self.given.torch)
 
 
 def known(program: Program, shape: Shape, dtype: DType, blobs: Mapping[str, Any]) -> Known | None:
-    """The elements that `program` gives; None for draws, and where rounding would decide.
+    """Return the elements that `program` gives; None for draws, and for transformed floats.
 
     Floating constants are judged by their moments, which say the same.
     """
     if isinstance(program.source, Materialized):
         return known(program.source.shown, shape, dtype, blobs)
-    placed = all(isinstance(transform, _PLACED) for transform in program.transforms)
-    if not placed or not math.prod(shape) or (dtype.is_floating and program.transforms):
+    is_plain = not program.transforms
+    is_placed = all(isinstance(transform, _PLACED) for transform in program.transforms)
+    if not math.prod(shape) or not (is_plain if dtype.is_floating else is_placed):
         return None
     match program.source:
         case Constant() if not dtype.is_floating:
             return Known(program, shape, dtype, dtype)
-        case Eye() if dtype.name != "float8_e8m0fnu":
+        case Eye():
             return Known(program, shape, dtype, dtype)
         case Literal(sha256=sha256, dtype=name):
             given, blob = BY_NAME[name], blobs.get(sha256)
-            exact = given == dtype or not (dtype.is_floating and dtype.itemsize == 1)
             whole = blob is not None and len(blob) == given.itemsize * math.prod(shape)
-            return Known(program, shape, dtype, given, blob) if exact and whole else None
+            return Known(program, shape, dtype, given, blob) if whole else None
         case _:
             return None
 

@@ -1,7 +1,7 @@
 """Kernels that look at where values lie: beside each other, in rows, in a matrix.
 
-Sums run in fixed lanes, added from 0 up, like those of `moments`: the bits depend on the values
-alone.
+Sums are added by halves of fixed chunks: the bits depend on the values alone, and every loop
+vectorizes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,18 @@ import numpy as np
 from seedpoint.models.statistics.moments import Rows, Values, element
 from seedpoint.models.stream.jit import kernel
 
-LANES = 8
+CHUNK = 1024  # terms added at a time: they stay in the first cache
+
+
+@kernel
+def folded(terms: Rows, count: int) -> float:
+    """The sum of the first `count` terms, at least one, by halves; overwrites them."""
+    while count > 1:
+        half = (count + 1) // 2
+        for i in range(count - half):
+            terms[i] += terms[i + half]
+        count = half
+    return float(terms[0])
 
 
 @kernel
@@ -20,44 +31,35 @@ def lagged(values: Values, lag: int, pairs: int, center: float, sums: Rows) -> N
 
     u and v are the values `lag` apart, minus `center`.
     """
-    lanes = np.zeros((3, LANES))
-    for start in range(0, pairs // LANES * LANES, LANES):
-        for lane in range(LANES):
-            u = element(values, start + lane) - center
-            v = element(values, start + lane + lag) - center
-            product = u * v
-            lanes[0, lane] += product
-            lanes[1, lane] += product * product
-            lanes[2, lane] += u * u
+    products, squares, powers = np.empty(CHUNK), np.empty(CHUNK), np.empty(CHUNK)
     sums[:] = 0.0
-    for lane in range(LANES):
-        for number in range(3):
-            sums[number] += lanes[number, lane]
-    for i in range(pairs // LANES * LANES, pairs):
-        u = element(values, i) - center
-        product = u * (element(values, i + lag) - center)
-        sums[0] += product
-        sums[1] += product * product
-        sums[2] += u * u
+    for start in range(0, pairs, CHUNK):
+        count = min(CHUNK, pairs - start)
+        for i in range(count):  # vectorizes, and so do the sums by halves
+            u = element(values, start + i) - center
+            v = element(values, start + i + lag) - center
+            product = u * v
+            products[i] = product
+            squares[i] = product * product
+            powers[i] = u * u
+        sums[0] += folded(products, count)
+        sums[1] += folded(squares, count)
+        sums[2] += folded(powers, count)
 
 
 @kernel
 def row_squares(values: Values, width: int) -> tuple[float, float]:
     """The least and the greatest sum of squares of a row of `width` values."""
     least, greatest = np.inf, -np.inf
-    lanes = np.empty(LANES)
+    squares = np.empty(CHUNK)
     for start in range(0, len(values) - width + 1, width):
-        lanes[:] = 0.0
-        for i in range(start, start + width // LANES * LANES, LANES):
-            for lane in range(LANES):
-                x = element(values, i + lane)
-                lanes[lane] += x * x
         total = 0.0
-        for lane in range(LANES):
-            total += lanes[lane]
-        for i in range(start + width // LANES * LANES, start + width):
-            x = element(values, i)
-            total += x * x
+        for first in range(start, start + width, CHUNK):
+            count = min(CHUNK, start + width - first)
+            for i in range(count):
+                x = element(values, first + i)
+                squares[i] = x * x
+            total += folded(squares, count)
         least, greatest = min(least, total), max(greatest, total)
     return least, greatest
 
@@ -70,20 +72,16 @@ def products(lines: Values, length: int) -> tuple[float, float, float]:
     """
     count = len(lines) // length
     cross, least, greatest = 0.0, np.inf, 0.0
-    lanes = np.empty(LANES)
+    terms = np.empty(CHUNK)
     for a in range(count):
         for b in range(a, count):
-            left, right = a * length, b * length
-            lanes[:] = 0.0
-            for i in range(0, length // LANES * LANES, LANES):
-                for lane in range(LANES):
-                    x = element(lines, left + i + lane)
-                    lanes[lane] += x * element(lines, right + i + lane)
             total = 0.0
-            for lane in range(LANES):
-                total += lanes[lane]
-            for i in range(length // LANES * LANES, length):
-                total += element(lines, left + i) * element(lines, right + i)
+            for first in range(0, length, CHUNK):
+                part = min(CHUNK, length - first)
+                left, right = a * length + first, b * length + first
+                for i in range(part):
+                    terms[i] = element(lines, left + i) * element(lines, right + i)
+                total += folded(terms, part)
             if a == b:
                 least, greatest = min(least, total), max(greatest, total)
             else:
@@ -94,11 +92,11 @@ def products(lines: Values, length: int) -> tuple[float, float, float]:
 def warm_up() -> None:
     """Compiles every kernel for every type of values, or loads it from Numba's cache."""
     every: tuple[Values, ...] = (
-        np.zeros(LANES, np.float32),
-        np.zeros(LANES, np.float64),
-        np.zeros(LANES, np.uint16),
+        np.zeros(8, np.float32),
+        np.zeros(8, np.float64),
+        np.zeros(8, np.uint16),
     )
     for values in every:
-        lagged(values, 1, LANES - 1, 0.0, np.empty(3))
+        lagged(values, 1, 7, 0.0, np.empty(3))
         row_squares(values, 2)
         products(values, 4)

@@ -16,7 +16,7 @@ from seedpoint.models.plan.program import Program
 from seedpoint.models.statistics import criteria, orthogonal
 from seedpoint.models.statistics.dependence import Examined
 from seedpoint.models.statistics.expected import expected
-from seedpoint.models.statistics.forecast import Forecast, forecast, groups_of, row_sum, sums
+from seedpoint.models.statistics.forecast import Forecast
 from seedpoint.models.statistics.histogram import Histogram
 from seedpoint.models.statistics.mixture import Shape
 from seedpoint.models.statistics.tail_bounds import (
@@ -25,6 +25,7 @@ from seedpoint.models.statistics.tail_bounds import (
     evidence_limit,
     score_limit,
 )
+from seedpoint.models.statistics.tensor_law import TensorLaw, tensor_law
 
 LIMIT = round(score_limit(), 2)
 """The score of a mean or a std past which a tensor of one law fails."""
@@ -70,14 +71,15 @@ def judge(
     elif (frame := orthogonal.frame(program, shape, dtype)) is not None:
         z_mean, shares = _orthogonal(frame, observed, looked, laws)
         z_std = 0.0 if (shares["norm"] or 2.0) <= 1 else None
-    elif dtype.is_floating and (foreseen := forecast(program, shape, dtype)) is not None:
+    elif dtype.is_floating and (law := tensor_law(program, shape, dtype)) is not None:
+        foreseen = law.forecast
         if observed["mean"] is None or observed["std"] is None:
             shares = {"finite": None}
         elif foreseen.exact or not foreseen.std:
             shares = {"values": 0.0 if _met(foreseen, observed) else None}
             z_mean = z_std = shares["values"]
         else:
-            judged = _Independent(program, shape, dtype, foreseen, observed)
+            judged = _Independent(law, observed)
             z_mean, z_std = judged.scores()
             shares = judged.shares(z_mean, z_std, looked, laws)
     return {
@@ -91,19 +93,11 @@ def judge(
 class _Independent:
     """Elements that are independent draws, judged by their laws."""
 
-    def __init__(
-        self,
-        program: Program,
-        shape: Shape,
-        dtype: DType,
-        foreseen: Forecast,
-        observed: Observed,
-    ) -> None:
-        self._of = (program, shape, dtype)
-        self._dtype = dtype
-        self._foreseen = foreseen
+    def __init__(self, law: TensorLaw, observed: Observed) -> None:
+        self._law = law
+        self._foreseen = foreseen = law.forecast
         self._observed = observed
-        self._numel = math.prod(shape)
+        self._numel = law.count
         off = observed["mean"] - foreseen.mean
         self._off = math.copysign(max(abs(off) - foreseen.mean_slack, 0.0), off)
 
@@ -112,7 +106,7 @@ class _Independent:
         foreseen, std = self._foreseen, self._foreseen.std
         mean = self._off / foreseen.mean_error if foreseen.mean_error else 0.0
         if abs(mean) > CLASSIC or (self._off and not foreseen.mean_error):
-            mean = sums(*self._of).first.score(self._numel * self._off / std)
+            mean = self._law.sums.first.score(self._numel * self._off / std)
         if foreseen.std_slack >= std:
             return mean, None
         # Around the expected mean: a sum of independent values, which a two-valued law's
@@ -123,7 +117,7 @@ class _Independent:
         spread_score = excess / foreseen.std_error if foreseen.std_error else 0.0
         if abs(spread_score) > CLASSIC or (excess and not foreseen.std_error):
             total = self._numel * ((std + excess) / std) ** 2
-            spread_score = sums(*self._of).second.score(total, _EXACT * self._numel)
+            spread_score = self._law.sums.second.score(total, _EXACT * self._numel)
         return mean, spread_score
 
     def shares(
@@ -148,29 +142,26 @@ class _Independent:
         spread, off = observed["std"] / std, (observed["mean"] - self._foreseen.mean) / std
         third, fourth = observed["skewness"] * spread**3, (observed["kurtosis"] + 3) * spread**4
         fourth += 4 * off * third + 6 * off**2 * spread**2 + off**4
-        all_sums = sums(*self._of)
+        all_sums = self._law.sums
         total = count * (fourth - all_sums.slope * (spread**2 + off**2))
         return all_sums.fourth.score(total, all_sums.fourth_slack)
 
     def _evidence(self, examined: Examined) -> dict[str, float | None]:
         foreseen, observed = self._foreseen, self._observed
-        groups = groups_of(*self._of)
         found: dict[str, float | None] = {
-            "extremes": criteria.extremes(groups, self._dtype, observed["min"], observed["max"])
+            "extremes": criteria.extremes(self._law, observed["min"], observed["max"])
         }
         if (counted := observed["histogram"]) is not None:
-            bins = tuple(counted["bins"])
             ends = (counted["min"], counted["max"])
-            counts = Histogram(*ends, bins, counted["sampled"], counted["of"])
-            found["histogram"] = criteria.histogram(groups, self._dtype, counts, foreseen)
+            counts = Histogram(*ends, tuple(counted["bins"]), counted["sampled"], counted["of"])
+            found["histogram"] = criteria.histogram(self._law, counts)
         if not foreseen.is_alike:
             return found
         for lag in examined.lags:
             name = "neighbours" if lag.distance == 1 else "repeats"
             found[name] = max(criteria.lag(lag, foreseen), found.get(name) or 0.0)
         if (rows := examined.rows) is not None and foreseen.slack < foreseen.std:
-            expected_sum = row_sum(*self._of, rows.width)
-            found["rows"] = criteria.rows(rows, expected_sum, foreseen)
+            found["rows"] = criteria.rows(rows, self._law.row_sum(rows.width), foreseen)
         return found
 
 

@@ -16,7 +16,8 @@ MODELS = Path(__file__).parent.parent
 
 def _digest() -> str:
     """Return the SHA-256 of every source file that a kernel may be compiled from."""
-    kernels = (MODELS / "statistics" / name for name in ("moments.py", "order_kernels.py"))
+    names = ("masses.py", "moments.py", "order_kernels.py")
+    kernels = (MODELS / "statistics" / name for name in names)
     sources = sorted([*MODELS.glob("stream/*.py"), *kernels])
     return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()
 

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.generation.evaluator import OBSERVED_BLOCKS, ByteArray
-from seedpoint.models.statistics import order_kernels
+from seedpoint.models.statistics import masses, order_kernels
 from seedpoint.models.statistics.checkpoint import CheckpointStatistics, TensorAccumulator, widened
 from seedpoint.service.checkpoints.registry import LARGE_AT_ONCE, LARGE_TENSORS, Checkpoint
 from seedpoint.service.concurrency.budget import Budget, Hold
@@ -245,4 +245,5 @@ def warm_up() -> None:
         accumulator = TensorAccumulator(2, dtype)
         accumulator.add_block(0, widened(np.zeros(2 * dtype.itemsize, np.uint8), dtype))
         accumulator.result()
-    order_kernels.warm_up()
+    for kernels in (masses, order_kernels):
+        kernels.warm_up()

@@ -54,6 +54,27 @@ def test_given_values_are_compared_as_their_tensor_holds_them(dtype):
     assert seen(planned, values, {digest: blob})["pass"] is False
 
 
+@pytest.mark.parametrize(
+    ("dtype", "patterns"),
+    [
+        ("float8_e4m3fn", [0x1D, 0xC4, 0x7E, 0x7F]),  # 0.1015625, -3, 448, NaN
+        ("float8_e5m2", [0x2E, 0xC2, 0x7C, 0x7F]),  # 0.09375, -3, infinity, NaN
+        ("float8_e4m3fnuz", [0x25, 0xCC, 0x80, 0x80]),  # 0.1015625, -3, NaN, NaN
+        ("float8_e8m0fnu", [0x7C, 0x81, 0x90, 0xFF]),  # 2^-3, 2^2, 2^17, NaN
+    ],
+)
+@pytest.mark.parametrize("given", ["float32", "float64"])
+def test_given_values_are_compared_as_the_stream_converts_them(dtype, patterns, given):
+    values = torch.tensor([0.1, -3.0, 1e5, math.nan], dtype=BY_NAME[given].torch)
+    blob = values.numpy().tobytes()
+    digest = hashlib.sha256(blob).hexdigest()
+    planned = tensor(Program(Literal(digest, given)), (4,), dtype)
+    converted = torch.tensor(patterns, dtype=torch.uint8)
+    assert seen(planned, converted.view(planned.dtype.torch), {digest: blob})["pass"] is True
+    converted[1] += 1
+    assert seen(planned, converted.view(planned.dtype.torch), {digest: blob})["pass"] is False
+
+
 def test_an_identity_is_one_only_on_its_diagonal():
     planned = tensor(Program(Eye()), (5, 7), "bfloat16")
     values = torch.eye(5, 7).bfloat16()

@@ -31,7 +31,8 @@ from seedpoint.models.plan.program import (
     ZeroRows,
 )
 from seedpoint.models.statistics.accumulator import MEASURED, TensorAccumulator
-from seedpoint.models.statistics.forecast import forecast, sums
+from seedpoint.models.statistics.forecast import forecast
+from seedpoint.models.statistics.tensor_law import tensor_law
 from seedpoint.models.statistics.verdict import LIMIT, judge
 from seedpoint.models.stream import cpu
 from tests.support.seen import seen
@@ -355,7 +356,8 @@ def draw(program, generator, shape):
 def test_small_right_tensors_raise_no_false_alarm(name, size):
     """The ten of 100,000 tensors of each kind and size that are farthest out on either side."""
     program, shape = SMALL[name], (size,)
-    foreseen, expected = forecast(program, shape, F32), sums(program, shape, F32)
+    law = tensor_law(program, shape, F32)
+    foreseen, expected = law.forecast, law.sums
     count = min(100_000, 10_000_000 // size)
     values = draw(program, np.random.default_rng(size), (count, size))
     y = (values - foreseen.mean) / foreseen.std

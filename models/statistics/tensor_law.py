@@ -1,0 +1,173 @@
+"""The law of a tensor's elements, and what its verdict needs of it, computed once.
+
+Tensors of one program, shape and dtype share it: a checkpoint has many of few.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+import torch
+
+from seedpoint.models.dtypes import DType
+from seedpoint.models.plan.program import Program
+from seedpoint.models.statistics import expected_histogram
+from seedpoint.models.statistics.distribution import ROUNDING
+from seedpoint.models.statistics.forecast import Forecast, forecast, groups_of, terms_of
+from seedpoint.models.statistics.grids import Floats
+from seedpoint.models.statistics.mixture import Group, Shape
+from seedpoint.models.statistics.tail_bounds import Sum, Term, bulk
+
+_SUMMING = 1e-9  # relative; what adding known values may lose
+
+
+class TensorLaw:
+    """Groups of independent elements, converted to `dtype`: sums, tails and shares of bins."""
+
+    def __init__(self, groups: tuple[Group, ...], dtype: DType, foreseen: Forecast) -> None:
+        self.groups = groups
+        self.dtype = dtype
+        self.forecast = foreseen
+        self.count = sum(group.count for group in groups)
+        self._tails = tuple(Tail(group, dtype) for group in groups)
+        self._rows: dict[int, Sum] = {}  # by width: a tensor's rows, or segments of it
+
+    @cached_property
+    def sums(self) -> Sums:
+        """The sums over all elements; the std is past what rounding shifts."""
+        mean, std, dtype = self.forecast.mean, self.forecast.std, self.dtype
+        terms = [t.mapped((t.values - mean) / std) for t in terms_of(self.groups, dtype)]
+        around = terms_of(self.groups, dtype, around=mean)
+        second = Sum([t.mapped(((t.values - mean) / std) ** 2) for t in around])
+        return _sums(terms, second, self.forecast)
+
+    def row_sum(self, width: int) -> Sum:
+        """The sum of squares of `width` elements; all elements have one law."""
+        if width not in self._rows:
+            (term,) = terms_of(self.groups, self.dtype, around=0.0)
+            self._rows[width] = Sum([Term(width, term.values**2, term.weights)])
+        return self._rows[width]
+
+    def beyond(self, value: float, *, upper: bool) -> tuple[float, float]:
+        """How many elements are expected as far out as `value`, and past it for certain.
+
+        The first is no less than that number, and the second no more, whatever rounding did.
+        """
+        found = [tail.beyond(value, upper=upper) for tail in self._tails]
+        return sum(as_far for as_far, _ in found), sum(past for _, past in found)
+
+    def at(self, value: float) -> float:
+        """How many elements are expected to be just `value`."""
+        return sum(tail.at(value) for tail in self._tails)
+
+    def shares(self, low: float, high: float, count: int) -> Floats:
+        """The shares of `count` equal bins of elements that all lie in [low, high]."""
+        found: Floats = np.zeros(count)
+        for group in self.groups:
+            shares = expected_histogram.group_shares(group, self.dtype, low, high, count)
+            inside = float(shares.sum())
+            if inside:
+                found += shares * (group.count / (self.count * inside))
+        return found
+
+
+@lru_cache(maxsize=32)
+def tensor_law(program: Program, shape: Shape, dtype: DType) -> TensorLaw | None:
+    """The law of a floating tensor; None where nothing can be said."""
+    foreseen = forecast(program, shape, dtype)
+    if foreseen is None:
+        return None
+    return TensorLaw(groups_of(program, shape, dtype), dtype, foreseen)
+
+
+UNREACHED = 4e-8
+"""The probability of a normal draw past 5.4 std on one side: not every stream goes so far."""
+
+
+class Tail:
+    """How many elements of one group are far out."""
+
+    def __init__(self, group: Group, dtype: DType) -> None:
+        self._law, self._count, self._mass = group.law, group.count, group.law.mass
+        self._error = 4 * (group.law.mean_error + group.law.std_error)
+        self._relative = 16 * ROUNDING
+        self._values: Floats | None = None
+        if dtype.itemsize <= 2:
+            self._relative += torch.finfo(dtype.torch).eps
+            points = expected_histogram.ascending(group, dtype)
+            self._values = points.values
+            self._below = np.concatenate([[0.0], np.cumsum(points.weights)])
+            self._above = np.concatenate([np.cumsum(points.weights[::-1])[::-1], [0.0]])
+
+    def beyond(self, value: float, *, upper: bool) -> tuple[float, float]:
+        """How many elements are expected as far out as `value`, and past it for certain."""
+        slack = max(self._relative * abs(value) + self._error, math.ulp(0.0))
+        outwards = slack if upper else -slack
+        past = self._probability(value + outwards, upper) - UNREACHED / self._mass
+        return (
+            self._count * self._probability(value - outwards, upper),
+            self._count * max(past, 0.0),
+        )
+
+    def at(self, value: float) -> float:
+        """How many elements are expected to be just `value`."""
+        if self._values is not None:
+            start, stop = (np.searchsorted(self._values, value, side) for side in ("left", "right"))
+            return self._count * float(self._below[stop] - self._below[start])
+        return self._count * self._law.at(value) / self._mass
+
+    def _probability(self, value: float, upper: bool) -> float:
+        """The probability of an element as far out as `value`."""
+        if self._values is None:
+            return self._law.beyond(value, upper=upper) / self._mass
+        if upper:
+            return float(self._above[self._values.searchsorted(value)])
+        return float(self._below[self._values.searchsorted(value, "right")])
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Sums over all elements that are judged, of y = (x - mean) / std.
+
+    `first` is of y, `second` of y^2, `fourth` of y^4 - `slope` y^2: what of y^4 does not
+    vary with y^2, so that a wrong std does not show in it again (for a normal law it is the
+    Hermite polynomial of degree 4, but for constants). `fourth_slack` is for rounding.
+    """
+
+    first: Sum
+    second: Sum
+    fourth: Sum
+    slope: float
+    fourth_slack: float
+
+
+def _sums(terms: list[Term], second: Sum, found: Forecast) -> Sums:
+    """The sums of y, given its values and the sum of their squares."""
+    total = sum(term.count for term in terms)
+    y = np.concatenate([term.values for term in terms])
+    weights = np.concatenate([term.weights * (term.count / total) for term in terms])
+    slope = _slope(y, weights)
+    moved = float(np.sum(weights * (4 * np.abs(y) ** 3 + 2 * abs(slope) * np.abs(y))))
+    size = float(np.sum(weights * (y**4 + abs(slope) * y**2)))
+    slack = total * (moved * found.slack / found.std + _SUMMING * size)
+    return Sums(
+        Sum(terms),
+        second,
+        Sum([_fourth(bulk(term), slope) for term in terms]),
+        slope,
+        slack,
+    )
+
+
+def _fourth(term: Term, slope: float) -> Term:
+    return term.mapped(term.values**4 - slope * term.values**2)
+
+
+def _slope(y: Floats, weights: Floats) -> float:
+    """How y^4 varies with y^2; 0 where y^2 does not vary."""
+    square = y**2 - np.sum(weights * y**2)
+    variance = float(np.sum(weights * square**2))
+    return float(np.sum(weights * square * y**4)) / variance if variance > _SUMMING else 0.0

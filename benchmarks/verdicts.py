@@ -146,7 +146,7 @@ def judged(planned: Planned) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def spec(
     large: tuple[tuple[int, ...], ...], dtype: str, seed: int, copies: int = 1
 ) -> dict[str, Any]:
-    """Return a spec with `copies` tensors for every initializer and shape, and one for `large` ones.
+    """Return a spec with `copies` tensors for every initializer and shape, one for `large` ones.
 
     Some have transforms, some are split into parts.
     """

@@ -113,6 +113,8 @@ def lag(found: Lag, forecast: Forecast) -> float:
     varied = (found.square + 2 * variance * found.power) / 3
     added = _KNOWN_VARIANCE * found.pairs * variance**2
     product = max(abs(found.product) - slack, 0.0)
+    if not added:  # a variance whose square underflows: only zeros are expected
+        return math.inf if product else 0.0
     return product**2 / (2 * (varied + added)) - math.log1p(varied / added) / 2
 
 

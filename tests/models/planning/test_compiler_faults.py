@@ -276,6 +276,6 @@ def test_numbers_at_the_ends_of_their_range_are_described_or_refused(
         gathered = CheckpointStatistics(found)
         for index, tensor in enumerate(found.tensors):
             out = np.empty(tensor.nbytes, np.uint8)
-            observer = gathered.accumulators[tensor.name]
+            observer = gathered.observers[tensor.name]
             Evaluator(found).fill(index, 0, tensor.numel, out, observer)
         json.dumps(gathered.document(), allow_nan=False)

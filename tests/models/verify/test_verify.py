@@ -161,7 +161,9 @@ def test_shards_are_verified_by_directory_first_shard_or_index(tmp_path: Path) -
     (difference,) = check(first).differences
     assert difference.tensor == "b" and difference.file.endswith("model-00002-of-00002.safetensors")
     (tmp_path / "model.safetensors.index.json").unlink()
-    assert check(tmp_path).verdict == "differs"
+    assert check(first).verdict == "differs"
+    with pytest.raises(FileFault, match=r"has no model\.safetensors\.index\.json of checkpoint"):
+        check(tmp_path)
 
 
 # --- differences ---------------------------------------------------------------------

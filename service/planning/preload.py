@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from seedpoint.models.architectures.optional_libraries import load_torchvision
 from seedpoint.models.architectures.pretrained_weights import import_readers
+from seedpoint.service.workers import forkserver
 
 load_torchvision()
 import_readers()
+forkserver.end_at_once_as_server()

@@ -35,6 +35,7 @@ HUNG_TICKS = 240  # Ticks without a beat; sleep of the machine does not count as
 RETRY_SECONDS = 1.0  # Pause after a process could not start, or died before it ran.
 PIPE_BYTES = 1 << 16
 MARGIN_SECONDS = 1.0  # Beside `shutdown_seconds`, to end what was cut and close the store.
+KILLED_SECONDS = 1.0  # The kernel takes as long, on a busy machine, to free a process's memory.
 STARTUP_FAILURE = 3  # How uvicorn ends when the application does not start.
 
 Target = Callable[[str, list[socket], Connection], None]
@@ -108,10 +109,19 @@ class Supervisor:
     nor a signal.
     """
 
-    def __init__(self, start: Callable[[], Member], *, count: int, patience_seconds: float) -> None:
+    def __init__(
+        self,
+        start: Callable[[], Member],
+        *,
+        count: int,
+        patience_seconds: float,
+        killed_seconds: float = KILLED_SECONDS,
+    ) -> None:
         self._start = start
         self._count = count
         self._patience_seconds = patience_seconds
+        self._killed_seconds = killed_seconds
+        self.has_left_some = False  # Processes that were killed, and not gone in time.
         self._members: list[Member] = []
         self._start_at = 0.0  # No process is started before this monotonic time.
         self._is_told = False
@@ -167,17 +177,24 @@ class Supervisor:
     def _end(self) -> None:
         for member in self._members:
             member.tell_to_end()
-        deadline = time.monotonic() + self._patience_seconds
-        while left := [member for member in self._members if member.exitcode is None]:
-            seconds = deadline - time.monotonic()
-            if seconds <= 0 or self._is_hurried:
-                break
-            wait([member.sentinel for member in left], min(seconds, TICK_SECONDS))
-        for member in left:
+        for member in self._living(self._patience_seconds, until=lambda: self._is_hurried):
             log.warning("a process did not end in time and is killed", pid=member.pid)
             member.kill()
+        left = self._living(self._killed_seconds)
         for member in self._members:
-            member.close()
+            if member not in left:
+                member.close()
+        self.has_left_some = bool(left)
+
+    def _living(self, seconds: float, until: Callable[[], bool] = lambda: False) -> list[Member]:
+        """Return the members that live after `seconds`, or sooner: when none does, or `until()`."""
+        deadline = time.monotonic() + seconds
+        while left := [member for member in self._members if member.exitcode is None]:
+            seconds = deadline - time.monotonic()
+            if seconds <= 0 or until():
+                break
+            wait([member.sentinel for member in left], min(seconds, TICK_SECONDS))
+        return left
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -211,8 +228,11 @@ def serve(settings: Settings) -> None:
         count=settings.workers,
         patience_seconds=settings.shutdown_seconds + MARGIN_SECONDS,
     )
-    if not supervisor.run():
-        sys.exit(STARTUP_FAILURE)
+    status = 0 if supervisor.run() else STARTUP_FAILURE
+    if supervisor.has_left_some:  # An interpreter that ends as usual waits for all of them.
+        forkserver.end_at_once(status)
+    if status:
+        sys.exit(status)
 
 
 def _serve_as_member(document: str, sockets: list[socket], pipe: Connection) -> None:

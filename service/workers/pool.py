@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from concurrent.futures import Future
 from multiprocessing.context import BaseContext
 from typing import Generic, TypeVar
@@ -27,6 +28,7 @@ R = TypeVar("R")
 LOOK_SECONDS = 0.5  # Interval between checks of an idle worker.
 RETRY_SECONDS = 1.0  # Pause between attempts to start a worker.
 CALLS = 5_000  # A worker is replaced after this many calls, which bounds leaks.
+CLOSE_SECONDS = 2.0  # Time left to a worker that is being started; then it ends by itself.
 GRACE_SECONDS = 0.5  # Time left to an abandoned call: a new worker costs as much.
 WORN_SHARE = 0.5  # Replace a worker that keeps more than this share of the per-call memory limit.
 
@@ -169,8 +171,9 @@ class Pool(Generic[Q, R]):
         for worker in self._workers:
             if worker is not None:
                 worker.kill()
+        deadline = time.monotonic() + CLOSE_SECONDS
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))
         while not self._jobs.empty():
             self._jobs.get().refuse(ShuttingDown("the service is shutting down"))
 

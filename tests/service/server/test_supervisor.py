@@ -41,6 +41,29 @@ def test_those_that_do_not_end_in_time_are_killed() -> None:
     assert gone(start.pids)
 
 
+class Undying(Member):
+    """Seems to live on when it was killed, as one does while the kernel frees its memory."""
+
+    @property
+    def exitcode(self) -> int | None:
+        return None
+
+    def close(self) -> None:
+        raise AssertionError("it was waited for")
+
+
+def test_those_that_were_killed_are_not_waited_for_long() -> None:
+    made: list[Undying] = []
+
+    def start() -> Member:
+        made.append(Undying(members.deaf, "", []))
+        return made[-1]
+
+    supervisor = Supervisor(start, count=1, patience_seconds=0.0, killed_seconds=0.0)
+    assert supervisor.run() and supervisor.has_left_some
+    Member.close(made[0])
+
+
 def test_one_that_hangs_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiprocess, "HUNG_TICKS", 2)
     start = Started(members.hang_once, str(tmp_path / "begun"))

@@ -22,6 +22,9 @@ from seedpoint.service.logger import get_logger
 log = get_logger("seedpoint.connections")
 
 MAX_HEAD_BYTES = 64 << 10
+PIECE_BYTES = 8 << 10  # Parsed at once; a head is found to be too long within as many bytes.
+LINE_BYTES = len("  HTTP/1.1\r\n\r\n")  # Of a head, beside its method, its target and its fields.
+FIELD_BYTES = len(": \r\n")
 HEAD_SECONDS = 60.0  # Until a head is there, from its first byte, or from the connection's begin.
 MAX_WAITING = 1000  # Limit of pipelined requests, each of which takes kilobytes.
 LINGER_SECONDS = 2.0  # Time for a refused client to read the response while it still sends.
@@ -63,7 +66,7 @@ class Connection(HttpToolsProtocol):
         self._refused_bytes: int | None = None  # Bytes received after a refusal.
         self._cycles: deque[RequestResponseCycle] = deque()  # Those that are not answered yet.
         self._in_head = False
-        self._head_bytes = 0  # That came since its first piece; all of them when it is complete.
+        self._head_bytes = 0  # That came after its first piece; all of them when it is complete.
         self._impatience: asyncio.TimerHandle | None = None
         self._hurry()
         connected = transport.get_extra_info("socket")
@@ -95,8 +98,14 @@ class Connection(HttpToolsProtocol):
         self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        for start in range(0, len(data), PIECE_BYTES):
+            self._take(data[start : start + PIECE_BYTES])
+
+    def _take(self, data: bytes) -> None:
         if self._refused_bytes is not None:
             self._discard(len(data))
+            return
+        if self.transport.is_closing():
             return
         self._head_bytes += len(data)
         super().data_received(data)
@@ -104,7 +113,7 @@ class Connection(HttpToolsProtocol):
             return
         if self._in_head or not self._unanswered():  # As the rest of what was answered early.
             self._hurry()
-        # Of a line that has not ended the parser tells nothing.
+        # The parser reports nothing until a line is complete.
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
             self.send_400_response("")
 
@@ -117,8 +126,9 @@ class Connection(HttpToolsProtocol):
             return  # The parser calls again without the `Upgrade` field.
         while self._cycles and self._cycles[0].response_complete:
             self._cycles.popleft()
-        fields = sum(len(name) + len(value) for name, value in self.headers)
-        self._head_bytes = len(self.url) + fields
+        fields = sum(len(name) + len(value) + FIELD_BYTES for name, value in self.headers)
+        line = len(self.parser.get_method()) + len(self.url) + LINE_BYTES
+        self._head_bytes = line + fields
         if self._head_bytes > MAX_HEAD_BYTES or len(self._cycles) >= MAX_WAITING:
             raise ValueError("too much")  # The parser then gives up.
         if not self._names_a_host():

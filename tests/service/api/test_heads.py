@@ -14,7 +14,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from seedpoint.service.http import connection as connections
-from seedpoint.service.http.connection import MAX_HEAD_BYTES, MAX_WAITING, Connection
+from seedpoint.service.http.connection import MAX_HEAD_BYTES, MAX_WAITING, PIECE_BYTES, Connection
 from tests.support.running import Running, mlp
 from tests.support.waiting import eventually, reached, rested
 
@@ -76,10 +76,30 @@ def test_a_head_that_is_too_long_is_431(service: Running, pieces: tuple[bytes, .
 
 
 def test_a_head_just_as_long_as_allowed_is_read(service: Running) -> None:
-    room = LIMIT - len("/healthz") - len("Hostx") - len("Connectionclose") - len("X")
+    room = LIMIT - len(REQUEST + b"X: \r\n\r\n")
     for surplus, status in ((0, b"200"), (1, b"431")):
         request = REQUEST + b"X: " + b"a" * (room + surplus) + b"\r\n\r\n"
         assert answered_with(service.port, request) == b"HTTP/1.1 " + status
+
+
+@pytest.mark.parametrize("before", [b"", GET], ids=["alone", "after another"])
+@pytest.mark.parametrize("field", [b"X: y\r\n", b"a"], ids=["fields", "a name"])
+def test_a_long_head_that_comes_at_once_and_does_not_end_is_refused_at_once(
+    before: bytes, field: bytes
+) -> None:
+    """With nothing sent after it, and however much of a read is taken at once."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def test() -> None:
+        connection, transport = connected(answer)
+        head = b"GET / HTTP/1.1\r\nHost: x\r\n"
+        connection.data_received(before + head + field * ((LIMIT + 2 * PIECE_BYTES) // len(field)))
+        assert transport.ended and (before or b" 431 " in transport.written)
+        connection.connection_lost(None)
+
+    asyncio.run(test())
 
 
 def test_long_bodies_and_many_requests_are_no_long_head(service: Running) -> None:

@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 
 from seedpoint.service.errors import Busy, ShuttingDown
 from seedpoint.service.logger import get_logger
+from seedpoint.service.planning.folders import Folders
 from seedpoint.service.workers import forkserver
 from seedpoint.service.workers.worker import Budget, Task, Worker
 
@@ -100,6 +101,7 @@ class Pool(Generic[Q, R]):
         self._jobs: queue.Queue[_Job[Q, R]] = queue.Queue()
         self._admitted = 0
         self._closing = threading.Event()
+        self._folders = Folders()
         self._starting = threading.Lock()  # multiprocessing starts one process at a time.
         self._workers: list[Worker[Q, R] | None] = [None] * size
         self._threads: list[threading.Thread] = []
@@ -182,7 +184,7 @@ class Pool(Generic[Q, R]):
         while not self._closing.is_set():
             try:
                 with self._starting:
-                    worker = self._workers[slot] = Worker(context, self._task)
+                    worker = self._workers[slot] = Worker(context, self._task, self._folders)
                 try:
                     self._attend(worker)
                     log.info("a worker ended", pid=worker.pid, calls=worker.calls)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import shutil
 import signal
 import tempfile
 import threading
@@ -16,6 +15,7 @@ from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
 from seedpoint.service.errors import BuildMemory, BuildTimeout, WorkerLost
+from seedpoint.service.planning.folders import Folders
 from seedpoint.service.workers import forkserver
 from seedpoint.service.workers.memory_limit import at_most, resident_bytes
 
@@ -62,12 +62,16 @@ class WorkerFailed(RuntimeError):
 class Worker(Generic[Q, R]):
     """One process and the pipe to it. One call at a time, from any thread; `kill` at any time."""
 
-    def __init__(self, context: BaseContext, task: Task[Q, R]) -> None:
-        self._folder = tempfile.mkdtemp(prefix="seedpoint-worker-")
+    def __init__(
+        self, context: BaseContext, task: Task[Q, R], folders: Folders | None = None
+    ) -> None:
+        """Starts the process, with a temporary folder of its own in `folders`."""
+        self._folders = folders or Folders()
+        self._folder = self._folders.make()
         try:
             self._pipe = self._started(context, task)
         except BaseException:
-            self._remove_folder()
+            self._folders.remove(self._folder)
             raise
         self.pid: int = self._process.pid
         self.calls = 0
@@ -174,10 +178,7 @@ class Worker(Generic[Q, R]):
         self._process.join()
         self._process.close()
         self._pipe.close()
-        self._remove_folder()
-
-    def _remove_folder(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folders.remove(self._folder)
 
     def _watch(self, budget: Budget) -> None:
         """Wait until there is an answer, or none will come. Raises BuildMemory."""

@@ -77,7 +77,8 @@ class Engine:
         placement = Placement(pinned=pinned)
         self._lanes = Lanes(threads, name="engine", initializer=placement)
         self._buffers = Buffers(keep_bytes=ahead_bytes + 2 * threads * chunk_bytes)
-        self._clearing: asyncio.TimerHandle | None = None
+        self._idle_since = 0.0  # The event loop's time when the last body ended.
+        self._is_clearing = False
 
     async def body(
         self,
@@ -112,7 +113,7 @@ class Engine:
             Needing(partial(self._fill, read, first, last), needs(first, last))
             for first, last in chunks
         )
-        self._begin()
+        self._bodies += 1
         try:
             made = self.ordered(jobs, ahead=self._ahead, background=background)
             async with aclosing(made) as results:
@@ -163,18 +164,29 @@ class Engine:
             self._wholesale.close()
         self._lanes.close()
 
-    def _begin(self) -> None:
-        self._bodies += 1
-        if self._clearing is not None:
-            self._clearing.cancel()
-            self._clearing = None
-
     def _end(self) -> None:
-        """Count a body as ended; after the last one, free the buffers in KEPT_SECONDS."""
+        """Count a body as ended; after the last one, free the buffers in KEPT_SECONDS.
+
+        A running timer is not cancelled, which would cost each small body more than the look at
+        the time when the timer ends.
+        """
         self._bodies -= 1
         if not self._bodies:
-            loop = asyncio.get_running_loop()
-            self._clearing = loop.call_later(KEPT_SECONDS, self._buffers.clear)
+            self._idle_since = asyncio.get_running_loop().time()
+            if not self._is_clearing:
+                self._is_clearing = True
+                self._clear()
+
+    def _clear(self) -> None:
+        """Free the buffers if no body was sent for KEPT_SECONDS, else look again later."""
+        loop = asyncio.get_running_loop()
+        left = self._idle_since + KEPT_SECONDS - loop.time()
+        if not self._bodies and left > 0:
+            loop.call_later(left, self._clear)
+            return
+        self._is_clearing = False  # the end of the next last body sets it again
+        if not self._bodies:
+            self._buffers.clear()
 
     def _ahead(self) -> int:
         """Return the number of chunks to generate ahead per body: at least 1, for its socket."""

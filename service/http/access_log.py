@@ -41,19 +41,17 @@ class _Exchange:
         path = str(self.scope["path"])
         return path if path.isprintable() else ascii(path)
 
-    def with_id(self, message: Message) -> Message:
-        if message["type"] != "http.response.start":
-            return message
-        field = (request_ids.FIELD, self.id.encode())
-        return {**message, "headers": [*message.get("headers", ()), field]}
-
-    def note(self, message: Message) -> None:
+    def note(self, message: Message) -> Message:
+        """Record `message`; return it with the request's id in its headers."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-        elif message["type"] == "http.response.body":
+            field = (request_ids.FIELD, self.id.encode())
+            return {**message, "headers": [*message.get("headers", ()), field]}
+        if message["type"] == "http.response.body":
             if self.scope["method"] != "HEAD":  # The server drops the body of a HEAD response.
                 self.sent_bytes += len(message.get("body", b""))
             self.whole = not message.get("more_body", False)
+        return message
 
 
 class Observed:
@@ -74,8 +72,7 @@ class Observed:
         request_ids.current.set(exchange.id)  # The server runs each request in its own task.
 
         async def noting(message: Message) -> None:
-            exchange.note(message)
-            await send(exchange.with_id(message))
+            await send(exchange.note(message))
 
         try:
             await self._app(scope, receive, noting)

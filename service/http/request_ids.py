@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from collections.abc import Iterable
 from contextvars import ContextVar
 
@@ -18,9 +18,10 @@ current: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 def given_or_new(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """Return the client's `X-Request-Id` if it is safe in a log and a header, else a new id."""
-    given = (value for name, value in headers if name == FIELD)
-    harmless = (value for value in given if _HARMLESS.fullmatch(value))
-    return next((value.decode() for value in harmless), "") or secrets.token_hex(16)
+    for name, value in headers:
+        if name == FIELD and _HARMLESS.fullmatch(value):
+            return value.decode()
+    return os.urandom(16).hex()
 
 
 def add_to_line(

@@ -52,7 +52,10 @@ def test_a_body_is_start_then_chunks_then_an_empty_end() -> None:
             {
                 "type": "http.response.start",
                 "status": 200,
-                "headers": [(b"etag", b'"x"'), (b"content-length", b"6")],
+                "headers": [
+                    *((b"etag", b'"x"'), (b"x-accel-buffering", b"no")),
+                    (b"content-length", b"6"),
+                ],
             },
             {"type": "http.response.body", "body": b"00", "more_body": True},
             {"type": "http.response.body", "body": b"01", "more_body": True},

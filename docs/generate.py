@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from docs.imports import picture
 from seedpoint.models import architectures, initializers, presets
 from seedpoint.models.initializers import transforms
 from seedpoint.models.spec.messages import Asked
@@ -34,6 +35,7 @@ def pages() -> dict[str, str]:
         "routes.md": routes_page(),
         "presets.md": presets_page(),
         "problems.md": problems_page(),
+        "imports.svg": picture(),
     }
 
 

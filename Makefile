@@ -17,16 +17,19 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.13 python3.12; do \
 
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST = $(BIN)/python -m pytest --numprocesses $(TEST_WORKERS)
+TEST_STAMPS = $(addprefix $(VENV)/,.test .previous .redbot .vision)
 INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: install demo serve test lint fmt bench coverage-models clean help
+.PHONY: install demo serve test test-models test-service check coverage lint fmt bench
+.PHONY: coverage-models clean help
 
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
-		while IFS='|' read -r verb does; do printf '  make %-9s %s\n' "$$verb" "$$does"; done
+		while IFS='|' read -r verb does; do printf '  make %-15s %s\n' "$$verb" "$$does"; done
 
 install: $(VENV)/.seedpoint ## the service into .venv, with PyTorch for the CPU
 
@@ -36,8 +39,21 @@ demo: $(VENV)/.seedpoint ## start the service, issue a checkpoint, show its stat
 serve: $(VENV)/.seedpoint ## the service on http://127.0.0.1:8000, its store in .seedpoint
 	@$(BIN)/seedpoint serve
 
-test: $(VENV)/.test $(VENV)/.previous $(VENV)/.redbot $(VENV)/.vision ## every test
-	$(BIN)/python -m pytest --numprocesses $(TEST_WORKERS)
+test: $(TEST_STAMPS) ## every test, or those of one folder: make test DIR=tests/models/stream
+	$(PYTEST) $(DIR)
+
+test-models: $(TEST_STAMPS) ## the tests of models/
+	$(PYTEST) tests/models
+
+test-service: $(TEST_STAMPS) ## the tests of service/
+	$(PYTEST) tests/service
+
+check: lint test ## what CI runs
+
+# Measures the test processes with their threads, and the commands that tests start. It leaves out
+# processes that end by being killed, as planning workers do, and the bodies of compiled kernels.
+coverage: $(TEST_STAMPS) ## the lines that tests run, by file; DIR as for test
+	$(PYTEST) --cov --cov-report=term:skip-covered $(DIR)
 
 lint: $(VENV)/.lint ## style, types, imports, Dockerfile and compose file
 	$(BIN)/ruff check .
@@ -61,7 +77,7 @@ coverage-models: $(VENV)/.test $(VENV)/.vision ## every model against its own co
 	PYTHONPATH=$(VENV)/vision $(BIN)/python -m benchmarks.coverage.vision
 
 clean: ## remove what building and testing left (neither .venv nor the store)
-	rm -rf build dist out *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build dist out .coverage *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -path ./$(VENV) -prune -o -name __pycache__ -exec rm -rf {} +
 
 # A stamp is written when its step is done: a failed install is tried again, a done one is not.

@@ -21,7 +21,8 @@ import yaml
 
 from tests.support.places import ROOT
 
-VERBS = ("install", "demo", "serve", "test", "lint", "fmt", "bench", "clean", "help")
+TESTING = ("test", "test-models", "test-service", "check", "coverage")
+VERBS = (*("install", "demo", "serve", "lint", "fmt", "bench", "clean", "help"), *TESTING)
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT: dict[str, Any] = PYPROJECT["project"]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -63,8 +64,8 @@ def steps(commands: list[str]) -> list[list[str]]:
 
 def test_make_alone_lists_every_verb() -> None:
     assert make() == make("help")
-    listed = re.findall(r"^  make (\w+) +\S", make("help"), re.MULTILINE)
-    assert sorted(listed) == sorted(VERBS)
+    listed = re.findall(r"^  make ([\w-]+) +\S", make("help"), re.MULTILINE)
+    assert sorted(listed) == sorted([*VERBS, "coverage-models"])
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -79,7 +80,7 @@ def test_install_brings_torch_alone_and_before_the_rest(tmp_path: Path) -> None:
     assert rest[-1] == ".[service,transformers]"  # Every preset is a model of it.
 
 
-@pytest.mark.parametrize("verb", ["demo", "serve", "test", "lint", "fmt", "bench"])
+@pytest.mark.parametrize("verb", ["demo", "serve", "lint", "fmt", "bench", *TESTING])
 def test_a_verb_installs_what_it_needs(verb: str, tmp_path: Path) -> None:
     assert recipe(verb, tmp_path).startswith(recipe("install", tmp_path))
 
@@ -115,8 +116,48 @@ def test_ci_calls_only_verbs_of_make() -> None:
     lines = (ROOT / ".ci/run").read_text().splitlines()
     commands = [line for line in lines if line and not line.startswith("#")]
     assert commands[:2] == ["set -euo pipefail", 'cd "$(dirname "${BASH_SOURCE[0]}")/.."']
-    assert [line.split() for line in commands[2:]] == [["make", "lint"], ["make", "test"]]
+    assert [line.split() for line in commands[2:]] == [["make", "check"]]
     assert os.access(ROOT / ".ci/run", os.X_OK)
+
+
+def test_check_is_lint_and_every_test(tmp_path: Path) -> None:
+    steps_of_check = recipe("check", tmp_path)
+    assert steps_of_check.index("ruff check") < steps_of_check.index("-m pytest")
+    assert steps_of_check.splitlines()[-1] == recipe("test", tmp_path).splitlines()[-1]
+
+
+@pytest.mark.parametrize("verb", ["test", "coverage"])
+def test_a_folder_of_tests_can_be_chosen(verb: str, tmp_path: Path) -> None:
+    whole = recipe(verb, tmp_path).splitlines()[-1].split()
+    venv = tmp_path / "venv"
+    chosen = make("--dry-run", verb, "DIR=tests/models/stream", f"VENV={venv}", "PYTHON=python3")
+    assert chosen.split()[-1] == "tests/models/stream"
+    assert whole[-1] != "tests/models/stream"
+
+
+def test_the_verbs_for_one_tree_run_its_tests(tmp_path: Path) -> None:
+    for tree in ("models", "service"):
+        assert recipe(f"test-{tree}", tmp_path).splitlines()[-1].endswith(f" tests/{tree}")
+
+
+def test_the_hooks_of_a_commit_are_steps_of_lint(tmp_path: Path) -> None:
+    """So they fetch nothing, and find nothing that CI does not."""
+    lint = recipe("lint", tmp_path)
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert local["repo"] == "local"
+    for hook in local["hooks"]:
+        assert hook["language"] == "system"
+        command = hook["entry"].removesuffix(" --force-exclude")
+        assert command == "make lint" or command in lint
+
+
+def test_the_templates_of_issues_are_forms() -> None:
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
+    folder = ROOT / ".github/ISSUE_TEMPLATE"
+    forms = [str(path) for path in folder.glob("*.yml") if path.name != "config.yml"]
+    subprocess.run([*check, "vendor.github-issue-forms", *forms], check=True, capture_output=True)
+    config = str(folder / "config.yml")
+    subprocess.run([*check, "vendor.github-issue-config", config], check=True, capture_output=True)
 
 
 # --- the container -------------------------------------------------------------

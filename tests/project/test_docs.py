@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.support.running import Running
 
 READMES = [ROOT / name / "README.md" for name in (".", "client", "examples")]
-PAGES = [*READMES, *FOLDER.glob("*.md")]
+PAGES = [*READMES, ROOT / "CONTRIBUTING.md", *FOLDER.glob("*.md")]
 
 
 @pytest.mark.parametrize("name", pages())
@@ -50,6 +50,14 @@ def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8")):
         if "://" not in link:
             assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", FOLDER / "architecture.md"], ids=str)
+def test_the_files_and_folders_that_a_page_names_exist(page: Path) -> None:
+    tops = "models|service|src|tests|docs|benchmarks|examples|client"
+    named = re.findall(rf"`((?:{tops})/[\w./-]*)`", page.read_text("utf-8"))
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_the_index_leads_to_every_page_and_every_example() -> None:

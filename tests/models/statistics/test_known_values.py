@@ -5,12 +5,18 @@ from __future__ import annotations
 import hashlib
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from seedpoint.models import presets
 from seedpoint.models.dtypes import BY_NAME, DTYPES
+from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.plan import PlanTensor
 from seedpoint.models.plan.program import Constant, Eye, Literal, Program, SetElement, ZeroRows
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.schema import parse_spec
+from seedpoint.models.statistics.checkpoint import CheckpointStatistics
 from tests.support.seen import seen
 
 WHOLE = [d for d in DTYPES if not d.is_floating]
@@ -89,3 +95,16 @@ def test_what_overflowed_shows_its_finite_extremes(dtype):
     assert (found["min"], found["max"], found["pass"]) == (None, None, False)
     assert (found["finite_min"], found["finite_max"]) == (-2.5, 8.0)
     assert found["criteria"] == {"finite": None}
+
+
+def test_every_tensor_of_a_network_with_integer_buffers_is_judged():
+    """The counts of batches that BatchNorm has seen among them."""
+    architecture = presets.get("resnet-tiny").architecture
+    planned = make_plan(parse_spec({"architecture": architecture}))
+    gathered = CheckpointStatistics(planned.plan, planned.blobs)
+    evaluator = Evaluator(planned.plan, planned.blobs)
+    for number, each in enumerate(planned.plan.tensors):
+        observer, out = gathered.observers[each.name], np.empty(each.nbytes, np.uint8)
+        evaluator.fill(number, 0, each.numel, out, observer)
+        assert gathered.tensor(each)["pass"] is True, each.name
+    assert any(not each.dtype.is_floating for each in planned.plan.tensors)

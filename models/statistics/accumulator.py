@@ -47,12 +47,12 @@ def widened(raw: np.ndarray[Any, np.dtype[np.uint8]], dtype: DType) -> Values:
 
 
 class TensorAccumulator:
-    """Gathers one floating tensor's statistics, block by block, from any threads.
+    """Accumulator of one floating tensor's statistics, block by block, from any threads.
 
     Memory: a few hundred bytes for each block that waits for its neighbour in the tree
     (about log2 of their number when they come in order), and the sampled blocks, at most
-    2^20 elements, until all have come. `strata` say what else is looked at, and `known`
-    what every element should be.
+    2^20 elements, until all have come. `strata` gather what is judged beside moments, and
+    `known` holds the right value of every element.
     """
 
     def __init__(
@@ -81,17 +81,17 @@ class TensorAccumulator:
 
     @property
     def done(self) -> bool:
-        """Whether every block has come."""
+        """Return whether every block has come."""
         return self.row is not None
 
     def add(self, index: int, raw: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
-        """Adds the elements from index * BLOCK_ELEMENTS on, given as their bytes."""
+        """Add the elements from index * BLOCK_ELEMENTS on, given as their bytes."""
         if self.comparison is not None:
             self.comparison.add(index * BLOCK_ELEMENTS, raw)
         self.add_block(index, widened(raw, self.dtype))
 
     def add_block(self, index: int, values: Values) -> None:
-        """Adds the elements from index * BLOCK_ELEMENTS on: a whole block, or several.
+        """Add the elements from index * BLOCK_ELEMENTS on: a whole block, or several.
 
         `values`, one-dimensional and contiguous, is float32, float64 or (bits of bfloat16)
         uint16; it is not kept. Each block comes once; only the tensor's last may be shorter.
@@ -131,7 +131,7 @@ class TensorAccumulator:
         return summary([self])
 
     def _keep(self, slot: int, piece: Values) -> None:
-        """Copies a sampled block to its own place."""
+        """Copy a sampled block to its place in the sample."""
         with self._lock:
             if self._sample is None:
                 size = min(self.numel, len(self._slots) * BLOCK_ELEMENTS)
@@ -160,12 +160,12 @@ class TensorAccumulator:
 
 
 def blocks_of(numel: int) -> int:
-    """How many blocks `numel` elements are."""
+    """Return the number of blocks that hold `numel` elements."""
     return -(-numel // BLOCK_ELEMENTS)
 
 
 class Gathered(Protocol):
-    """Something of which every element has been seen, or will be."""
+    """A set of elements with their moments and histogram, once all have been seen."""
 
     @property
     def row(self) -> Rows | None: ...

@@ -1,7 +1,7 @@
-"""Criteria of one law beside its moments, each as evidence against a right tensor.
+"""Criteria beside the moments, each as evidence against a right tensor.
 
-Evidence is -log of a bound on the probability that a right tensor shows as much; it is 0 or
-less where nothing speaks against it, and infinite for what cannot be.
+Evidence is -log of a bound on the probability that a right tensor shows as much. It is 0 or
+less for an ordinary tensor, and infinite for an impossible one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _KNOWN_VARIANCE = 0.02
 
 
 def extremes(law: TensorLaw, low: float, high: float) -> float:
-    """The least and the greatest element: whether one is too far out, or all too far in."""
+    """Return the evidence of the least and the greatest element: too far out, or too far in."""
     most = -math.inf
     for value, upper in ((high, True), (low, False)):
         as_far, past = law.beyond(value, upper=upper)
@@ -40,7 +40,7 @@ def extremes(law: TensorLaw, low: float, high: float) -> float:
 
 
 def histogram(law: TensorLaw, counted: Histogram) -> float | None:
-    """The likelihood ratio chi-square of the counts, given the extremes between which they are.
+    """Return the evidence of the counts, by their relative entropy, given the extremes.
 
     With n counts in k bins, n times the relative entropy exceeds t > k - 1 with a probability of
     at most exp(-t) (e t / (k - 1))^(k - 1), for any n and any bins (R. Agrawal, "Finite-sample
@@ -69,7 +69,7 @@ def histogram(law: TensorLaw, counted: Histogram) -> float | None:
 
 
 def _without_extremes(law: TensorLaw, counted: Histogram, expected: Floats) -> Floats:
-    """The counts of the elements that are independent once the extremes are known.
+    """Return the counts of the elements that are independent once the extremes are known.
 
     An extreme that one element is at says nothing about the others, but that they are not
     past it. A value that many are expected to be at (of a narrow dtype, or a clamp's bound)
@@ -98,7 +98,7 @@ def _multinomial(counts: Floats, expected: Floats) -> float | None:
 
 
 def lag(found: Lag, forecast: Forecast) -> float:
-    """The correlation of values some distance apart, around the mean they should have.
+    """Return the evidence of a correlation of values some distance apart, around their right mean.
 
     Products M of such values are a martingale's differences. exp(x - x^2 / 6) <= 1 + x + x^2 / 3
     for every x, so E[exp(a M - a^2 V / 2)] <= 1 for every a, where V = ([M] + 2 <M>) / 3 adds up
@@ -119,7 +119,7 @@ def lag(found: Lag, forecast: Forecast) -> float:
 
 
 def rows(found: RowSquares, expected: Sum, forecast: Forecast) -> float:
-    """The quietest and the loudest row, by their sums of squares."""
+    """Return the evidence of the rows with the least and the greatest sum of squares."""
     rms = math.hypot(forecast.mean, forecast.std)
     slack = found.width * rms * 4 * forecast.slack
     scores = (expected.score(total, slack) for total in (found.least, found.greatest))
@@ -127,7 +127,7 @@ def rows(found: RowSquares, expected: Sum, forecast: Forecast) -> float:
 
 
 def orthogonality(found: Products, gain: float, tolerance: float) -> float:
-    """|W W^T / gain^2 - I| of the lines looked at, as a share of what rounding explains."""
+    """Return the greatest |W W^T / gain^2 - I| of the sampled lines, as a share of `tolerance`."""
     square = gain**2
     most = max(found.cross, found.greatest - square, square - found.least)
     return most / (square * tolerance)

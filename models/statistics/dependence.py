@@ -1,4 +1,4 @@
-"""What a law's values show beside moments: how they lie next to each other, and in rows."""
+"""Statistics of a law's values beside moments: of neighbours, rows, and lines of a matrix."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seedpoint.models.statistics.moments import Rows, Values
 Shape = tuple[int, ...]
 
 MOST_PAIRS = 1 << 16
-"""Pairs of values looked at for each distance; a fault that repeats values shows in any."""
+"""Pairs of values for each distance, at most; repeated values show in any of them."""
 
 FEWEST_PAIRS = 16
 
@@ -50,9 +50,9 @@ class Products:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What is judged of a law's values beside moments, extremes and histogram.
+    """Statistics of a law's values beside moments, extremes and histogram.
 
-    `distances` are those to the next value, to the next row, and between the halves.
+    `lags` are of the next value, the next row, and the other half.
     """
 
     lags: tuple[Lag, ...] = ()
@@ -61,7 +61,7 @@ class Examined:
 
 
 def lags(sample: Values, shape: Shape, center: float) -> tuple[Lag, ...]:
-    """Products of values that are neighbours, one row apart, and half the sample apart.
+    """Return the lags of the next value, the next row, and the other half of the sample.
 
     `sample` is the tensor, or blocks evenly spaced in it: then its halves are the tensor's
     when that is an even number of whole blocks.
@@ -82,7 +82,7 @@ def _distances(size: int, shape: Shape) -> list[int]:
 
 
 def row_squares(sample: Values, shape: Shape, row: Rows) -> RowSquares | None:
-    """The rows' sums of squares when `sample` is the tensor, else those of its segments."""
+    """Return the rows' sums of squares when `sample` is the tensor, else those of its segments."""
     numel, width = math.prod(shape), math.prod(shape[1:])
     if len(sample) < numel:
         width, count = moments.SEGMENT_ELEMENTS, int(row[moments.SEGMENTS])

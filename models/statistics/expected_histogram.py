@@ -1,4 +1,4 @@
-"""How a histogram would look if a tensor were just what its program promises."""
+"""The histogram that a tensor should have by its program."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from seedpoint.models.statistics.mixture import Group, Shape, population
 def expected_shares(
     program: Program, shape: Shape, dtype: DType, low: float, high: float, bins: int
 ) -> Floats | None:
-    """The share of elements in each of `bins` equal bins over [low, high], the ends included.
+    """Return the share of elements in each of `bins` equal bins over [low, high], ends included.
 
-    Of the values after conversion to `dtype`: in 16 and 8 bits there are bins that hold
-    more of the representable values than others. None where there is no closed form, or
-    nothing to show (`low` is `high`).
+    The values are those after conversion to `dtype`: in 16 and 8 bits some bins hold more
+    representable values than others. None where there is no closed form, or where `low` is
+    `high`.
     """
     groups = population(program, shape, double=dtype.name == "float64" and not program.draws)
     if not groups or not low < high or not dtype.is_floating or dtype.name == "float8_e8m0fnu":
@@ -31,7 +31,7 @@ def expected_shares(
 
 
 def shares(groups: Sequence[Group], dtype: DType, low: float, high: float, bins: int) -> Floats:
-    """The share of all elements of `groups` in each of `bins` equal bins over [low, high]."""
+    """Return the share of all groups' elements in each of `bins` equal bins over [low, high]."""
     total = sum(group.count for group in groups)
     found: Floats = np.zeros(bins)
     for group in groups:
@@ -40,7 +40,7 @@ def shares(groups: Sequence[Group], dtype: DType, low: float, high: float, bins:
 
 
 def group_shares(group: Group, dtype: DType, low: float, high: float, bins: int) -> Floats:
-    """The share of one group's elements in each of `bins` equal bins over [low, high]."""
+    """Return the share of one group's elements in each of `bins` equal bins over [low, high]."""
     if dtype.itemsize > 2:
         half_way = (high * 0.5 - low * 0.5) / bins * np.arange(bins + 1)  # of any finite range
         edges = low + half_way + half_way
@@ -54,7 +54,7 @@ def group_shares(group: Group, dtype: DType, low: float, high: float, bins: int)
 
 @lru_cache(maxsize=32)
 def ascending(group: Group, dtype: DType) -> Points:
-    """The finite values that a group's elements have in a narrow dtype, in ascending order."""
+    """Return the finite values of a group's elements in a narrow dtype, in ascending order."""
     points = group.law.points(dtype)
     finite = np.isfinite(points.values)
     order = np.argsort(points.values[finite], kind="stable")

@@ -1,4 +1,4 @@
-"""What a program's converted values should show, and by how much right ones may be off."""
+"""The mean and std that a program's converted values should have, with their errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NEVER = 1e-15
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a tensor's converted values should show, and how far a right one may be off.
+    """The mean and std of a tensor's converted values, and how far a right tensor may be off.
 
     `mean_error` and `std_error` are standard errors of sampling, of the std around the
     expected mean; `mean_slack` and `std_slack` bound what rounding shifts, whatever the size.
@@ -38,16 +38,17 @@ class Forecast:
 
     @property
     def slack(self) -> float:
-        """How far rounding may move a value, on average."""
+        """The distance by which rounding may move a value, on average."""
         return self.mean_slack + self.std_slack
 
 
 @lru_cache(maxsize=4096)
 def forecast(program: Program, shape: Shape, dtype: DType) -> Forecast | None:
-    """What `program` should show in a floating tensor; None where nothing can be said.
+    """Return the forecast for a floating tensor of `program`; None without a closed form.
 
     Conversion to 16 and 8 bits is taken into account exactly: the mass of what rounds to
-    each value. An orthogonal matrix is none of independent values: `orthogonality` judges it.
+    each value. An orthogonal matrix has no
+    independent values: `models.statistics.orthogonal` judges it.
     """
     if dtype.name == "float8_e8m0fnu":  # powers of two, without zero or sign
         return None
@@ -60,7 +61,7 @@ def forecast(program: Program, shape: Shape, dtype: DType) -> Forecast | None:
 
 @lru_cache(maxsize=1024)
 def groups_of(program: Program, shape: Shape, dtype: DType) -> tuple[Group, ...]:
-    """The groups of a tensor's elements, as they are computed for its dtype."""
+    """Return the groups of a tensor's elements, as they are computed for its dtype."""
     if isinstance(program.source, Materialized):
         return groups_of(program.source.shown, shape, dtype)
     return population(program, shape, double=dtype.name == "float64" and not program.draws)
@@ -94,7 +95,7 @@ def _of_groups(groups: Sequence[Group], dtype: DType) -> Forecast | None:
 
 
 def terms_of(groups: Sequence[Group], dtype: DType, around: float | None = None) -> list[Term]:
-    """The groups' converted values, of continuous laws denser towards `around` if given."""
+    """Return the groups' converted values, of continuous laws denser towards `around` if given."""
     total = sum(group.count for group in groups)
     found: list[Term] = []
     for group in groups:
@@ -106,9 +107,9 @@ def terms_of(groups: Sequence[Group], dtype: DType, around: float | None = None)
 
 
 def _likely(points: Points, total: int) -> Points:
-    """`points` without those that none of `total` elements is at, but for the extremes to judge.
+    """Return `points` without values too rare for `total` elements, which the extremes judge.
 
-    Else a law that rounds to one value would have a std that nobody sees.
+    Without this, a law that rounds to one value would have a std that no tensor shows.
     """
     shown = visible(points, total)
     kept = shown.weights * total > _NEVER

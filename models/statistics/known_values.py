@@ -44,7 +44,7 @@ class Known:
     blob: Any = b""
 
     def values(self, start: int, stop: int) -> torch.Tensor:
-        """Elements [start, stop), converted as STREAM says."""
+        """Return elements [start, stop), converted as STREAM says."""
         found = self._source(start, stop)
         if self.dtype.is_narrow and found.dtype != self.dtype.torch:
             patterns = reference.convert(found.to(torch.float32), self.dtype.name)
@@ -91,7 +91,7 @@ def known(program: Program, shape: Shape, dtype: DType, blobs: Mapping[str, Any]
 
 
 class Comparison:
-    """Counts the elements that are not the known ones, block by block, from any threads."""
+    """Counter of elements that differ from the known ones, block by block, from any threads."""
 
     def __init__(self, known: Known) -> None:
         self._known = known
@@ -101,12 +101,12 @@ class Comparison:
 
     @property
     def done(self) -> bool:
-        """Whether every element has been compared."""
+        """Return whether every element has been compared."""
         return self._compared == math.prod(self._known.shape)
 
     @property
     def different(self) -> int:
-        """How many elements differ.
+        """The number of elements that differ.
 
         Raises:
             ValueError: When elements are missing.
@@ -116,7 +116,7 @@ class Comparison:
         return self._different
 
     def add(self, start: int, raw: Array) -> None:
-        """Compares the elements from `start` on, given as their bytes."""
+        """Compare the elements from `start` on, given as their bytes."""
         found = torch.from_numpy(raw).view(self._known.dtype.torch)
         count = _different(found, self._known.values(start, start + len(found)))
         with self._lock:
@@ -125,7 +125,7 @@ class Comparison:
 
 
 def _different(found: torch.Tensor, known: torch.Tensor) -> int:
-    """How many elements differ; all NaN are one value, and so are both zeros."""
+    """Return how many elements differ; all NaN are one value, and so are both zeros."""
     if found.dtype.is_floating_point and found.dtype.itemsize == 1:
         found, known = found.float(), known.float()
     same = found == known

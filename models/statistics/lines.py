@@ -1,4 +1,4 @@
-"""Some rows or columns of a matrix, kept while it passes: those that should be orthonormal."""
+"""A sample of the rows or columns of a matrix that should be orthonormal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_ELEMENTS = 1 << 20  # of all lines together, where they are more than two
 MOST_PRODUCTS = 1 << 24  # lines^2 times their length: some milliseconds, as a QR takes far longer
 
 LONGEST = 1 << 21
-"""A line too long to keep two of: then only the matrix's norm is judged."""
+"""The longest line of which two are kept; past it only the matrix's norm is judged."""
 
 Shape = tuple[int, ...]
 
@@ -28,7 +28,7 @@ class Lines:
 
     @staticmethod
     def fit(shape: Shape) -> bool:
-        """Whether there are lines to compare, and room for two of them."""
+        """Return whether there are two lines to compare, short enough to be kept."""
         rows, columns = shape[0], math.prod(shape[1:])
         return min(rows, columns) > 1 and max(rows, columns) <= LONGEST
 
@@ -45,7 +45,7 @@ class Lines:
         self._lock = threading.Lock()
 
     def take(self, start: int, values: Values) -> None:
-        """Keeps what of the lines is among `values`, which begin at element `start`."""
+        """Keep the sampled lines' elements among `values`, which begin at element `start`."""
         with self._lock:
             if self._kept is None:
                 self._kept = np.empty(len(self._picked) * self.length, values.dtype)
@@ -63,6 +63,6 @@ class Lines:
                 room[first : first + len(found)] = found
 
     def products(self) -> Products | None:
-        """What their inner products show; nothing is kept after that."""
+        """Return the extremes of the inner products, and let go of the lines."""
         kept, self._kept = self._kept, None
         return None if kept is None else Products(*order_kernels.products(kept, self.length))

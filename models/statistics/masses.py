@@ -12,7 +12,7 @@ from seedpoint.models.stream.jit import kernel
 
 @kernel
 def binned(values: Floats, weights: Floats, low: float, high: float, shares: Floats) -> None:
-    """Adds the weights of ascending `values` in [low, high] to equal bins over that range.
+    """Add the weights of ascending `values` in [low, high] to equal bins over that range.
 
     A value falls in the bin in which `moments.histogram` counts it, by the same arithmetic.
     """
@@ -27,7 +27,7 @@ def binned(values: Floats, weights: Floats, low: float, high: float, shares: Flo
 
 @kernel
 def divergence(counts: Floats, expected: Floats) -> tuple[float, int]:
-    """The relative entropy of `counts` times their number, and how many bins may have any.
+    """Return the relative entropy of `counts` times their number, and how many bins may have any.
 
     `expected` need not add up to 1. The entropy is infinite where a value is in a bin of none.
     """
@@ -43,7 +43,7 @@ def divergence(counts: Floats, expected: Floats) -> tuple[float, int]:
 
 
 def warm_up() -> None:
-    """Compiles every kernel, or loads it from Numba's cache."""
+    """Compile every kernel, or load it from Numba's cache."""
     values, weights = np.array([0.0, 1.0]), np.array([0.5, 0.5])
     binned(values, weights, 0.0, 1.0, np.zeros(2))
     divergence(weights, weights)

@@ -11,7 +11,7 @@ from seedpoint.models.statistics.moments import Rows
 
 
 def nothing() -> Rows:
-    """The row of no elements."""
+    """Return the row of no elements."""
     row = np.zeros(len(moments.FIELDS))
     row[moments.MIN], row[moments.MAX] = math.inf, -math.inf
     row[moments.QUIETEST], row[moments.LOUDEST] = math.inf, -math.inf
@@ -30,7 +30,7 @@ class Tree:
         self.waiting: dict[tuple[int, int], Rows] = {}
 
     def climb(self, level: int, place: int, row: Rows) -> Rows | None:
-        """Merges a node with its sibling, and so on upwards; the root's row once it is there.
+        """Merge a node with its sibling, and so on upwards; return the root's row once complete.
 
         A node without any block to its right stands for its parent too.
 

@@ -1,4 +1,4 @@
-"""Kernels that look at where values lie: beside each other, in rows, in a matrix.
+"""Kernels for values by their places: neighbours, rows, lines of a matrix.
 
 Sums are added by halves of fixed chunks: the bits depend on the values alone, and every loop
 vectorizes.
@@ -16,7 +16,7 @@ CHUNK = 1024  # terms added at a time: they stay in the first cache
 
 @kernel
 def folded(terms: Rows, count: int) -> float:
-    """The sum of the first `count` terms, at least one, by halves; overwrites them."""
+    """Return the sum of the first `count` terms, at least one, by halves; overwrites them."""
     while count > 1:
         half = (count + 1) // 2
         for i in range(count - half):
@@ -27,7 +27,7 @@ def folded(terms: Rows, count: int) -> float:
 
 @kernel
 def lagged(values: Values, lag: int, pairs: int, center: float, sums: Rows) -> None:
-    """Fills `sums` (3) with the sums of u v, u^2 v^2 and u^2 over the first `pairs` pairs.
+    """Fill `sums` (3) with the sums of u v, u^2 v^2 and u^2 over the first `pairs` pairs.
 
     u and v are the values `lag` apart, minus `center`.
     """
@@ -49,7 +49,7 @@ def lagged(values: Values, lag: int, pairs: int, center: float, sums: Rows) -> N
 
 @kernel
 def row_squares(values: Values, width: int) -> tuple[float, float]:
-    """The least and the greatest sum of squares of a row of `width` values."""
+    """Return the least and the greatest sum of squares of a row of `width` values."""
     least, greatest = np.inf, -np.inf
     squares = np.empty(CHUNK)
     for start in range(0, len(values) - width + 1, width):
@@ -66,9 +66,9 @@ def row_squares(values: Values, width: int) -> tuple[float, float]:
 
 @kernel
 def products(lines: Values, length: int) -> tuple[float, float, float]:
-    """Of the inner products of lines of `length` values: what is farthest from orthonormal.
+    """Return the extremes of the inner products of lines of `length` values.
 
-    The greatest absolute product of two, the least and the greatest square.
+    They are the greatest absolute product of two, and the least and the greatest square.
     """
     count = len(lines) // length
     cross, least, greatest = 0.0, np.inf, 0.0
@@ -90,7 +90,7 @@ def products(lines: Values, length: int) -> tuple[float, float, float]:
 
 
 def warm_up() -> None:
-    """Compiles every kernel for every type of values, or loads it from Numba's cache."""
+    """Compile every kernel for every type of values, or loads it from Numba's cache."""
     every: tuple[Values, ...] = (
         np.zeros(8, np.float32),
         np.zeros(8, np.float64),

@@ -1,4 +1,4 @@
-"""What an orthogonal matrix should show: it is not made of independent values."""
+"""The norm and inner products of an orthogonal matrix, whose values are not independent."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Frame:
         return self.gain / math.sqrt(self.m)
 
     def mean_score(self, mean: float) -> float | None:
-        """The entries' mean as a score; None for a single line, whose sum says nothing.
+        """Return the entries' mean as a score; None for a single line, whose sum says nothing.
 
         Times sqrt(m n) / gain, it is one coordinate of a point uniform on the sphere in m
         dimensions, which is beyond t with a probability of at most (1 - t^2)^((m - 1) / 2) / 2.
@@ -53,16 +53,16 @@ class Frame:
         return math.copysign(root, t)
 
     def norm_share(self, rms: float) -> float:
-        """The Frobenius norm's error as a share of what rounding explains."""
+        """Return the Frobenius norm's error as a share of what rounding explains."""
         return abs(rms / self.std - 1) / self.norm_tolerance
 
     def orthogonality(self, found: Products) -> float:
-        """The lines' error as a share of what rounding explains."""
+        """Return the lines' error as a share of what rounding explains."""
         return criteria.orthogonality(found, self.gain, self.tolerance)
 
 
 def frame(program: Program, shape: Shape, dtype: DType) -> Frame | None:
-    """The frame that an `orthogonal` program makes; None for any other program.
+    """Return the frame that an `orthogonal` program makes; None for any other program.
 
     Also None where an entry, none of which exceeds the gain, may be past the dtype's largest
     value, where many are too small for it, and where scales are not all that is done to it.

@@ -1,4 +1,4 @@
-"""The parts of a split tensor: where their elements lie, and what each was made by."""
+"""The parts of a split tensor, with the places of their elements and their programs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Level:
     width: int
 
     def before(self, place: int) -> int:
-        """How many of the stretch's elements lie before `place`."""
+        """Return how many of the stretch's elements lie before `place`."""
         rows, rest = divmod(place, self.row)
         return rows * self.width + min(max(rest - self.start, 0), self.width)
 
@@ -98,9 +98,10 @@ class Window:
 
 
 def windows(program: Program, shape: Shape) -> tuple[Window, ...]:
-    """The parts of a split tensor; none when it is not split, or not to be judged so.
+    """Return the parts of a split tensor; none for any other tensor.
 
-    That is when it has more than `MOST_PARTS`, or a transform over the parts counts elements.
+    A tensor of more than `MOST_PARTS` is judged as a whole, and so is one with a transform over
+    the parts that counts elements.
     """
     if isinstance(program.source, Materialized):
         return windows(program.source.shown, shape)

@@ -1,4 +1,4 @@
-"""Strata of a tensor: the elements of one law, of which there are several in a split tensor."""
+"""Strata of a tensor: the elements of one law, a whole tensor or a part of a split one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Center = Callable[[], float | None]
 
 
 class Stratum:
-    """Gathers what is judged of one law: of a whole tensor, or of its part in a `window`.
+    """Gatherer of the statistics of one law: of a whole tensor, or of its part in a `window`.
 
     `center` gives the mean around which neighbours are multiplied; None for elements whose
     laws differ by place, of which neither neighbours nor rows are looked at. `lines` keeps
@@ -45,7 +45,7 @@ class Stratum:
         self._tree = Tree(blocks)
 
     def look(self, start: int, values: Values) -> Rows | None:
-        """Looks at the tensor's elements from `start` on; the row of the part among them."""
+        """Take the tensor's elements from `start` on; return the row of the part among them."""
         if self.window is not None:
             values, start = self.window.cut(values, start), self.window.before(start)
         if self._lines is not None:
@@ -53,12 +53,12 @@ class Stratum:
         return None if self.window is None else _row(values)
 
     def climb(self, block: int, row: Rows) -> None:
-        """Merges the part's row of one block; the caller holds a lock."""
+        """Merge the part's row of one block; the caller holds a lock."""
         if (root := self._tree.climb(0, block, row)) is not None:
             self.row = root
 
     def finish(self, tensor: Rows, pieces: Sequence[tuple[int, Values]]) -> None:
-        """Examines the sample, once all blocks have come: blocks by their first element.
+        """Examine the sample, once all blocks have come: blocks by their first element.
 
         `tensor` is the row of all elements.
         """

@@ -1,4 +1,4 @@
-"""How improbable a sum of independent values is, bounded for any law and any number of them.
+"""Bounds on the probability of a sum of independent values, for any law and any number.
 
 Chernoff's bound: P(S - E[S] >= t) <= exp(-I(t)) with I(t) = sup over h of
 h t - log E[exp(h (S - E[S]))]. The signed root sqrt(2 I) is the usual z-score when S is normal, and
@@ -53,7 +53,7 @@ class Term:
     weights: Floats
 
     def mapped(self, values: Floats) -> Term:
-        """The same with other values in place of these."""
+        """Return the same with other values in place of these."""
         return Term(self.count, values, self.weights)
 
 
@@ -67,11 +67,11 @@ class Bound:
     curvature: float
 
     def rate(self, distance: float) -> float:
-        """A lower bound on the rate at `distance`: a tangent of that convex function."""
+        """Return a lower bound on the rate at `distance`: a tangent of that convex function."""
         return self.h * distance - self.value
 
     def step(self, power: int, distance: float) -> int:
-        """The next power to look at, by Newton's method; `power` is this bound's own."""
+        """Return the next power to look at, by Newton's method; `power` is this bound's own."""
         off = distance - self.slope
         target = self.h + off / self.curvature if self.curvature > 0 else math.inf
         wanted = math.log(target / self.h) / _RATIO if 0 < target < math.inf else math.inf
@@ -97,7 +97,7 @@ class Sum:
         self._bounds: dict[int, dict[int, Bound]] = {1: {}, -1: {}}
 
     def score(self, total: float, slack: float = 0.0) -> float:
-        """The signed root of the rate at `total`, past `slack`; infinite for what cannot be."""
+        """Return the signed root of the rate at `total`, past `slack`; infinite past any total."""
         off = total - self.mean
         distance = max(abs(off) - slack, 0.0)
         if distance == 0.0:
@@ -131,7 +131,7 @@ class Sum:
         return best
 
     def _bound(self, power: int, sign: int) -> Bound:
-        """The bound of h = 1.02^power on one side, kept for other tensors of the same law."""
+        """Return the bound of h = 1.02^power on one side, kept for other tensors of the law."""
         kept = self._bounds[sign]
         if (found := kept.get(power)) is None:
             h = math.exp(power * _RATIO)
@@ -142,11 +142,11 @@ class Sum:
         return found
 
     def _reach(self, sign: int) -> float:
-        """How far the sum can be from its mean on one side."""
+        """Return how far the sum can be from its mean on one side."""
         return sum(t.count * float((sign * t.values[t.weights > 0]).max()) for t in self._terms)
 
     def _cumulants(self, h: float) -> tuple[float, float, float]:
-        """K(h) = log E[exp(h S)] of the centered sum, and its first two derivatives."""
+        """Return K(h) = log E[exp(h S)] of the centered sum, and its first two derivatives."""
         value = slope = curvature = 0.0
         for term in self._terms:
             exponents = h * term.values
@@ -162,7 +162,7 @@ class Sum:
 
 
 def bulk(term: Term) -> Term:
-    """`term` without the tails that none of its values is in but with `UNSEEN` probability.
+    """Return `term` without its tails, in which a value is with a probability of `UNSEEN`.
 
     Its values are ascending.
     """
@@ -174,15 +174,15 @@ def bulk(term: Term) -> Term:
 
 
 def evidence_limit(laws: int = 1, share: float = OTHER_SHARE) -> float:
-    """The evidence, -log of a bound on the probability, past which one of `laws` laws fails."""
+    """Return the evidence, -log of a probability, past which one of `laws` laws fails."""
     return math.log(laws / (share * BUDGET))
 
 
 def score_limit(laws: int = 1, share: float = MOMENT_SHARE) -> float:
-    """The score past which one of `laws` laws fails: both tails together have the probability."""
+    """Return the score past which one of `laws` laws fails, on either side."""
     return math.sqrt(2 * (evidence_limit(laws, share) + math.log(2)))
 
 
 def evidence(score: float) -> float:
-    """-log of the bound on both tails beyond a score."""
+    """Return -log of the bound on both tails beyond a score."""
     return score**2 / 2 - math.log(2)

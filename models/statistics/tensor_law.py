@@ -1,6 +1,6 @@
-"""The law of a tensor's elements, and what its verdict needs of it, computed once.
+"""The law of a tensor's elements: sums, tails and bins, computed once for its verdict.
 
-Tensors of one program, shape and dtype share it: a checkpoint has many of few.
+Tensors of one program, shape and dtype share it: a checkpoint has many tensors of few laws.
 """
 
 from __future__ import annotations
@@ -45,26 +45,26 @@ class TensorLaw:
         return _sums(terms, second, self.forecast)
 
     def row_sum(self, width: int) -> Sum:
-        """The sum of squares of `width` elements; all elements have one law."""
+        """Return the sum of squares of `width` elements; all elements have one law."""
         if width not in self._rows:
             (term,) = terms_of(self.groups, self.dtype, around=0.0)
             self._rows[width] = Sum([Term(width, term.values**2, term.weights)])
         return self._rows[width]
 
     def beyond(self, value: float, *, upper: bool) -> tuple[float, float]:
-        """How many elements are expected as far out as `value`, and past it for certain.
+        """Return the numbers of elements expected at or past `value`: the most, and the least.
 
-        The first is no less than that number, and the second no more, whatever rounding did.
+        Rounding may have moved elements across it.
         """
         found = [tail.beyond(value, upper=upper) for tail in self._tails]
         return sum(as_far for as_far, _ in found), sum(past for _, past in found)
 
     def at(self, value: float) -> float:
-        """How many elements are expected to be just `value`."""
+        """Return how many elements are expected to be just `value`."""
         return sum(tail.at(value) for tail in self._tails)
 
     def shares(self, low: float, high: float, count: int) -> Floats:
-        """The shares of `count` equal bins of elements that all lie in [low, high]."""
+        """Return the shares of `count` equal bins of elements that all lie in [low, high]."""
         found: Floats = np.zeros(count)
         for group in self.groups:
             shares = expected_histogram.group_shares(group, self.dtype, low, high, count)
@@ -76,7 +76,7 @@ class TensorLaw:
 
 @lru_cache(maxsize=32)
 def tensor_law(program: Program, shape: Shape, dtype: DType) -> TensorLaw | None:
-    """The law of a floating tensor; None where nothing can be said."""
+    """Return the law of a floating tensor; None without a closed form."""
     foreseen = forecast(program, shape, dtype)
     if foreseen is None:
         return None
@@ -88,7 +88,7 @@ UNREACHED = 4e-8
 
 
 class Tail:
-    """How many elements of one group are far out."""
+    """The tails of one group: expected numbers of elements that are far out."""
 
     def __init__(self, group: Group, dtype: DType) -> None:
         self._law, self._count, self._mass = group.law, group.count, group.law.mass
@@ -103,7 +103,7 @@ class Tail:
             self._above = np.concatenate([np.cumsum(points.weights[::-1])[::-1], [0.0]])
 
     def beyond(self, value: float, *, upper: bool) -> tuple[float, float]:
-        """How many elements are expected as far out as `value`, and past it for certain."""
+        """Return the numbers of elements expected at or past `value`: the most, and the least."""
         slack = max(self._relative * abs(value) + self._error, math.ulp(0.0))
         outwards = slack if upper else -slack
         past = self._probability(value + outwards, upper) - UNREACHED / self._mass
@@ -113,14 +113,14 @@ class Tail:
         )
 
     def at(self, value: float) -> float:
-        """How many elements are expected to be just `value`."""
+        """Return how many elements are expected to be just `value`."""
         if self._values is not None:
             start, stop = (np.searchsorted(self._values, value, side) for side in ("left", "right"))
             return self._count * float(self._below[stop] - self._below[start])
         return self._count * self._law.at(value) / self._mass
 
     def _probability(self, value: float, upper: bool) -> float:
-        """The probability of an element as far out as `value`."""
+        """Return the probability of an element as far out as `value`."""
         if self._values is None:
             return self._law.beyond(value, upper=upper) / self._mass
         if upper:
@@ -145,7 +145,7 @@ class Sums:
 
 
 def _sums(terms: list[Term], second: Sum, found: Forecast) -> Sums:
-    """The sums of y, given its values and the sum of their squares."""
+    """Return the sums of y, given its values and the sum of their squares."""
     total = sum(term.count for term in terms)
     y = np.concatenate([term.values for term in terms])
     weights = np.concatenate([term.weights * (term.count / total) for term in terms])

@@ -1,8 +1,8 @@
-"""The verdict: whether what a tensor shows is what its program should give.
+"""The verdict on a tensor: its statistics beside those of its program.
 
-Every criterion is a share of what a right tensor may show: past 1 it fails, and None stands for
-what no right tensor shows. The limits are such that a right tensor fails with a probability of
-at most `tails.BUDGET`, all of its criteria together, whatever its law and size.
+A criterion is a share of its limit: past 1 the tensor fails, and None stands for the impossible.
+A right tensor fails with a probability of at most `tails.BUDGET`, by all of its criteria
+together, whatever its law and size.
 """
 
 from __future__ import annotations
@@ -53,12 +53,13 @@ def judge(
     different: int | None = None,
     laws: int = 1,
 ) -> dict[str, Any]:
-    """`expected`, `z`, `criteria` and `pass` beside what is observed (`accumulator.MEASURED`).
+    """Return `expected`, `z`, `criteria` and `pass` for observed statistics (`MEASURED`).
 
-    `examined` is what was seen beside that, `different` how many elements are not the known
-    ones (None where they are not known). `laws` laws are judged in the same tensor and share
-    what may fail a right one. An element that is not finite fails where finite ones are
-    expected, also when converting overflowed. `pass` is null when nothing can be judged.
+    `examined` holds the other statistics, and `different` the number of elements that differ
+    from the known ones (None where they are not known). `laws` laws are judged in one tensor
+    and share the probability of a false alarm. An element that is not finite fails where
+    finite ones are expected, also when converting overflowed. `pass` is null when nothing can
+    be judged.
     """
     found = expected(program, shape)
     looked = examined or Examined()
@@ -91,7 +92,7 @@ def judge(
 
 
 class _Independent:
-    """Elements that are independent draws, judged by their laws."""
+    """Judge of elements that are independent draws."""
 
     def __init__(self, law: TensorLaw, observed: Observed) -> None:
         self._law = law
@@ -102,7 +103,7 @@ class _Independent:
         self._off = math.copysign(max(abs(off) - foreseen.mean_slack, 0.0), off)
 
     def scores(self) -> tuple[float, float | None]:
-        """The scores of mean and std, past the slack; None for a std that rounding hides."""
+        """Return the scores of mean and std, past the slack; None for a std that rounding hides."""
         foreseen, std = self._foreseen, self._foreseen.std
         mean = self._off / foreseen.mean_error if foreseen.mean_error else 0.0
         if abs(mean) > CLASSIC or (self._off and not foreseen.mean_error):
@@ -123,7 +124,7 @@ class _Independent:
     def shares(
         self, mean: float, std: float | None, examined: Examined, laws: int
     ) -> dict[str, float | None]:
-        """Every criterion that the program and what was seen allow."""
+        """Return every criterion for which there are statistics."""
         foreseen, observed, limit = self._foreseen, self._observed, score_limit(laws)
         shares: dict[str, float | None] = {"mean": abs(mean) / limit}
         if std is not None:
@@ -137,7 +138,7 @@ class _Independent:
         return shares if foreseen.std_slack < foreseen.std or mean else {}
 
     def _kurtosis(self) -> float:
-        """The score of the fourth moment beside the second, around the expected mean."""
+        """Return the score of the fourth moment beside the second, around the expected mean."""
         observed, std, count = self._observed, self._foreseen.std, self._numel
         spread, off = observed["std"] / std, (observed["mean"] - self._foreseen.mean) / std
         third, fourth = observed["skewness"] * spread**3, (observed["kurtosis"] + 3) * spread**4
@@ -192,5 +193,5 @@ def _finite(score: float | None) -> float | None:
 
 
 def _rounded(share: float | None) -> float | None:
-    """A share as it is told; None for one past any limit."""
+    """Return a share with few digits; None for an infinite one."""
     return round(share, _DIGITS) if share is not None and math.isfinite(share) else None

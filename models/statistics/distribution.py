@@ -41,7 +41,7 @@ _TAIL = 9.0  # a standard normal is beyond with probability 2e-19
 _PROBABILITY_ERROR = 2.0**-23  # of a trunc_normal's float32 probability (STREAM: lo, hi, p)
 _REACH = 4  # average errors that one value may be off
 _SCALES = tuple(4.0**-power for power in range(7))
-_FINEST = 2.0**-14  # of the spread; what smaller values round to shifts no moment visibly
+FINEST = 2.0**-14  # of the spread; what smaller values round to shifts no moment visibly
 _ERFINV_LIMIT = 5.42  # sqrt(2) * erfinv(1 - 2^-24): the stream's truncated draws end there
 
 
@@ -339,7 +339,7 @@ class Law:
         """The representable values, each with the mass of what rounds to it."""
         ends = (max(segment.start, -_TAIL), min(segment.stop, _TAIL))
         low, high = sorted(segment.slope * end + segment.intercept for end in ends)
-        finest = _FINEST * abs(segment.slope) * min(ends[1] - ends[0], 1.0)
+        finest = FINEST * abs(segment.slope) * min(ends[1] - ends[0], 1.0)
         values, bounds = rounding_grid(dtype, low, high, finest)
         x = (bounds - segment.intercept) / segment.slope
         if segment.slope < 0:

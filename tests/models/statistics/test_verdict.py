@@ -69,6 +69,13 @@ def test_a_right_uniform_tensor_passes_in_every_dtype(dtype):
     assert judged(values, Program(Uniform.of(-0.07, 0.05)), dtype)["pass"]
 
 
+def test_a_right_uniform_tensor_passes_without_a_value_that_rounds_to_zero():
+    """Such a tensor has a probability of exp(-15), well above that of a false alarm."""
+    values = torch.empty(2_000_000).uniform_(generator=torch.Generator().manual_seed(1))
+    values = values.clamp(min=2.0**-16)  # the least float8_e5m2 above zero
+    assert judged(values, Program(Uniform.of(0, 1)), BY_NAME["float8_e5m2"])["pass"]
+
+
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.1, -0.3, 100.0])
 def test_a_constant_passes_exactly_as_its_dtype_rounds_it(dtype, value):

@@ -17,8 +17,8 @@ from typing import Generic, TypeVar
 
 from seedpoint.service.errors import Busy, ShuttingDown
 from seedpoint.service.logger import get_logger
-from seedpoint.service.planning.folders import Folders
 from seedpoint.service.workers import forkserver
+from seedpoint.service.workers.folders import Folders
 from seedpoint.service.workers.worker import Budget, Task, Worker
 
 log = get_logger("seedpoint.pool")

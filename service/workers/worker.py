@@ -15,8 +15,8 @@ from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
 from seedpoint.service.errors import BuildMemory, BuildTimeout, WorkerLost
-from seedpoint.service.planning.folders import Folders
 from seedpoint.service.workers import forkserver
+from seedpoint.service.workers.folders import Folders
 from seedpoint.service.workers.memory_limit import at_most, resident_bytes
 
 Q = TypeVar("Q")

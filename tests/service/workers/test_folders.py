@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from seedpoint.service.planning.folders import Folders
+from seedpoint.service.workers.folders import Folders
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from seedpoint.service.planning.folders import Folders
+from seedpoint.service.workers.folders import Folders
 Path(Folders(Path(sys.argv[1])).make(), "file").write_text("left")
 os.kill(os.getpid(), signal.SIGKILL)
 """

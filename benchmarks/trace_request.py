@@ -76,20 +76,24 @@ class Tracer:
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[int]:
-    """Run a service in a thread and yield its port."""
+def serving(settings: Settings) -> Iterator[Server]:
+    """Run a service in a thread and yield its server."""
     server = Server(ready_app(settings), settings)
     runner = asyncio.Runner(loop_factory=server.config.get_loop_factory())
     thread = threading.Thread(target=lambda: runner.run(server.serve()), daemon=True)
     thread.start()
     wait_until(lambda: server.started)
-    port: int = server.servers[0].sockets[0].getsockname()[1]
     try:
-        wait_until(lambda: request(port, "GET", "/readyz")[0] == 200)
-        yield port
+        wait_until(lambda: request(port_of(server), "GET", "/readyz")[0] == 200)
+        yield server
     finally:
         server.should_exit = True
         thread.join()
+
+
+def port_of(server: Server) -> int:
+    port: int = server.servers[0].sockets[0].getsockname()[1]
+    return port
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -97,7 +101,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"the service is not ready after {START_SECONDS} seconds")
-        time.sleep(0.1)
+        time.sleep(0.01)
 
 
 def request(
@@ -154,7 +158,8 @@ def traces() -> dict[str, Mapping[str, int]]:
     with tempfile.TemporaryDirectory(prefix="seedpoint-trace-") as folder:
         settings = Settings(port=0, store=Path(folder), log_level="error", shutdown_seconds=5)
         tracer.install()
-        with serving(settings) as port:
+        with serving(settings) as server:
+            port = port_of(server)
             issued = post(port, 1, "return=minimal")["id"]
             path = f"/v1/checkpoints/{issued}/files/model.safetensors"
             for title, send in {
@@ -166,6 +171,8 @@ def traces() -> dict[str, Mapping[str, int]]:
                 time.sleep(SETTLE_SECONDS)
                 with tracer.recording() as calls:
                     send(len(found) * 2 + 3)
+                    # A request is logged after its answer is sent.
+                    wait_until(lambda: not server.server_state.tasks)
                 found[title] = calls
         # Last, because warming up guards this process as it guards a worker.
         task = Planner(store=settings.store, max_materialized_bytes=0).task()

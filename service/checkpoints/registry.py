@@ -130,6 +130,11 @@ class Checkpoint:
         return to_json(resource(self.plan, self.layout))
 
     @once
+    def tensor_bytes(self) -> int:
+        """Bytes of all tensors, each counted once."""
+        return sum(tensor.nbytes for tensor in self.plan.tensors)
+
+    @once
     def indices(self) -> dict[str, int]:
         """Tensor indices by name and alias."""
         return {

@@ -158,9 +158,9 @@ class Statistics:
     async def _generate(self, checkpoint: Checkpoint) -> bytes:
         """Compute the statistics without digests, in scratch buffers that stay in cache."""
         ahead = 2 * self._engine.threads + 2
-        async with self._board.showing(checkpoint.id, checkpoint.size_bytes) as progress:
+        async with self._board.showing(checkpoint.id, checkpoint.tensor_bytes) as progress:
             gathered = await asyncio.to_thread(gathering, checkpoint)
-            progress.bytes_total = gathered.seen_bytes
+            progress.bytes_done = checkpoint.tensor_bytes - gathered.seen_bytes
             jobs = (
                 Needing(
                     partial(self._gather, checkpoint, gathered, pieces),

@@ -414,7 +414,7 @@ def test_a_command_takes_a_preset_s_name(tmp_path: Path) -> None:
     assert wrong.exit_code == 5 and "did you mean gpt2-tiny" in wrong.stderr
 
 
-def test_a_file_comes_before_a_preset_of_its_name(
+def test_a_preset_comes_before_a_file_of_its_name_without_a_slash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from seedpoint.service.cli.specs import read_document
@@ -422,4 +422,5 @@ def test_a_file_comes_before_a_preset_of_its_name(
     monkeypatch.chdir(tmp_path)
     assert read_document("gpt2-tiny", None)["architecture"]["name"] == "gpt2-tiny"
     Path("gpt2-tiny").write_text('{"architecture": {}}')
-    assert read_document("gpt2-tiny", None) == {"architecture": {}}
+    assert read_document("gpt2-tiny", None)["architecture"]["name"] == "gpt2-tiny"
+    assert read_document("./gpt2-tiny", None) == {"architecture": {}}

@@ -58,7 +58,7 @@ def test_statistics_come_with_the_resource_by_default(service: Running) -> None:
     answer = service.http.post("/v1/checkpoints", json=mlp(201_203))
     assert answer.status_code == 201
     statistics = answer.json()["statistics"]
-    assert set(statistics) == {"tensors", "layers", "totals", "files"}
+    assert set(statistics) == {"version", "tensors", "layers", "totals", "files"}
     assert statistics["tensors"]["hidden.weight"]["numel"] == 5120
     links = answer.json()["links"]
     assert service.http.get(links["statistics"]).json() == statistics

@@ -179,7 +179,7 @@ class Observer(Protocol):
 
 
 def _strata(tensor: PlanTensor) -> list[Stratum]:
-    """What is looked at beside moments: of the whole tensor, or of each part of a split one."""
+    """Elements examined beside moments: of the whole tensor, or of each part of a split."""
     blocks, dtype = blocks_of(tensor.numel), tensor.dtype
     is_drawn = tensor.program.draws or isinstance(tensor.program.source, Materialized | Split)
     if not tensor.numel or not is_drawn:

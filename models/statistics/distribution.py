@@ -113,7 +113,7 @@ class Law:
 
     @property
     def mass(self) -> float:
-        """How much of the standard variable the segments cover: less than 1 when truncated."""
+        """Probability that the segments cover: less than 1 when truncated."""
         return sum(self._between(segment.start, segment.stop) for segment in self.segments)
 
     @property
@@ -172,7 +172,7 @@ class Law:
         return _joined(parts)
 
     def shares(self, edges: Floats) -> Floats:
-        """How much of the law lies between ascending edges; the last bin holds its end too."""
+        """Return the law's mass between ascending edges; the last bin holds its end too."""
         found, total = np.zeros(len(edges) - 1), 0.0
         for segment in self.segments:
             whole = self._between(segment.start, segment.stop)
@@ -190,7 +190,7 @@ class Law:
         return found / total if total else found
 
     def beyond(self, value: float, *, upper: bool) -> float:
-        """How much of `mass` has a value at least as great (`upper`) or as small."""
+        """Return the part of `mass` with a value at least as great (`upper`) or as small."""
         found = 0.0
         for segment in self.segments:
             start, stop = segment.start, segment.stop
@@ -204,12 +204,12 @@ class Law:
         return found
 
     def at(self, value: float) -> float:
-        """How much of `mass` has just `value`."""
+        """Return the part of `mass` with exactly `value`."""
         flat = [s for s in self.segments if s.slope == 0 and s.intercept == value]
         return sum(self._between(s.start, s.stop) for s in flat)
 
     def _between(self, start: float, stop: float) -> float:
-        """How much of the standard variable lies between the two."""
+        """Return the probability of the standard variable between the two."""
         if not self.normal:
             return (stop - start) / 2
         if start > 0:  # without cancellation in the tail
@@ -249,7 +249,7 @@ class Law:
         return replace(self, segments=tuple(pieces))
 
     def _near(self, cuts: Sequence[float]) -> float:
-        """How much of the law rounding may have moved across one of `cuts`."""
+        """Return the mass that rounding may have moved across one of `cuts`."""
         found = 0.0
         for segment in self.segments:
             for cut in cuts if segment.slope else ():
@@ -321,7 +321,7 @@ class Law:
         return replace(self, mean_error=error * std, std_error=error * std * spread)
 
     def _mass(self, edges: Floats) -> Floats:
-        """Of the standard variable between ascending edges (in a truncated law: in all)."""
+        """Probabilities between ascending edges (in a truncated law: in all)."""
         return _normal_mass(edges) if self.normal else np.diff(edges) / 2
 
     def segment_points(self, segment: Segment, dtype: DType | None) -> tuple[Floats, Floats]:

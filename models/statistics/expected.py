@@ -28,7 +28,7 @@ class Expected:
 
 @lru_cache(maxsize=4096)
 def expected(program: Program, shape: Shape) -> Expected:
-    """What the elements of a tensor of `shape` are expected to show.
+    """Return the statistics that the elements of a tensor of `shape` are expected to show.
 
     Parts and filled regions are mixed by their exact sizes. Literals have no closed form.
     """

@@ -163,7 +163,7 @@ def _parts(split: Split, box: Axes, *, double: bool) -> list[Painted]:
 
 
 def _filled(transform: ZeroRows | SetElement | FillRegion, box: Axes, *, double: bool) -> Painted:
-    """What a transform sets; it counts indices from the start of `box`."""
+    """Return the box that a transform sets; indices count from the start of `box`."""
     value = 0.0 if isinstance(transform, ZeroRows) else transform.value
     match transform:
         case ZeroRows(rows=rows):

@@ -67,7 +67,7 @@ def _narrowest(tensor: PlanTensor) -> DType:
 
 
 def overflows(program: Program, shape: Shape, dtype: DType) -> float:
-    """How many elements of a tensor of a floating `dtype` are expected to overflow it.
+    """Return the number of elements that are expected to overflow a floating `dtype`.
 
     0 where there is no closed form, and where what is expected is itself not finite.
     """
@@ -102,7 +102,7 @@ def _independent(program: Program, shape: Shape) -> Program:
 
 
 def _reach(program: Program) -> float:
-    """What no value is larger than, to spare most tensors the closed form; infinity if unknown."""
+    """Upper bound of all values, which spares most tensors the closed form; infinity if unknown."""
     most = _source_reach(program.source)
     for transform in program.transforms:
         match transform:

@@ -24,7 +24,7 @@ def size(box: Box) -> int:
 
 
 def uncovered(box: Box, covers: Sequence[Box]) -> int:
-    """How many elements of `box` are in none of `covers`.
+    """Return the number of elements of `box` in none of `covers`.
 
     Raises:
         TooManyBoxesError: After some thousand overlaps, or a million listed indices.

@@ -85,7 +85,7 @@ class Window:
         return math.prod(self.shape)
 
     def before(self, place: int) -> int:
-        """How many of the part's elements lie before element `place` of the tensor."""
+        """Return the number of the part's elements before element `place` of the tensor."""
         for level in self.levels:
             place = level.before(place)
         return place

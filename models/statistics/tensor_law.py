@@ -169,7 +169,7 @@ def _fourth(term: Term, slope: float) -> Term:
 
 
 def _slope(y: Floats, weights: Floats) -> float:
-    """How y^4 varies with y^2; 0 where y^2 does not vary."""
+    """Regression slope of y^4 on y^2; 0 where y^2 does not vary."""
     square = y**2 - np.sum(weights * y**2)
     variance = float(np.sum(weights * square**2))
     return float(np.sum(weights * square * y**4)) / variance if variance > _SUMMING else 0.0

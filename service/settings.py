@@ -45,7 +45,7 @@ class Settings(BaseSettings):
         60.0,
         gt=0,
         description="A client that accepts no byte of a response for this long is disconnected; a "
-        "slow reader is not.",
+        "reader of 10 kB/s or more is not.",
     )
     root_path: str | None = Field(
         None,

@@ -25,6 +25,7 @@ R = TypeVar("R")
 FIRST_BYTES = 1 << 18  # Size of a body's first chunk, and least size of the later ones.
 EARLY_BYTES = 1 << 22  # A response starts only once the whole tensors of its first 4 MiB are ready.
 LITTLE_BYTES = 1 << 16  # Limit of a body that the event loop generates itself.
+TINY_BYTES = 1 << 12  # Larger chunks come from the pool, whose least buffer is 64 KiB.
 KEPT_SECONDS = 10.0  # Free buffers are kept for this time after the last body.
 
 # `read(start, stop, out)` fills `out` (uint8) with bytes [start, stop); thread-safe, no GIL held.
@@ -103,7 +104,7 @@ class Engine:
         Raises: Busy.
         """
         if light and stop - start <= LITTLE_BYTES and not needs(start, stop):
-            yield self._fill(read, start, stop)
+            yield self._fill_little(read, start, stop)
             return
         held = None
         if self._wholesale is not None and not background and not begun:
@@ -201,6 +202,14 @@ class Engine:
             first, last = next(cuts(start, stop, nbytes))
             yield first, last
             start = last
+
+    def _fill_little(self, read: Read, start: int, stop: int) -> memoryview:
+        """Fill a chunk, outside the pool if it would leave most of a buffer empty."""
+        if stop - start > TINY_BYTES:
+            return self._fill(read, start, stop)
+        chunk = np.empty(stop - start, np.uint8)
+        read(start, stop, chunk)
+        return chunk.data
 
     def _fill(self, read: Read, start: int, stop: int) -> memoryview:
         chunk = self._buffers.take(stop - start)

@@ -114,7 +114,8 @@ class Connection(HttpToolsProtocol):
         if self._in_head or not self._unanswered():  # As the rest of what was answered early.
             self._hurry()
         # The parser reports nothing until a line is complete.
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+        is_reading = self._in_head or (self.cycle is not None and self.cycle.more_body)
+        if is_reading and self._head_bytes > MAX_HEAD_BYTES:
             self.send_400_response("")
 
     def on_message_begin(self) -> None:
@@ -138,6 +139,15 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         self._relax()
         self._cycles.append(self.cycle)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a field of the head; drop trailers, which must not pass for fields."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._head_bytes = 0  # From here on, it counts bytes between pieces of the body.
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         if not self.parser.should_upgrade():

@@ -43,6 +43,8 @@ class Places:
         found = [path for entry in entries - installed for path in _packages(entry)]
         folders = {*installed, *_SYSTEM_FOLDERS, *_imported(), *filter(os.path.isdir, found)}
         spelled = {name for path in folders for name in _names(path)}
+        script = getattr(sys.modules["__main__"], "__file__", None)  # shown in stack traces
+        found += [os.path.abspath(script)] if script else []
         files = {name for path in found for name in _names(path)}
         return cls(
             folders=tuple(os.path.join(name, "") for name in sorted(spelled)),

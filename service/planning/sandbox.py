@@ -88,6 +88,7 @@ class Guard:
     def __init__(self, places: Places) -> None:
         self._places = places
         self._lifted = threading.local()
+        self._exempt: frozenset[int | None] = frozenset()  # threads, by identifier
         self._first: Tried | None = None
 
     def enforce(self) -> None:
@@ -99,7 +100,9 @@ class Guard:
 
     @contextmanager
     def enforced(self) -> Iterator[None]:
-        """Refuse forbidden actions inside the block, in all threads of this process."""
+        """Refuse forbidden actions inside the block, in this thread and those it starts."""
+        others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+        self._exempt = frozenset(others)
         no_bytecode = mock.patch.object(sys, "dont_write_bytecode", new=True)
         with no_bytecode, mock.patch.multiple(os, **_looks(self)):
             _enforce(self)
@@ -120,7 +123,7 @@ class Guard:
 
     @property
     def is_lifted(self) -> bool:
-        return getattr(self._lifted, "now", False)
+        return getattr(self._lifted, "now", False) or threading.get_ident() in self._exempt
 
     @contextmanager
     def refusing(self, document: Any) -> Iterator[None]:

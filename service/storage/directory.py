@@ -120,6 +120,7 @@ class Store:
         Damaged files of a known plan are written again. Raises: StoreFull, StoreUnwritable.
         """
         with storing(self.root), self._kept():
+            self._use("materialized", id_)  # Otherwise a sweep that saw no plan may remove it.
             for digest, blob in blobs.items():
                 if not (self._use("blobs", digest) and self._found("blobs", digest) is not None):
                     write_atomically(self._path("blobs", digest), [blob])

@@ -33,12 +33,10 @@ class Folders:
     def make(self) -> str:
         """Return the path of a new folder."""
         with self._lock:
+            if self._root is not None and not self._root.is_dir():
+                self._forget()  # Something else removed it, such as a cleaner of /tmp.
             if self._root is None:
-                directory = self._directory or Path(tempfile.gettempdir())
-                _sweep(directory)
-                root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=directory))
-                self._root, self._locked = root, _opened(root)
-                fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._begin()
             return tempfile.mkdtemp(dir=self._root)
 
     def remove(self, folder: str) -> None:
@@ -47,8 +45,20 @@ class Folders:
         with self._lock, suppress(OSError):  # There are others.
             if self._root is not None:
                 self._root.rmdir()
-                self._root = None
-                os.close(self._locked)
+                self._forget()
+
+    def _begin(self) -> None:
+        """Make the root and lock it before it is used: unlocked, others may remove it."""
+        directory = self._directory or Path(tempfile.gettempdir())
+        _sweep(directory)
+        root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=directory))
+        locked = _opened(root)
+        fcntl.flock(locked, fcntl.LOCK_EX)  # A sweeper holds the lock of a new root for a moment.
+        self._root, self._locked = root, locked
+
+    def _forget(self) -> None:
+        self._root = None
+        os.close(self._locked)
 
 
 def _sweep(directory: Path) -> None:

@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from multiprocessing.context import BaseContext
 from typing import Generic, TypeVar
 
@@ -172,7 +173,8 @@ class Pool(Generic[Q, R]):
         self._closing.set()
         for worker in self._workers:
             if worker is not None:
-                worker.kill()
+                with suppress(ValueError):  # Its own thread has just closed it.
+                    worker.kill()
         deadline = time.monotonic() + CLOSE_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))

@@ -49,6 +49,30 @@ def assert_refused(answer: bytes, status: bytes, slug: str) -> None:
     assert json.loads(body)["type"].endswith(slug)
 
 
+# --- trailers --------------------------------------------------------------------
+
+CHUNKED = b"POST /v1/checkpoints HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+CHUNKED += b"Content-Type: application/json\r\nConnection: close\r\n\r\n"
+
+
+def chunked(*fields: bytes) -> bytes:
+    """A POST of a spec whose body ends in these trailer fields."""
+    body = json.dumps(mlp(77)).encode()
+    trailers = b"".join(field + b"\r\n" for field in fields)
+    return CHUNKED + b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(body), body, trailers)
+
+
+def test_a_trailer_is_no_field_of_the_head(service: Running) -> None:
+    answer = exchange(service.port, chunked(b"X-Request-Id: late", b"X-Forwarded-Prefix: /evil"))
+    assert answer.startswith(b"HTTP/1.1 20") and b"evil" not in answer and b"late" not in answer
+
+
+@pytest.mark.parametrize("field", [b"x: y", b"x: " + b"y" * 1000])
+def test_trailers_are_bounded_as_a_head_is(service: Running, field: bytes) -> None:
+    request = chunked(*[field] * (4 * LIMIT // len(field)))
+    assert b"20" not in exchange(service.port, request)[:12]
+
+
 # --- heads -----------------------------------------------------------------------
 
 

@@ -50,6 +50,20 @@ def test_a_slash_at_the_end_of_the_output_makes_a_directory(tmp_path: Path) -> N
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("generator", ["torch", "numpy"])
+def test_the_installed_command_builds_what_a_script_gives(generator: str, tmp_path: Path) -> None:
+    """The stack of the command itself, which torch reads the sources of, is no file of a spec."""
+    layers = [{"type": "Linear", "in_features": 4, "out_features": 3}]
+    rules = [{"match": {"parameter": "weight"}, "initializer": {"type": "normal"}}]
+    spec = {"architecture": {"type": "Sequential", "layers": layers}}
+    spec["init"] = {"generator": generator, "rules": rules}
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    command = [str(Path(sys.executable).parent / "seedpoint"), "build", "spec.json", "-o", "x"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.timeout(600)
 def test_a_preset_is_built_into_a_directory_of_its_name_any_number_of_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,28 @@ def test_a_folder_goes_with_what_is_in_it_and_the_root_with_the_last(tmp_path: P
         assert list(first.parent.iterdir()) == [second]
         folders.remove(str(second))
         assert not list(tmp_path.iterdir())
+
+
+def test_a_root_that_somebody_else_removed_is_made_again(tmp_path: Path) -> None:
+    folders = Folders(tmp_path)
+    shutil.rmtree(Path(folders.make()).parent)
+    assert Path(folders.make()).is_dir()
+
+
+def test_a_root_is_not_used_before_it_is_locked(tmp_path: Path) -> None:
+    folders, made = Folders(tmp_path), threading.Event()
+
+    def held_by_a_sweeper(root: Path) -> int:
+        opened = os.open(root, os.O_RDONLY)
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        made.set()
+        return os.open(root, os.O_RDONLY)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("seedpoint.service.workers.folders._opened", held_by_a_sweeper)
+        threading.Thread(target=folders.make, daemon=True).start()
+        assert made.wait(60)
+        assert folders._root is None
 
 
 def test_a_killed_process_s_are_removed_by_the_next(tmp_path: Path, killed: Path) -> None:

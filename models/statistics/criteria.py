@@ -22,7 +22,7 @@ FEWEST = 16
 """Elements from which on the shape of a law is judged."""
 
 _EXTREMES = 2 * math.log(1 / (1 - math.exp(-1)))
-"""What leaving the extremes out may cost in probability, at values that about one element is at."""
+"""Cost in probability of leaving the extremes out, at values that about one element has."""
 
 _PER_BIN = 8  # values for each bin at least, so that few values are not spread thin
 

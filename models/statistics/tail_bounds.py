@@ -20,7 +20,7 @@ BUDGET = 2e-9
 """The probability that a right tensor fails, at most, over all of its criteria."""
 
 MOMENT_SHARE, OTHER_SHARE = 0.3, 0.05
-"""How much of the budget goes to mean and std each, and to each of seven other criteria.
+"""Shares of the budget: of mean and std each, and of each of seven other criteria.
 
 These are the kurtosis, the extremes, the histogram, the rows, and three distances at which
 values may repeat. Wrong scales are the commonest fault, and the hardest to see.

@@ -139,7 +139,7 @@ Results = tuple[dict[str, Any], dict[str, np.ndarray]]
 def results(
     folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Results, Results]:
-    """What version 4.57 and today's make of them: what they say, and their outputs."""
+    """Messages and outputs of version 4.57 and of today's for each preset."""
 
     def of(path: dict[str, str]) -> Results:
         out = tmp_path_factory.mktemp("results") / "outputs.npz"

@@ -1,4 +1,4 @@
-"""What docs/architecture.md and CONTRIBUTING.md say of the code is what the code does."""
+"""Claims of docs/architecture.md and CONTRIBUTING.md, held against the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What docs/api.md says of loading a file, also one of tied tensors."""
+"""Recipes of docs/api.md for loading a file, also one of tied tensors."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def test_the_verbs_for_one_tree_run_its_tests(tmp_path: Path) -> None:
 
 
 def test_the_hooks_of_a_commit_are_steps_of_lint(tmp_path: Path) -> None:
-    """So they fetch nothing, and find nothing that CI does not."""
+    """Hooks fetch nothing, and find nothing that CI does not."""
     lint = recipe("lint", tmp_path)
     (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert local["repo"] == "local"

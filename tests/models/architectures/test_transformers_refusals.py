@@ -109,7 +109,7 @@ def test_arguments_of_timm_say_nothing_of_where_tensors_are(key: str) -> None:
 
 
 def swallowed(after: Exception | None) -> None:
-    """As a library does that tries a file and goes on, or ends with an error of its own."""
+    """Try a file and go on, or end with another error, as a library may."""
     try:
         torch.load("weights.bin")
     except OnlineError:

@@ -26,7 +26,7 @@ DEFAULT = {"rope_type": "default"}
 
 
 def written(kind: str, **fields: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is written of a config, and what the library alone writes."""
+    """The text that is issued of a config, and the text that the library alone writes."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     config = CONFIG_MAPPING[kind](**fields)

@@ -15,7 +15,7 @@ import torch
 from seedpoint.models.dtypes import DType
 from seedpoint.models.plan.program import Program
 from seedpoint.models.statistics import expected_histogram
-from seedpoint.models.statistics.distribution import FINEST, ROUNDING
+from seedpoint.models.statistics.distribution import ROUNDING
 from seedpoint.models.statistics.forecast import Forecast, forecast, groups_of, terms_of
 from seedpoint.models.statistics.grids import Floats
 from seedpoint.models.statistics.mixture import Group, Shape
@@ -98,7 +98,8 @@ class Tail:
         if dtype.itemsize <= 2:
             self._relative += torch.finfo(dtype.torch).eps
             # Zero stands for all values that are finer than the law's points.
-            self._error += FINEST * max(abs(segment.slope) for segment in group.law.segments)
+            finest = group.law.variable.finest
+            self._error += finest * max(abs(segment.slope) for segment in group.law.segments)
             points = expected_histogram.ascending(group, dtype)
             self._values = points.values
             self._below = np.concatenate([[0.0], np.cumsum(points.weights)])

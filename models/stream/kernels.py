@@ -322,3 +322,11 @@ def trunc_normal(out: Values, key: Key, draw: int, start: int, f32: tuple[float,
         erfinv(x, scratch, found, p, logs[:size])
         put_trunc_normal(out[done : done + count], x[skip:], f32)
         done += count
+
+
+DRAWS: dict[str, Any] = {
+    "uniform": uniform,
+    "normal": normal,
+    "trunc_normal": trunc_normal,
+}
+"""Kernels by the draw's name; each fills `out` from its key, draw, start and constants."""

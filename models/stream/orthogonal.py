@@ -122,7 +122,7 @@ def sparse_range(
     out: Floats, key: Key, draw: int, start: int, columns: int, std: float, found: cuts.Cuts
 ) -> None:
     """Fill `out` with elements [start, start + len(out)) of `sparse`, from its columns' cuts."""
-    cpu.normal(out, key, draw, start, (std, 0.0))
+    cpu.fill("normal", out, key, draw, start, (std, 0.0))
     cuts.erase(out, key, draw + 1, start, columns, found)
 
 
@@ -135,6 +135,6 @@ def warm_up() -> None:
 def _normal(flat: Floats, key: Key, draw: int, std: float, each: Each) -> None:
     def fill(number: int) -> None:
         start = number * BLOCK_ELEMENTS
-        cpu.normal(flat[start : start + BLOCK_ELEMENTS], key, draw, start, (std, 0.0))
+        cpu.fill("normal", flat[start : start + BLOCK_ELEMENTS], key, draw, start, (std, 0.0))
 
     each(fill, range(-(-flat.size // BLOCK_ELEMENTS)))

@@ -87,6 +87,10 @@ def trunc_normal(
     return _clamp(erfinv(p) * scale + mean, a, b)
 
 
+DRAWS = {"uniform": uniform, "normal": normal, "trunc_normal": trunc_normal}
+"""Reference implementations by the draw's name."""
+
+
 def convert(x: Tensor, dtype: str) -> Tensor:
     """Return the bit patterns (uint8 or uint16) of float32 values in a narrow dtype.
 

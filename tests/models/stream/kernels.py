@@ -17,13 +17,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from seedpoint.models.plan.program import Draw, Normal, TruncNormal, Uniform
+from seedpoint.models.draws import DRAWS, Draw, Normal, TruncNormal, Uniform
 from seedpoint.models.stream.key import derive_key
 from tests.support.places import GOLDEN
 
 VECTORS = GOLDEN / "philox_v1_vectors.json"
 CASES = json.loads(VECTORS.read_text())["cases"]
-SOURCES: dict[str, Any] = {"uniform": Uniform, "normal": Normal, "trunc_normal": TruncNormal}
 
 Key = tuple[int, int]
 Words = npt.NDArray[np.uint32]
@@ -98,7 +97,7 @@ class KernelContract:
         if case["distribution"] == "word":
             assert [f"{word:08x}" for word in self.words(*where)] == case["values"]
             return
-        source = SOURCES[case["distribution"]].of(**case["args"])
+        source = DRAWS[case["distribution"]].of(**case["args"])
         assert [f"{value:08x}" for value in self.values(source, *where)] == case["values"]
         if "bfloat16" in case:
             assert [f"{value:04x}" for value in self.bfloat16(source, *where)] == case["bfloat16"]

@@ -137,7 +137,7 @@ def test_a_single_row_is_its_normals_over_their_length() -> None:
 
 def test_a_zero_on_the_diagonal_of_r_counts_as_positive(monkeypatch: pytest.MonkeyPatch) -> None:
     # One normal value in 2^25 or so is zero: a 1 x 1 tensor of it would be no orthogonal matrix.
-    monkeypatch.setattr(orthogonal.cpu, "normal", lambda out, *_: out.fill(0))
+    monkeypatch.setattr(orthogonal.cpu, "fill", lambda _, out, *__: out.fill(0))
     assert orthogonal.orthogonal(KEY, 0, (1, 1), 3.0).tolist() == [[3.0]]
     assert orthogonal.orthogonal(KEY, 0, (3, 2), 1.0).tolist() == np.eye(3, 2).tolist()
 

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seedpoint.models.draws import Uniform
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.generation.apply_transforms import apply
 from seedpoint.models.plan.program import (
@@ -24,7 +25,6 @@ from seedpoint.models.plan.program import (
     Plus,
     Program,
     Scale,
-    Uniform,
     program_from_json,
     to_json,
 )

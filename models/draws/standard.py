@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,36 +17,55 @@ TAIL = 9.0
 """Largest magnitude that is looked at: a standard normal is beyond with probability 2e-19."""
 
 
-class Variable:
-    """Continuous random variable on [start, stop]; instances that are equal are alike."""
+class Variable(ABC):
+    """Continuous random variable on [start, stop]; equal instances are alike."""
 
-    start: ClassVar[float] = -math.inf
-    stop: ClassVar[float] = math.inf
-    finest: ClassVar[float] = 2.0**-14
-    """Share of the spread below which values that round to zero shift no moment visibly."""
+    @property
+    def start(self) -> float:
+        return -math.inf
 
+    @property
+    def stop(self) -> float:
+        return math.inf
+
+    @property
+    def finest(self) -> float:
+        """Share of the spread below which values that round to zero shift no moment visibly."""
+        return 2.0**-14
+
+    @abstractmethod
     def between(self, start: float, stop: float) -> float:
         """Return the probability of [start, stop]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def masses(self, edges: Floats) -> Floats:
         """Return the probabilities between ascending edges."""
-        raise NotImplementedError
 
-    def nodes(self, start: float, stop: float) -> tuple[Floats, Floats]:
-        """Return Gauss-Lobatto nodes on [start, stop], with weights times the density."""
-        raise NotImplementedError
+    @abstractmethod
+    def nodes(self, start: float, stop: float, panel: float = 1.0) -> tuple[Floats, Floats]:
+        """Return Gauss-Lobatto nodes on [start, stop], with weights times the density.
 
+        Panels are at most `panel` wide.
+        """
+
+    @abstractmethod
     def moments(self, slope: float, intercept: float) -> tuple[float, float, float] | None:
-        """Return mean, std and excess kurtosis of a line over the whole range, if known exactly."""
-        raise NotImplementedError
+        """Return mean, std and excess kurtosis of a line over the whole range.
+
+        None where they are not known exactly.
+        """
 
 
 class UniformVariable(Variable):
     """Uniform on [-1, 1]."""
 
-    start: ClassVar[float] = -1.0
-    stop: ClassVar[float] = 1.0
+    @property
+    def start(self) -> float:
+        return -1.0
+
+    @property
+    def stop(self) -> float:
+        return 1.0
 
     def between(self, start: float, stop: float) -> float:
         return (stop - start) / 2
@@ -54,8 +73,8 @@ class UniformVariable(Variable):
     def masses(self, edges: Floats) -> Floats:
         return np.diff(edges) / 2
 
-    def nodes(self, start: float, stop: float) -> tuple[Floats, Floats]:
-        x, weights = lobatto_nodes(start, stop)
+    def nodes(self, start: float, stop: float, panel: float = 1.0) -> tuple[Floats, Floats]:
+        x, weights = _lobatto_nodes(start, stop, panel)
         return x, weights * 0.5
 
     def moments(self, slope: float, intercept: float) -> tuple[float, float, float]:
@@ -80,12 +99,51 @@ class NormalVariable(Variable):
             mass[np.searchsorted(edges, 0.0) - 1] += 1.0  # the range with both tails outside
         return np.maximum(mass, 0.0, out=mass)
 
-    def nodes(self, start: float, stop: float) -> tuple[Floats, Floats]:
-        x, weights = lobatto_nodes(start, stop)
+    def nodes(self, start: float, stop: float, panel: float = 1.0) -> tuple[Floats, Floats]:
+        x, weights = _lobatto_nodes(max(start, -TAIL), min(stop, TAIL), panel)
         return x, weights * (np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi))
 
     def moments(self, slope: float, intercept: float) -> tuple[float, float, float]:
         return intercept, abs(slope), 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential(Variable):
+    """exp(scale * v + shift) of a variable v; `scale` is above 0."""
+
+    base: Variable
+    scale: float
+    shift: float
+
+    @property
+    def start(self) -> float:
+        return math.exp(self.scale * self.base.start + self.shift)
+
+    @property
+    def stop(self) -> float:
+        return math.exp(self.scale * self.base.stop + self.shift)
+
+    @property
+    def finest(self) -> float:
+        return 0.0  # most values may be as small
+
+    def between(self, start: float, stop: float) -> float:
+        return self.base.between(self._inverse(start), self._inverse(stop))
+
+    def masses(self, edges: Floats) -> Floats:
+        with np.errstate(divide="ignore"):
+            return self.base.masses((np.log(edges) - self.shift) / self.scale)
+
+    def nodes(self, start: float, stop: float, panel: float = 1.0) -> tuple[Floats, Floats]:
+        ends = (self._inverse(start), self._inverse(stop))
+        v, weights = self.base.nodes(*ends, panel=min(panel, 1.0 / self.scale))
+        return np.exp(self.scale * v + self.shift), weights
+
+    def moments(self, slope: float, intercept: float) -> None:
+        return None
+
+    def _inverse(self, x: float) -> float:
+        return (math.log(x) - self.shift) / self.scale if x > 0 else -math.inf
 
 
 UNIFORM, NORMAL = UniformVariable(), NormalVariable()
@@ -123,12 +181,11 @@ def moments(values: Floats, weights: Floats) -> tuple[float, float, float]:
         return mean, second, float(np.sum(weights * squares**2))
 
 
-def lobatto_nodes(start: float, stop: float) -> tuple[Floats, Floats]:
-    """Return Gauss-Lobatto nodes and weights on [start, stop], in panels at most 1 wide."""
-    start, stop = max(start, -TAIL), min(stop, TAIL)
+def _lobatto_nodes(start: float, stop: float, panel: float) -> tuple[Floats, Floats]:
+    """Return Gauss-Lobatto nodes and weights on [start, stop], in panels at most `panel` wide."""
     if stop <= start:
         return np.empty(0), np.empty(0)
-    edges = np.linspace(start, stop, math.ceil(stop - start) + 1)
+    edges = np.linspace(start, stop, math.ceil((stop - start) / panel) + 1)
     x, weights = _lobatto(17)
     half = np.diff(edges)[:, None] / 2
     middle = (edges[:-1] + edges[1:])[:, None] / 2

@@ -17,11 +17,11 @@ from seedpoint.models.files.layout import Bytes, File
 from seedpoint.models.generation.device_copy import Staging
 from seedpoint.models.generation.sources import CpuDraws, Draws, Sources
 from seedpoint.models.generation.whole_tensors import Needed, Wholes
-from seedpoint.models.plan.cost import whole_sources
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import Materialized, Program
 from seedpoint.models.statistics.accumulator import BLOCK_ELEMENTS
 from seedpoint.models.stream import cpu, nans
+from seedpoint.models.stream.cost import whole_sources
 from seedpoint.models.stream.key import derive_key
 from seedpoint.models.stream.rounding import ARRAYS
 

@@ -17,7 +17,6 @@ import torch
 
 from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME, BY_TORCH
-from seedpoint.models.generation.apply_transforms import apply
 from seedpoint.models.generation.device_copy import Staging, staging_from
 from seedpoint.models.generation.whole_tensors import Needed, WholeCuts, WholeMatrix, Wholes
 from seedpoint.models.plan.program import (
@@ -34,10 +33,11 @@ from seedpoint.models.plan.program import (
     Whole,
 )
 from seedpoint.models.stream import cpu, reference
+from seedpoint.models.stream.apply_transforms import apply
+from seedpoint.models.stream.cuts import zeros_per_column
 from seedpoint.models.stream.key import derive_key
 from seedpoint.models.stream.norms import column_norms, row_norms
-from seedpoint.models.stream.orthogonal import sparse_range
-from seedpoint.models.stream.sparse import zeros_per_column
+from seedpoint.models.stream.sparse import sparse_range
 
 Shape = tuple[int, ...]
 

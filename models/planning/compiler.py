@@ -14,7 +14,6 @@ from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.files.layout import METADATA_KEY
 from seedpoint.models.initializers.fans import default_fans
-from seedpoint.models.plan.cost import too_costly, whole_sources
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
     Materialized,
@@ -34,6 +33,7 @@ from seedpoint.models.spec.faults import MAX_FAULTS
 from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.spec.schema import Spec, normalized
 from seedpoint.models.statistics.overflow import overflowing
+from seedpoint.models.stream.cost import too_costly, whole_sources
 
 # largest checkpoint, in bytes; JSON numbers are exact up to it
 MAX_BYTES = 2**53 - 1

@@ -22,7 +22,6 @@ from seedpoint.models.architectures import MAX_MODULES, Foreign, Layer, Tensors,
 from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.errors import PlatformMismatch
-from seedpoint.models.generation.apply_transforms import apply
 from seedpoint.models.generation.evaluator import ReadBytes
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
@@ -41,6 +40,7 @@ from seedpoint.models.planning.compiler import Planned
 from seedpoint.models.rules.resolve import Resolved
 from seedpoint.models.rules.rule import Candidate
 from seedpoint.models.spec.schema import Spec
+from seedpoint.models.stream.apply_transforms import apply
 
 
 def platform() -> dict[str, Any]:

@@ -10,7 +10,6 @@ import torch
 
 from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_TORCH
-from seedpoint.models.plan.cost import MAX_NORMED_ELEMENTS
 from seedpoint.models.plan.program import (
     Constant,
     Literal,
@@ -21,6 +20,7 @@ from seedpoint.models.plan.program import (
     Split,
     Whole,
 )
+from seedpoint.models.stream.cost import MAX_NORMED_ELEMENTS
 from seedpoint.models.tape.distributions import draws_of, source_of
 from seedpoint.models.tape.errors import shown
 from seedpoint.models.tape.geometry import Box, View, identity, whole

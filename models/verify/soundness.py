@@ -16,7 +16,6 @@ import torch
 from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.files.layout import MAX_FILE_BYTES
-from seedpoint.models.plan.cost import MAX_NORMED_ELEMENTS
 from seedpoint.models.plan.plan import STREAM, Plan, PlanTensor
 from seedpoint.models.plan.program import (
     Add,
@@ -43,6 +42,7 @@ from seedpoint.models.plan.program import (
     Split,
     ZeroRows,
 )
+from seedpoint.models.stream.cost import MAX_NORMED_ELEMENTS
 from seedpoint.models.verify.header import MAX_DIMENSIONS, shown
 
 Shape = tuple[int, ...]

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from seedpoint.models.draws import Uniform
 from seedpoint.models.dtypes import BY_NAME
-from seedpoint.models.generation.apply_transforms import apply
 from seedpoint.models.plan.program import (
     Add,
     Clamp,
@@ -30,6 +29,7 @@ from seedpoint.models.plan.program import (
 )
 from seedpoint.models.statistics.expected import expected
 from seedpoint.models.stream import pointwise
+from seedpoint.models.stream.apply_transforms import apply
 from seedpoint.models.verify.soundness import check_program
 from tests.support.places import ROOT
 

@@ -12,6 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Form = tuple[bool, float, float]
+"""Variable as kernels take it: whether its base is normal, and the scale and shift of the exponent.
+
+The scale is 0 for a variable that is no exponential.
+"""
 
 TAIL = 9.0
 """Largest magnitude that is looked at: a standard normal is beyond with probability 2e-19."""
@@ -32,6 +37,10 @@ class Variable(ABC):
     def finest(self) -> float:
         """Share of the spread below which values that round to zero shift no moment visibly."""
         return 2.0**-14
+
+    @property
+    @abstractmethod
+    def form(self) -> Form: ...
 
     @abstractmethod
     def between(self, start: float, stop: float) -> float:
@@ -67,6 +76,10 @@ class UniformVariable(Variable):
     def stop(self) -> float:
         return 1.0
 
+    @property
+    def form(self) -> Form:
+        return False, 0.0, 0.0
+
     def between(self, start: float, stop: float) -> float:
         return (stop - start) / 2
 
@@ -83,6 +96,10 @@ class UniformVariable(Variable):
 
 class NormalVariable(Variable):
     """Normal of mean 0 and std 1."""
+
+    @property
+    def form(self) -> Form:
+        return True, 0.0, 0.0
 
     def between(self, start: float, stop: float) -> float:
         if start > 0:  # without cancellation in the tail
@@ -126,6 +143,10 @@ class Exponential(Variable):
     @property
     def finest(self) -> float:
         return 0.0  # most values may be as small
+
+    @property
+    def form(self) -> Form:
+        return self.base.form[0], self.scale, self.shift
 
     def between(self, start: float, stop: float) -> float:
         return self.base.between(self._inverse(start), self._inverse(stop))

@@ -156,25 +156,6 @@ class Law:
                     parts.append(self.segment_points(piece, None))
         return _joined(parts)
 
-    def shares(self, edges: Floats) -> Floats:
-        """Return the law's mass between ascending edges; the last bin holds its end too."""
-        found, total = np.zeros(len(edges) - 1), 0.0
-        for segment in self.segments:
-            whole = self.variable.between(segment.start, segment.stop)
-            total += whole
-            if segment.slope == 0:
-                place = np.searchsorted(edges[:-1], segment.intercept, side="right") - 1
-                if place >= 0 and segment.intercept <= edges[-1]:
-                    found[place] += whole
-                continue
-            with np.errstate(over="ignore"):
-                x = (edges - segment.intercept) / segment.slope
-            if segment.start > -math.inf or segment.stop < math.inf:
-                x = np.clip(x, segment.start, segment.stop)
-            masses = self.variable.masses
-            found += masses(x) if segment.slope > 0 else masses(x[::-1])[::-1]
-        return found / total if total else found
-
     def beyond(self, value: float, *, upper: bool) -> float:
         """Return the part of `mass` with a value at least as great (`upper`) or as small."""
         found, between = 0.0, self.variable.between

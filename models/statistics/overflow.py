@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
-import numpy as np
 import torch
 
 from seedpoint.models.draws import Draw, Normal
@@ -29,6 +28,7 @@ from seedpoint.models.plan.program import (
     Split,
     ZeroRows,
 )
+from seedpoint.models.statistics.distribution import Law
 from seedpoint.models.statistics.expected import expected, orthogonal_std
 from seedpoint.models.statistics.mixture import Shape, population
 
@@ -75,9 +75,15 @@ def overflows(program: Program, shape: Shape, dtype: DType) -> float:
     program = _independent(program, shape)
     if expected(program, shape).mean is None:
         return 0.0
-    inside = np.array([-most, most])
+    past = math.nextafter(most, math.inf)
     groups = population(program, shape, double=True)
-    return sum(group.count * (1.0 - float(group.law.shares(inside)[0])) for group in groups)
+    return sum(group.count * _share_beyond(group.law, past) for group in groups)
+
+
+def _share_beyond(law: Law, value: float) -> float:
+    """Return the probability of an element as far from 0 as `value`."""
+    outside = law.beyond(value, upper=True) + law.beyond(-value, upper=False)
+    return outside / law.mass
 
 
 def _independent(program: Program, shape: Shape) -> Program:

@@ -7,11 +7,12 @@ A distribution is one module here (constants, law, recording, sequential drawing
 from __future__ import annotations
 
 from seedpoint.models.draws.draw import Draw
+from seedpoint.models.draws.log_uniform import LogUniform
 from seedpoint.models.draws.normal import Normal
 from seedpoint.models.draws.trunc_normal import TruncNormal
 from seedpoint.models.draws.uniform import Uniform
 
-__all__ = ["DRAWS", "Draw", "Normal", "TruncNormal", "Uniform"]
+__all__ = ["DRAWS", "Draw", "LogUniform", "Normal", "TruncNormal", "Uniform"]
 
-DRAWS: dict[str, type[Draw]] = {cls.type: cls for cls in (Uniform, Normal, TruncNormal)}
+DRAWS: dict[str, type[Draw]] = {cls.type: cls for cls in (Uniform, Normal, TruncNormal, LogUniform)}
 """Every draw, by the name that a plan, the kernels and the reference have for it."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from seedpoint.models import draws
 from seedpoint.models.initializers.base import ArgumentError, Initializer, Target
@@ -52,4 +53,21 @@ class TruncNormal(Initializer):
         return draws.TruncNormal.of(mean, std, a, b)
 
 
-Drawn = Uniform | Normal | TruncNormal
+class LogUniform(Initializer):
+    """Uniform in the exponent: exp of a uniform on [ln a, ln b], within [a, b]."""
+
+    type: Literal["log_uniform"]
+    a: Number
+    b: Number
+    example: ClassVar[Mapping[str, Any]] = {"a": 0.001, "b": 0.1}
+
+    def source(self, target: Target) -> Source:
+        a, b = target.number("a", self.a), target.number("b", self.b)
+        if a <= 0:
+            raise ArgumentError("a", f"a must be > 0, not {a}")
+        if b <= a:
+            raise ArgumentError("b", f"b must be > a, which is {a}, not {b}")
+        return draws.LogUniform.of(a, b)
+
+
+Drawn = Uniform | Normal | TruncNormal | LogUniform

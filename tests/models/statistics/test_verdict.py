@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from seedpoint.models.draws import Normal, TruncNormal, Uniform
+from seedpoint.models.draws import LogUniform, Normal, TruncNormal, Uniform
 from seedpoint.models.dtypes import BY_NAME, DTYPES
 from seedpoint.models.plan.plan import PlanTensor
 from seedpoint.models.plan.program import (
@@ -381,6 +381,7 @@ def test_small_right_tensors_raise_no_false_alarm(name, size):
         Uniform.of(-0.03, 0.03),
         TruncNormal.of(0, 0.02, -0.04, 0.04),
         TruncNormal.of(0, 1, 3.9, 6),
+        LogUniform.of(1e-6, 0.1),
     ],
 )
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from seedpoint.models.draws import DRAWS, Draw, Normal, TruncNormal, Uniform
+from seedpoint.models.draws import DRAWS, Draw, LogUniform, Normal, TruncNormal, Uniform
 from seedpoint.models.stream.key import derive_key
 from tests.support.places import GOLDEN
 
@@ -50,6 +50,10 @@ starts = st.one_of(
 )
 
 
+def log_uniform(a: float, b: float) -> LogUniform:
+    return LogUniform.of(*sorted((abs(a), abs(b))))
+
+
 @st.composite
 def sources(draw: st.DrawFn) -> Draw:
     """Any draw that the program accepts, of ordinary and of extreme arguments."""
@@ -58,7 +62,8 @@ def sources(draw: st.DrawFn) -> Draw:
         st.floats(-10, 10),
         st.floats(width=32, allow_nan=False, allow_infinity=False),
     )
-    make, count = draw(st.sampled_from([(Uniform.of, 2), (Normal.of, 2), (TruncNormal.of, 4)]))
+    kinds = [(Uniform.of, 2), (Normal.of, 2), (TruncNormal.of, 4), (log_uniform, 2)]
+    make, count = draw(st.sampled_from(kinds))
     try:
         return make(*(draw(number) for _ in range(count)))
     except ValueError:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from seedpoint.models.draws import Draw, Normal, TruncNormal, Uniform
+from seedpoint.models.draws import Draw, LogUniform, Normal, TruncNormal, Uniform
 from seedpoint.models.stream import cpu, kernels, reference
 from seedpoint.models.stream.key import derive_key
 from tests.models.stream.kernels import (
@@ -37,6 +37,7 @@ STANDARD: dict[str, Draw] = {
     "uniform": Uniform.of(0.0, 1.0),
     "normal": Normal.of(0.0, 1.0),
     "trunc_normal": TruncNormal.of(0.0, 1.0, -2.0, 2.0),
+    "log_uniform": LogUniform.of(0.001, 0.1),
 }
 
 
@@ -280,8 +281,9 @@ class TestDistributions:
             (TruncNormal.of(0.0, 1.0, -2.0, 2.0), stats.truncnorm(-2, 2)),
             (TruncNormal.of(0.5, 0.1, 0.6, 2.0), stats.truncnorm(1, 15, 0.5, 0.1)),
             (TruncNormal.of(0.0, 0.02, -2.0, 2.0), stats.norm(0.0, 0.02)),
+            (LogUniform.of(0.001, 0.1), stats.loguniform(0.001, 0.1)),
         ],
-        ids=["uniform", "normal", "two-sided", "one-sided", "unbounded"],
+        ids=["uniform", "normal", "two-sided", "one-sided", "unbounded", "log_uniform"],
     )
     def test_values_follow_their_law_by_kolmogorov_and_smirnov(
         self, source: Draw, law: stats.rv_continuous

@@ -10,8 +10,14 @@ from torch import nn
 
 from seedpoint.models.architectures.arguments import MODULES
 from seedpoint.models.architectures.base import Layer
-from seedpoint.models.architectures.containers import Container, ModuleDict, ModuleList, Ref, Repeat
-from seedpoint.models.architectures.containers import Sequential as SequentialLayer
+from seedpoint.models.architectures.containers import (
+    Container,
+    ModuleDict,
+    ModuleList,
+    Ref,
+    Repeat,
+    Sequential,
+)
 from seedpoint.models.architectures.custom import Custom
 from seedpoint.models.architectures.custom_modules import Custom as CustomModule
 from seedpoint.models.architectures.custom_modules import custom_module
@@ -165,7 +171,7 @@ class Construction:
 
 
 _CONTAINERS: dict[type[Layer], type[nn.Module]] = {
-    SequentialLayer: nn.Sequential,
+    Sequential: nn.Sequential,
     ModuleList: nn.ModuleList,
     ModuleDict: nn.ModuleDict,
 }

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from seedpoint.models.dtypes import DType
+from seedpoint.models.dtypes import DType, f32
 from seedpoint.models.errors import SpecError
 from seedpoint.models.initializers import ArgumentError, Initializer, Own, Target
 from seedpoint.models.initializers.fans import Fans, default_fans
@@ -196,7 +196,7 @@ def check_single(transforms: Iterable[Transform], path: str, name: str) -> None:
     for number, transform in enumerate(transforms):
         for argument in ("value", "min", "max"):
             constant = getattr(transform, argument, None)
-            if constant is not None and not math.isfinite(program.f32(constant)):
+            if constant is not None and not math.isfinite(f32(constant)):
                 raise SpecError.at(
                     f"{path}.transforms.{number}.{argument}",
                     f"'{name}': {constant} is infinite in float32, which this tensor's "

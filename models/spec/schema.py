@@ -22,8 +22,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from seedpoint.models import architectures
 from seedpoint.models.architectures import Architecture, check_depth
-from seedpoint.models.architectures import normalized as normalized_architecture
 from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.errors import SpecError
 from seedpoint.models.files import shards
@@ -235,7 +235,7 @@ def normalized(spec: Spec, *, architecture: Mapping[str, Any] | None = None) -> 
         if isinstance(rule["initializer"], list) and len(rule["initializer"]) == 1:
             rule["initializer"] = rule["initializer"][0]
     if architecture is None:
-        architecture = representable(normalized_architecture(spec.architecture))
+        architecture = representable(architectures.normalized(spec.architecture))
     document.pop("dtype", None)
     if (dtype := _normalized_dtype(spec, architecture)) != "declared":
         document["dtype"] = dtype

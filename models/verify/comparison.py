@@ -13,9 +13,9 @@ import numpy as np
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.files.layout import Entry, File
 from seedpoint.models.generation.evaluator import ByteArray
-from seedpoint.models.plan.cost import too_costly, whole_sources
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import Literal, Materialized, Program, Split, to_json
+from seedpoint.models.stream.cost import too_costly, whole_sources
 from seedpoint.models.verify.findings import Sample
 from seedpoint.models.verify.header import FileFault, Header, shown
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
+from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.files.layout import MAX_FILE_BYTES
-from seedpoint.models.plan.cost import MAX_NORMED_ELEMENTS
 from seedpoint.models.plan.plan import STREAM, Plan, PlanTensor
 from seedpoint.models.plan.program import (
     Add,
@@ -31,7 +31,6 @@ from seedpoint.models.plan.program import (
     Literal,
     Log,
     Materialized,
-    Normal,
     Norms,
     Orthogonal,
     Plus,
@@ -41,10 +40,9 @@ from seedpoint.models.plan.program import (
     SetElement,
     Sparse,
     Split,
-    TruncNormal,
-    Uniform,
     ZeroRows,
 )
+from seedpoint.models.stream.cost import MAX_NORMED_ELEMENTS
 from seedpoint.models.verify.header import MAX_DIMENSIONS, shown
 
 Shape = tuple[int, ...]
@@ -57,7 +55,6 @@ MAX_STEP = 2**53
 MAX_CHECKS = 20_000_000  # about ten seconds
 _FILE = re.compile(r"[a-z0-9_][a-z0-9_.]{0,99}\.json")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_CONSTANTS = {Uniform: 2, Normal: 2, TruncNormal: 6, Sparse: 2}
 
 
 def check_plan(plan: Plan) -> None:
@@ -179,7 +176,7 @@ class _Check:
                     self.dtype.is_complex or not BY_NAME[name].torch.is_complex,
                     "a complex literal cannot fill it",
                 )
-            case Uniform() | Normal() | TruncNormal():
+            case Draw():
                 self._draw(source)
             case Orthogonal(gain=gain):
                 self._draw(source)
@@ -235,14 +232,14 @@ class _Check:
             inner = (*shape[: split.axis], part.size, *shape[split.axis + 1 :])
             self.program(part.program, inner, depth + 1)
 
-    def _draw(self, source: Uniform | Normal | TruncNormal | Orthogonal | Sparse) -> None:
+    def _draw(self, source: Draw | Orthogonal | Sparse) -> None:
         _require(self.dtype.is_floating_point, f"{source.type} needs a floating tensor")
         _require(_is_index(source.draw, 2**32 - 1), f"{shown(source.draw)} is no draw")
         _require(source.stream is None or isinstance(source.stream, str), "its stream is no name")
         if not isinstance(source, Orthogonal):
             _require(
                 isinstance(source.f32, tuple)
-                and len(source.f32) == _CONSTANTS[type(source)]
+                and len(source.f32) == source.constants
                 and all(map(_is_number, source.f32)),
                 f"{shown(source.f32)} are not the constants of {source.type}",
             )

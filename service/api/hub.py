@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from seedpoint.service.api import files, hub_documents, representations, schemas
 from seedpoint.service.api.dependencies import DigestQuery, Service, read_body
 from seedpoint.service.api.links import root_of
-from seedpoint.service.checkpoints import hub_revisions as revisions
+from seedpoint.service.checkpoints import hub_revisions
 from seedpoint.service.checkpoints.hub_revisions import Revision
 from seedpoint.service.errors import NotFound, RepositoryNotFound, RevisionNotFound
 from seedpoint.service.http.json_response import json_response
@@ -54,7 +54,7 @@ Inside = Annotated[str, Path(description="A file of the repository; none lists t
 
 async def find_revision(service: Service, repo: Repo, revision: Rev) -> Revision:
     try:
-        return await revisions.find(service, repo, revision)
+        return await hub_revisions.find(service, repo, revision)
     except (RepositoryNotFound, RevisionNotFound) as error:
         error.headers |= _said_of(error)
         raise
@@ -155,10 +155,10 @@ async def get_hub_revision(
 @router.get("/api/models/{repo:repository}/refs", responses=schemas.HUB_JSON)
 async def get_hub_refs(service: Service, repo: Repo) -> Response:
     """List the branches of a repository: only `main`. There are too many seeds to list them."""
-    found = await find_revision(service, repo, revisions.MAIN)
+    found = await find_revision(service, repo, hub_revisions.MAIN)
     branch: dict[str, Any] = {
-        "name": revisions.MAIN,
-        "ref": f"refs/heads/{revisions.MAIN}",
+        "name": hub_revisions.MAIN,
+        "ref": f"refs/heads/{hub_revisions.MAIN}",
         "targetCommit": found.commit,
     }
     document = {"branches": [branch], "tags": [], "converts": [], "pullRequests": []}
@@ -181,7 +181,7 @@ async def get_hub_model(
 ) -> Response:
     """Return a repository's commit and files on `main`."""
     return await get_hub_revision(
-        service, await find_revision(service, repo, revisions.MAIN), blobs
+        service, await find_revision(service, repo, hub_revisions.MAIN), blobs
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seedpoint.models.generation.whole_tensors import Needed, Raw
-from seedpoint.models.stream import orthogonal
+from seedpoint.models.stream import orthogonal, sparse
 from seedpoint.models.stream.parallel import Each, helped, serial
 from seedpoint.service.errors import StoreFull, StoreUnwritable
 from seedpoint.service.storage.faults import FULL
@@ -58,6 +58,7 @@ class _Desk:
         if threads > 1:
             self._each = helped(ThreadPoolExecutor(threads - 1), threads)
         orthogonal.warm_up()
+        sparse.warm_up()
 
     def run(self, needed: Needed) -> Raw | None:
         """Compute `needed` into the spool; return it only if the spool cannot keep it.

@@ -20,7 +20,7 @@ from seedpoint.models.generation.evaluator import ReadBytes
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.planning.sequential import readers
 from seedpoint.service.errors import BuildMemory, Refusal
-from seedpoint.service.planning import task as planning
+from seedpoint.service.planning import task
 from seedpoint.service.storage.directory import Store
 from seedpoint.service.workers import forkserver
 from seedpoint.service.workers.worker import Budget, Worker, WorkerFailed
@@ -53,7 +53,7 @@ def replanning(plan: Plan) -> Iterator[Future[Replanned]]:
     The worker ends with the block, and the result is usable only inside it.
     """
     with tempfile.TemporaryDirectory(prefix="seedpoint-") as folder:
-        planner = planning.Planner(Path(folder), max_materialized_bytes=sys.maxsize)
+        planner = task.Planner(Path(folder), max_materialized_bytes=sys.maxsize)
         worker = Worker(forkserver.context(), planner.task())
         with ThreadPoolExecutor(1) as executor:
             try:
@@ -63,12 +63,10 @@ def replanning(plan: Plan) -> Iterator[Future[Replanned]]:
         worker.close()
 
 
-def _replan(
-    worker: Worker[planning.Order, planning.Planned], plan: Plan, store: Store
-) -> Replanned:
+def _replan(worker: Worker[task.Order, task.Planned], plan: Plan, store: Store) -> Replanned:
     try:
         worker.wait_until_warm()
-        planned = worker.call(planning.PlanBody(json.dumps(plan.spec).encode()), PLAN)
+        planned = worker.call(task.PlanBody(json.dumps(plan.spec).encode()), PLAN)
     except SpecError as error:
         limited = isinstance(error, LimitExceeded)
         return Replanned(failure=_faults(error)) if limited else Replanned(refusal=_faults(error))
@@ -85,17 +83,17 @@ def _replan(
 
 
 def _materialize(
-    worker: Worker[planning.Order, planning.Planned], plan: Plan, record: bytes, store: Store
+    worker: Worker[task.Order, task.Planned], plan: Plan, record: bytes, store: Store
 ) -> ReadBytes:
     """Have the worker make a platform-bound plan's tensors, and return their reader.
 
     Raises: BuildMemory if they need more than half of the machine's memory.
     """
-    work = planning.work_bytes(plan)
+    work = task.work_bytes(plan)
     if work > _memory_bytes() // 2:
         raise BuildMemory(f"it takes {work:,} bytes of memory to make")
     seconds = PLAN.seconds + work / MATERIALIZED_BYTES_PER_SECOND
-    worker.call(planning.Materialize(record), Budget(seconds, PLAN.memory_bytes + work))
+    worker.call(task.Materialize(record), Budget(seconds, PLAN.memory_bytes + work))
     found = store.materialized(plan.id, sum(tensor.nbytes for tensor in plan.tensors))
     assert found is not None
     return found.read

@@ -18,11 +18,11 @@ from benchmarks.coverage.vision import check
 from seedpoint.models import architectures
 from seedpoint.models.architectures import optional_libraries, parse
 from seedpoint.models.architectures.vision import Timm, Torchvision
+from seedpoint.models.draws import TruncNormal
 from seedpoint.models.errors import LimitExceeded, SpecError
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.describe import layout, resource
 from seedpoint.models.plan.plan import Plan
-from seedpoint.models.plan.program import TruncNormal
 from seedpoint.models.planning.compiler import Planned, make_plan
 from seedpoint.models.planning.sequential import materialize, platform
 from seedpoint.models.spec.limits import Limits

@@ -91,7 +91,7 @@ def _materialize(
     """
     work = task.work_bytes(plan)
     if work > _memory_bytes() // 2:
-        raise BuildMemory(f"it takes {work:,} bytes of memory to make")
+        raise BuildMemory(f"making it takes {work:,} bytes of memory")
     seconds = PLAN.seconds + work / MATERIALIZED_BYTES_PER_SECOND
     worker.call(task.Materialize(record), Budget(seconds, PLAN.memory_bytes + work))
     found = store.materialized(plan.id, sum(tensor.nbytes for tensor in plan.tensors))

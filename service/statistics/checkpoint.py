@@ -17,7 +17,7 @@ from seedpoint.models.generation.evaluator import OBSERVED_BLOCKS, ByteArray
 from seedpoint.models.statistics import masses, order_kernels
 from seedpoint.models.statistics.checkpoint import CheckpointStatistics, TensorAccumulator, widened
 from seedpoint.service.checkpoints.registry import LARGE_AT_ONCE, LARGE_TENSORS, Checkpoint
-from seedpoint.service.concurrency.budget import Budget, Hold
+from seedpoint.service.concurrency.budget import Budget, Reservation
 from seedpoint.service.concurrency.rooms import Rooms
 from seedpoint.service.concurrency.single_flight import Flights, Full
 from seedpoint.service.concurrency.turns import Turns
@@ -71,7 +71,7 @@ class Statistics:
         self._reading: Flights[str, memoryview | None] = Flights()
         self._finishing = asyncio.Semaphore(LARGE_AT_ONCE)
         self._running: Rooms[bytes] = Rooms(most, lease_seconds=lease_seconds)
-        self._passes = Budget(PASSES_TENSORS)
+        self.passes = Budget(PASSES_TENSORS)
         self._board = Board(turns)
         self._scratch = threading.local()
 
@@ -122,13 +122,14 @@ class Statistics:
 
         Raises: Busy, if passes being sent would hold more than PASSES_TENSORS tensors.
         """
-        tensors, hold = len(checkpoint.plan.tensors), None
+        tensors, reservation = len(checkpoint.plan.tensors), None
         if tensors > LARGE_TENSORS:
-            hold = self._passes.take(tensors, FULL)
-        return await asyncio.to_thread(self._pass, checkpoint, hold)
+            reservation = self.passes.reserve(tensors, FULL)
+        return await asyncio.to_thread(self._pass, checkpoint, reservation)
 
-    def _pass(self, checkpoint: Checkpoint, hold: Hold | None = None) -> Pass:
-        return Pass(self._engine, checkpoint, digested=self._is_digested(checkpoint), hold=hold)
+    def _pass(self, checkpoint: Checkpoint, reservation: Reservation | None = None) -> Pass:
+        digested = self._is_digested(checkpoint)
+        return Pass(self._engine, checkpoint, digested=digested, reservation=reservation)
 
     async def finish(self, whole: Pass) -> bytes:
         """Store the statistics of a complete pass and return them as JSON."""

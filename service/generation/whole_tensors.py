@@ -17,10 +17,11 @@ from weakref import WeakValueDictionary
 from seedpoint.models.generation.whole_tensors import Memory, Needed, Raw
 from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.concurrency.single_flight import SingleFlight
-from seedpoint.service.errors import BuildMemory, BuildTimeout, Busy, WholeLost, WorkerLost
+from seedpoint.service.errors import Busy, WholeLost
 from seedpoint.service.generation.whole_tensor_task import IDLE, Maker
 from seedpoint.service.metrics import Metrics
 from seedpoint.service.storage.spool import Spool
+from seedpoint.service.workers.errors import CallFailed, NoWorker, WorkerDied
 from seedpoint.service.workers.pool import Pool
 
 R = TypeVar("R")
@@ -76,13 +77,7 @@ class Wholesale:
         self._metrics = metrics
         self._waiting = waiting
         # Admission bounds the calls, so none waits in the pool; workers start on first use.
-        self._pool: Pool[Needed, Raw | None] = Pool(
-            maker.task(),
-            size=WORKERS,
-            waiting=0,
-            wait_seconds=WAIT_SECONDS,
-            budget=IDLE,
-        )
+        self._pool: Pool[Needed, Raw | None] = Pool(maker.task(), size=WORKERS, limits=IDLE)
         self._is_started = False
         self._large, self._others = Admission(1), Admission(WORKERS - 1)
         self._opening: SingleFlight[Needed, Raw | None] = SingleFlight()
@@ -143,12 +138,12 @@ class Wholesale:
             for _ in range(ATTEMPTS):
                 try:
                     made = await self._call(needed)
-                except (BuildMemory, BuildTimeout):
-                    failure = "it took more memory, or time, than it should"
-                    break
-                except WorkerLost:
+                except WorkerDied:
                     failure = "the process that computed it died"
                     continue
+                except CallFailed:
+                    failure = "it took more memory, or time, than it should"
+                    break
                 if made is not None:
                     return self._shelf.keep(needed, made)
                 if (found := await self._open(needed)) is not None:
@@ -161,7 +156,11 @@ class Wholesale:
             self._is_started = True
             self._pool.start()
         self._metrics.wholes.labels(needed.kind).inc()
-        return await self._pool.call(needed, self._maker.budget(needed))
+        limits = self._maker.limits(needed)
+        try:
+            return await self._pool.call(needed, limits, wait_seconds=WAIT_SECONDS)
+        except NoWorker:
+            raise Busy(f"no worker was free within {WAIT_SECONDS:g} seconds") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,10 @@ from seedpoint.models.plan.describe import layout
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.service import state
-from seedpoint.service.errors import WorkerLost
 from seedpoint.service.generation import whole_tensor_task as making
 from seedpoint.service.generation import whole_tensors as wholes
 from seedpoint.service.settings import Settings
+from seedpoint.service.workers.errors import WorkerDied
 from seedpoint.service.workers.pool import Pool
 from tests.support.problems import assert_problem
 from tests.support.running import Running, mlp, run_service
@@ -409,8 +409,8 @@ def test_workers_that_die_each_time_are_a_problem(
     wholesale = service.state.engine._wholesale
     assert wholesale is not None
 
-    async def dies(*_: object) -> None:
-        raise WorkerLost("died")
+    async def dies(*_: object, **__: object) -> None:
+        raise WorkerDied("died")
 
     with monkeypatch.context() as patch:
         patch.setattr(wholesale._pool, "call", dies)

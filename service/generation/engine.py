@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from seedpoint.models.generation.whole_tensors import Needed
 from seedpoint.service.generation.buffer_pool import Buffers
-from seedpoint.service.generation.priority_threads import Lanes
+from seedpoint.service.generation.priority_threads import PriorityThreads
 from seedpoint.service.generation.thread_placement import Placement
 from seedpoint.service.generation.whole_tensors import Course, Needing, Wholesale
 
@@ -76,7 +76,7 @@ class Engine:
         self._bodies = 0
         self._wholesale = wholesale
         placement = Placement(pinned=pinned)
-        self._lanes = Lanes(threads, name="engine", initializer=placement)
+        self._threads = PriorityThreads(threads, name="engine", initializer=placement)
         self._buffers = Buffers(keep_bytes=ahead_bytes + 2 * threads * chunk_bytes)
         self._idle_since = 0.0  # The event loop's time when the last body ended.
         self._is_clearing = False
@@ -138,7 +138,7 @@ class Engine:
         """
         waiting = iter(jobs)
         course = Course(self._wholesale, background=background)
-        submit = partial(self._lanes.submit, background=background)
+        submit = partial(self._threads.submit, background=background)
         under_way: deque[Future[R] | asyncio.Task[R]] = deque()
         try:
             while True:
@@ -156,14 +156,14 @@ class Engine:
     async def run(self, job: Callable[[], R], *, background: bool = False) -> R:
         """Run one job and return its result."""
         course = Course(self._wholesale, background=background)
-        begun = course.begin(job, partial(self._lanes.submit, background=background))
+        begun = course.begin(job, partial(self._threads.submit, background=background))
         return await (begun if isinstance(begun, asyncio.Task) else asyncio.wrap_future(begun))
 
     def close(self) -> None:
         """End the workers of whole tensors, drop queued jobs and wait for those begun."""
         if self._wholesale is not None:
             self._wholesale.close()
-        self._lanes.close()
+        self._threads.close()
 
     def _end(self) -> None:
         """Count a body as ended; after the last one, free the buffers in KEPT_SECONDS.

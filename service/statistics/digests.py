@@ -8,16 +8,15 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from functools import partial
 
+from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.concurrency.cache import LRU
-from seedpoint.service.concurrency.rooms import Rooms
-from seedpoint.service.concurrency.single_flight import Full
-from seedpoint.service.concurrency.turns import Turns
 from seedpoint.service.generation.engine import Engine
 from seedpoint.service.http.streaming_response import Body
-from seedpoint.service.statistics.progress import Board, Document, Progress
+from seedpoint.service.statistics.computations import Computations
+from seedpoint.service.statistics.progress import Document, Progress
 from seedpoint.service.storage.directory import Store
 
 KEPT_IN_MEMORY = 20_000  # Cache weight: one per checkpoint and one per digest.
@@ -27,17 +26,23 @@ KEPT_OF_ONE = 2_000  # Digests stored per checkpoint; every slice is its own rep
 class Digests:
     """Digests of checkpoints' representations, by entity tag. Belongs to one event loop.
 
-    At most `most` large computations run or wait for their turn (`Rooms`). A computation that
-    nobody asks for during `lease_seconds` is cancelled.
+    The computations run in `turns`, at most `at_once` large ones at once (`Computations`).
     """
 
     def __init__(
-        self, engine: Engine, store: Store, turns: Turns, *, most: int, lease_seconds: float
+        self,
+        engine: Engine,
+        store: Store,
+        turns: Admission,
+        *,
+        at_once: int,
+        lease_seconds: float,
     ) -> None:
         self._engine = engine
         self._store = store
-        self._running: Rooms[str] = Rooms(most, lease_seconds=lease_seconds)
-        self._board = Board(turns)
+        self._computations: Computations[str] = Computations(
+            turns, at_once=at_once, lease_seconds=lease_seconds
+        )
         self._known: LRU[str, Mapping[str, str]] = LRU(KEPT_IN_MEMORY, lambda kept: 1 + len(kept))
         self._writing = threading.Lock()
 
@@ -60,25 +65,22 @@ class Digests:
     ) -> str | None:
         """Return the hexadecimal SHA-256 of `body`, or None after `wait_seconds`.
 
-        The computation then goes on. If the call is cancelled and nobody else waits, it is
-        cancelled too. It does not start if the limit of computations is reached; `size_bytes`
-        and the checkpoint's number of `tensors` select the limit.
+        See `Computations.get`; `size_bytes` is the length of the body.
         """
         if (found := (await self._read(id_)).get(etag)) is not None:
             return found
 
-        async def compute() -> str:
-            return await self._compute(id_, etag, body, size_bytes)
-
-        with suppress(Full):
-            return await self._running.of(size_bytes, tensors).within(wait_seconds, etag, compute)
-        return None
+        return await self._computations.get(
+            etag,
+            partial(self._compute, id_, etag, body),
+            bytes_total=size_bytes,
+            tensors=tensors,
+            wait_seconds=wait_seconds,
+        )
 
     def progress(self, etag: str, size_bytes: int) -> Document:
         """Return the progress of the computation."""
-        if etag in self._running:
-            return self._board.document(etag)
-        return Progress(size_bytes).document
+        return self._computations.progress(etag, size_bytes)
 
     async def add(self, id_: str, found: Mapping[str, str]) -> None:
         """Store the digests `found`, by entity tag."""
@@ -86,11 +88,13 @@ class Digests:
 
     def close(self) -> None:
         """Cancel all computations."""
-        self._running.cancel()
+        self._computations.close()
 
-    async def _compute(self, id_: str, etag: str, body: Callable[[], Body], size_bytes: int) -> str:
+    async def _compute(
+        self, id_: str, etag: str, body: Callable[[], Body], progress: Progress
+    ) -> str:
         digest = hashlib.sha256()
-        async with self._board.showing(etag, size_bytes) as progress, aclosing(body()) as chunks:
+        async with aclosing(body()) as chunks:
             async for chunk in chunks:
                 await self._engine.run(partial(digest.update, chunk), background=True)
                 await progress.add(len(chunk))

@@ -10,10 +10,11 @@ from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from seedpoint.service.api import files, links, representations, schemas
+from seedpoint.service.api import links, representations, schemas
 from seedpoint.service.api.dependencies import Found, Service, accepted, read_body, while_connected
 from seedpoint.service.api.multipart_checkpoint import Mixed
-from seedpoint.service.checkpoints.registry import Checkpoint
+from seedpoint.service.api.representations import Representation
+from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.errors import NotAcceptable
 from seedpoint.service.http import negotiation
 from seedpoint.service.http.json_response import json_parts, json_response, progress_headers
@@ -103,7 +104,7 @@ async def _as_file(request: Request, service: Service, checkpoint: Checkpoint) -
             f"the checkpoint is in {len(names)} files and cannot be one body of one file; "
             f"issue it as {MIXED}, or as JSON and get {', '.join(names[:3])}, ..."
         )
-    item = files.representation(checkpoint, names[0])
+    item = Representation.of(checkpoint.file(names[0]))
     headers = _headers(request, checkpoint, [])
     headers["Content-Location"] = f"{headers['Location']}/files/{names[0]}"
     return await representations.whole(request, service, item, headers)

@@ -12,9 +12,10 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import HTMLResponse, Response
 
-from seedpoint.service.api import files, hub_documents, representations, schemas
+from seedpoint.service.api import hub_documents, representations, schemas
 from seedpoint.service.api.dependencies import DigestQuery, Service, read_body
 from seedpoint.service.api.links import root_of
+from seedpoint.service.api.representations import Representation
 from seedpoint.service.checkpoints import hub_revisions as revisions
 from seedpoint.service.checkpoints.hub_revisions import Revision
 from seedpoint.service.errors import NotFound, RepositoryNotFound, RevisionNotFound
@@ -84,15 +85,16 @@ async def get_hub_file(
     if path not in found.checkpoint.layout.files:
         there = ", ".join(list(found.checkpoint.layout.files)[:4])
         raise _missing(found, path, f"there is {there}")
-    item = files.representation(found.checkpoint, path)
+    file = found.checkpoint.file(path)
     headers = {
         "X-Repo-Commit": found.commit,
-        "X-Linked-ETag": item.etag,
-        "X-Linked-Size": str(item.size_bytes),
+        "X-Linked-ETag": file.etag,
+        "X-Linked-Size": str(file.size_bytes),
         "X-HF-Warning": f"step0; untrained weights, initialized from {_seed(found)}",
     }
     if not found.is_commit:
         headers["Cache-Control"] = "no-cache"
+    item = Representation.of(file)
     return await representations.respond(
         request, service, item, digest=digest is not None, headers=headers
     )

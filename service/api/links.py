@@ -8,7 +8,7 @@ from fastapi import Request
 from pydantic_core import to_json
 
 from seedpoint.models.plan import describe
-from seedpoint.service.checkpoints.registry import Checkpoint
+from seedpoint.service.checkpoints.checkpoint import Checkpoint
 
 
 def root_of(request: Request) -> str:

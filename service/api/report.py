@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from seedpoint.service.api import links, schemas
 from seedpoint.service.api.dependencies import Found, Service, while_connected
-from seedpoint.service.checkpoints.registry import Checkpoint
+from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.http import negotiation
 from seedpoint.service.report import page as report
 from seedpoint.service.statistics.progress import Document

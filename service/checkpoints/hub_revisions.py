@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from starlette.concurrency import run_in_threadpool
 
 from seedpoint.models import presets
-from seedpoint.service.checkpoints.registry import Checkpoint
+from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.errors import RepositoryNotFound, RevisionNotFound
 from seedpoint.service.state import State
 

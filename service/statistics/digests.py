@@ -7,16 +7,17 @@ import base64
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from functools import partial
 
+from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.concurrency.cache import LRU
 from seedpoint.service.concurrency.rooms import Rooms
 from seedpoint.service.concurrency.single_flight import Full
 from seedpoint.service.concurrency.turns import Turns
+from seedpoint.service.generation.byte_source import ByteSource
 from seedpoint.service.generation.engine import Engine
-from seedpoint.service.http.streaming_response import Body
 from seedpoint.service.statistics.progress import Board, Document, Progress
 from seedpoint.service.storage.directory import Store
 
@@ -49,36 +50,26 @@ class Digests:
         return found.get(etag)
 
     async def get(
-        self,
-        id_: str,
-        etag: str,
-        *,
-        body: Callable[[], Body],
-        size_bytes: int,
-        tensors: int,
-        wait_seconds: float,
+        self, checkpoint: Checkpoint, source: ByteSource, wait_seconds: float
     ) -> str | None:
-        """Return the hexadecimal SHA-256 of `body`, or None after `wait_seconds`.
+        """Return the hexadecimal SHA-256 of a checkpoint's `source`; None after `wait_seconds`.
 
         The computation then goes on. If the call is cancelled and nobody else waits, it is
-        cancelled too. It does not start if the limit of computations is reached; `size_bytes`
-        and the checkpoint's number of `tensors` select the limit.
+        cancelled too. It does not start if the limit of computations is reached.
         """
-        if (found := (await self._read(id_)).get(etag)) is not None:
+        if (found := (await self._read(checkpoint.id)).get(source.etag)) is not None:
             return found
-
-        async def compute() -> str:
-            return await self._compute(id_, etag, body, size_bytes)
-
+        running = self._running.of(source.size_bytes, len(checkpoint.plan.tensors))
+        compute = partial(self._compute, checkpoint.id, source)
         with suppress(Full):
-            return await self._running.of(size_bytes, tensors).within(wait_seconds, etag, compute)
+            return await running.within(wait_seconds, source.etag, compute)
         return None
 
-    def progress(self, etag: str, size_bytes: int) -> Document:
+    def progress(self, source: ByteSource) -> Document:
         """Return the progress of the computation."""
-        if etag in self._running:
-            return self._board.document(etag)
-        return Progress(size_bytes).document
+        if source.etag in self._running:
+            return self._board.document(source.etag)
+        return Progress(source.size_bytes).document
 
     async def add(self, id_: str, found: Mapping[str, str]) -> None:
         """Store the digests `found`, by entity tag."""
@@ -88,13 +79,15 @@ class Digests:
         """Cancel all computations."""
         self._running.cancel()
 
-    async def _compute(self, id_: str, etag: str, body: Callable[[], Body], size_bytes: int) -> str:
+    async def _compute(self, id_: str, source: ByteSource) -> str:
         digest = hashlib.sha256()
-        async with self._board.showing(etag, size_bytes) as progress, aclosing(body()) as chunks:
+        stream = self._engine.stream(source, priority="background")
+        showing = self._board.showing(source.etag, source.size_bytes)
+        async with showing as progress, aclosing(stream) as chunks:
             async for chunk in chunks:
-                await self._engine.run(partial(digest.update, chunk), background=True)
+                await self._engine.run(partial(digest.update, chunk), priority="background")
                 await progress.add(len(chunk))
-        await self.add(id_, {etag: digest.hexdigest()})
+        await self.add(id_, {source.etag: digest.hexdigest()})
         return digest.hexdigest()
 
     async def _read(self, id_: str) -> Mapping[str, str]:

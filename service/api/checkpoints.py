@@ -17,7 +17,7 @@ from seedpoint.service.api.representations import Representation
 from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.errors import NotAcceptable
 from seedpoint.service.http import negotiation
-from seedpoint.service.http.json_response import json_parts, json_response, progress_headers
+from seedpoint.service.http.json_response import json_parts, json_response
 from seedpoint.service.http.negotiation import JSON, MIXED, OCTETS
 from seedpoint.service.state import State
 from seedpoint.service.statistics.passes import Pass
@@ -94,7 +94,8 @@ async def _as_resource(
     if isinstance(found, memoryview):
         return json_parts(await _document(request, service, checkpoint, found), status, headers)
     document = await _document(request, service, checkpoint, progress=to_json(found))
-    return json_parts(document, 202, headers | progress_headers(found))
+    later = {} if found["state"] == "not-begun" else {"Retry-After": "1"}
+    return json_parts(document, 202, headers | later | {"Cache-Control": "no-store"})
 
 
 async def _as_file(request: Request, service: Service, checkpoint: Checkpoint) -> Response:

@@ -16,8 +16,7 @@ from seedpoint.service.api import hub_documents, representations, schemas
 from seedpoint.service.api.dependencies import DigestQuery, Service, read_body
 from seedpoint.service.api.links import root_of
 from seedpoint.service.api.representations import Representation
-from seedpoint.service.checkpoints import hub_revisions as revisions
-from seedpoint.service.checkpoints.hub_revisions import Revision
+from seedpoint.service.checkpoints.hub_revisions import MAIN, Revision, Revisions
 from seedpoint.service.errors import NotFound, RepositoryNotFound, RevisionNotFound
 from seedpoint.service.http.json_response import json_response
 
@@ -55,7 +54,7 @@ Inside = Annotated[str, Path(description="A file of the repository; none lists t
 
 async def find_revision(service: Service, repo: Repo, revision: Rev) -> Revision:
     try:
-        return await revisions.find(service, repo, revision)
+        return await Revisions(service.checkpoints, service.store).find(repo, revision)
     except (RepositoryNotFound, RevisionNotFound) as error:
         error.headers |= _said_of(error)
         raise
@@ -157,10 +156,10 @@ async def get_hub_revision(
 @router.get("/api/models/{repo:repository}/refs", responses=schemas.HUB_JSON)
 async def get_hub_refs(service: Service, repo: Repo) -> Response:
     """List the branches of a repository: only `main`. There are too many seeds to list them."""
-    found = await find_revision(service, repo, revisions.MAIN)
+    found = await find_revision(service, repo, MAIN)
     branch: dict[str, Any] = {
-        "name": revisions.MAIN,
-        "ref": f"refs/heads/{revisions.MAIN}",
+        "name": MAIN,
+        "ref": f"refs/heads/{MAIN}",
         "targetCommit": found.commit,
     }
     document = {"branches": [branch], "tags": [], "converts": [], "pullRequests": []}
@@ -182,9 +181,7 @@ async def get_hub_model(
     blobs: Annotated[bool, Query(description="With each file's size.")] = False,
 ) -> Response:
     """Return a repository's commit and files on `main`."""
-    return await get_hub_revision(
-        service, await find_revision(service, repo, revisions.MAIN), blobs
-    )
+    return await get_hub_revision(service, await find_revision(service, repo, MAIN), blobs)
 
 
 def _missing(found: Revision, path: str, hint: str) -> NotFound:

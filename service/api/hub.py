@@ -6,7 +6,6 @@ Protocol: https://huggingface.co/docs/hub/api and the requests of `huggingface_h
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.convertors import Convertor, register_url_convertor
@@ -14,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from seedpoint.service.api import hub_documents, representations, schemas
 from seedpoint.service.api.dependencies import DigestQuery, Service, read_body
-from seedpoint.service.api.links import root_of
+from seedpoint.service.api.links import Links
 from seedpoint.service.api.representations import Representation
 from seedpoint.service.checkpoints.hub_revisions import MAIN, Revision, Revisions
 from seedpoint.service.errors import NotFound, RepositoryNotFound, RevisionNotFound
@@ -103,9 +102,11 @@ async def get_hub_file(
 @router.get("/{repo:repository}/resolve/{revision}", responses=schemas.HUB_LINKS)
 async def get_hub_links(request: Request, found: Found) -> Response:
     """Return a page of links to a repository's files, which fsspec reads as a directory."""
-    base = f"{root_of(request)}/{found.repo}/resolve/{found.name}"
-    names = found.checkpoint.layout.files
-    rows = "".join(f'<li><a href="{base}/{quote(name)}">{name}</a></li>\n' for name in names)
+    links = Links.of(request)
+    files = {
+        name: links.hub_file(found.repo, found.name, name) for name in found.checkpoint.layout.files
+    }
+    rows = "".join(f'<li><a href="{link}">{name}</a></li>\n' for name, link in files.items())
     page = f"<!doctype html>\n<title>{found.repo}</title>\n<ul>\n{rows}</ul>\n"
     return HTMLResponse(page, headers=_commit(found) | {"X-Content-Type-Options": "nosniff"})
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from seedpoint.service.api import links
+from seedpoint.service.api.links import Links
 from seedpoint.service.api.representations import Representation
 from seedpoint.service.checkpoints.checkpoint import Checkpoint, CheckpointFile
 from seedpoint.service.generation.byte_source import Priority
@@ -32,7 +32,7 @@ Parts = list[bytes | memoryview]
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """Multipart response of a checkpoint. `resource` is JSON; links are under `root`.
+    """Multipart response of a checkpoint. `resource` is JSON without links.
 
     `statistics` is JSON, a pass that gathers them from the files sent, or None for no such part.
     """
@@ -41,7 +41,7 @@ class Mixed:
     checkpoint: Checkpoint
     resource: bytes
     statistics: bytes | memoryview | Pass | None
-    root: str = ""
+    links: Links
 
     def response(self, status: int, headers: Mapping[str, str]) -> Response:
         size_bytes = self._size_bytes()
@@ -102,13 +102,10 @@ class Mixed:
     def _frame(self) -> Multipart:
         return Multipart.of(self.checkpoint.id)
 
-    @property
-    def _location(self) -> str:
-        return links.checkpoint(self.root, self.checkpoint.id)
-
     def _resource_part(self) -> Parts:
-        parts = links.under(self.root, self.checkpoint, self.resource)
-        headers = _json(self._location, "checkpoint", _length(parts))
+        parts = self.links.within(self.checkpoint, self.resource)
+        location = self.links.checkpoint(self.checkpoint.id)
+        headers = _json(location, "checkpoint", _length(parts))
         return [self._frame.opening(headers, first=True), *parts]
 
     def _opening(self, file: CheckpointFile) -> bytes:
@@ -118,14 +115,15 @@ class Mixed:
                 "Content-Type": item.media_type,
                 "Content-Length": str(file.size_bytes),
                 "Content-Disposition": item.disposition,
-                "Content-Location": f"{self._location}/files/{file.name}",
+                "Content-Location": self.links.file(self.checkpoint.id, file.name),
             }
         )
 
     def _statistics_part(self, statistics: bytes | memoryview | None) -> Parts:
         if statistics is None:
             return []
-        headers = _json(f"{self._location}/statistics", "statistics", len(statistics))
+        location = self.links.statistics(self.checkpoint.id)
+        headers = _json(location, "statistics", len(statistics))
         return [self._frame.opening(headers), statistics]
 
 

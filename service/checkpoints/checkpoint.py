@@ -95,8 +95,8 @@ class Checkpoint:
 
     @once
     def resource(self) -> bytes:
-        """Checkpoint resource without statistics, as JSON; see `Checkpoints.resource`."""
-        return to_json(resource(self.plan, self.layout))
+        """Checkpoint resource without links and statistics, as JSON (`Checkpoints.resource`)."""
+        return to_json(resource(self.plan))
 
     @once
     def tensor_bytes(self) -> int:

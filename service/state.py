@@ -65,7 +65,7 @@ class State:
             look_ahead=settings.look_ahead_chunks,
             ahead_bytes=settings.shared_ahead_bytes,
             pinned=settings.pin_threads,
-            wholesale=Wholesale(shelf, _maker(settings), metrics, waiting=settings.whole_queue),
+            whole_tensors=Wholesale(shelf, _maker(settings), metrics, waiting=settings.whole_queue),
         )
         checkpoints = Checkpoints(
             builders,

@@ -18,7 +18,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from seedpoint.service.api.links import root_of
+from seedpoint.service.api.links import Links
 from seedpoint.service.api.report import html_page, safe_headers
 from seedpoint.service.http.json_response import json_bytes
 
@@ -56,7 +56,7 @@ def install(app: FastAPI) -> None:
 
     @app.api_route(OPENAPI, methods=_READ, include_in_schema=False)
     def openapi(request: Request) -> Response:
-        return json_bytes(document(root_of(request)), headers=safe_headers(_CLOSED))
+        return json_bytes(document(Links.of(request).root), headers=safe_headers(_CLOSED))
 
     @lru_cache(maxsize=4)
     def redoc_document(root: str) -> bytes:
@@ -64,11 +64,11 @@ def install(app: FastAPI) -> None:
 
     @app.api_route(REDOC_OPENAPI, methods=_READ, include_in_schema=False)
     def redoc_openapi(request: Request) -> Response:
-        return json_bytes(redoc_document(root_of(request)), headers=safe_headers(_CLOSED))
+        return json_bytes(redoc_document(Links.of(request).root), headers=safe_headers(_CLOSED))
 
     @app.api_route("/docs", methods=_READ, include_in_schema=False)
     def swagger(request: Request) -> Response:
-        root = root_of(request)
+        root = Links.of(request).root
         page = get_swagger_ui_html(
             openapi_url=root + OPENAPI,
             title=f"{app.title} · API",
@@ -80,7 +80,7 @@ def install(app: FastAPI) -> None:
 
     @app.api_route("/redoc", methods=_READ, include_in_schema=False)
     def redoc(request: Request) -> Response:
-        root = root_of(request)
+        root = Links.of(request).root
         page = get_redoc_html(
             openapi_url=root + REDOC_OPENAPI,
             title=f"{app.title} · API",

@@ -81,6 +81,7 @@ def _evaluator(document: Any, device: str) -> tuple[Any, Any, dict[str, Any]]:
     from seedpoint.models.plan.describe import layout, resource
     from seedpoint.models.planning.sequential import materialized
     from seedpoint.models.spec.schema import parse_spec
+    from seedpoint.service.api.links import Links
     from seedpoint.service.generation.devices import resolve_device
     from seedpoint.service.planning.sandbox import guarded
 
@@ -92,7 +93,8 @@ def _evaluator(document: Any, device: str) -> tuple[Any, Any, dict[str, Any]]:
     found = layout(made.plan)
     draws = draws_on(resolve_device(device))
     evaluator = Evaluator(made.plan, made.blobs, given, draws=draws)
-    return evaluator, found.files, resource(made.plan, found)
+    links = Links().of_checkpoint(made.plan.id, found.files)
+    return evaluator, found.files, resource(made.plan, links)
 
 
 def _targets(names: list[str], given: str) -> dict[str, Path]:

@@ -16,12 +16,13 @@ from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.generation.evaluator import OBSERVED_BLOCKS, ByteArray
 from seedpoint.models.statistics import masses, order_kernels
 from seedpoint.models.statistics.checkpoint import CheckpointStatistics, TensorAccumulator, widened
-from seedpoint.service.checkpoints.registry import LARGE_AT_ONCE, LARGE_TENSORS, Checkpoint
+from seedpoint.service.checkpoints.checkpoint import Checkpoint
+from seedpoint.service.checkpoints.registry import LARGE_AT_ONCE, LARGE_TENSORS
 from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.concurrency.budget import Budget, Reservation
 from seedpoint.service.concurrency.single_flight import SingleFlight
+from seedpoint.service.generation.dispatcher import Job
 from seedpoint.service.generation.engine import Engine
-from seedpoint.service.generation.whole_tensors import Needing
 from seedpoint.service.http.shared_documents import Documents
 from seedpoint.service.metrics import Metrics
 from seedpoint.service.statistics.computations import Computations
@@ -145,8 +146,8 @@ class Statistics:
 
     async def _read_files(self, checkpoint: Checkpoint, progress: Progress) -> bytes:
         whole = await asyncio.to_thread(self._pass, checkpoint)
-        for file in checkpoint.layout.files.values():
-            async with aclosing(whole.body(file, background=True)) as chunks:
+        for file in checkpoint.files:
+            async with aclosing(whole.stream(file, "background")) as chunks:
                 async for chunk in chunks:
                     await progress.add(len(chunk))
         return await self.finish(whole)
@@ -157,13 +158,13 @@ class Statistics:
         gathered = await asyncio.to_thread(gathering, checkpoint)
         progress.bytes_done = checkpoint.tensor_bytes - gathered.seen_bytes
         jobs = (
-            Needing(
+            Job(
                 partial(self._gather, checkpoint, gathered, pieces),
                 [needed for piece in pieces for needed in checkpoint.evaluator.needs(*piece)],
             )
             for pieces in _jobs(gathered, JOB_BLOCKS * checkpoint.evaluator.block_elements)
         )
-        made = self._engine.ordered(jobs, ahead=ahead, background=True)
+        made = self._engine.ordered(jobs, ahead=ahead, priority="background")
         async with aclosing(made) as sizes:
             async for size_bytes in sizes:
                 await progress.add(size_bytes)

@@ -7,14 +7,15 @@ import base64
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from functools import partial
 
+from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.concurrency.cache import LRU
+from seedpoint.service.generation.byte_source import ByteSource
 from seedpoint.service.generation.engine import Engine
-from seedpoint.service.http.streaming_response import Body
 from seedpoint.service.statistics.computations import Computations
 from seedpoint.service.statistics.progress import Document, Progress
 from seedpoint.service.storage.directory import Store
@@ -54,33 +55,25 @@ class Digests:
         return found.get(etag)
 
     async def get(
-        self,
-        id_: str,
-        etag: str,
-        *,
-        body: Callable[[], Body],
-        size_bytes: int,
-        tensors: int,
-        wait_seconds: float,
+        self, checkpoint: Checkpoint, source: ByteSource, wait_seconds: float
     ) -> str | None:
-        """Return the hexadecimal SHA-256 of `body`, or None after `wait_seconds`.
+        """Return the hexadecimal SHA-256 of a checkpoint's `source`; None after `wait_seconds`.
 
-        See `Computations.get`; `size_bytes` is the length of the body.
+        See `Computations.get`.
         """
-        if (found := (await self._read(id_)).get(etag)) is not None:
+        if (found := (await self._read(checkpoint.id)).get(source.etag)) is not None:
             return found
-
         return await self._computations.get(
-            etag,
-            partial(self._compute, id_, etag, body),
-            bytes_total=size_bytes,
-            tensors=tensors,
+            source.etag,
+            partial(self._compute, checkpoint.id, source),
+            bytes_total=source.size_bytes,
+            tensors=len(checkpoint.plan.tensors),
             wait_seconds=wait_seconds,
         )
 
-    def progress(self, etag: str, size_bytes: int) -> Document:
+    def progress(self, source: ByteSource) -> Document:
         """Return the progress of the computation."""
-        return self._computations.progress(etag, size_bytes)
+        return self._computations.progress(source.etag, source.size_bytes)
 
     async def add(self, id_: str, found: Mapping[str, str]) -> None:
         """Store the digests `found`, by entity tag."""
@@ -90,15 +83,14 @@ class Digests:
         """Cancel all computations."""
         self._computations.close()
 
-    async def _compute(
-        self, id_: str, etag: str, body: Callable[[], Body], progress: Progress
-    ) -> str:
+    async def _compute(self, id_: str, source: ByteSource, progress: Progress) -> str:
         digest = hashlib.sha256()
-        async with aclosing(body()) as chunks:
+        stream = self._engine.stream(source, priority="background")
+        async with aclosing(stream) as chunks:
             async for chunk in chunks:
-                await self._engine.run(partial(digest.update, chunk), background=True)
+                await self._engine.run(partial(digest.update, chunk), priority="background")
                 await progress.add(len(chunk))
-        await self.add(id_, {etag: digest.hexdigest()})
+        await self.add(id_, {source.etag: digest.hexdigest()})
         return digest.hexdigest()
 
     async def _read(self, id_: str) -> Mapping[str, str]:

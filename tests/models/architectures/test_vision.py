@@ -197,7 +197,7 @@ def test_generator_torch_needs_no_program() -> None:
     spec = parse_spec(document)
     made = make_plan(spec, platform=platform())
     name = "blocks.0.attn.pos_proj.weight"
-    shown = {tensor["name"]: tensor for tensor in resource(made.plan, layout(made.plan))["tensors"]}
+    shown = {tensor["name"]: tensor for tensor in resource(made.plan)["tensors"]}
     assert shown[name]["program"] == {"type": "opaque"}
     assert shown[name]["expected"] == {"mean": None, "std": None}
     tensors = materialize(spec, made)

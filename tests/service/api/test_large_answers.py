@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from seedpoint.service.api.links import Links
 from seedpoint.service.api.multipart_checkpoint import Mixed
 from seedpoint.service.concurrency import budget
 from seedpoint.service.errors import Busy
@@ -201,7 +202,9 @@ def test_a_body_that_is_never_begun_gives_back_its_share(sending: Running) -> No
     checkpoint = sending.state.checkpoints._loaded.get(sending.issue(many()).json()["id"])
     assert checkpoint is not None
     whole = asyncio.run(sending.state.statistics.begin(checkpoint))
-    answer = Mixed(sending.state, checkpoint, checkpoint.resource, whole).response(200, {})
+    mixed = Mixed(sending.state, checkpoint, checkpoint.resource, whole, Links())
+    answer = mixed.response(200, {})
+    del mixed
     del whole
     assert held(sending) == MANY
     del answer

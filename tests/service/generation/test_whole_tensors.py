@@ -79,7 +79,7 @@ def spooled(service: Running) -> list[Path]:
 
 def workers_of(service: Running) -> Pool[Needed, Raw | None]:
     """The workers that make wholes."""
-    wholesale = service.state.engine._wholesale
+    wholesale = service.state.engine.whole_tensors
     assert wholesale is not None
     return wholesale._pool
 
@@ -406,7 +406,7 @@ def test_workers_that_die_each_time_are_a_problem(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = start()
-    wholesale = service.state.engine._wholesale
+    wholesale = service.state.engine.whole_tensors
     assert wholesale is not None
 
     async def dies(*_: object, **__: object) -> None:

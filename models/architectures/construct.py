@@ -25,7 +25,7 @@ from seedpoint.models.architectures.layers import TorchLayer
 from seedpoint.models.architectures.torch_errors import TORCH_ERRORS, message_of
 from seedpoint.models.architectures.tree import Node, find
 from seedpoint.models.errors import Fault, SpecError
-from seedpoint.models.spec.faults import join, near
+from seedpoint.models.validation.faults import join, near
 
 # Faults that get a hint; difflib takes milliseconds for each.
 _MAX_HINTS = 20

@@ -15,7 +15,7 @@ from seedpoint.models.architectures.tensor_sizes import oversize_of
 from seedpoint.models.architectures.torch_errors import TORCH_ERRORS, message_of
 from seedpoint.models.architectures.tree import Node
 from seedpoint.models.errors import Fault, SpecError
-from seedpoint.models.spec.faults import join
+from seedpoint.models.validation.faults import join
 
 # Layers that take indices as input.
 _TAKES_INDICES = frozenset({"Embedding", "EmbeddingBag"})

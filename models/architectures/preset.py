@@ -19,7 +19,7 @@ from seedpoint.models.architectures.opaque_json import exact
 from seedpoint.models.architectures.vision import Timm, Torchvision
 from seedpoint.models.dtypes import DType
 from seedpoint.models.errors import Fault, SpecError
-from seedpoint.models.spec.faults import join
+from seedpoint.models.validation.faults import join
 
 _TYPES: Mapping[str, type[Foreign]] = {
     "transformers": Transformers,

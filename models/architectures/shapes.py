@@ -12,7 +12,7 @@ from seedpoint.models.architectures.base import Name, Part, Size
 from seedpoint.models.architectures.json_type_union import LIST, LIST_OR_OBJECT, OBJECT
 from seedpoint.models.architectures.limits import MAX_ELEMENTS, MAX_TENSOR_DIMS, numel
 from seedpoint.models.dtypes import BY_CODE, BY_NAME, DType
-from seedpoint.models.spec.messages import in_words
+from seedpoint.models.validation.messages import in_words
 
 
 def _representable(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from seedpoint.models.architectures.limits import numel
 from seedpoint.models.architectures.shapes import DTypeCode, Shape, Shaped, Shapes, entries
 from seedpoint.models.dtypes import BY_CODE, DType
 from seedpoint.models.errors import Fault, SpecError
-from seedpoint.models.spec.faults import join
+from seedpoint.models.validation.faults import join
 
 _METADATA = "__metadata__"  # key that safetensors reserves; never a tensor's name
 

@@ -27,7 +27,7 @@ from seedpoint.models.architectures.preset import Preset
 from seedpoint.models.architectures.tensors import Tensors
 from seedpoint.models.architectures.vision import Timm, Torchvision
 from seedpoint.models.errors import SpecError
-from seedpoint.models.spec.faults import faults_from
+from seedpoint.models.validation.faults import faults_from
 
 STRUCTURE: tuple[type[Layer], ...] = (
     *(Sequential, Module, ModuleDict, ModuleList, Repeat),

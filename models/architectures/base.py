@@ -51,14 +51,14 @@ Flag = Annotated[bool, Strict()]
 Name = Annotated[str, Strict(), AfterValidator(_encodable)]
 
 
-class Part(BaseModel):
+class SpecPart(BaseModel):
     """Frozen object of a spec; unknown keys are refused."""
 
     # Schemas are built on first use: at class creation, each would build the whole union again.
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
-class Layer(Part):
+class Layer(SpecPart):
     """Base class of the layers of an architecture."""
 
     type: str

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     AnyLayer = Layer  # at run time the union of type_union.py
 
 
-class Entry(NamedTuple):
+class Child(NamedTuple):
     """Child of a container: the keys from the container to it, its name and its layer.
 
     The name is None if a list omits a name that it must give.
@@ -31,7 +31,7 @@ class Container(Layer):
     # Message for a child that gives a `name`; None if children may give one.
     refuses_names: ClassVar[str | None] = None
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[Child]:
         """Yield the children, in document order."""
         raise NotImplementedError
 
@@ -42,10 +42,10 @@ class Sequential(Container):
     type: Literal["Sequential"]
     layers: tuple[AnyLayer, ...]
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[Child]:
         for index, layer in enumerate(self.layers):
             name = str(index) if layer.name is None else layer.name
-            yield Entry(("layers", index), name, layer)
+            yield Child(("layers", index), name, layer)
 
 
 class ModuleList(Container):
@@ -55,9 +55,9 @@ class ModuleList(Container):
     type: Literal["ModuleList"]
     layers: tuple[AnyLayer, ...]
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[Child]:
         for index, layer in enumerate(self.layers):
-            yield Entry(("layers", index), str(index), layer)
+            yield Child(("layers", index), str(index), layer)
 
 
 class Named(Container):
@@ -68,13 +68,13 @@ class Named(Container):
         LIST_OR_OBJECT,
     ]
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[Child]:
         if isinstance(self.children, dict):
             for name, layer in self.children.items():
-                yield Entry(("children", name), name, layer)
+                yield Child(("children", name), name, layer)
         else:
             for index, layer in enumerate(self.children):
-                yield Entry(("children", index), layer.name, layer)
+                yield Child(("children", index), layer.name, layer)
 
 
 class Module(Named):

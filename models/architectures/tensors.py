@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from seedpoint.models.architectures.base import Name, Part, Size
+from seedpoint.models.architectures.base import Name, Size, SpecPart
 from seedpoint.models.architectures.limits import numel
 from seedpoint.models.architectures.shapes import DTypeCode, Shape, Shaped, Shapes, entries
 from seedpoint.models.dtypes import BY_CODE, DType
@@ -19,7 +19,7 @@ from seedpoint.models.validation.faults import join
 _METADATA = "__metadata__"  # key that safetensors reserves; never a tensor's name
 
 
-class HeaderEntry(Part):
+class HeaderEntry(SpecPart):
     """Tensor as the header of a safetensors file lists it."""
 
     dtype: DTypeCode
@@ -54,7 +54,7 @@ def _without_metadata(header: Any) -> Any:
 Header = Annotated[dict[Name, HeaderEntry], BeforeValidator(_without_metadata)]
 
 
-class Tensors(Part):
+class Tensors(SpecPart):
     """List of tensors, or the header of an existing safetensors file."""
 
     type: Literal["tensors"]

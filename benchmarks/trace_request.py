@@ -23,7 +23,6 @@ from types import FrameType
 from typing import Any
 
 from seedpoint.models.stream import cpu, orthogonal
-from seedpoint.service.app import ready_app
 from seedpoint.service.planning.task import PlanBody, Planner
 from seedpoint.service.server.uvicorn_server import Server
 from seedpoint.service.settings import Settings
@@ -78,7 +77,7 @@ class Tracer:
 @contextmanager
 def serving(settings: Settings) -> Iterator[Server]:
     """Run a service in a thread and yield its server."""
-    server = Server(ready_app(settings), settings)
+    server = Server.ready(settings)
     runner = asyncio.Runner(loop_factory=server.config.get_loop_factory())
     thread = threading.Thread(target=lambda: runner.run(server.serve()), daemon=True)
     thread.start()

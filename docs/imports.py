@@ -74,7 +74,25 @@ def ordered(edges: Mapping[Edge, int]) -> list[str]:
     names = sorted({name for edge in edges for name in edge})
     found: list[str] = []
     for tree in ("seedpoint", "service/", "models/"):
-        found += _improved([name for name in names if name.startswith(tree)], edges)
+        found += _improved(_sorted([name for name in names if name.startswith(tree)], edges), edges)
+    return found
+
+
+def _sorted(names: list[str], edges: Mapping[Edge, int]) -> list[str]:
+    """Return names before those that they import; where imports go round, in any order."""
+    found: list[str] = []
+    seen: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name not in seen:
+            seen.add(name)
+            for other in names:
+                if (name, other) in edges:
+                    visit(other)
+            found.insert(0, name)
+
+    for name in names:
+        visit(name)
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
@@ -28,7 +27,6 @@ from seedpoint.service.http import problems
 from seedpoint.service.http.access_log import Observed
 from seedpoint.service.http.compression import Compressed
 from seedpoint.service.http.forwarded import Forwarded
-from seedpoint.service.server import logs
 from seedpoint.service.settings import Settings
 from seedpoint.service.state import State
 from seedpoint.service.storage.clock import Clock, system
@@ -73,12 +71,4 @@ def create_app(settings: Settings | None = None, *, clock: Clock = system) -> Fa
     )
     openapi.install(app)
     docs.install(app)
-    return app
-
-
-def ready_app(settings: Settings) -> FastAPI:
-    """Return the application for a process of its own, with logs configured and memory frozen."""
-    logs.configure(settings.log_format, settings.log_level)
-    app = create_app(settings)
-    gc.freeze()  # A million permanent objects, whose traversal takes milliseconds each time.
     return app

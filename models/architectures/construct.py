@@ -163,7 +163,7 @@ class Construction:
         if target == name:
             return f"{target!r} is this layer itself; expected an earlier one"
         if not target or f"{name}.".startswith(f"{target}."):
-            return f"{target!r} holds this layer; expected an earlier one"
+            return f"{target!r} contains this layer; expected an earlier one"
         finished = any(outer in self.made for outer in _prefixes(target))
         if not finished and find(self.tree, target) is not None:
             return f"{target!r} is a later layer; expected an earlier one"

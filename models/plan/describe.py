@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote
 
 from seedpoint.models.files.layout import Layout
 from seedpoint.models.plan.plan import Plan, metadata
@@ -27,30 +26,19 @@ def layout(plan: Plan) -> Layout:
     )
 
 
-def resource(plan: Plan, layout: Layout) -> dict[str, Any]:
-    """Return the checkpoint resource, without `statistics`; links are relative to the host."""
+def resource(plan: Plan, links: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the checkpoint resource, without `statistics`, and with `links` if they are given."""
     return {
         "id": plan.id,
         "seed": plan.seed,
         "generator": plan.generator,
         "reproducibility": plan.reproducibility,
         **({} if plan.platform is None else {"platform": dict(plan.platform)}),
-        "links": links(plan, layout),
+        **({} if links is None else {"links": dict(links)}),
         "totals": totals(plan),
         "tensors": list(describe_tensors(plan)),
         "modules": describe_modules(plan),
         "warnings": list(plan.warnings),
-    }
-
-
-def links(plan: Plan, layout: Layout, root: str = "") -> dict[str, Any]:
-    """Return the links of the resource; `root` is the path under which the service is."""
-    base = f"{root}/v1/checkpoints/{plan.id}"
-    return {
-        "self": base,
-        "statistics": f"{base}/statistics",
-        "report": f"{base}/report",
-        "files": {name: f"{base}/files/{quote(name)}" for name in layout.files},
     }
 
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from seedpoint.models import architectures, initializers, presets
 from seedpoint.models.initializers import transforms
 from seedpoint.service.api import schemas
-from seedpoint.service.api.links import root_of
+from seedpoint.service.api.links import Links
 from seedpoint.service.errors import NotFound
 from seedpoint.service.http.json_response import json_bytes
 
@@ -39,7 +39,7 @@ def get_initializers() -> Response:
 @router.get("/presets", responses=schemas.CATALOGUE)
 def get_presets(request: Request) -> Response:
     """List the presets, each with a summary, JSON Schema, an example and a whole spec."""
-    return json_bytes(_presets(root_of(request)))
+    return json_bytes(_presets(Links.of(request)))
 
 
 @router.head("/presets/{name}", responses=schemas.PRESET)
@@ -50,7 +50,7 @@ def get_preset(request: Request, name: str) -> Response:
         preset = presets.get(name)
     except presets.UnknownPreset as error:
         raise NotFound(str(error)) from None
-    document = {**_preset(preset, root_of(request)), "architecture": preset.architecture}
+    document = {**_preset(preset, Links.of(request)), "architecture": preset.architecture}
     return json_bytes(json.dumps(document).encode())
 
 
@@ -66,12 +66,12 @@ def _initializers() -> bytes:
 
 
 @lru_cache(maxsize=4)  # Few prefixes are real; those that a client makes up are evicted.
-def _presets(root: str) -> bytes:
-    found = [_preset(presets.get(name), root) for name in presets.names()]
+def _presets(links: Links) -> bytes:
+    found = [_preset(presets.get(name), links) for name in presets.names()]
     return json.dumps({"presets": found}).encode()
 
 
-def _preset(preset: presets.Preset, root: str) -> dict[str, Any]:
+def _preset(preset: presets.Preset, links: Links) -> dict[str, Any]:
     """Return a preset's list entry; `example` is an architecture, `spec` issues it."""
     name, spec = preset.name, presets.spec(preset.name)
     schema = _preset_schema()
@@ -80,7 +80,7 @@ def _preset(preset: presets.Preset, root: str) -> dict[str, Any]:
         "schema": {**schema, "properties": {**schema["properties"], "name": {"const": name}}},
         "example": spec["architecture"],
         "spec": spec,
-        "links": {"self": f"{root}/v1/presets/{name}"},
+        "links": {"self": links.preset(name)},
     }
 
 

@@ -10,13 +10,15 @@ from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from seedpoint.service.api import files, links, representations, schemas
+from seedpoint.service.api import representations, schemas
 from seedpoint.service.api.dependencies import Found, Service, accepted, read_body, while_connected
+from seedpoint.service.api.links import Links
 from seedpoint.service.api.multipart_checkpoint import Mixed
-from seedpoint.service.checkpoints.registry import Checkpoint
+from seedpoint.service.api.representations import Representation
+from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.errors import NotAcceptable
 from seedpoint.service.http import negotiation
-from seedpoint.service.http.json_response import json_parts, json_response, progress_headers
+from seedpoint.service.http.json_response import json_parts, json_response
 from seedpoint.service.http.negotiation import JSON, MIXED, OCTETS
 from seedpoint.service.state import State
 from seedpoint.service.statistics.passes import Pass
@@ -56,18 +58,17 @@ async def list_checkpoints(
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
 ) -> Response:
     """List the issued checkpoints, newest first."""
-    size = limit or service.settings.page_size
+    size, links = limit or service.settings.page_size, Links.of(request)
     found, following = await run_in_threadpool(service.store.page, size, cursor)
     items = [
         {
             "id": item.id,
             "created": item.created.isoformat(),
-            "links": {"self": links.checkpoint(links.root_of(request), item.id)},
+            "links": {"self": links.checkpoint(item.id)},
         }
         for item in found
     ]
-    next_page = f"{links.root_of(request)}/v1/checkpoints?limit={size}&cursor={following}"
-    further = {"next": next_page} if following else {}
+    further = {"next": links.checkpoints(size, following)} if following else {}
     return json_response({"checkpoints": items, "next": following, "links": further})
 
 
@@ -93,7 +94,8 @@ async def _as_resource(
     if isinstance(found, memoryview):
         return json_parts(await _document(request, service, checkpoint, found), status, headers)
     document = await _document(request, service, checkpoint, progress=to_json(found))
-    return json_parts(document, 202, headers | progress_headers(found))
+    later = {} if found["state"] == "not-begun" else {"Retry-After": "1"}
+    return json_parts(document, 202, headers | later | {"Cache-Control": "no-store"})
 
 
 async def _as_file(request: Request, service: Service, checkpoint: Checkpoint) -> Response:
@@ -103,9 +105,9 @@ async def _as_file(request: Request, service: Service, checkpoint: Checkpoint) -
             f"the checkpoint is in {len(names)} files and cannot be one body of one file; "
             f"issue it as {MIXED}, or as JSON and get {', '.join(names[:3])}, ..."
         )
-    item = files.representation(checkpoint, names[0])
+    item = Representation.of(checkpoint.file(names[0]))
     headers = _headers(request, checkpoint, [])
-    headers["Content-Location"] = f"{headers['Location']}/files/{names[0]}"
+    headers["Content-Location"] = Links.of(request).file(checkpoint.id, names[0])
     return await representations.whole(request, service, item, headers)
 
 
@@ -113,21 +115,21 @@ async def _as_parts(
     request: Request, service: Service, checkpoint: Checkpoint, status: int
 ) -> Response:
     prefer = negotiation.preferences(request.headers.getlist("prefer"))
-    root = links.root_of(request)
+    links = Links.of(request)
     if prefer.get("return") == "minimal":
         resource = await service.checkpoints.resource(checkpoint)
         headers = _headers(request, checkpoint, ["return=minimal"])
-        return Mixed(service, checkpoint, resource, None, root).response(status, headers)
+        return Mixed(service, checkpoint, resource, None, links).response(status, headers)
     statistics: memoryview | Pass | None = await service.statistics.known(checkpoint.id)
     if statistics is None:
         statistics = await service.statistics.begin(checkpoint)
     resource = await service.checkpoints.resource(checkpoint)
-    mixed = Mixed(service, checkpoint, resource, statistics, root)
+    mixed = Mixed(service, checkpoint, resource, statistics, links)
     return await run_in_threadpool(mixed.response, status, _headers(request, checkpoint, []))
 
 
 def _headers(request: Request, checkpoint: Checkpoint, applied: Sequence[str]) -> dict[str, str]:
-    location = links.checkpoint(links.root_of(request), checkpoint.id)
+    location = Links.of(request).checkpoint(checkpoint.id)
     headers = {"Vary": "Accept, Prefer", "Location": location}
     return headers | negotiation.applied_field(applied)
 
@@ -141,10 +143,9 @@ async def _document(
 ) -> list[bytes | memoryview]:
     """Return the resource as JSON in parts, with the given members added. Raises Busy."""
     resource = await service.checkpoints.resource(checkpoint)
-    linked, rest = links.under(links.root_of(request), checkpoint, resource)
-    name = "resource after its links" if linked else "resource"
-    parts: list[bytes | memoryview] = [linked]
-    parts.append(service.documents.share(checkpoint.id, name, rest[:-1]))
+    linked, rest = Links.of(request).within(checkpoint, resource)
+    shared = service.documents.share(checkpoint.id, "resource", rest[:-1])
+    parts: list[bytes | memoryview] = [linked, shared]
     for name, member in (("statistics", statistics), ("progress", progress)):
         if member is not None:
             parts += [b',"%s":' % name.encode(), member]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Depends, Path, Query, Request
 
-from seedpoint.service.checkpoints.registry import Checkpoint
+from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.errors import BodyTimeout, BodyTooLarge, ClientGone
 from seedpoint.service.http.streaming_response import disconnected
 from seedpoint.service.state import State

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from seedpoint.service.api import files, representations
+from seedpoint.service.api import representations
+from seedpoint.service.api.representations import Representation
 from seedpoint.service.errors import Refusal
 from seedpoint.service.http.forwarded import inner_path
 from seedpoint.service.state import State
@@ -44,7 +45,7 @@ class Shortcut:
         request = Request(scope, receive, send)
         try:
             checkpoint = await self._state.checkpoints.get(found[1])
-            item = files.representation(checkpoint, found[2])
+            item = Representation.of(checkpoint.file(found[2]))
             response = await representations.respond(request, self._state, item)
         except Refusal:  # Nothing has been sent; `app` answers with a problem.
             await self._app(scope, receive, send)

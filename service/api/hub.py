@@ -6,17 +6,16 @@ Protocol: https://huggingface.co/docs/hub/api and the requests of `huggingface_h
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import HTMLResponse, Response
 
-from seedpoint.service.api import files, hub_documents, representations, schemas
+from seedpoint.service.api import hub_documents, representations, schemas
 from seedpoint.service.api.dependencies import DigestQuery, Service, read_body
-from seedpoint.service.api.links import root_of
-from seedpoint.service.checkpoints import hub_revisions
-from seedpoint.service.checkpoints.hub_revisions import Revision
+from seedpoint.service.api.links import Links
+from seedpoint.service.api.representations import Representation
+from seedpoint.service.checkpoints.hub_revisions import MAIN, Revision, Revisions
 from seedpoint.service.errors import NotFound, RepositoryNotFound, RevisionNotFound
 from seedpoint.service.http.json_response import json_response
 
@@ -54,7 +53,7 @@ Inside = Annotated[str, Path(description="A file of the repository; none lists t
 
 async def find_revision(service: Service, repo: Repo, revision: Rev) -> Revision:
     try:
-        return await hub_revisions.find(service, repo, revision)
+        return await Revisions(service.checkpoints, service.store).find(repo, revision)
     except (RepositoryNotFound, RevisionNotFound) as error:
         error.headers |= _said_of(error)
         raise
@@ -84,15 +83,16 @@ async def get_hub_file(
     if path not in found.checkpoint.layout.files:
         there = ", ".join(list(found.checkpoint.layout.files)[:4])
         raise _missing(found, path, f"there is {there}")
-    item = files.representation(found.checkpoint, path)
+    file = found.checkpoint.file(path)
     headers = {
         "X-Repo-Commit": found.commit,
-        "X-Linked-ETag": item.etag,
-        "X-Linked-Size": str(item.size_bytes),
+        "X-Linked-ETag": file.etag,
+        "X-Linked-Size": str(file.size_bytes),
         "X-HF-Warning": f"step0; untrained weights, initialized from {_seed(found)}",
     }
     if not found.is_commit:
         headers["Cache-Control"] = "no-cache"
+    item = Representation.of(file)
     return await representations.respond(
         request, service, item, digest=digest is not None, headers=headers
     )
@@ -102,9 +102,11 @@ async def get_hub_file(
 @router.get("/{repo:repository}/resolve/{revision}", responses=schemas.HUB_LINKS)
 async def get_hub_links(request: Request, found: Found) -> Response:
     """Return a page of links to a repository's files, which fsspec reads as a directory."""
-    base = f"{root_of(request)}/{found.repo}/resolve/{found.name}"
-    names = found.checkpoint.layout.files
-    rows = "".join(f'<li><a href="{base}/{quote(name)}">{name}</a></li>\n' for name in names)
+    links = Links.of(request)
+    files = {
+        name: links.hub_file(found.repo, found.name, name) for name in found.checkpoint.layout.files
+    }
+    rows = "".join(f'<li><a href="{link}">{name}</a></li>\n' for name, link in files.items())
     page = f"<!doctype html>\n<title>{found.repo}</title>\n<ul>\n{rows}</ul>\n"
     return HTMLResponse(page, headers=_commit(found) | {"X-Content-Type-Options": "nosniff"})
 
@@ -155,10 +157,10 @@ async def get_hub_revision(
 @router.get("/api/models/{repo:repository}/refs", responses=schemas.HUB_JSON)
 async def get_hub_refs(service: Service, repo: Repo) -> Response:
     """List the branches of a repository: only `main`. There are too many seeds to list them."""
-    found = await find_revision(service, repo, hub_revisions.MAIN)
+    found = await find_revision(service, repo, MAIN)
     branch: dict[str, Any] = {
-        "name": hub_revisions.MAIN,
-        "ref": f"refs/heads/{hub_revisions.MAIN}",
+        "name": MAIN,
+        "ref": f"refs/heads/{MAIN}",
         "targetCommit": found.commit,
     }
     document = {"branches": [branch], "tags": [], "converts": [], "pullRequests": []}
@@ -180,9 +182,7 @@ async def get_hub_model(
     blobs: Annotated[bool, Query(description="With each file's size.")] = False,
 ) -> Response:
     """Return a repository's commit and files on `main`."""
-    return await get_hub_revision(
-        service, await find_revision(service, repo, hub_revisions.MAIN), blobs
-    )
+    return await get_hub_revision(service, await find_revision(service, repo, MAIN), blobs)
 
 
 def _missing(found: Revision, path: str, hint: str) -> NotFound:

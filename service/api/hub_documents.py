@@ -8,10 +8,9 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from seedpoint.models.errors import SpecError
-from seedpoint.models.files.layout import SUFFIX, File
-from seedpoint.service.api.files import representation
+from seedpoint.models.files.layout import SUFFIX
+from seedpoint.service.checkpoints.checkpoint import Checkpoint, CheckpointFile
 from seedpoint.service.checkpoints.hub_revisions import Revision
-from seedpoint.service.checkpoints.registry import Checkpoint
 from seedpoint.service.errors import InvalidParameter, MalformedBody
 from seedpoint.service.http.negotiation import JSON
 from seedpoint.service.planning.strict_json import parse_json
@@ -75,42 +74,34 @@ async def _entry(service: State, checkpoint: Checkpoint, name: str) -> dict[str,
     """
     file = checkpoint.file(name)
     size = file.size_bytes
-    entry = {"type": "file", "path": name, "size": size, "oid": _oid(checkpoint, file)}
-    if (digest := await _sha256(service, checkpoint, name)) is not None:
+    entry = {"type": "file", "path": name, "size": size, "oid": _oid(file)}
+    if (digest := await _sha256(service, file)) is not None:
         pointer = _POINTER.format(digest, size)
         entry["lfs"] = {"oid": digest, "size": size, "pointerSize": len(pointer)}
     return entry
 
 
-async def _sha256(service: State, checkpoint: Checkpoint, name: str) -> str | None:
+async def _sha256(service: State, file: CheckpointFile) -> str | None:
     """Return the SHA-256 (hex) of a file of tensors if it is known, or quick to compute.
 
     It is computed for checkpoints of up to `unasked_digest_bytes`, and only looked up for larger
     ones. None if it is unknown, and for files without tensors.
     """
-    if not name.endswith(SUFFIX):
+    if not file.name.endswith(SUFFIX):
         return None
-    item = representation(checkpoint, name)
-    small = checkpoint.size_bytes <= service.settings.unasked_digest_bytes
-    known = await service.digests.known(checkpoint.id, item.etag)
-    if known is not None or not small:
+    checkpoint, settings = file.checkpoint, service.settings
+    known = await service.digests.known(checkpoint.id, file.etag)
+    if known is not None or checkpoint.size_bytes > settings.unasked_digest_bytes:
         return known
-    return await service.digests.get(
-        checkpoint.id,
-        item.etag,
-        body=lambda: item.body(service, background=True),
-        size_bytes=item.size_bytes,
-        tensors=item.tensors,
-        wait_seconds=service.settings.digest_wait_seconds,
-    )
+    return await service.digests.get(checkpoint, file, settings.digest_wait_seconds)
 
 
-def _oid(checkpoint: Checkpoint, file: File) -> str:
+def _oid(file: CheckpointFile) -> str:
     """Return the file's git blob id; for a file of tensors, a stand-in that needs no values."""
     if not file.name.endswith(SUFFIX):
-        blob = b"blob %d\0" % len(file.head) + file.head
+        blob = b"blob %d\0" % file.size_bytes + file.file.head
         return hashlib.sha1(blob, usedforsecurity=False).hexdigest()
-    return hashlib.sha256(f"{checkpoint.id}/oid/{file.name}".encode()).hexdigest()[:40]
+    return hashlib.sha256(f"{file.checkpoint.id}/oid/{file.name}".encode()).hexdigest()[:40]
 
 
 def asked_paths(body: bytes, content_type: str) -> list[str]:

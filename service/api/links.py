@@ -1,39 +1,74 @@
-"""Links: paths on the host, with the prefix that a proxy removes from requests."""
+"""Paths of all resources on the host, with the prefix that a proxy removes from requests."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from fastapi import Request
 from pydantic_core import to_json
 
-from seedpoint.models.plan import describe
-from seedpoint.service.checkpoints.registry import Checkpoint
+if TYPE_CHECKING:
+    from fastapi import Request
+
+    from seedpoint.service.checkpoints.checkpoint import Checkpoint
 
 
-def root_of(request: Request) -> str:
-    """Return the prefix; empty without a proxy."""
-    return str(request.scope.get("root_path", ""))
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Links of a service under the prefix `root`, which is empty without a proxy."""
 
+    root: str = ""
 
-def checkpoint(root: str, id_: str) -> str:
-    return f"{root}/v1/checkpoints/{id_}"
+    @classmethod
+    def of(cls, request: Request) -> Links:
+        return cls(str(request.scope.get("root_path", "")))
 
+    def to(self, page: str) -> str:
+        """Return the link of a page that has no parameters, such as `docs` or `v1/presets`."""
+        return f"{self.root}/{page}"
 
-def of_checkpoint(root: str, found: Checkpoint) -> dict[str, Any]:
-    """Return the `links` of a checkpoint's resource."""
-    return describe.links(found.plan, found.layout, root)
+    def checkpoints(self, limit: int | None = None, cursor: str = "") -> str:
+        """Return the link of the list of checkpoints, or of the page after `cursor`."""
+        query = "" if limit is None else f"?limit={limit}&cursor={cursor}"
+        return f"{self.root}/v1/checkpoints{query}"
 
+    def checkpoint(self, id_: str) -> str:
+        return f"{self.root}/v1/checkpoints/{id_}"
 
-def under(root: str, found: Checkpoint, resource: bytes) -> tuple[bytes, memoryview]:
-    """Return a checkpoint's resource with links under `root`, split after the links.
+    def file(self, id_: str, name: str) -> str:
+        return f"{self.checkpoint(id_)}/files/{quote(name)}"
 
-    `resource` has links without a prefix. It may take 100 MB, so the second part is a view of
-    it, not a copy. Without a prefix the first part is empty.
-    """
-    if not root:
-        return b"", memoryview(resource)
-    plain = to_json(of_checkpoint("", found))
-    before = resource.index(plain)  # Only numbers and our own names come before.
-    after = memoryview(resource)[before + len(plain) :]
-    return resource[:before] + to_json(of_checkpoint(root, found)), after
+    def tensor(self, id_: str, name: str) -> str:
+        return f"{self.checkpoint(id_)}/tensors/{quote(name, safe='')}"
+
+    def statistics(self, id_: str) -> str:
+        return f"{self.checkpoint(id_)}/statistics"
+
+    def report(self, id_: str) -> str:
+        return f"{self.checkpoint(id_)}/report"
+
+    def preset(self, name: str) -> str:
+        return f"{self.root}/v1/presets/{name}"
+
+    def hub_file(self, repo: str, revision: str, name: str) -> str:
+        return f"{self.root}/{repo}/resolve/{revision}/{quote(name)}"
+
+    def of_checkpoint(self, id_: str, files: Iterable[str]) -> dict[str, Any]:
+        """Return the `links` of the resource of a checkpoint with these files."""
+        return {
+            "self": self.checkpoint(id_),
+            "statistics": self.statistics(id_),
+            "report": self.report(id_),
+            "files": {name: self.file(id_, name) for name in files},
+        }
+
+    def within(self, checkpoint: Checkpoint, resource: bytes) -> tuple[bytes, memoryview]:
+        """Return a checkpoint's resource with its `links`, split after them.
+
+        The resource may take 100 MB, so the second part is a view of it, not a copy.
+        """
+        at = resource.index(b'"totals":')  # Only numbers and our own names come before.
+        links = to_json(self.of_checkpoint(checkpoint.id, checkpoint.layout.files))
+        return resource[:at] + b'"links":' + links + b",", memoryview(resource)[at:]

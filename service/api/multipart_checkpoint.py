@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from seedpoint.models.files.layout import File
-from seedpoint.service.api import files, links
-from seedpoint.service.checkpoints.registry import Checkpoint
+from seedpoint.service.api.links import Links
+from seedpoint.service.api.representations import Representation
+from seedpoint.service.checkpoints.checkpoint import Checkpoint, CheckpointFile
+from seedpoint.service.generation.byte_source import Priority
 from seedpoint.service.http.content_disposition import content_disposition
 from seedpoint.service.http.json_response import pieces
 from seedpoint.service.http.multipart import Multipart
@@ -31,7 +32,7 @@ Parts = list[bytes | memoryview]
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """Multipart response of a checkpoint. `resource` is JSON; links are under `root`.
+    """Multipart response of a checkpoint. `resource` is JSON without links.
 
     `statistics` is JSON, a pass that gathers them from the files sent, or None for no such part.
     """
@@ -40,7 +41,7 @@ class Mixed:
     checkpoint: Checkpoint
     resource: bytes
     statistics: bytes | memoryview | Pass | None
-    root: str = ""
+    links: Links
 
     def response(self, status: int, headers: Mapping[str, str]) -> Response:
         size_bytes = self._size_bytes()
@@ -53,7 +54,7 @@ class Mixed:
             last = _length(self._statistics_part(b"")) + self.statistics.room_bytes + _LENGTH_DIGITS
         else:
             last = _length(self._statistics_part(self.statistics))
-        content = sum(len(self._opening(file)) + file.size_bytes for file in self._files)
+        content = sum(len(self._opening(file)) + file.size_bytes for file in self.checkpoint.files)
         return _length(self._resource_part()) + content + last + len(self._frame.end())
 
     async def _body(self, size_bytes: int) -> Body:
@@ -70,7 +71,7 @@ class Mixed:
     async def _sent(self, size_bytes: int) -> Body:
         """Yield the parts; each part's headers go out with its first bytes."""
         before, sent = self._resource_part(), 0
-        for file in self._files:
+        for file in self.checkpoint.files:
             before.append(self._opening(file))
             async with aclosing(self._content(file)) as chunks:
                 async for chunk in chunks:
@@ -85,11 +86,12 @@ class Mixed:
         for piece in pieces([*before, self._frame.end(left_bytes)]):
             yield piece
 
-    def _content(self, file: File) -> Body:
-        begun = file.name != self._files[0].name  # A response that has begun cannot be refused.
+    def _content(self, file: CheckpointFile) -> Body:
+        first = next(iter(self.checkpoint.layout.files))
+        priority: Priority = "first" if file.name == first else "continuing"
         if isinstance(self.statistics, Pass):
-            return self.statistics.body(file, begun=begun)
-        return files.representation(self.checkpoint, file.name).body(self.service, begun=begun)
+            return self.statistics.stream(file, priority)
+        return self.service.engine.stream(file, priority=priority)
 
     async def _found(self) -> bytes | memoryview | None:
         if isinstance(self.statistics, Pass):
@@ -100,34 +102,28 @@ class Mixed:
     def _frame(self) -> Multipart:
         return Multipart.of(self.checkpoint.id)
 
-    @property
-    def _location(self) -> str:
-        return links.checkpoint(self.root, self.checkpoint.id)
-
-    @property
-    def _files(self) -> list[File]:
-        return list(self.checkpoint.layout.files.values())
-
     def _resource_part(self) -> Parts:
-        parts = links.under(self.root, self.checkpoint, self.resource)
-        headers = _json(self._location, "checkpoint", _length(parts))
+        parts = self.links.within(self.checkpoint, self.resource)
+        location = self.links.checkpoint(self.checkpoint.id)
+        headers = _json(location, "checkpoint", _length(parts))
         return [self._frame.opening(headers, first=True), *parts]
 
-    def _opening(self, file: File) -> bytes:
-        item = files.representation(self.checkpoint, file.name)
+    def _opening(self, file: CheckpointFile) -> bytes:
+        item = Representation.of(file)
         return self._frame.opening(
             {
                 "Content-Type": item.media_type,
-                "Content-Length": str(item.size_bytes),
+                "Content-Length": str(file.size_bytes),
                 "Content-Disposition": item.disposition,
-                "Content-Location": f"{self._location}/files/{file.name}",
+                "Content-Location": self.links.file(self.checkpoint.id, file.name),
             }
         )
 
     def _statistics_part(self, statistics: bytes | memoryview | None) -> Parts:
         if statistics is None:
             return []
-        headers = _json(f"{self._location}/statistics", "statistics", len(statistics))
+        location = self.links.statistics(self.checkpoint.id)
+        headers = _json(location, "statistics", len(statistics))
         return [self._frame.opening(headers), statistics]
 
 

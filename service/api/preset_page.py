@@ -13,7 +13,7 @@ from seedpoint.models.plan.describe import totals
 from seedpoint.service.api import schemas
 from seedpoint.service.api.dependencies import Service
 from seedpoint.service.api.hub import find_revision
-from seedpoint.service.api.links import root_of
+from seedpoint.service.api.links import Links
 from seedpoint.service.api.report import html_page
 from seedpoint.service.checkpoints import hub_revisions
 from seedpoint.service.checkpoints.hub_revisions import Revision
@@ -30,11 +30,11 @@ async def get_preset_page(request: Request, service: Service, name: Name) -> Res
     """Return a page that describes a preset, lists its files and shows how to load it."""
     found = await find_revision(service, f"zoo/{name}", hub_revisions.MAIN)
     url = str(request.base_url).rstrip("/")
-    return html_page(await run_in_threadpool(_page, url, root_of(request), name, found))
+    return html_page(await run_in_threadpool(_page, url, Links.of(request), name, found))
 
 
-def _page(url: str, root: str, name: str, found: Revision) -> str:
-    checkpoint = found.checkpoint
+def _page(url: str, links: Links, name: str, found: Revision) -> str:
+    checkpoint, repo = found.checkpoint, f"zoo/{name}"
     preset = presets.get(hub_revisions.split(name)[0])
     described: dict[str, Any] = {
         **preset.summary(),
@@ -45,7 +45,17 @@ def _page(url: str, root: str, name: str, found: Revision) -> str:
         "totals": totals(checkpoint.plan),
         "files": {file.name: file.size_bytes for file in checkpoint.layout.files.values()},
     }
-    return preset_page(url, root, f"zoo/{name}", described)
+    where = {
+        "home": links.to(""),
+        "issue": Links(url).checkpoints(),
+        "preset": links.preset(preset.name),
+        "checkpoint": links.checkpoint(checkpoint.id),
+        "report": links.report(checkpoint.id),
+        "files": {
+            file: links.hub_file(repo, hub_revisions.MAIN, file) for file in described["files"]
+        },
+    }
+    return preset_page(url, where, repo, described)
 
 
 def _class(preset: presets.Preset) -> str:

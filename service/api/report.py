@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from functools import partial
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from seedpoint.service.api import links, schemas
+from seedpoint.service.api import schemas
 from seedpoint.service.api.dependencies import Found, Service, while_connected
-from seedpoint.service.checkpoints.registry import Checkpoint
+from seedpoint.service.api.links import Links
+from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.http import negotiation
 from seedpoint.service.report import page as report
 from seedpoint.service.statistics.progress import Document
-
-Links = dict[str, Any]
 
 router = APIRouter(prefix="/v1/checkpoints/{id}", tags=["statistics"])
 
@@ -29,20 +28,21 @@ async def get_report(request: Request, service: Service, checkpoint: Found) -> R
     seconds, _ = negotiation.patience(prefer, service.settings.statistics_wait_seconds)
     found = await while_connected(request, service.statistics.get(checkpoint, seconds))
     resource = await service.checkpoints.resource(checkpoint)
-    where = links.of_checkpoint(links.root_of(request), checkpoint)
+    page = await run_in_threadpool(_page, checkpoint, Links.of(request), resource, found)
     if isinstance(found, memoryview):
-        return html_page(await run_in_threadpool(_page, checkpoint, resource, where, found))
-    page = await run_in_threadpool(_waiting_page, resource, where, found)
+        return html_page(page)
     return html_page(page, 202, {"Retry-After": "1"})
 
 
-def _page(checkpoint: Checkpoint, resource: bytes, where: Links, statistics: memoryview) -> str:
+def _page(
+    checkpoint: Checkpoint, links: Links, resource: bytes, found: memoryview | Document
+) -> str:
+    where = links.of_checkpoint(checkpoint.id, checkpoint.layout.files)
     shown = json.loads(resource) | {"links": where}
-    return report.page(checkpoint.plan, shown, json.loads(bytes(statistics)))
-
-
-def _waiting_page(resource: bytes, where: Links, progress: Document) -> str:
-    return report.waiting_page(json.loads(resource) | {"links": where}, progress)
+    if not isinstance(found, memoryview):
+        return report.waiting_page(shown, found)
+    tensor_link = partial(links.tensor, checkpoint.id)
+    return report.page(checkpoint.plan, shown, json.loads(bytes(found)), tensor_link)
 
 
 def html_page(page: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:

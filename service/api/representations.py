@@ -10,12 +10,13 @@ from starlette.responses import Response
 
 from seedpoint.service import errors
 from seedpoint.service.api.dependencies import while_connected
-from seedpoint.service.generation.engine import Cuts, Needs, Read, evenly, nothing
+from seedpoint.service.checkpoints.checkpoint import Checkpoint, CheckpointFile
+from seedpoint.service.generation.byte_source import ByteSource, Span
 from seedpoint.service.http import negotiation, ranges
 from seedpoint.service.http.byteranges import Byteranges
 from seedpoint.service.http.content_disposition import content_disposition
 from seedpoint.service.http.json_response import json_response
-from seedpoint.service.http.negotiation import OCTETS
+from seedpoint.service.http.negotiation import JSON, OCTETS
 from seedpoint.service.http.streaming_response import UNBUFFERED, Body, GeneratedResponse
 from seedpoint.service.state import State
 from seedpoint.service.statistics import digests
@@ -23,24 +24,18 @@ from seedpoint.service.statistics import digests
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """A file of a checkpoint, computed as it is read; its `size_bytes` bytes never change.
+    """Byte source as HTTP presents it; clients save it as `name` + `suffix`."""
 
-    Clients save it as `name` + `suffix`. It is `light` if a small range takes microseconds:
-    nothing is read from disk, and nothing is computed only to be discarded. `tensors` is the
-    number of tensors in its checkpoint.
-    """
-
-    checkpoint: str
-    tensors: int
+    checkpoint: Checkpoint
+    source: ByteSource
     name: str
-    size_bytes: int
-    etag: str
-    read: Read
     suffix: str = ""
-    cuts: Cuts = evenly
-    needs: Needs = nothing
     media_type: str = OCTETS
-    light: bool = False
+
+    @classmethod
+    def of(cls, file: CheckpointFile) -> Representation:
+        media_type = JSON if file.name.endswith(".json") else OCTETS
+        return cls(file.checkpoint, file, file.name, media_type=media_type)
 
     @property
     def disposition(self) -> str:
@@ -53,30 +48,11 @@ class Representation:
         return {
             "Content-Type": self.media_type,
             "Content-Disposition": self.disposition,
-            "ETag": self.etag,
+            "ETag": self.source.etag,
             "Accept-Ranges": "bytes",
             "Cache-Control": "max-age=31536000, immutable",
             "X-Content-Type-Options": "nosniff",
         }
-
-    def body(
-        self,
-        service: State,
-        start: int = 0,
-        stop: int | None = None,
-        *,
-        background: bool = False,
-        begun: bool = False,
-    ) -> Body:
-        """Return its bytes [start, stop); `begun` marks a later part of a response."""
-        stop = self.size_bytes if stop is None else stop
-        return service.engine.body(
-            *(self.read, start, stop, self.cuts),
-            needs=self.needs,
-            background=background,
-            begun=begun,
-            light=self.light,
-        )
 
 
 async def respond(
@@ -92,15 +68,15 @@ async def respond(
     With `digest` (requested in the query), it has a `Repr-Digest` or is a 202 with progress.
     Raises: PreconditionFailed, Unsatisfiable.
     """
-    size = item.size_bytes
-    outcome = ranges.evaluate(request.method, request.headers.items(), etag=item.etag, size=size)
+    size, etag = item.source.size_bytes, item.source.etag
+    outcome = ranges.evaluate(request.method, request.headers.items(), etag=etag, size=size)
     said = item.headers | dict(headers or {})
     refused = _without_type(said) | {"Cache-Control": "no-store"}
     match outcome:
         case ranges.NotModified():
             return Response(status_code=304, headers=_without_type(said))
         case ranges.PreconditionFailed():
-            raise errors.PreconditionFailed(f"the entity tag is {item.etag}", headers=refused)
+            raise errors.PreconditionFailed(f"the entity tag is {etag}", headers=refused)
         case ranges.Unsatisfiable():
             raise errors.Unsatisfiable(
                 f"no range asked begins within the {size} bytes",
@@ -108,7 +84,7 @@ async def respond(
             )
     digested = await repr_digest(request, service, item, asked=digest)
     if digest and "Repr-Digest" not in digested:
-        progress = {"progress": service.digests.progress(item.etag, size)}
+        progress = {"progress": service.digests.progress(item.source)}
         later = {"Retry-After": "1", "Cache-Control": "no-store"}
         return json_response(progress, 202, digested | later)
     said |= digested
@@ -116,24 +92,26 @@ async def respond(
         return Response(headers=said | UNBUFFERED | {"Content-Length": str(size)})
     if isinstance(outcome, ranges.Ranges):
         return _partial(service, item, outcome.spans, said)
-    return GeneratedResponse(item.body(service), size, headers=said)
+    return GeneratedResponse(service.engine.stream(item.source), size, headers=said)
 
 
 def _partial(
-    service: State, item: Representation, spans: tuple[tuple[int, int], ...], said: dict[str, str]
+    service: State, item: Representation, spans: tuple[Span, ...], said: dict[str, str]
 ) -> Response:
     """Return the 206 with `spans` of `item`; a single one is the body itself (section 15.3.7.1)."""
+    source, first = item.source, spans[0]
     if len(spans) == 1:
-        ((start, stop),) = spans
-        said["Content-Range"] = ranges.content_range(start, stop, item.size_bytes)
-        return GeneratedResponse(
-            item.body(service, start, stop), stop - start, status=206, headers=said
-        )
-    parts = Byteranges(spans, item.size_bytes, item.media_type, item.etag)
-    first = spans[0]
-    body = parts.body(lambda *span: item.body(service, *span, begun=span != first))
+        start, stop = first
+        said["Content-Range"] = ranges.content_range(start, stop, source.size_bytes)
+        stream = service.engine.stream(source, first)
+        return GeneratedResponse(stream, stop - start, status=206, headers=said)
+
+    def part(span: Span) -> Body:
+        return service.engine.stream(source, span, "first" if span == first else "continuing")
+
+    parts = Byteranges(spans, source.size_bytes, item.media_type, source.etag)
     said["Content-Type"] = parts.media_type
-    return GeneratedResponse(body, parts.content_length, status=206, headers=said)
+    return GeneratedResponse(parts.body(part), parts.content_length, status=206, headers=said)
 
 
 async def whole(
@@ -141,7 +119,8 @@ async def whole(
 ) -> Response:
     """Return the whole `item` as the response to a POST."""
     said = item.headers | dict(headers) | await repr_digest(request, service, item)
-    return GeneratedResponse(item.body(service), item.size_bytes, headers=said)
+    stream = service.engine.stream(item.source)
+    return GeneratedResponse(stream, item.source.size_bytes, headers=said)
 
 
 async def repr_digest(
@@ -153,21 +132,16 @@ async def repr_digest(
     `Prefer: wait` or the settings allow, and states that in `Preference-Applied`. Without a
     request, no digest is computed.
     """
-    found = await service.digests.known(item.checkpoint, item.etag)
-    wanted = asked or negotiation.wants_sha256(request.headers.getlist("want-repr-digest"))
-    prefer = negotiation.preferences(request.headers.getlist("prefer") if wanted else [])
-    seconds, applied = negotiation.patience(prefer, service.settings.digest_wait_seconds)
-    said = negotiation.applied_field(applied)
-    if found is None and wanted:
-        getting = service.digests.get(
-            item.checkpoint,
-            item.etag,
-            body=lambda: item.body(service, background=True),
-            size_bytes=item.size_bytes,
-            tensors=item.tensors,
-            wait_seconds=seconds,
-        )
-        found = await while_connected(request, getting)
+    checkpoint, source, said = item.checkpoint, item.source, {}
+    found = await service.digests.known(checkpoint.id, source.etag)
+    wants = request.headers.getlist("want-repr-digest")
+    if asked or (wants and negotiation.wants_sha256(wants)):
+        prefer = negotiation.preferences(request.headers.getlist("prefer"))
+        seconds, applied = negotiation.patience(prefer, service.settings.digest_wait_seconds)
+        said = negotiation.applied_field(applied)
+        if found is None:
+            getting = service.digests.get(checkpoint, source, seconds)
+            found = await while_connected(request, getting)
     return said if found is None else said | {"Repr-Digest": digests.field(found)}
 
 

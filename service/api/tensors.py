@@ -69,20 +69,11 @@ async def get_tensor(
         picked = parse_slice(slice, checkpoint.plan.tensors[tensor].shape)
     except ValueError as error:
         raise InvalidParameter(str(error), path="query.slice") from None
-    file = SliceFile.of(checkpoint.evaluator, tensor, name, picked)
+    etag = checkpoint.etag(f"tensors/{name}?{picked}")
+    file = SliceFile.of(checkpoint.evaluator, tensor, name, picked, etag=etag)
     if offer == JSON:
         return await _as_numbers(request, service, file, name, digest=digest is not None)
-    item = Representation(
-        checkpoint=checkpoint.id,
-        name=name,
-        suffix=".safetensors",
-        size_bytes=file.size_bytes,
-        etag=checkpoint.etag(f"tensors/{name}?{picked}"),
-        read=file.read,
-        cuts=file.cuts,
-        needs=file.needs,
-        tensors=len(checkpoint.plan.tensors),
-    )
+    item = Representation(checkpoint, file, name, ".safetensors")
     return await representations.respond(
         request, service, item, digest=digest is not None, headers=VARY
     )

@@ -12,16 +12,16 @@ unknown; it never names other bytes.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from dataclasses import dataclass
 
-from starlette.concurrency import run_in_threadpool
-
 from seedpoint.models import presets
-from seedpoint.service.checkpoints.registry import Checkpoint
+from seedpoint.service.checkpoints.checkpoint import Checkpoint
+from seedpoint.service.checkpoints.registry import Checkpoints
 from seedpoint.service.errors import RepositoryNotFound, RevisionNotFound
-from seedpoint.service.state import State
+from seedpoint.service.storage.directory import Store
 
 MAIN = "main"
 LEAST_DIGITS = 8  # Shortest prefix of a checkpoint's id that names a repository.
@@ -55,66 +55,71 @@ def commit(checkpoint: Checkpoint) -> str:
     return checkpoint.id[:_ID_DIGITS] + format(checkpoint.plan.seed, f"0{40 - _ID_DIGITS}x")
 
 
-async def find(service: State, repo: str, revision: str) -> Revision:
-    """Return the checkpoint of `repo` at `revision`.
+@dataclass(frozen=True, slots=True)
+class Revisions:
+    """Finder of revisions among presets and issued checkpoints."""
 
-    Raises: RepositoryNotFound, RevisionNotFound, and the errors of issuing and opening one.
-    """
-    namespace, _, name = repo.partition("/")
-    if namespace == "zoo":
-        checkpoint = await _preset(service, name, revision)
-    elif namespace == "checkpoints":
-        checkpoint = await _issued(service, name, revision)
-    else:
-        raise RepositoryNotFound(
-            f"no repository {repo[:80]!r}; there is zoo/{{preset}} and checkpoints/{{id}}"
-        )
-    found = Revision(repo, revision, checkpoint)
-    if _COMMIT.fullmatch(revision) and not found.is_commit:
-        raise _no_revision(repo, revision, "that commit was not given here")
-    return found
+    checkpoints: Checkpoints
+    store: Store
 
+    async def find(self, repo: str, revision: str) -> Revision:
+        """Return the checkpoint of `repo` at `revision`.
 
-async def _preset(service: State, name: str, revision: str) -> Checkpoint:
-    name, named = split(name)
-    try:
-        presets.get(name)
-    except presets.UnknownPreset as error:
-        raise RepositoryNotFound(str(error)) from None
-    seed = _seed_of(revision, named or 0)
-    if seed is None or named not in (None, seed):
-        raise _no_revision(f"zoo/{name}", revision, "there is main, seed-<n> and each one's commit")
-    spec = presets.spec(name, seed=seed)
-    checkpoint, _ = await service.checkpoints.issue(json.dumps(spec).encode())
-    if _COMMIT.fullmatch(revision) and revision != commit(checkpoint):
-        return await _by_another_version(service, checkpoint, revision)
-    return checkpoint
+        Raises: RepositoryNotFound, RevisionNotFound, and the errors of issuing and opening one.
+        """
+        namespace, _, name = repo.partition("/")
+        if namespace == "zoo":
+            checkpoint = await self._preset(name, revision)
+        elif namespace == "checkpoints":
+            checkpoint = await self._issued(name, revision)
+        else:
+            raise RepositoryNotFound(
+                f"no repository {repo[:80]!r}; there is zoo/{{preset}} and checkpoints/{{id}}"
+            )
+        found = Revision(repo, revision, checkpoint)
+        if _COMMIT.fullmatch(revision) and not found.is_commit:
+            raise _no_revision(repo, revision, "that commit was not given here")
+        return found
 
+    async def _preset(self, name: str, revision: str) -> Checkpoint:
+        name, named = split(name)
+        try:
+            presets.get(name)
+        except presets.UnknownPreset as error:
+            raise RepositoryNotFound(str(error)) from None
+        seed = _seed_of(revision, named or 0)
+        if seed is None or named not in (None, seed):
+            hint = "there is main, seed-<n> and each one's commit"
+            raise _no_revision(f"zoo/{name}", revision, hint)
+        spec = presets.spec(name, seed=seed)
+        checkpoint, _ = await self.checkpoints.issue(json.dumps(spec).encode())
+        if _COMMIT.fullmatch(revision) and revision != commit(checkpoint):
+            return await self._by_another_version(checkpoint, revision)
+        return checkpoint
 
-async def _by_another_version(service: State, today: Checkpoint, wanted: str) -> Checkpoint:
-    """Return the stored checkpoint of `today`'s spec with the commit `wanted`; else `today`."""
-    for id_ in await run_in_threadpool(service.store.beginning, wanted[:_ID_DIGITS]):
-        stored = await service.checkpoints.get(id_)
-        if commit(stored) == wanted and stored.plan.spec == today.plan.spec:
-            return stored
-    return today
+    async def _by_another_version(self, today: Checkpoint, wanted: str) -> Checkpoint:
+        """Return the stored checkpoint of `today`'s spec with the commit `wanted`; else `today`."""
+        for id_ in await asyncio.to_thread(self.store.beginning, wanted[:_ID_DIGITS]):
+            stored = await self.checkpoints.get(id_)
+            if commit(stored) == wanted and stored.plan.spec == today.plan.spec:
+                return stored
+        return today
 
-
-async def _issued(service: State, name: str, revision: str) -> Checkpoint:
-    if not _DIGITS.fullmatch(name):
-        repo = f"checkpoints/{name[:80]}"
-        raise RepositoryNotFound(
-            f"no repository {repo!r}; the name is {LEAST_DIGITS} hexadecimal "
-            "digits or more that the checkpoint's id begins with"
-        )
-    found = await run_in_threadpool(service.store.beginning, name)
-    if len(found) != 1:
-        reason = f"{len(found)} ids begin so" if found else "no id that was issued begins so"
-        raise RepositoryNotFound(f"no repository 'checkpoints/{name}': {reason}")
-    checkpoint = await service.checkpoints.get(found[0])
-    if _seed_of(revision, checkpoint.plan.seed) != checkpoint.plan.seed:
-        raise _no_revision(f"checkpoints/{name}", revision, "there is main, and its commit")
-    return checkpoint
+    async def _issued(self, name: str, revision: str) -> Checkpoint:
+        if not _DIGITS.fullmatch(name):
+            repo = f"checkpoints/{name[:80]}"
+            raise RepositoryNotFound(
+                f"no repository {repo!r}; the name is {LEAST_DIGITS} hexadecimal "
+                "digits or more that the checkpoint's id begins with"
+            )
+        found = await asyncio.to_thread(self.store.beginning, name)
+        if len(found) != 1:
+            reason = f"{len(found)} ids begin so" if found else "no id that was issued begins so"
+            raise RepositoryNotFound(f"no repository 'checkpoints/{name}': {reason}")
+        checkpoint = await self.checkpoints.get(found[0])
+        if _seed_of(revision, checkpoint.plan.seed) != checkpoint.plan.seed:
+            raise _no_revision(f"checkpoints/{name}", revision, "there is main, and its commit")
+        return checkpoint
 
 
 def split(name: str) -> tuple[str, int | None]:

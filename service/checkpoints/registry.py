@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import hashlib
-import heapq
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from weakref import WeakValueDictionary
 
-from pydantic_core import to_json
-
-from seedpoint.models.files.layout import File, Layout
-from seedpoint.models.generation.chunks import cuts
 from seedpoint.models.generation.evaluator import ByteArray, Evaluator, Observer, ReadBytes
 from seedpoint.models.generation.sources import draws_on
 from seedpoint.models.generation.whole_tensors import Wholes
-from seedpoint.models.plan.describe import layout, resource
+from seedpoint.models.plan.describe import layout
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.plan.program import Literal, Norms, Program, Split
 from seedpoint.models.planning.sequential import readers
+from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.checkpoints.materialized import BoundTensors
+from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.concurrency.cache import LRU
 from seedpoint.service.concurrency.cached_attribute import once
-from seedpoint.service.concurrency.single_flight import Flights
+from seedpoint.service.concurrency.single_flight import SingleFlight
 from seedpoint.service.errors import NotFound
-from seedpoint.service.generation.engine import Cuts, Needs, Read
 from seedpoint.service.metrics import Metrics
 from seedpoint.service.planning.planner_pools import Builders
 from seedpoint.service.planning.task import Planned
@@ -39,109 +32,8 @@ from seedpoint.service.storage.directory import Store
 from seedpoint.service.storage.use_notes import Uses
 
 KNOWN_BODIES = 10_000  # Request bodies whose checkpoint id is remembered.
-# Bounds of a "did you mean" hint: the time to match two names grows with their lengths' product.
-MAX_CANDIDATES = 1000  # Names that are candidates.
-MAX_MATCHED = 50  # Candidates that are matched exactly, after a quick estimate.
-MAX_CHARACTERS = 100  # Longest name that is matched, or quoted in a message.
-LISTED_FILES = 3  # Files that an error message names.
 LARGE_TENSORS = 5_000  # A resource of more tensors takes noticeable time to render.
 LARGE_AT_ONCE = 2  # Large resources rendered at once.
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Issued checkpoint, ready to be read."""
-
-    id: str
-    plan: Plan
-    layout: Layout
-    evaluator: Evaluator
-
-    def file(self, name: str) -> File:
-        """Return the file `name`.
-
-        Raises: NotFound.
-        """
-        if (file := self.layout.files.get(name)) is None:
-            there = ", ".join(islice(self.layout.files, LISTED_FILES))
-            more = len(self.layout.files) - LISTED_FILES
-            rest = f" and {more} more" if more > 0 else ""
-            raise NotFound(f"no file {name[:MAX_CHARACTERS]!r}; there is {there}{rest}")
-        return file
-
-    def reader(self, file: File) -> Read:
-        """Return a function that reads any byte range of `file`."""
-        return partial(self.evaluator.read, file)
-
-    def needs(self, file: File) -> Needs:
-        """Return a function that lists the whole tensors needed by any byte range of `file`."""
-        return partial(self.evaluator.needs_of, file)
-
-    def cuts(self, file: File) -> Cuts:
-        """Return a function that cuts any byte range of `file` at the ends of tensor blocks."""
-        return partial(cuts, file, self.plan.tensors)
-
-    @property
-    def size_bytes(self) -> int:
-        """Size of all files together, in bytes."""
-        return sum(file.size_bytes for file in self.layout.files.values())
-
-    async def tensor(self, name: str) -> int:
-        """Return the index of the tensor with this name.
-
-        Raises: NotFound.
-        """
-        if (index := self.indices.get(name)) is None:
-            near = ", ".join(map(repr, await asyncio.to_thread(self._near, name)))
-            shown = repr(name[:MAX_CHARACTERS])
-            raise NotFound(f"no tensor {shown}" + (f"; there is {near}" if near else ""))
-        return index
-
-    def _near(self, name: str) -> list[str]:
-        """Return the names most similar to `name` among the first MAX_CANDIDATES."""
-        if len(name) > MAX_CHARACTERS:
-            return []
-        first = islice(self.indices, MAX_CANDIDATES)
-        names = [known for known in first if len(known) <= MAX_CHARACTERS]
-        matcher = difflib.SequenceMatcher(b=name)
-
-        def likeness(known: str) -> float:
-            matcher.set_seq1(known)
-            return matcher.quick_ratio()
-
-        return difflib.get_close_matches(name, heapq.nlargest(MAX_MATCHED, names, likeness), 3)
-
-    def file_etag(self, name: str) -> str:
-        """Return the strong entity tag of a file."""
-        return self.etag(f"files/{name}")
-
-    def etag(self, what: str) -> str:
-        """Return the strong entity tag, with its quotes, of a representation of this checkpoint.
-
-        The id fixes every byte, so the tag is known before any byte is computed. The tag is
-        opaque and has 40 hexadecimal digits, because clients take 64 for a SHA-256 of the
-        content.
-        """
-        return f'"{hashlib.sha256(f"{self.id}/{what}".encode()).hexdigest()[:40]}"'
-
-    @once
-    def resource(self) -> bytes:
-        """Checkpoint resource without statistics, as JSON; see `Checkpoints.resource`."""
-        return to_json(resource(self.plan, self.layout))
-
-    @once
-    def tensor_bytes(self) -> int:
-        """Bytes of all tensors, each counted once."""
-        return sum(tensor.nbytes for tensor in self.plan.tensors)
-
-    @once
-    def indices(self) -> dict[str, int]:
-        """Tensor indices by name and alias."""
-        return {
-            name: index
-            for index, tensor in enumerate(self.plan.tensors)
-            for name in (tensor.name, *tensor.aliases)
-        }
 
 
 class Checkpoints:
@@ -172,10 +64,10 @@ class Checkpoints:
         self._served: WeakValueDictionary[str, Evaluator] = WeakValueDictionary()
         self.uses = Uses(store, clock=clock)
         self._known: LRU[bytes, str] = LRU(KNOWN_BODIES)  # SHA-256 of a body -> id
-        self._planning: Flights[bytes, tuple[Checkpoint, bool]] = Flights()
-        self._loading: Flights[str, Checkpoint] = Flights()
+        self._planning: SingleFlight[bytes, tuple[Checkpoint, bool]] = SingleFlight()
+        self._loading: SingleFlight[str, Checkpoint] = SingleFlight()
         self._bound = BoundTensors(builders, store)
-        self._rendering = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._rendering = Admission(LARGE_AT_ONCE)
 
     async def issue(self, body: bytes) -> tuple[Checkpoint, bool]:
         """Return the checkpoint of the spec in `body`, and whether it is new.
@@ -210,7 +102,7 @@ class Checkpoints:
             return checkpoint.resource
         if len(checkpoint.plan.tensors) <= LARGE_TENSORS:
             return await asyncio.to_thread(lambda: checkpoint.resource)
-        async with self._rendering:
+        async with self._rendering.slot():
             return await asyncio.to_thread(lambda: checkpoint.resource)
 
     def retire(self, id_: str) -> bool:

@@ -21,7 +21,7 @@ from seedpoint.service.cli.terminal import (
 )
 
 Device = Annotated[
-    Literal["auto", "cpu", "cuda"], typer.Option(help="Where elements are generated.")
+    Literal["auto", "cpu", "cuda"], typer.Option(help="Device that generates the elements.")
 ]
 Threads = Annotated[
     Optional[int],  # noqa: UP045
@@ -37,13 +37,13 @@ def build(
             "--output",
             "-o",
             metavar="PATH",
-            help="The file to write, or a directory that takes the files under their own names.",
+            help="File to write, or a directory for the files under their own names.",
         ),
     ],
     seed: Seed = None,
     device: Device = "auto",
     threads: Threads = None,
-    statistics: Annotated[bool, typer.Option(help="Gather statistics and show them.")] = True,
+    statistics: Annotated[bool, typer.Option(help="Compute statistics and show them.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Write the checkpoint of a spec to files, without a server."""
@@ -81,6 +81,7 @@ def _evaluator(document: Any, device: str) -> tuple[Any, Any, dict[str, Any]]:
     from seedpoint.models.plan.describe import layout, resource
     from seedpoint.models.planning.sequential import materialized
     from seedpoint.models.spec.schema import parse_spec
+    from seedpoint.service.api.links import Links
     from seedpoint.service.generation.devices import resolve_device
     from seedpoint.service.planning.sandbox import guarded
 
@@ -92,7 +93,8 @@ def _evaluator(document: Any, device: str) -> tuple[Any, Any, dict[str, Any]]:
     found = layout(made.plan)
     draws = draws_on(resolve_device(device))
     evaluator = Evaluator(made.plan, made.blobs, given, draws=draws)
-    return evaluator, found.files, resource(made.plan, found)
+    links = Links().of_checkpoint(made.plan.id, found.files)
+    return evaluator, found.files, resource(made.plan, links)
 
 
 def _targets(names: list[str], given: str) -> dict[str, Path]:

@@ -8,13 +8,17 @@ from seedpoint.service.cli.terminal import AsJson, console, print_json, print_wa
 
 
 def plan(spec: Spec, seed: Seed = None, as_json: AsJson = False) -> None:
-    """Show each tensor, its rule, resolved arguments, fans and expected std; generate nothing."""
+    """Show the tensors of a spec's plan; generate nothing.
+
+    Each has its rule, resolved arguments, fans and expected std.
+    """
     from seedpoint.models.plan.describe import layout, resource
+    from seedpoint.service.api.links import Links
     from seedpoint.service.cli.tables import plan_table
 
     with faults_as_exit_codes():
         found = planned(read_document(spec, seed)).plan
-        document = resource(found, layout(found))
+        document = resource(found, Links().of_checkpoint(found.id, layout(found).files))
     if as_json:
         print_json(document)
         return

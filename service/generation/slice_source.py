@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +18,8 @@ from seedpoint.models.files.layout import Layout
 from seedpoint.models.files.slices import Slice
 from seedpoint.models.generation.evaluator import ByteArray, Evaluator
 from seedpoint.models.generation.whole_tensors import Needed
+from seedpoint.service.generation.dispatcher import Job
 from seedpoint.service.generation.engine import Engine
-from seedpoint.service.generation.whole_tensors import Needing
 
 LONG_RUN_ELEMENTS = 4096  # Longer runs get a call each: a call costs about as much as these.
 COVER_ELEMENTS = 1 << 18  # Elements generated at once to pick short runs from.
@@ -29,23 +29,30 @@ PIECES_AHEAD = 4  # Jobs of a JSON document in progress at once.
 
 @dataclass(frozen=True, slots=True)
 class SliceFile:
-    """Safetensors file of one slice: `head`, then the slice's elements."""
+    """Byte source of a safetensors file of one slice: `head`, then the slice's elements."""
 
     evaluator: Evaluator
     tensor: int
     slice: Slice
     head: bytes
+    etag: str
 
     @classmethod
-    def of(cls, evaluator: Evaluator, tensor: int, name: str, picked: Slice) -> SliceFile:
+    def of(
+        cls, evaluator: Evaluator, tensor: int, name: str, picked: Slice, *, etag: str
+    ) -> SliceFile:
         """Return the file that contains the slice under `name`."""
         entry = _Entry(name, picked.shape, evaluator.plan.tensors[tensor].dtype)
         file = Layout.of([entry], metadata={"format": "pt"}).files["model.safetensors"]
-        return cls(evaluator, tensor, picked, file.head)
+        return cls(evaluator, tensor, picked, file.head, etag)
 
     @property
     def size_bytes(self) -> int:
         return len(self.head) + self.slice.numel * self.dtype.itemsize
+
+    @property
+    def is_light(self) -> bool:
+        return False  # Elements between those of the slice may be generated too.
 
     @property
     def dtype(self) -> DType:
@@ -83,12 +90,12 @@ class SliceFile:
         """Elements of the slice per job, which generates about PIECE_ELEMENTS for them."""
         return max(1, int(PIECE_ELEMENTS / _cost(self.slice)))
 
-    def needs(self, start: int, stop: int) -> list[Needed]:
+    def whole_tensors(self, start: int, stop: int) -> list[Needed]:
         """Return the whole tensors that bytes [start, stop) of the file depend on."""
         head, size = len(self.head), self.dtype.itemsize
-        return self.needs_of(max(start - head, 0) // size, -(-max(stop - head, 0) // size))
+        return self.whole_tensors_of(max(start - head, 0) // size, -(-max(stop - head, 0) // size))
 
-    def needs_of(self, start: int, stop: int) -> list[Needed]:
+    def whole_tensors_of(self, start: int, stop: int) -> list[Needed]:
         """Return the whole tensors that elements [start, stop) of the slice depend on."""
         if start >= stop:
             return []
@@ -180,13 +187,14 @@ async def numbers(engine: Engine, file: SliceFile) -> Any:
     return await engine.run(partial(_listed, values))
 
 
-def _jobs(file: SliceFile, values: torch.Tensor) -> Iterator[Callable[[], None]]:
+def _jobs(file: SliceFile, values: torch.Tensor) -> Iterator[Job[None]]:
     """Yield the jobs that fill `values`, the whole slice, piece by piece."""
     step, flat = file.piece_elements, values.view(-1)
     for start in range(0, len(flat), step):
         stop = min(start + step, len(flat))
         out = flat[start:stop].view(torch.uint8).numpy()
-        yield Needing(partial(file.elements, start, stop, out), file.needs_of(start, stop))
+        whole_tensors = file.whole_tensors_of(start, stop)
+        yield Job(partial(file.elements, start, stop, out), whole_tensors)
 
 
 def _listed(values: torch.Tensor) -> Any:

@@ -13,12 +13,12 @@ from seedpoint.models.stream.parallel import Each, helped, serial
 from seedpoint.service.errors import StoreFull, StoreUnwritable
 from seedpoint.service.storage.faults import FULL
 from seedpoint.service.storage.spool import Spool
-from seedpoint.service.workers.worker import Budget, Task
+from seedpoint.service.workers.worker import CallLimits, Task
 
 NICENESS = 15  # Behind the threads that generate for bodies.
 MAX_SECONDS = 3600.0  # The largest tensors take minutes on idle cores.
 OVERHEAD_BYTES = 512 << 20  # Memory of threads, and of all that a cost does not count.
-IDLE = Budget(MAX_SECONDS, 2 << 30)  # A worker that keeps half of this memory is replaced.
+IDLE = CallLimits(MAX_SECONDS, 2 << 30)  # A worker that keeps half of this memory is replaced.
 MAX_IN_MEMORY_BYTES = 128 << 20
 """Limit of a whole tensor that is passed on and kept in memory if the disk has no room."""
 
@@ -37,10 +37,10 @@ class Maker:
         desk = _Desk(self)
         return Task(desk.run, desk.warm_up, (StoreFull, StoreUnwritable))
 
-    def budget(self, needed: Needed) -> Budget:
+    def limits(self, needed: Needed) -> CallLimits:
         """Return the limits of time and memory for computing `needed`."""
         nbytes = needed.cost(self.threads).nbytes
-        return Budget(MAX_SECONDS, nbytes + nbytes // 4 + OVERHEAD_BYTES)
+        return CallLimits(MAX_SECONDS, nbytes + nbytes // 4 + OVERHEAD_BYTES)
 
 
 class _Desk:

@@ -34,14 +34,14 @@ class Byteranges:
         framing = sum(map(len, (*self._openings(), self._frame.end())))
         return framing + sum(stop - start for start, stop in self.spans)
 
-    async def body(self, read: Callable[[int, int], Body]) -> Body:
-        """Yield the body; `read` generates the bytes of a span.
+    async def body(self, part: Callable[[tuple[int, int]], Body]) -> Body:
+        """Yield the body; `part` generates the bytes of a span.
 
         A part's opening is sent only once the first bytes of the part are available.
         """
-        for opening, (start, stop) in zip(self._openings(), self.spans, strict=True):
+        for opening, span in zip(self._openings(), self.spans, strict=True):
             before = opening
-            async with aclosing(read(start, stop)) as chunks:
+            async with aclosing(part(span)) as chunks:
                 async for chunk in chunks:
                     if before:
                         yield memoryview(before)

@@ -10,7 +10,6 @@ from starlette.responses import Response
 
 from seedpoint.service.http.negotiation import JSON
 from seedpoint.service.http.streaming_response import Body, GeneratedResponse
-from seedpoint.service.statistics.progress import Document
 
 PIECE_BYTES = 1 << 18  # Larger documents are sent in pieces of this size.
 
@@ -57,9 +56,3 @@ def json_response(
     document: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     return json_bytes(to_json(document), status, headers)
-
-
-def progress_headers(progress: Document) -> dict[str, str]:
-    """Return the headers of a 202: `Retry-After`, unless the work has not begun."""
-    later = {} if progress["state"] == "not-begun" else {"Retry-After": "1"}
-    return {"Cache-Control": "no-store", **later}

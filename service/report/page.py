@@ -9,12 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -53,10 +52,11 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One tensor: its resource entry, its statistics and its plot."""
+    """One tensor: its resource entry, link, statistics and plot."""
 
     place: int
     tensor: Json
+    link: str
     found: Json
     bars: str
     curve: str
@@ -64,10 +64,6 @@ class Row:
     @property
     def verdict(self) -> str:
         return VERDICTS[self.found["pass"]]
-
-    @property
-    def path(self) -> str:
-        return f"tensors/{quote(self.tensor['name'], safe='')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +77,19 @@ class Fold:
         return sum(row.verdict == verdict for row in self.rows)
 
 
-def page(plan: Plan, resource: Json, statistics: Json) -> str:
-    """Return the report as HTML. `resource` and `statistics` are the API's documents."""
+def page(plan: Plan, resource: Json, statistics: Json, tensor_link: Callable[[str], str]) -> str:
+    """Return the report as HTML.
+
+    `resource` and `statistics` are the API's documents; `tensor_link` returns the link of the
+    tensor with a name.
+    """
     found = statistics["tensors"].values()
     failed = [place for place, tensor in enumerate(found) if tensor["pass"] is False]
     places = dict.fromkeys([*range(min(MOST_TENSORS, len(plan.tensors))), *failed])
-    rows = {place: _row(place, plan.tensors[place], resource, statistics) for place in places}
+    rows = {
+        place: _row(place, plan.tensors[place], resource, statistics, tensor_link)
+        for place in places
+    }
     return _render(
         "report.html",
         resource=resource,
@@ -109,17 +112,21 @@ def waiting_page(resource: Json, progress: Json) -> str:
     )
 
 
-def landing_page(url: str, root: str, version: str, issued: Sequence[Json]) -> str:
-    """Return the page at the root of a service: links, and the checkpoints `issued`.
+def landing_page(
+    url: str, links: Json, pages: Mapping[str, str], version: str, issued: Sequence[Json]
+) -> str:
+    """Return the page at the root of a service: its pages by title, and the checkpoints `issued`.
 
-    `url` is the service's URL, for commands; `root` is its path, for links.
+    `url` is the service's URL, for commands.
     """
-    return _render("landing.html", url=url, root=root, version=version, issued=issued)
+    return _render(
+        "landing.html", url=url, links=links, pages=pages, version=version, issued=issued
+    )
 
 
-def preset_page(url: str, root: str, repo: str, preset: Json) -> str:
-    """Return the page of a preset's repository; `url` and `root` as in `landing_page`."""
-    return _render("preset.html", url=url, root=root, repo=repo, preset=preset)
+def preset_page(url: str, links: Json, repo: str, preset: Json) -> str:
+    """Return the page of a preset's repository; `url` is the service's URL, for commands."""
+    return _render("preset.html", url=url, links=links, repo=repo, preset=preset)
 
 
 @cache
@@ -130,14 +137,21 @@ def policy() -> str:
     return "; ".join([*(f"{name} 'none'" for name in closed), f"style-src 'sha256-{style}'"])
 
 
-def _row(place: int, planned: PlanTensor, resource: Json, statistics: Json) -> Row:
+def _row(
+    place: int,
+    planned: PlanTensor,
+    resource: Json,
+    statistics: Json,
+    tensor_link: Callable[[str], str],
+) -> Row:
     found = statistics["tensors"][planned.name]
     bars, curve = "", ""
     if (counted := found["histogram"]) is not None and counted["min"] < counted["max"]:
         ends = (counted["min"], counted["max"], len(counted["bins"]))
         shares = expected_shares(planned.program, planned.shape, planned.dtype, *ends)
         bars, curve = plots.histogram(counted["bins"], None if shares is None else shares.tolist())
-    return Row(place, resource["tensors"][place], found, bars, curve)
+    link = tensor_link(planned.name)
+    return Row(place, resource["tensors"][place], link, found, bars, curve)
 
 
 def _folds(rows: Sequence[Row]) -> Iterator[Fold]:

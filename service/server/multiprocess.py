@@ -239,11 +239,9 @@ def _serve_as_member(document: str, sockets: list[socket], pipe: Connection) -> 
     """Run the service as one of the processes, with its process id in every log line."""
     forkserver.end_with_parent()
     structlog.contextvars.bind_contextvars(process=os.getpid())
-    from seedpoint.service.app import ready_app
     from seedpoint.service.server.uvicorn_server import Server, run
 
-    settings = Settings.model_validate_json(document)
-    server = Server(ready_app(settings), settings)
+    server = Server.ready(Settings.model_validate_json(document))
     server.on_second = _Beat(pipe, server)
     run(server, sockets)
 

@@ -15,7 +15,7 @@ def serve(settings: Settings) -> None:
         logs.configure(settings.log_format, settings.log_level)
         multiprocess.serve(settings)
         return
-    from seedpoint.service.app import ready_app  # Imported here: a supervisor does not need it.
+    # Imported here: a supervisor does not need the application.
     from seedpoint.service.server.uvicorn_server import Server, run
 
-    run(Server(ready_app(settings), settings))
+    run(Server.ready(settings))

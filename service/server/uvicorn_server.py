@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Callable
@@ -13,9 +14,11 @@ from typing import Any
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from seedpoint.service.app import create_app
 from seedpoint.service.generation.whole_tensors import WORKERS as WHOLE_WORKERS
 from seedpoint.service.http.connection import Connection
 from seedpoint.service.http.stalled_clients import Stalls
+from seedpoint.service.server import logs
 from seedpoint.service.server.addresses import bound, tell_started
 from seedpoint.service.server.file_descriptors import for_connections, reserve
 from seedpoint.service.server.listener import BACKLOG, Listener
@@ -37,6 +40,14 @@ class Server(uvicorn.Server):
         super().__init__(_config(app, settings))
         self._settings = settings
         self._stalls = Stalls(settings.write_timeout_seconds)
+
+    @classmethod
+    def ready(cls, settings: Settings) -> Server:
+        """Return the service's server for a process of its own, which gets its logs."""
+        logs.configure(settings.log_format, settings.log_level)
+        app = create_app(settings)
+        gc.freeze()  # A million permanent objects, whose traversal takes milliseconds each time.
+        return cls(app, settings)
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Start up like uvicorn, with our own listener."""

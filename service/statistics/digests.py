@@ -7,17 +7,17 @@ import base64
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import Mapping
+from contextlib import aclosing
 from functools import partial
 
+from seedpoint.service.checkpoints.checkpoint import Checkpoint
+from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.concurrency.cache import LRU
-from seedpoint.service.concurrency.rooms import Rooms
-from seedpoint.service.concurrency.single_flight import Full
-from seedpoint.service.concurrency.turns import Turns
+from seedpoint.service.generation.byte_source import ByteSource
 from seedpoint.service.generation.engine import Engine
-from seedpoint.service.http.streaming_response import Body
-from seedpoint.service.statistics.progress import Board, Document, Progress
+from seedpoint.service.statistics.computations import Computations
+from seedpoint.service.statistics.progress import Document, Progress
 from seedpoint.service.storage.directory import Store
 
 KEPT_IN_MEMORY = 20_000  # Cache weight: one per checkpoint and one per digest.
@@ -27,17 +27,23 @@ KEPT_OF_ONE = 2_000  # Digests stored per checkpoint; every slice is its own rep
 class Digests:
     """Digests of checkpoints' representations, by entity tag. Belongs to one event loop.
 
-    At most `most` large computations run or wait for their turn (`Rooms`). A computation that
-    nobody asks for during `lease_seconds` is cancelled.
+    The computations run in `turns`, at most `at_once` large ones at once (`Computations`).
     """
 
     def __init__(
-        self, engine: Engine, store: Store, turns: Turns, *, most: int, lease_seconds: float
+        self,
+        engine: Engine,
+        store: Store,
+        turns: Admission,
+        *,
+        at_once: int,
+        lease_seconds: float,
     ) -> None:
         self._engine = engine
         self._store = store
-        self._running: Rooms[str] = Rooms(most, lease_seconds=lease_seconds)
-        self._board = Board(turns)
+        self._computations: Computations[str] = Computations(
+            turns, at_once=at_once, lease_seconds=lease_seconds
+        )
         self._known: LRU[str, Mapping[str, str]] = LRU(KEPT_IN_MEMORY, lambda kept: 1 + len(kept))
         self._writing = threading.Lock()
 
@@ -49,36 +55,25 @@ class Digests:
         return found.get(etag)
 
     async def get(
-        self,
-        id_: str,
-        etag: str,
-        *,
-        body: Callable[[], Body],
-        size_bytes: int,
-        tensors: int,
-        wait_seconds: float,
+        self, checkpoint: Checkpoint, source: ByteSource, wait_seconds: float
     ) -> str | None:
-        """Return the hexadecimal SHA-256 of `body`, or None after `wait_seconds`.
+        """Return the hexadecimal SHA-256 of a checkpoint's `source`; None after `wait_seconds`.
 
-        The computation then goes on. If the call is cancelled and nobody else waits, it is
-        cancelled too. It does not start if the limit of computations is reached; `size_bytes`
-        and the checkpoint's number of `tensors` select the limit.
+        See `Computations.get`.
         """
-        if (found := (await self._read(id_)).get(etag)) is not None:
+        if (found := (await self._read(checkpoint.id)).get(source.etag)) is not None:
             return found
+        return await self._computations.get(
+            source.etag,
+            partial(self._compute, checkpoint.id, source),
+            bytes_total=source.size_bytes,
+            tensors=len(checkpoint.plan.tensors),
+            wait_seconds=wait_seconds,
+        )
 
-        async def compute() -> str:
-            return await self._compute(id_, etag, body, size_bytes)
-
-        with suppress(Full):
-            return await self._running.of(size_bytes, tensors).within(wait_seconds, etag, compute)
-        return None
-
-    def progress(self, etag: str, size_bytes: int) -> Document:
+    def progress(self, source: ByteSource) -> Document:
         """Return the progress of the computation."""
-        if etag in self._running:
-            return self._board.document(etag)
-        return Progress(size_bytes).document
+        return self._computations.progress(source.etag, source.size_bytes)
 
     async def add(self, id_: str, found: Mapping[str, str]) -> None:
         """Store the digests `found`, by entity tag."""
@@ -86,15 +81,16 @@ class Digests:
 
     def close(self) -> None:
         """Cancel all computations."""
-        self._running.cancel()
+        self._computations.close()
 
-    async def _compute(self, id_: str, etag: str, body: Callable[[], Body], size_bytes: int) -> str:
+    async def _compute(self, id_: str, source: ByteSource, progress: Progress) -> str:
         digest = hashlib.sha256()
-        async with self._board.showing(etag, size_bytes) as progress, aclosing(body()) as chunks:
+        stream = self._engine.stream(source, priority="background")
+        async with aclosing(stream) as chunks:
             async for chunk in chunks:
-                await self._engine.run(partial(digest.update, chunk), background=True)
+                await self._engine.run(partial(digest.update, chunk), priority="background")
                 await progress.add(len(chunk))
-        await self.add(id_, {etag: digest.hexdigest()})
+        await self.add(id_, {source.etag: digest.hexdigest()})
         return digest.hexdigest()
 
     async def _read(self, id_: str) -> Mapping[str, str]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
 from pydantic_core import to_json
 
 from seedpoint.models.files.file_digests import FileDigests
-from seedpoint.models.files.layout import File
 from seedpoint.models.generation.chunks import Observed
+from seedpoint.models.generation.evaluator import ByteArray
 from seedpoint.models.plan.describe import describe_program
 from seedpoint.models.plan.plan import PlanTensor
 from seedpoint.models.statistics.accumulator import MEASURED
@@ -19,10 +20,11 @@ from seedpoint.models.statistics.checkpoint import CheckpointStatistics, layers
 from seedpoint.models.statistics.histogram import BINS
 from seedpoint.models.statistics.split_windows import windows
 from seedpoint.models.statistics.verdict import CRITERIA
-from seedpoint.service.checkpoints.registry import LARGE_TENSORS, Checkpoint
-from seedpoint.service.concurrency.budget import Hold
+from seedpoint.service.checkpoints.checkpoint import Checkpoint, CheckpointFile
+from seedpoint.service.checkpoints.registry import LARGE_TENSORS
+from seedpoint.service.concurrency.budget import Reservation
+from seedpoint.service.generation.byte_source import Priority
 from seedpoint.service.generation.engine import Engine
-from seedpoint.service.http.streaming_response import Body
 from seedpoint.service.statistics import heap_trim
 
 Document = dict[str, Any]
@@ -31,11 +33,28 @@ VERSION = 2
 """Version of the document; increase it whenever stored documents have to be computed anew."""
 
 
+@dataclass(frozen=True, slots=True)
+class ObservedFile(CheckpointFile):
+    """Byte source of a file whose values are passed to statistics while they are in cache.
+
+    Each span from `cuts` must be read once.
+    """
+
+    observed: Observed
+
+    @property
+    def is_light(self) -> bool:
+        return False  # Observing takes longer than generating.
+
+    def read(self, start: int, stop: int, out: ByteArray) -> None:
+        self.observed.read(self.file, start, stop, out)
+
+
 class Pass:
     """Pass over a checkpoint's files; its statistics are complete once every file is read.
 
     Read every file once, from start to end. `digested` adds the SHA-256 of the files and
-    tensors, which takes several times as long. The pass keeps its `hold` until it is closed.
+    tensors, which takes several times as long. The pass keeps its `reservation` until it is closed.
     """
 
     def __init__(
@@ -44,10 +63,10 @@ class Pass:
         checkpoint: Checkpoint,
         *,
         digested: bool,
-        hold: Hold | None = None,
+        reservation: Reservation | None = None,
     ) -> None:
         self.checkpoint = checkpoint
-        self._hold = hold
+        self._reservation = reservation
         self._engine = engine
         self._gathered = gathering(checkpoint)
         self._observed = Observed(checkpoint.evaluator, self._gathered)
@@ -55,18 +74,16 @@ class Pass:
             file.name: FileDigests(file) for file in checkpoint.layout.files.values() if digested
         }
 
-    async def body(self, file: File, *, background: bool = False, begun: bool = False) -> Body:
-        """Yield the bytes of `file`, in order; set `begun` for a later part of a response."""
-        read, digests = partial(self._observed.read, file), self._digests.get(file.name)
-        cuts = self.checkpoint.cuts(file)
-        needs = self.checkpoint.needs(file)
-        made = self._engine.body(
-            *(read, 0, file.size_bytes, cuts), needs=needs, background=background, begun=begun
-        )
-        async with aclosing(made) as chunks:
+    async def stream(
+        self, file: CheckpointFile, priority: Priority
+    ) -> AsyncGenerator[memoryview, None]:
+        """Yield the bytes of `file`, in order."""
+        source = ObservedFile(file.checkpoint, file.file, file.etag, self._observed)
+        digests = self._digests.get(file.name)
+        async with aclosing(self._engine.stream(source, priority=priority)) as chunks:
             async for chunk in chunks:
                 if digests is not None:
-                    await self._engine.run(partial(digests.update, chunk), background=background)
+                    await self._engine.run(partial(digests.update, chunk), priority=priority)
                 yield chunk
 
     @property
@@ -75,9 +92,9 @@ class Pass:
         return room_bytes(self.checkpoint)
 
     def close(self) -> None:
-        """Give back the hold; call it when the pass is complete or abandoned."""
-        if self._hold is not None:
-            self._hold.give_back()
+        """Release the reservation; call it when the pass is complete or abandoned."""
+        if self._reservation is not None:
+            self._reservation.release()
 
     def document(self) -> Document:
         """Return the statistics.
@@ -88,8 +105,8 @@ class Pass:
 
     def digests(self) -> Mapping[str, str]:
         """Return the hexadecimal SHA-256 of each file by entity tag."""
-        etag = self.checkpoint.file_etag
-        return {etag(name): digests.whole for name, digests in self._digests.items()}
+        digests = self._digests.items()
+        return {self.checkpoint.file(name).etag: found.whole for name, found in digests}
 
 
 def gathering(checkpoint: Checkpoint) -> CheckpointStatistics:

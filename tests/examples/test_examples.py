@@ -156,7 +156,7 @@ def test_init_by_looping_over_modules() -> None:
 
 def test_the_resource_tells_children_from_modules() -> None:
     plan = make_plan(parse_spec(example("modules_normal"))).plan
-    found = resource(plan, layout(plan))["modules"]
+    found = resource(plan)["modules"]
     net = Net()
     assert found["children"] == [
         {"name": name, "class": type(child).__name__} for name, child in net.named_children()

@@ -49,7 +49,7 @@ class Running:
             go.wait(100)
 
         for _ in range(engine.threads):
-            engine._lanes.submit(hold)
+            asyncio.run_coroutine_threadsafe(engine.run(hold), self.loop)
         for _ in range(engine.threads):
             assert at_it.acquire(timeout=60)
         try:

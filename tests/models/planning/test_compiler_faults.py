@@ -11,7 +11,7 @@ import pytest
 from seedpoint.models.draws import Normal
 from seedpoint.models.errors import SpecError
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.plan.describe import layout, resource
+from seedpoint.models.plan.describe import resource
 from seedpoint.models.plan.program import Constant, Program, SetElement
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
@@ -272,7 +272,7 @@ def test_numbers_at_the_ends_of_their_range_are_described_or_refused(
             found = plan(LINEAR, rule({"ndim": 2}, initializer, transforms=transforms))
         except SpecError:
             continue
-        document = resource(found, layout(found))
+        document = resource(found)
         json.dumps(document, allow_nan=False)
         gathered = CheckpointStatistics(found)
         for index, tensor in enumerate(found.tensors):

@@ -96,7 +96,7 @@ def test_cuts_are_the_file_without_gap_and_none_costs_much(
         picked = parse_slice(",".join(picks), shape)
     except ValueError:  # An index of an axis that is too short.
         return
-    file = SliceFile.of(Evaluator(plan), 0, "w", picked)
+    file = SliceFile.of(Evaluator(plan), 0, "w", picked, etag='"w"')
     start = draw.draw(st.integers(0, file.size_bytes))
     at = start
     for _, (first, last) in zip(range(20), file.cuts(start, file.size_bytes, nbytes), strict=False):

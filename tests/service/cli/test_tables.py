@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from seedpoint.models.plan.describe import layout, resource
+from seedpoint.models.plan.describe import resource
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.service.cli.tables import plan_table
@@ -23,7 +23,7 @@ def shown(name: str) -> str:
     }
     plan = make_plan(parse_spec(spec)).plan
     console = Console(file=io.StringIO(), width=160)
-    console.print(plan_table(resource(plan, layout(plan))))
+    console.print(plan_table(resource(plan)))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert isinstance(text, str)
     return text

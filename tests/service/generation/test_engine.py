@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seedpoint.models.generation.whole_tensors import Needed
 from seedpoint.service.generation.buffer_pool import SMALLEST_BYTES, Buffers
-from seedpoint.service.generation.engine import Engine
+from seedpoint.service.generation.engine import LITTLE_BYTES, Engine
 from tests.support.waiting import reached, rested
 
 CHUNK = 4096
 
 
 def pattern(start: int, stop: int, out: Any) -> None:
-    """A file whose every byte tells its place."""
+    """Fill `out` with bytes that tell their places."""
     places = np.arange(start, stop, dtype=np.uint64)
     out[:] = (places * 2654435761 >> 7).astype(np.uint8)
+
+
+@dataclass
+class Source:
+    """Byte source that `fill` fills, cut at multiples of the chunk size."""
+
+    size_bytes: int
+    fill: Callable[[int, int, Any], None] = pattern
+    is_light: bool = False
+    etag: str = '"source"'
+
+    def read(self, start: int, stop: int, out: Any) -> None:
+        self.fill(start, stop, out)
+
+    def cuts(self, start: int, stop: int, nbytes: int) -> Iterator[tuple[int, int]]:
+        while start < stop:
+            last = min(stop, (start // nbytes + 1) * nbytes)
+            yield start, last
+            start = last
+
+    def whole_tensors(self, start: int, stop: int) -> list[Needed]:
+        return []
 
 
 @pytest.fixture
@@ -47,7 +71,8 @@ async def idle(engine: Engine) -> None:
 def test_any_range_is_the_whole_files_slice(start: int, length: int) -> None:
     async def test() -> None:
         engine = Engine(threads=2, chunk_bytes=CHUNK, look_ahead=2, ahead_bytes=1 << 20)
-        got = b"".join([bytes(c) async for c in engine.body(pattern, start, start + length)])
+        stream = engine.stream(Source(start + length), (start, start + length))
+        got = b"".join([bytes(chunk) async for chunk in stream])
         whole = np.empty(start + length, np.uint8)
         pattern(0, start + length, whole)
         assert got == whole[start:].tobytes()
@@ -64,7 +89,9 @@ def test_chunks_after_the_first_begin_at_multiples_of_their_size(engine: Engine)
         pattern(start, stop, out)
 
     async def test() -> None:
-        _ = [chunk async for chunk in engine.body(read, 5, 3 * CHUNK + 1)]
+        _ = [
+            chunk async for chunk in engine.stream(Source(3 * CHUNK + 1, read), (5, 3 * CHUNK + 1))
+        ]
 
     run(test)
     assert sorted(seen) == [5, CHUNK, 2 * CHUNK, 3 * CHUNK]
@@ -78,7 +105,7 @@ def test_no_more_is_made_than_the_look_ahead_until_it_is_taken(engine: Engine) -
         pattern(start, stop, out)
 
     async def test() -> None:
-        async with aclosing(engine.body(read, 0, 100 * CHUNK)) as body:
+        async with aclosing(engine.stream(Source(100 * CHUNK, read))) as body:
             for taken in range(1, 5):
                 await anext(body)
                 await idle(engine)
@@ -99,7 +126,7 @@ def test_closing_a_body_stops_it_within_the_chunks_under_way() -> None:
 
     async def test() -> None:
         engine = Engine(threads=1, chunk_bytes=CHUNK, look_ahead=3, ahead_bytes=1 << 20)
-        async with aclosing(engine.body(read, 0, 1000 * CHUNK)) as body:
+        async with aclosing(engine.stream(Source(1000 * CHUNK, read))) as body:
             await anext(body)
             await reached(lambda: made == [0, CHUNK])  # The next waits for the thread.
         go.set()
@@ -117,7 +144,7 @@ def test_a_chunk_that_fails_fails_the_body(engine: Engine) -> None:
         pattern(start, stop, out)
 
     async def test() -> None:
-        async with aclosing(engine.body(read, 0, 10 * CHUNK)) as body:
+        async with aclosing(engine.stream(Source(10 * CHUNK, read))) as body:
             await anext(body)
             with pytest.raises(OSError, match="gone"):
                 await anext(body)
@@ -137,7 +164,7 @@ def test_two_bodies_share_the_threads_chunk_by_chunk() -> None:
         return read
 
     async def consume(engine: Engine, name: str, chunks: int) -> None:
-        async for _ in engine.body(reader(name), 0, chunks * CHUNK):
+        async for _ in engine.stream(Source(chunks * CHUNK, reader(name))):
             pass
 
     async def test() -> None:
@@ -164,7 +191,7 @@ def test_many_bodies_have_small_chunks_and_one_has_large_ones() -> None:
         return read
 
     async def consume(engine: Engine, name: str) -> None:
-        async for _ in engine.body(reader(name), 0, 1 << 24):
+        async for _ in engine.stream(Source(1 << 24, reader(name))):
             await asyncio.sleep(0)
 
     async def test() -> None:
@@ -177,6 +204,23 @@ def test_many_bodies_have_small_chunks_and_one_has_large_ones() -> None:
     assert sizes["alone"][0] == 1 << 18
     assert max(sizes["alone"]) == 1 << 21
     assert sorted(sizes["crowd"])[len(sizes["crowd"]) // 2] == 1 << 18
+
+
+def test_a_small_span_of_a_light_source_is_read_at_once_and_all_else_by_threads() -> None:
+    readers: list[str] = []
+
+    def read(start: int, stop: int, out: Any) -> None:
+        readers.append(threading.current_thread().name.partition("_")[0])
+
+    async def test() -> None:
+        engine = Engine(threads=1, chunk_bytes=1 << 20, look_ahead=3, ahead_bytes=1 << 20)
+        for light, size in ((True, LITTLE_BYTES), (True, LITTLE_BYTES + 1), (False, 10)):
+            async for _ in engine.stream(Source(size, read, is_light=light)):
+                pass
+        engine.close()
+
+    run(test)
+    assert readers == ["MainThread", "engine", "engine"]
 
 
 # --- buffers -------------------------------------------------------------------
@@ -253,7 +297,7 @@ def test_a_whole_body_takes_few_buffers(engine: Engine) -> None:
         addresses.add(out.ctypes.data)
 
     async def test() -> None:
-        async for _ in engine.body(read, 0, 500 * CHUNK):
+        async for _ in engine.stream(Source(500 * CHUNK, read)):
             pass
 
     run(test)

@@ -26,7 +26,7 @@ from seedpoint.models.plan.describe import layout
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.models.statistics.checkpoint import CheckpointStatistics
-from seedpoint.service.checkpoints.registry import Checkpoint
+from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.http.multipart import Multipart
 from seedpoint.service.statistics.passes import document, room_bytes
 from tests.support.parts import Part, parts

@@ -8,7 +8,7 @@ from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.describe import layout
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
-from seedpoint.service.checkpoints.registry import Checkpoint
+from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.statistics import heap_trim, passes
 from tests.support.running import mlp
 from tests.support.waiting import eventually

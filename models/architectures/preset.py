@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -41,6 +41,11 @@ def _known(name: str) -> str:
 
 class Preset(Foreign):
     """Model given by the name of its preset (`GET /v1/presets`)."""
+
+    example: ClassVar[Mapping[str, Any]] = {
+        "name": "llama-tiny",
+        "overrides": {"num_hidden_layers": 4},
+    }
 
     type: Literal["preset"]
     name: Annotated[Name, AfterValidator(_known)] = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -56,6 +56,11 @@ Header = Annotated[dict[Name, HeaderEntry], BeforeValidator(_without_metadata)]
 
 class Tensors(SpecPart):
     """List of tensors, or the header of an existing safetensors file."""
+
+    example: ClassVar[Mapping[str, Any]] = {
+        "tensors": [{"name": "embed.weight", "shape": [10, 4], "dtype": "bfloat16"}]
+    }
+    example_rules = ({"match": {}, "initializer": {"type": "normal", "std": 0.02}},)
 
     type: Literal["tensors"]
     tensors: Shapes | None = None

@@ -13,8 +13,8 @@ from typing import Any
 from docs.imports import picture
 from seedpoint.models import architectures, initializers, presets
 from seedpoint.models.initializers import transforms
-from seedpoint.models.spec.messages import Asked
 from seedpoint.models.spec.schema import json_schema
+from seedpoint.models.validation.messages import Asked
 from seedpoint.service.app import create_app
 from seedpoint.service.errors import ClientGone
 from seedpoint.service.http.problems import KINDS, TYPE_PREFIX

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
 from pydantic_core import PydanticCustomError
@@ -51,15 +52,23 @@ Flag = Annotated[bool, Strict()]
 Name = Annotated[str, Strict(), AfterValidator(_encodable)]
 
 
-class Part(BaseModel):
+class SpecPart(BaseModel):
     """Frozen object of a spec; unknown keys are refused."""
 
     # Schemas are built on first use: at class creation, each would build the whole union again.
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
+    example: ClassVar[Mapping[str, Any]] = {}
+    """Arguments in the catalogue's example of a type that is no class of torch.nn."""
+    example_rules: ClassVar[Sequence[Mapping[str, Any]]] = ()
+    """Rules in the catalogue's spec of a type that has no init of its own."""
 
-class Layer(Part):
+
+class Layer(SpecPart):
     """Base class of the layers of an architecture."""
+
+    chains: ClassVar[bool] = False
+    """True for a layer whose inner layers run one after another, each on the output before it."""
 
     type: str
     name: Name | None = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from seedpoint.models.architectures.base import Layer, Part
+from seedpoint.models.architectures.base import Layer, SpecPart
 from seedpoint.models.architectures.containers import Named, Sequential
 from seedpoint.models.architectures.custom import Custom
 from seedpoint.models.architectures.external_models import Foreign
@@ -39,7 +39,7 @@ def normalized(architecture: Layer | Tensors | Foreign) -> dict[str, Any]:
     return document
 
 
-def _object(part: Part) -> dict[str, Any]:
+def _object(part: SpecPart) -> dict[str, Any]:
     document = {}
     for name, field in type(part).model_fields.items():
         value = getattr(part, name)
@@ -51,7 +51,7 @@ def _object(part: Part) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Layer):
         return normalized(value)
-    if isinstance(value, Part):
+    if isinstance(value, SpecPart):
         return _object(value)
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]

@@ -7,57 +7,12 @@ from typing import Any
 
 from torch import nn
 
+from seedpoint.models.architectures.base import SpecPart
+from seedpoint.models.architectures.containers import LINEAR, Ref
 from seedpoint.models.architectures.examples import example_of
 from seedpoint.models.architectures.layers import LAYERS
 from seedpoint.models.architectures.optional_libraries import EXTRAS, is_installed
 from seedpoint.models.architectures.type_union import STRUCTURE, WHOLE, json_schema
-
-_LINEAR = {"type": "Linear", "in_features": 4, "out_features": 4}
-_NAMED = [{"name": "hidden", **_LINEAR}, {"name": "activation", "type": "ReLU"}]
-
-_EXAMPLES: dict[str, dict[str, Any]] = {
-    "Sequential": {"type": "Sequential", "layers": _NAMED},
-    "Module": {"type": "Module", "children": _NAMED},
-    "ModuleDict": {"type": "ModuleDict", "children": {"left": _LINEAR, "right": _LINEAR}},
-    "ModuleList": {"type": "ModuleList", "layers": [_LINEAR, {"type": "ReLU"}]},
-    "Repeat": {"type": "Repeat", "count": 3, "layer": _LINEAR},
-    "Ref": {"type": "Ref", "ref": "shared"},
-    "Custom": {
-        "type": "Custom",
-        "parameters": [{"name": "scale", "shape": [5, 3]}],
-        "buffers": [{"name": "count", "shape": [], "dtype": "int64"}],
-    },
-    "tensors": {
-        "type": "tensors",
-        "tensors": [{"name": "embed.weight", "shape": [10, 4], "dtype": "bfloat16"}],
-    },
-    "transformers": {
-        "type": "transformers",
-        "config": {
-            "model_type": "gpt2",
-            "architectures": ["GPT2LMHeadModel"],
-            "n_layer": 2,
-            "n_embd": 32,
-            "n_head": 2,
-            "n_positions": 64,
-            "vocab_size": 100,
-            "bos_token_id": 99,
-            "eos_token_id": 99,
-        },
-    },
-    "timm": {"type": "timm", "model": "resnet18", "args": {"num_classes": 10}},
-    "torchvision": {"type": "torchvision", "model": "resnet18", "args": {"num_classes": 10}},
-    "preset": {"type": "preset", "name": "llama-tiny", "overrides": {"num_hidden_layers": 4}},
-}
-
-# Rules in the specs of types that have no init of their own.
-_RULES: dict[str, list[dict[str, Any]]] = {
-    "Custom": [
-        {"match": {"name": "scale"}, "initializer": {"type": "normal", "std": 0.02}},
-        {"match": {"name": "count"}, "initializer": {"type": "zeros"}},
-    ],
-    "tensors": [{"match": {}, "initializer": {"type": "normal", "std": 0.02}}],
-}
 
 # Placeholder for the union of all layers in the schema of an entry.
 _ANY_LAYER = {
@@ -75,27 +30,29 @@ def catalogue() -> list[dict[str, Any]]:
     that contains the example and can be issued as it is. For a type that needs another library,
     `extra` is the extra that installs the library and `installed` is true if it is installed.
     """
-    return [_entry(name, definition) for name, definition in _definitions()]
+    return [_entry(name, model, definition) for name, model, definition in _definitions()]
 
 
-def _entry(name: str, definition: dict[str, Any]) -> dict[str, Any]:
-    example = _EXAMPLES.get(name) or example_of(name, getattr(nn, name))
+def _entry(name: str, model: type[SpecPart], definition: dict[str, Any]) -> dict[str, Any]:
+    example = (
+        {"type": name, **model.example} if model.example else example_of(name, getattr(nn, name))
+    )
     return {
         "type": name,
         "summary": definition.get("description", ""),
         "schema": _alone(definition),
         "example": example,
-        "spec": _spec(name, example),
+        "spec": _spec(model, example),
         **_needs(name),
     }
 
 
-def _spec(name: str, example: dict[str, Any]) -> dict[str, Any]:
+def _spec(model: type[SpecPart], example: dict[str, Any]) -> dict[str, Any]:
     """Return a complete spec with the example; a Ref follows the layer that it refers to."""
-    if name == "Ref":
-        shared = {"name": example["ref"], **_LINEAR}
+    if model is Ref:
+        shared = {"name": example["ref"], **LINEAR}
         return {"architecture": {"type": "Sequential", "layers": [shared, example]}}
-    init = {"init": {"seed": 42, "rules": _RULES[name]}} if name in _RULES else {}
+    init = {"init": {"seed": 42, "rules": list(model.example_rules)}} if model.example_rules else {}
     return {"architecture": example, **init}
 
 
@@ -106,14 +63,13 @@ def _needs(name: str) -> dict[str, Any]:
     return {}
 
 
-def _definitions() -> Iterator[tuple[str, dict[str, Any]]]:
+def _definitions() -> Iterator[tuple[str, type[SpecPart], dict[str, Any]]]:
+    """Yield each type with its class and its JSON Schema."""
     schema = json_schema()
     mapping = schema["discriminator"]["mapping"]
-    models = [*STRUCTURE, *WHOLE, *LAYERS.values()]
-    order = {model.__name__: position for position, model in enumerate(models)}
-    names = {tag: ref.removeprefix("#/$defs/") for tag, ref in mapping.items()}
-    for tag in sorted(names, key=lambda tag: order[names[tag]]):
-        yield tag, schema["$defs"][names[tag]]
+    names = {ref.removeprefix("#/$defs/"): tag for tag, ref in mapping.items()}
+    for model in (*STRUCTURE, *WHOLE, *LAYERS.values()):
+        yield names[model.__name__], model, schema["$defs"][model.__name__]
 
 
 def _alone(definition: dict[str, Any]) -> dict[str, Any]:

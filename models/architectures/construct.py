@@ -9,15 +9,7 @@ from itertools import islice
 from torch import nn
 
 from seedpoint.models.architectures.arguments import MODULES
-from seedpoint.models.architectures.base import Layer
-from seedpoint.models.architectures.containers import (
-    Container,
-    ModuleDict,
-    ModuleList,
-    Ref,
-    Repeat,
-    Sequential,
-)
+from seedpoint.models.architectures.containers import Container, Ref, Repeat
 from seedpoint.models.architectures.custom import Custom
 from seedpoint.models.architectures.custom_modules import Custom as CustomModule
 from seedpoint.models.architectures.custom_modules import custom_module
@@ -25,7 +17,7 @@ from seedpoint.models.architectures.layers import TorchLayer
 from seedpoint.models.architectures.torch_errors import TORCH_ERRORS, message_of
 from seedpoint.models.architectures.tree import Node, find
 from seedpoint.models.errors import Fault, SpecError
-from seedpoint.models.spec.faults import join, near
+from seedpoint.models.validation.faults import join, near
 
 # Faults that get a hint; difflib takes milliseconds for each.
 _MAX_HINTS = 20
@@ -117,7 +109,7 @@ class Construction:
             (key, self.layer(child, _under(name, key)), child)
             for key, child in node.children.items()
         ]
-        module = _CONTAINERS.get(type(layer), nn.Module)()
+        module = layer.module_class()
         for key, child, inner in children:
             try:
                 module.add_module(key, child)
@@ -168,13 +160,6 @@ class Construction:
         if not finished and find(self.tree, target) is not None:
             return f"{target!r} is a later layer; expected an earlier one"
         return f"no layer {target!r}; earlier layers: {self.hint(target, filter(None, self.made))}"
-
-
-_CONTAINERS: dict[type[Layer], type[nn.Module]] = {
-    Sequential: nn.Sequential,
-    ModuleList: nn.ModuleList,
-    ModuleDict: nn.ModuleDict,
-}
 
 
 def _under(name: str | None, child: str | None) -> str | None:

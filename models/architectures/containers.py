@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
+from torch import nn
 
 from seedpoint.models.architectures.base import Layer, Name, Size
 from seedpoint.models.architectures.json_type_union import LIST, LIST_OR_OBJECT, OBJECT
+
+LINEAR = {"type": "Linear", "in_features": 4, "out_features": 4}
+EXAMPLES = [{"name": "hidden", **LINEAR}, {"name": "activation", "type": "ReLU"}]
 
 if TYPE_CHECKING:
     AnyLayer = Layer  # at run time the union of type_union.py
 
 
-class Entry(NamedTuple):
+class Child(NamedTuple):
     """Child of a container: the keys from the container to it, its name and its layer.
 
     The name is None if a list omits a name that it must give.
@@ -30,8 +34,10 @@ class Container(Layer):
 
     # Message for a child that gives a `name`; None if children may give one.
     refuses_names: ClassVar[str | None] = None
+    module_class: ClassVar[type[nn.Module]] = nn.Module
+    """Class of the module that holds the children."""
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[Child]:
         """Yield the children, in document order."""
         raise NotImplementedError
 
@@ -39,25 +45,32 @@ class Container(Layer):
 class Sequential(Container):
     """Layers that run one after another, named by `name`, else by their index."""
 
+    chains = True
+    module_class = nn.Sequential
+    example: ClassVar[Mapping[str, Any]] = {"layers": EXAMPLES}
+
     type: Literal["Sequential"]
     layers: tuple[AnyLayer, ...]
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[Child]:
         for index, layer in enumerate(self.layers):
             name = str(index) if layer.name is None else layer.name
-            yield Entry(("layers", index), name, layer)
+            yield Child(("layers", index), name, layer)
 
 
 class ModuleList(Container):
     """List of layers, named by their index, without a forward of its own."""
 
     refuses_names = "ModuleList names its layers 0, 1, ...; leave the name out"
+    module_class = nn.ModuleList
+    example: ClassVar[Mapping[str, Any]] = {"layers": [LINEAR, {"type": "ReLU"}]}
+
     type: Literal["ModuleList"]
     layers: tuple[AnyLayer, ...]
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[Child]:
         for index, layer in enumerate(self.layers):
-            yield Entry(("layers", index), str(index), layer)
+            yield Child(("layers", index), str(index), layer)
 
 
 class Named(Container):
@@ -68,17 +81,19 @@ class Named(Container):
         LIST_OR_OBJECT,
     ]
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[Child]:
         if isinstance(self.children, dict):
             for name, layer in self.children.items():
-                yield Entry(("children", name), name, layer)
+                yield Child(("children", name), name, layer)
         else:
             for index, layer in enumerate(self.children):
-                yield Entry(("children", index), layer.name, layer)
+                yield Child(("children", index), layer.name, layer)
 
 
 class Module(Named):
     """Plain nn.Module with the children as attributes."""
+
+    example: ClassVar[Mapping[str, Any]] = {"children": EXAMPLES}
 
     type: Literal["Module"]
 
@@ -86,11 +101,17 @@ class Module(Named):
 class ModuleDict(Named):
     """nn.ModuleDict of the children."""
 
+    module_class = nn.ModuleDict
+    example: ClassVar[Mapping[str, Any]] = {"children": {"left": LINEAR, "right": LINEAR}}
+
     type: Literal["ModuleDict"]
 
 
 class Repeat(Layer):
     """Sequential of `count` copies of a layer, named 0, 1, ..., each constructed separately."""
+
+    chains = True
+    example: ClassVar[Mapping[str, Any]] = {"count": 3, "layer": LINEAR}
 
     type: Literal["Repeat"]
     count: Size
@@ -99,6 +120,8 @@ class Repeat(Layer):
 
 class Ref(Layer):
     """Earlier layer under another name: the same module and the same parameters."""
+
+    example: ClassVar[Mapping[str, Any]] = {"ref": "shared"}
 
     type: Literal["Ref"]
     ref: Name = Field(description="The absolute dotted name of an earlier layer.")

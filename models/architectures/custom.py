@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -19,6 +20,15 @@ def _identifier(name: str) -> str:
 
 class Custom(Layer):
     """Named parameters and buffers, without a forward or an initialization of their own."""
+
+    example: ClassVar[Mapping[str, Any]] = {
+        "parameters": [{"name": "scale", "shape": [5, 3]}],
+        "buffers": [{"name": "count", "shape": [], "dtype": "int64"}],
+    }
+    example_rules = (
+        {"match": {"name": "scale"}, "initializer": {"type": "normal", "std": 0.02}},
+        {"match": {"name": "count"}, "initializer": {"type": "zeros"}},
+    )
 
     type: Literal["Custom"]
     parameters: Shapes = ()

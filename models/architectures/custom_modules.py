@@ -10,7 +10,7 @@ from torch import nn
 from seedpoint.models.architectures import custom
 from seedpoint.models.architectures.shapes import Shapes, entries
 from seedpoint.models.architectures.torch_errors import TORCH_ERRORS, message_of
-from seedpoint.models.spec.faults import join
+from seedpoint.models.validation.faults import join
 
 
 class Custom(nn.Module):

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import nn
 
-from seedpoint.models.architectures.base import Part
+from seedpoint.models.architectures.base import SpecPart
 from seedpoint.models.dtypes import DType
 from seedpoint.models.errors import Fault
 
@@ -46,7 +46,7 @@ class Recipe(Protocol):
         """Return the small text files, by name, that the library reads beside the weights."""
 
 
-class Foreign(Part):
+class Foreign(SpecPart):
     """Architecture that another library builds; it cannot be a layer inside others."""
 
     type: str

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from seedpoint.models.errors import Fault
-from seedpoint.models.spec.faults import join
+from seedpoint.models.validation.faults import join
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 

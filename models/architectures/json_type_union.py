@@ -13,7 +13,7 @@ from pydantic import Discriminator, Tag
 
 Kind = Literal["null", "scalar", "string", "list", "object"]
 
-# Tags that pydantic adds to an error's `loc`; `models.spec.faults` removes them.
+# Tags that pydantic adds to an error's `loc`; `models.validation.faults` removes them.
 TAGS: dict[Kind, str] = {
     "null": "(null)",
     "scalar": "(scalar)",

@@ -10,12 +10,11 @@ from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from seedpoint.models.architectures.construct import Construction
-from seedpoint.models.architectures.containers import Repeat, Sequential
 from seedpoint.models.architectures.tensor_sizes import oversize_of
 from seedpoint.models.architectures.torch_errors import TORCH_ERRORS, message_of
 from seedpoint.models.architectures.tree import Node
 from seedpoint.models.errors import Fault, SpecError
-from seedpoint.models.spec.faults import join
+from seedpoint.models.validation.faults import join
 
 # Layers that take indices as input.
 _TAKES_INDICES = frozenset({"Embedding", "EmbeddingBag"})
@@ -76,7 +75,7 @@ def materialize(construction: Construction, inputs: tuple[LazyInput, ...]) -> No
 def _lazy_nodes(node: Node, *, chained: bool) -> Iterator[tuple[Node, bool]]:
     if node.layer.type.startswith("Lazy"):
         yield node, chained
-    chained = chained and isinstance(node.layer, Sequential | Repeat)
+    chained = chained and node.layer.chains
     for inner in node.inner():
         yield from _lazy_nodes(inner, chained=chained)
 
@@ -109,7 +108,7 @@ class _Flow:
 
     def _pass(self, node: Node, module: nn.Module, name: str, value: torch.Tensor) -> torch.Tensor:
         """Return the output of `module` for `value`, or `value` once no Lazy layer is left."""
-        if isinstance(node.layer, Sequential | Repeat):
+        if node.layer.chains:
             # named_children() would leave out a module's second name.
             for key, child in module._modules.items():
                 assert child is not None
@@ -141,6 +140,6 @@ class _Flow:
 
 def _first(node: Node) -> Node:
     """Return the first layer of a chain that computes something."""
-    while isinstance(node.layer, Sequential | Repeat) and (inner := node.inner()):
+    while node.layer.chains and (inner := node.inner()):
         node = inner[0]
     return node

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from seedpoint.models.errors import SpecError
-from seedpoint.models.spec.faults import join
+from seedpoint.models.validation.faults import join
 
 # Largest exact JSON integer (RFC 8785 section 3.2.2.3, ECMAScript's MAX_SAFE_INTEGER).
 MAX_INTEGER = 2**53 - 1

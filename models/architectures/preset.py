@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -19,7 +19,7 @@ from seedpoint.models.architectures.opaque_json import exact
 from seedpoint.models.architectures.vision import Timm, Torchvision
 from seedpoint.models.dtypes import DType
 from seedpoint.models.errors import Fault, SpecError
-from seedpoint.models.spec.faults import join
+from seedpoint.models.validation.faults import join
 
 _TYPES: Mapping[str, type[Foreign]] = {
     "transformers": Transformers,
@@ -41,6 +41,11 @@ def _known(name: str) -> str:
 
 class Preset(Foreign):
     """Model given by the name of its preset (`GET /v1/presets`)."""
+
+    example: ClassVar[Mapping[str, Any]] = {
+        "name": "llama-tiny",
+        "overrides": {"num_hidden_layers": 4},
+    }
 
     type: Literal["preset"]
     name: Annotated[Name, AfterValidator(_known)] = Field(

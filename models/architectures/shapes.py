@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from seedpoint.models.architectures.base import Name, Part, Size
+from seedpoint.models.architectures.base import Name, Size, SpecPart
 from seedpoint.models.architectures.json_type_union import LIST, LIST_OR_OBJECT, OBJECT
 from seedpoint.models.architectures.limits import MAX_ELEMENTS, MAX_TENSOR_DIMS, numel
 from seedpoint.models.dtypes import BY_CODE, BY_NAME, DType
-from seedpoint.models.spec.messages import in_words
+from seedpoint.models.validation.messages import in_words
 
 
 def _representable(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -37,7 +37,7 @@ else:
     DTypeName = Literal[(*BY_NAME, *BY_CODE)]
 
 
-class Shaped(Part):
+class Shaped(SpecPart):
     """Shape and dtype of a tensor; the dtype by PyTorch's name or safetensors' code."""
 
     shape: Shape

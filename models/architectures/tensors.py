@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from seedpoint.models.architectures.base import Name, Part, Size
+from seedpoint.models.architectures.base import Name, Size, SpecPart
 from seedpoint.models.architectures.limits import numel
 from seedpoint.models.architectures.shapes import DTypeCode, Shape, Shaped, Shapes, entries
 from seedpoint.models.dtypes import BY_CODE, DType
 from seedpoint.models.errors import Fault, SpecError
-from seedpoint.models.spec.faults import join
+from seedpoint.models.validation.faults import join
 
 _METADATA = "__metadata__"  # key that safetensors reserves; never a tensor's name
 
 
-class HeaderEntry(Part):
+class HeaderEntry(SpecPart):
     """Tensor as the header of a safetensors file lists it."""
 
     dtype: DTypeCode
@@ -54,8 +54,13 @@ def _without_metadata(header: Any) -> Any:
 Header = Annotated[dict[Name, HeaderEntry], BeforeValidator(_without_metadata)]
 
 
-class Tensors(Part):
+class Tensors(SpecPart):
     """List of tensors, or the header of an existing safetensors file."""
+
+    example: ClassVar[Mapping[str, Any]] = {
+        "tensors": [{"name": "embed.weight", "shape": [10, 4], "dtype": "bfloat16"}]
+    }
+    example_rules = ({"match": {}, "initializer": {"type": "normal", "std": 0.02}},)
 
     type: Literal["tensors"]
     tensors: Shapes | None = None

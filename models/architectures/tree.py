@@ -10,7 +10,7 @@ from seedpoint.models.architectures.base import Layer
 from seedpoint.models.architectures.containers import Container, Ref, Repeat
 from seedpoint.models.architectures.layers import TorchLayer
 from seedpoint.models.errors import Fault, SpecError
-from seedpoint.models.spec.faults import join
+from seedpoint.models.validation.faults import join
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, Union
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypeAliasType
 
 from seedpoint.models.architectures import containers, layers
-from seedpoint.models.architectures.base import Layer
+from seedpoint.models.architectures.base import Layer, SpecPart
 from seedpoint.models.architectures.containers import (
     Module,
     ModuleDict,
@@ -27,7 +27,7 @@ from seedpoint.models.architectures.preset import Preset
 from seedpoint.models.architectures.tensors import Tensors
 from seedpoint.models.architectures.vision import Timm, Torchvision
 from seedpoint.models.errors import SpecError
-from seedpoint.models.spec.faults import faults_from
+from seedpoint.models.validation.faults import faults_from
 
 STRUCTURE: tuple[type[Layer], ...] = (
     *(Sequential, Module, ModuleDict, ModuleList, Repeat),
@@ -37,7 +37,7 @@ LAYER_MODELS: tuple[type[Layer], ...] = (*STRUCTURE, *LAYERS.values())
 
 # Architectures that cannot be a layer inside another, each a model with its own `type`.
 FOREIGN: tuple[type[Foreign], ...] = (Transformers, Timm, Torchvision, Preset)
-WHOLE: tuple[type[BaseModel], ...] = (Tensors, *FOREIGN)
+WHOLE: tuple[type[SpecPart], ...] = (Tensors, *FOREIGN)
 
 if TYPE_CHECKING:
     AnyLayer: TypeAlias = Layer

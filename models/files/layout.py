@@ -20,6 +20,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from seedpoint.models.dtypes import RANK, DType
 from seedpoint.models.files.shards import INDEX_FILE, shard_name, split
+from seedpoint.models.plan.plan import Plan, metadata
 
 Ties = Literal["once", "each"]
 
@@ -273,3 +274,16 @@ def _index(shards: Sequence[File]) -> File:
     total_size = sum(file.size_bytes - len(file.head) for file in shards)
     index = {"metadata": {"total_size": total_size}, "weight_map": weight_map}
     return File(INDEX_FILE, (json.dumps(index, indent=2, sort_keys=True) + "\n").encode())
+
+
+def layout(plan: Plan) -> Layout:
+    """Return the files of `plan`; of several shards, only the first carries the spec and plan."""
+    every, first = metadata(plan)
+    return Layout.of(
+        plan.tensors,
+        metadata=every,
+        first_metadata=first,
+        max_shard_size=plan.max_shard_size,
+        ties=plan.ties,
+        texts=plan.files,
+    )

@@ -108,7 +108,7 @@ class Cache(Protocol):
         """Return the value under `key`; if missing, `make` it while other callers wait."""
 
 
-class Memory:
+class MemoryCache:
     """LRU cache in memory of at most `max_bytes`; the newest entry always stays."""
 
     def __init__(self, max_bytes: int, nbytes: Callable[[Any], int]) -> None:
@@ -178,7 +178,7 @@ class Wholes:
     """
 
     def __init__(self, cache: Cache | None = None, *, each: Each = serial) -> None:
-        self._cache = cache or Memory(MAX_BYTES, len)
+        self._cache = cache or MemoryCache(MAX_BYTES, len)
         self._each = each
 
     def matrix(self, needed: WholeMatrix) -> Floats:

@@ -16,9 +16,9 @@ from seedpoint.models.dtypes import DType
 from seedpoint.models.initializers.fans import Fans
 from seedpoint.models.plan import program
 from seedpoint.models.plan.program import Source
-from seedpoint.models.spec import expressions
-from seedpoint.models.spec.messages import in_words
-from seedpoint.models.spec.numbers import Number, Schema, tagged
+from seedpoint.models.validation import expressions
+from seedpoint.models.validation.messages import in_words
+from seedpoint.models.validation.numbers import Number, Schema, tagged
 
 _INTEGER = re.compile("-?[0-9]{1,20}")
 

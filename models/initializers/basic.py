@@ -16,7 +16,7 @@ from seedpoint.models.initializers.base import (
 )
 from seedpoint.models.plan import program
 from seedpoint.models.plan.program import Source
-from seedpoint.models.spec.numbers import Number
+from seedpoint.models.validation.numbers import Number
 
 
 class Constant(Initializer):

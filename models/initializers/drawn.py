@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from seedpoint.models import draws
 from seedpoint.models.initializers.base import ArgumentError, Initializer, Target
 from seedpoint.models.plan.program import Source
-from seedpoint.models.spec.numbers import Number
+from seedpoint.models.validation.numbers import Number
 
 
 class Uniform(Initializer):

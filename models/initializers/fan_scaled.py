@@ -17,7 +17,7 @@ from seedpoint.models.initializers.base import (
     resolve_gain,
 )
 from seedpoint.models.plan.program import Source
-from seedpoint.models.spec.numbers import Number
+from seedpoint.models.validation.numbers import Number
 
 TRUNCATED_STD = 0.87962566103423978
 """Standard deviation of a standard normal truncated to [-2, 2], as JAX writes it."""

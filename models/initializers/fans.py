@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import Field, StrictInt
 
-from seedpoint.models.spec.numbers import Schema
+from seedpoint.models.validation.numbers import Schema
 
 
 @dataclass(frozen=True, slots=True)

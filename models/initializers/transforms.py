@@ -10,7 +10,7 @@ from pydantic import Field, StrictInt, model_validator
 
 from seedpoint.models.plan import program
 from seedpoint.models.plan.program import Transform
-from seedpoint.models.spec.numbers import Number, Schema
+from seedpoint.models.validation.numbers import Number, Schema
 
 Resolve = Callable[[str, int | float | str], int | float]
 

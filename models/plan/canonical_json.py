@@ -11,7 +11,7 @@ import rfc8785
 MAX_INTEGER = 2**53 - 1  # largest exact integer in binary64 (section 3.2.2.3)
 
 
-class Known(dict[str, Any]):
+class Serialized(dict[str, Any]):
     """JSON object with cached canonical text, for reuse in many documents.
 
     It must not change once it is in use.
@@ -23,8 +23,8 @@ class Known(dict[str, Any]):
         return _object(self)
 
 
-class KnownList(list[Any]):
-    """JSON array with cached canonical text; see `Known`."""
+class SerializedList(list[Any]):
+    """JSON array with cached canonical text; see `Serialized`."""
 
     @cached_property
     def text(self) -> str:
@@ -36,14 +36,14 @@ def text(value: Any) -> str:
     """Return the canonical text of a JSON value.
 
     The library formats numbers. This module writes the rest, because it reuses the text of a
-    `Known` value and because the standard library writes strings in half the time.
+    `Serialized` value and because the standard library writes strings in half the time.
 
     Raises:
         ValueError: Canonical JSON cannot hold a number in the value.
     """
     if isinstance(value, str):
         return encode_basestring(value)
-    if isinstance(value, Known | KnownList):
+    if isinstance(value, Serialized | SerializedList):
         return value.text
     if isinstance(value, dict):
         return _object(value)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from seedpoint.models.dtypes import BY_CODE, DType
 from seedpoint.models.plan import canonical_json
-from seedpoint.models.plan.canonical_json import Known, KnownList
+from seedpoint.models.plan.canonical_json import Serialized, SerializedList
 from seedpoint.models.plan.program import Program, program_from_json, to_json
 
 FORMAT = "seedpoint-plan-1"
@@ -120,10 +120,10 @@ class Plan:
         return plan
 
     @cached_property
-    def _listed(self) -> tuple[KnownList, KnownList]:
+    def _listed(self) -> tuple[SerializedList, SerializedList]:
         """Distinct programs, and the tensors that refer to them."""
         programs = _Programs()
-        tensors = KnownList(_tensor_to_json(tensor, programs) for tensor in self.tensors)
+        tensors = SerializedList(_tensor_to_json(tensor, programs) for tensor in self.tensors)
         return programs.listed, tensors
 
     @cached_property
@@ -210,7 +210,7 @@ class _Programs:
     """Distinct programs, in the order of their first use."""
 
     def __init__(self) -> None:
-        self.listed = KnownList()
+        self.listed = SerializedList()
         self._by_text: dict[str, int] = {}
         self._by_id: dict[int, int] = {}
 
@@ -220,7 +220,7 @@ class _Programs:
         Equality would not do: 1 == True, and NaN != NaN.
         """
         if (number := self._by_id.get(id(program))) is None:
-            document = Known(to_json(program))
+            document = Serialized(to_json(program))
             number = self._by_text.setdefault(document.text, len(self.listed))
             if number == len(self.listed):
                 self.listed.append(document)

@@ -29,11 +29,11 @@ from seedpoint.models.planning.shared_streams import shared_streams
 from seedpoint.models.rules.matcher import Matcher
 from seedpoint.models.rules.resolve import Resolved, Subject, check_single, resolve
 from seedpoint.models.rules.rule import Candidate, Match, Won
-from seedpoint.models.spec.faults import MAX_FAULTS
 from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.spec.schema import Spec, normalized
 from seedpoint.models.statistics.overflow import overflowing
 from seedpoint.models.stream.cost import too_costly, whole_sources
+from seedpoint.models.validation.faults import MAX_FAULTS
 
 # largest checkpoint, in bytes; JSON numbers are exact up to it
 MAX_BYTES = 2**53 - 1

@@ -27,7 +27,7 @@ from seedpoint.models.dtypes import BY_TORCH, DType
 from seedpoint.models.errors import LimitExceeded, SpecError
 from seedpoint.models.files.layout import METADATA_KEY
 from seedpoint.models.plan import canonical_json
-from seedpoint.models.plan.canonical_json import Known
+from seedpoint.models.plan.canonical_json import Serialized
 from seedpoint.models.plan.program import Program, to_json
 from seedpoint.models.rules.rule import Candidate
 from seedpoint.models.spec.limits import DEFAULT, Limits
@@ -66,7 +66,7 @@ class Structure:
     """
 
     tensors: tuple[Declared, ...]
-    document: Known
+    document: Serialized
     root: str = ""
     modules: tuple[tuple[str, str], ...] = ()
     classes: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -119,7 +119,7 @@ def survey(
         SpecError: The architecture cannot be built or recorded.
         LimitExceeded: It has too many modules or tensors.
     """
-    document = Known(canonical_json.representable(normalized(architecture)))
+    document = Serialized(canonical_json.representable(normalized(architecture)))
     if isinstance(architecture, Tensors):
         listed = build(architecture).tensors
         limits.check_tensors(len(listed))
@@ -138,7 +138,7 @@ def survey(
     return _structure(tape, built[-1].path_of, document)
 
 
-def _foreign(recipe: Recipe, limits: Limits, document: Known) -> Structure:
+def _foreign(recipe: Recipe, limits: Limits, document: Serialized) -> Structure:
     with at_most(limits.modules, recipe.path):
         tape = _recorded(partial(recipe.make, recipe.wide), recipe.path, limits)
     if not tape.tensors:
@@ -189,7 +189,7 @@ def _checked(architecture: Layer, limits: Limits) -> Blueprint:
     return blueprint
 
 
-def _structure(tape: Tape, path_of: Callable[[str], str], document: Known) -> Structure:
+def _structure(tape: Tape, path_of: Callable[[str], str], document: Serialized) -> Structure:
     _check_names(tape.tensors, path_of)
     modules = dict(tape.module.named_modules(remove_duplicate=False))
     kinds = set(map(type, modules.values()))

@@ -20,7 +20,7 @@ from seedpoint.models.initializers import InitializerSpec
 from seedpoint.models.initializers.fans import FanSpec
 from seedpoint.models.initializers.transforms import TransformSpec
 from seedpoint.models.rules import globs
-from seedpoint.models.spec.numbers import Schema, tagged
+from seedpoint.models.validation.numbers import Schema, tagged
 
 Kind = Literal["parameter", "buffer"]
 

@@ -1,1 +1,1 @@
-"""Spec: its schema, its limits, and faults with their place in it."""
+"""Spec: its schema and its limits."""

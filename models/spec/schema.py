@@ -30,9 +30,9 @@ from seedpoint.models.files import shards
 from seedpoint.models.plan.canonical_json import representable
 from seedpoint.models.rules import globs
 from seedpoint.models.rules.rule import Match, Rule
-from seedpoint.models.spec import expressions
-from seedpoint.models.spec.faults import faults_from
-from seedpoint.models.spec.numbers import Schema, tagged
+from seedpoint.models.validation import expressions
+from seedpoint.models.validation.faults import faults_from
+from seedpoint.models.validation.numbers import Schema, tagged
 
 MAX_SEED = 2**64 - 1
 # Names that expressions define for every tensor.

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from seedpoint.models.dtypes import DType
-from seedpoint.models.plan.describe import describe_program, totals
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import Materialized, Program, Split
 from seedpoint.models.statistics.accumulator import (
@@ -20,6 +19,7 @@ from seedpoint.models.statistics.accumulator import (
     widened,
 )
 from seedpoint.models.statistics.dependence import Shape
+from seedpoint.models.statistics.describe import describe_program, totals
 from seedpoint.models.statistics.forecast import forecast
 from seedpoint.models.statistics.known_values import Comparison, known
 from seedpoint.models.statistics.lines import Lines

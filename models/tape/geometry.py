@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from seedpoint.models.tape.journal import Ref
+from seedpoint.models.tape.journal import TensorRef
 
 
 class View(NamedTuple):
@@ -22,7 +22,7 @@ class View(NamedTuple):
     offset: int
 
 
-class Span(NamedTuple):
+class IndexRange(NamedTuple):
     """Indices start, start + step, ... below stop, along one axis."""
 
     start: int
@@ -30,7 +30,7 @@ class Span(NamedTuple):
     step: int
 
 
-Box = tuple[Span, ...]
+Box = tuple[IndexRange, ...]
 
 
 class _Axis(NamedTuple):
@@ -67,7 +67,7 @@ def whole(view: View, numel: int) -> bool:
     return view.offset == 0 and step == numel
 
 
-def inside(ref: Ref, written: Ref) -> View | None:
+def inside(ref: TensorRef, written: TensorRef) -> View | None:
     """Return `ref` as a view of the indices of `written`; None when it is not inside `written`."""
     if ref == written:
         return identity(ref.size)
@@ -77,35 +77,35 @@ def inside(ref: Ref, written: Ref) -> View | None:
     return moved and _plain(moved)
 
 
-def part(source: Ref, view: View) -> Ref | None:
+def part(source: TensorRef, view: View) -> TensorRef | None:
     """Return the elements of `source` at the indices `view`; None when no strides express them."""
     axes = _axes(source.size, row_major(source.size), source.stride)
     moved = _moved(view, axes)
     if moved is None:
         return None
     size, stride, offset = moved
-    return Ref(source.storage, source.dtype, size, stride, source.offset + offset)
+    return TensorRef(source.storage, source.dtype, size, stride, source.offset + offset)
 
 
-def expanded(source: Ref, size: tuple[int, ...]) -> Ref:
+def expanded(source: TensorRef, size: tuple[int, ...]) -> TensorRef:
     """Broadcast `source` to `size`."""
     missing = len(size) - len(source.size)
     old = (1,) * missing + source.size
     strides = (0,) * missing + source.stride
     stride = tuple(0 if a != b else s for a, b, s in zip(old, size, strides, strict=True))
-    return Ref(source.storage, source.dtype, size, stride, source.offset)
+    return TensorRef(source.storage, source.dtype, size, stride, source.offset)
 
 
-def box(outer: Ref, inner: Ref) -> Box | None:
-    """Return `inner` as a box of indices of `outer`, one Span per axis; None when it is not one."""
+def box(outer: TensorRef, inner: TensorRef) -> Box | None:
+    """Return `inner` as a box of indices of `outer`, a range per axis; None when it is none."""
     axes = [(n, step, k) for k, (n, step) in enumerate(zip(outer.size, outer.stride, strict=True))]
     order = sorted((a for a in axes if a[0] > 1), key=lambda axis: -axis[1])
     start = _coordinates(inner.offset - outer.offset, [(n, step) for n, step, _ in order])
     if start is None:
         return None
-    spans = [Span(0, 1, 1)] * len(outer.size)
+    spans = [IndexRange(0, 1, 1)] * len(outer.size)
     for (_, _, k), at in zip(order, start, strict=True):
-        spans[k] = Span(at, at + 1, 1)
+        spans[k] = IndexRange(at, at + 1, 1)
     taken = set[int]()
     for n, stride in zip(inner.size, inner.stride, strict=True):
         if n == 1:
@@ -119,17 +119,17 @@ def box(outer: Ref, inner: Ref) -> Box | None:
         first, by = spans[k].start, step[moving[0]]
         if first + by * (n - 1) >= limit:
             return None
-        spans[k] = Span(first, first + by * (n - 1) + 1, by)
+        spans[k] = IndexRange(first, first + by * (n - 1) + 1, by)
     return tuple(spans)
 
 
-def apart(left: Ref, right: Ref) -> bool:
+def apart(left: TensorRef, right: TensorRef) -> bool:
     """Return whether the byte extents of the two references do not overlap."""
     (a, b), (c, d) = left.extent, right.extent
     return b <= c or d <= a
 
 
-def disjoint(left: Ref, right: Ref, layout: Ref) -> bool:
+def disjoint(left: TensorRef, right: TensorRef, layout: TensorRef) -> bool:
     """Return whether the two references are known to share no element.
 
     The comparison uses boxes of indices in the tensor `layout`. The result is False when a dtype

@@ -14,7 +14,7 @@ from torch import Tensor
 from seedpoint.models.tape.errors import Line
 
 
-class Ref(NamedTuple):
+class TensorRef(NamedTuple):
     """Tensor as a view of a storage; `stride` and `offset` count elements of `dtype`."""
 
     storage: int
@@ -39,7 +39,7 @@ class Operation(NamedTuple):
     """One operation, recorded and not run.
 
     `number` is its position in the journal. `args` and `kwargs` are the arguments of `function`,
-    with a Ref in place of each tensor. `results` holds the new tensors it returns, by position
+    with a TensorRef in place of each tensor. `results` holds the new tensors it returns, by place
     (None: not a new tensor). `overwrites`: the values it writes do not depend on earlier contents.
     """
 
@@ -48,9 +48,9 @@ class Operation(NamedTuple):
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    reads: tuple[Ref, ...]
-    writes: tuple[Ref, ...]
-    results: tuple[Ref | None, ...]
+    reads: tuple[TensorRef, ...]
+    writes: tuple[TensorRef, ...]
+    results: tuple[TensorRef | None, ...]
     overwrites: bool
     random: bool
     line: Line
@@ -63,7 +63,7 @@ class Storage(NamedTuple):
     """
 
     nbytes: int
-    layout: Ref
+    layout: TensorRef
     initial: Tensor | None
 
 
@@ -131,9 +131,9 @@ class Journal:
         )
 
 
-def refs(value: Any) -> Iterator[Ref]:
-    """Yield every Ref in an argument: the argument itself, or the items of a list."""
-    if isinstance(value, Ref):
+def refs(value: Any) -> Iterator[TensorRef]:
+    """Yield every TensorRef in an argument: the argument itself, or the items of a list."""
+    if isinstance(value, TensorRef):
         yield value
     elif isinstance(value, list | tuple):
         for item in value:
@@ -144,6 +144,6 @@ def mapped(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
     """Return `value` with `change` applied to each instance of `kind` in it and in its lists."""
     if isinstance(value, kind):
         return change(value)
-    if isinstance(value, list | tuple) and not isinstance(value, Ref):
+    if isinstance(value, list | tuple) and not isinstance(value, TensorRef):
         return type(value)(mapped(item, kind, change) for item in value)
     return value

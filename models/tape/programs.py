@@ -24,8 +24,8 @@ from seedpoint.models.stream.cost import MAX_NORMED_ELEMENTS
 from seedpoint.models.tape.distributions import draws_of, source_of
 from seedpoint.models.tape.errors import shown
 from seedpoint.models.tape.geometry import Box, View, identity, whole
-from seedpoint.models.tape.journal import Journal, Operation, Ref
-from seedpoint.models.tape.replay import Evaluator, UnknownValueError, row_bytes
+from seedpoint.models.tape.journal import Journal, Operation, TensorRef
+from seedpoint.models.tape.replay import FixedValues, UnknownValueError, row_bytes
 from seedpoint.models.tape.resolver import Resolver
 from seedpoint.models.tape.transforms import (
     InexpressibleError,
@@ -43,9 +43,9 @@ from seedpoint.models.tape.value_graph import (
     Joined,
     Made,
     Mapped,
-    Mixed,
     Normed,
     Patched,
+    Unresolved,
     Unwritten,
     Value,
     draws,
@@ -58,7 +58,7 @@ _WIDE = frozenset({torch.float32, torch.float64})
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class OwnInit:
     """Own init of a tensor: its program, or the reason why it has none."""
 
     program: Program | None
@@ -83,35 +83,35 @@ class Compiler:
     The names are in `state_dict()` order: a draw belongs to the first tensor that holds it.
     """
 
-    def __init__(self, journal: Journal, tensors: Sequence[tuple[str, Ref]]) -> None:
+    def __init__(self, journal: Journal, tensors: Sequence[tuple[str, TensorRef]]) -> None:
         self.literals: dict[str, bytes] = {}
         self._journal = journal
         self._tensors = tensors
         self._end = len(journal.operations)
-        self._evaluator = Evaluator(journal)
-        resolver = Resolver(journal, self._evaluator)
+        self._fixed = FixedValues(journal)
+        resolver = Resolver(journal, self._fixed)
         self._values = [resolver.value(ref, self._end) for _, ref in tensors]
         self._holdings = _holdings(self._values)
 
-    def own(self, index: int) -> Own:
+    def own(self, index: int) -> OwnInit:
         """Return the own init of the tensor at position `index`."""
         name, ref = self._tensors[index]
         value = self._values[index]
         try:
             if any(draws(value)):
-                return Own(_Drawn(name, self._tensors, self._holdings).program(value, ref))
-            return Own(self._deterministic(value, ref))
+                return OwnInit(_Drawn(name, self._tensors, self._holdings).program(value, ref))
+            return OwnInit(self._deterministic(value, ref))
         except InexpressibleError as error:
-            return Own(None, str(error))
+            return OwnInit(None, str(error))
         except UnknownValueError as error:
-            return Own(None, f"it holds values that {error}")
+            return OwnInit(None, f"it holds values that {error}")
 
     def is_defined(self, index: int) -> bool:
         """Return whether the tensor at position `index` depends on no uninitialized memory."""
         _, ref = self._tensors[index]
         return not self._journal.past([(ref.storage, self._end)]).undefined
 
-    def _deterministic(self, value: Value, ref: Ref) -> Program:
+    def _deterministic(self, value: Value, ref: TensorRef) -> Program:
         match value:
             case Filled(number):
                 return Program(Constant(number))
@@ -127,9 +127,9 @@ class Compiler:
             return patched(self._deterministic(value.base, ref), value.patches, ref.size)
         raise InexpressibleError(f"a table of {ref.numel} numbers is too large to keep")
 
-    def _baked(self, ref: Ref) -> Source:
+    def _baked(self, ref: TensorRef) -> Source:
         """Return the values as a literal, or as a constant when all elements have the same bits."""
-        value = self._evaluator.value(ref, self._end)
+        value = self._fixed.value(ref, self._end)
         rows = row_bytes(value)
         if bool((rows == rows[0]).all()):
             return Constant(value.reshape(-1)[0].item())
@@ -145,14 +145,14 @@ class _Drawn:
     def __init__(
         self,
         name: str,
-        tensors: Sequence[tuple[str, Ref]],
+        tensors: Sequence[tuple[str, TensorRef]],
         holdings: Mapping[int, _Holding],
     ) -> None:
         self._name = name
         self._tensors = tensors
         self._holdings = holdings
 
-    def program(self, value: Value, ref: Ref, *, part: bool = False) -> Program:
+    def program(self, value: Value, ref: TensorRef, *, part: bool = False) -> Program:
         """Return the program of `value` in `ref`, of which only size and dtype count.
 
         `part`: the value is a part of a split or the operand of norms, so its stream must be named.
@@ -175,14 +175,14 @@ class _Drawn:
                 return Program(self._norms(value, ref))
             case Patched(base, patches):
                 return self._patched(base, patches, ref, part=part)
-            case Mixed(operation, _, reason):
+            case Unresolved(operation, _, reason):
                 raise InexpressibleError(f"{_place(operation)} has no program: {reason}")
             case Unwritten():
                 raise InexpressibleError("a part of it was never written")
             case Given():
                 raise InexpressibleError("it mixes random and given values")
 
-    def _norms(self, value: Normed, ref: Ref) -> Source:
+    def _norms(self, value: Normed, ref: TensorRef) -> Source:
         kept = value.ref.size[value.axis]
         if _order(value.view) is not None or ref.numel != kept:
             raise InexpressibleError("it holds a part of norms, or in another order")
@@ -190,7 +190,7 @@ class _Drawn:
             raise InexpressibleError(f"it is made of {value.ref.numel} numbers, too many")
         return Norms(self.program(value.operand, value.ref, part=True), value.ref.size, value.axis)
 
-    def _mapped(self, value: Mapped, ref: Ref, *, part: bool) -> Program:
+    def _mapped(self, value: Mapped, ref: TensorRef, *, part: bool) -> Program:
         if (known := truncated_normal(value)) is not None:
             made, truncated = known
             drawn = self._draw(made.operation, made.view, part=part)
@@ -224,7 +224,7 @@ class _Drawn:
             )
         return source
 
-    def _patched(self, base: Value, patches: Patches, ref: Ref, *, part: bool) -> Program:
+    def _patched(self, base: Value, patches: Patches, ref: TensorRef, *, part: bool) -> Program:
         if not isinstance(base, Unwritten):
             return patched(self.program(base, ref, part=part), patches, ref.size)
         tiles, axis = tiling([region for region, _ in patches], ref.size)
@@ -235,7 +235,7 @@ class _Drawn:
         ordered = tuple(item for _, item in sorted(parts, key=lambda pair: pair[0]))
         return patched(Program(Split(axis, ordered)), patches[tiles:], ref.size)
 
-    def _part(self, region: Box, inner: Value, ref: Ref, axis: int) -> Part:
+    def _part(self, region: Box, inner: Value, ref: TensorRef, axis: int) -> Part:
         size = tuple(len(range(*span)) for span in region)
         return Part(size[axis], self.program(inner, ref._replace(size=size), part=True))
 

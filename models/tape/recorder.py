@@ -13,9 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from seedpoint.models.tape.errors import RecordingError, calling_line, refusal
 from seedpoint.models.tape.geometry import row_major
-from seedpoint.models.tape.journal import Journal, Operation, Ref, mapped, refs
+from seedpoint.models.tape.journal import Journal, Operation, TensorRef, mapped, refs
 from seedpoint.models.tape.operator_traits import Traits, traits_of
-from seedpoint.models.tape.replay import Evaluator, UnknownValueError
+from seedpoint.models.tape.replay import FixedValues, UnknownValueError
 from seedpoint.models.tape.shapes import META, as_meta, inferred, rehearsed, tensors_in
 from seedpoint.models.tape.storages import Storages, unrecorded
 
@@ -39,7 +39,7 @@ class Recorder(TorchDispatchMode):
         self.journal = Journal()
         self.error: RecordingError | None = None
         self._storages = Storages(self.journal)
-        self._evaluator = Evaluator(self.journal)
+        self._fixed = FixedValues(self.journal)
         # Fast path for the most frequent operators; all others go through `_any`.
         self._short: Mapping[Any, Callable[[OpOverload, _Args, _Kwargs], Any]] = {
             _aten.empty.memory_format: self._empty,
@@ -58,7 +58,7 @@ class Recorder(TorchDispatchMode):
         self.error = self.error or refusal(what, why)
         return self.error
 
-    def ref(self, tensor: Tensor) -> Ref:
+    def ref(self, tensor: Tensor) -> TensorRef:
         """Return the reference to `tensor`.
 
         Raises:
@@ -79,7 +79,7 @@ class Recorder(TorchDispatchMode):
         ref = self.ref(tensor)
         try:
             with unrecorded():
-                return self._evaluator.value(ref, len(self.journal.operations))
+                return self._fixed.value(ref, len(self.journal.operations))
         except UnknownValueError as error:
             raise self.refuse(what, f"it reads values that {error}") from None
 
@@ -179,7 +179,7 @@ class Recorder(TorchDispatchMode):
     ) -> Any:
         """Record `func` and return its results: phantom tensors of the shapes in `shapes`."""
         given = dict(zip(traits.parameters, args, strict=False)) | kwargs
-        results: list[Ref | None] = []
+        results: list[TensorRef | None] = []
 
         def result(shape: Any, name: str | None) -> Any:
             if not isinstance(shape, Tensor) or name is not None:
@@ -201,7 +201,7 @@ class Recorder(TorchDispatchMode):
         traits: Traits,
         args: _Args,
         kwargs: _Kwargs,
-        results: tuple[Ref | None, ...],
+        results: tuple[TensorRef | None, ...],
     ) -> None:
         recorded = mapped(args, Tensor, self._ref_or_meta)
         named = {name: mapped(v, Tensor, self._ref_or_meta) for name, v in kwargs.items()}
@@ -224,7 +224,7 @@ class Recorder(TorchDispatchMode):
             raise self.refuse(traits.name, f"it resizes {tuple(argument.size())}, its output")
         return argument
 
-    def _ref_or_meta(self, tensor: Tensor) -> Ref | Tensor:
+    def _ref_or_meta(self, tensor: Tensor) -> TensorRef | Tensor:
         return tensor if tensor.is_meta else self.ref(tensor)
 
     def _empty(self, func: OpOverload, args: _Args, kwargs: _Kwargs) -> Any:
@@ -250,7 +250,7 @@ class Recorder(TorchDispatchMode):
         return args[0]
 
     def _add_fill(
-        self, name: str, function: Any, ref: Ref, args: Sequence[Any], *, random: bool
+        self, name: str, function: Any, ref: TensorRef, args: Sequence[Any], *, random: bool
     ) -> None:
         self.journal.add(
             Operation(

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from seedpoint.models.tape.errors import shown
-from seedpoint.models.tape.journal import Journal, Operation, Ref, Storage, mapped
+from seedpoint.models.tape.journal import Journal, Operation, Storage, TensorRef, mapped
 
 # largest memory in bytes for one evaluation; above any table that a constructor computes
 _EVALUATED_BYTES = 1 << 31
-# largest value in bytes that the evaluator caches
+# largest value in bytes that is kept
 _KEPT_BYTES = 1 << 16
 
 
@@ -32,7 +32,7 @@ class Memory:
         self._filler = filler
         self._bytes: dict[int, Tensor] = {}
 
-    def tensor(self, ref: Ref) -> Tensor:
+    def tensor(self, ref: TensorRef) -> Tensor:
         """Return the real tensor for `ref`."""
         if ref.storage not in self._bytes:
             self._bytes[ref.storage] = self._made(self._journal.storages[ref.storage])
@@ -44,8 +44,8 @@ class Memory:
         """Run `operations` in the given order, with torch's own generator."""
         with torch.no_grad():
             for operation in operations:
-                args = mapped(operation.args, Ref, self.tensor)
-                kwargs = {k: mapped(v, Ref, self.tensor) for k, v in operation.kwargs.items()}
+                args = mapped(operation.args, TensorRef, self.tensor)
+                kwargs = {k: mapped(v, TensorRef, self.tensor) for k, v in operation.kwargs.items()}
                 result = operation.function(*args, **kwargs)
                 for ref, value in zip(operation.results, flat(result), strict=False):
                     if ref is not None:
@@ -58,14 +58,14 @@ class Memory:
         return torch.full((storage.nbytes,), self._filler, dtype=torch.uint8)
 
 
-class Evaluator:
+class FixedValues:
     """Values of tensors that do not depend on random ones, computed on demand."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._kept: dict[tuple[Ref, int], Tensor] = {}
+        self._kept: dict[tuple[TensorRef, int], Tensor] = {}
 
-    def value(self, ref: Ref, before: int) -> Tensor:
+    def value(self, ref: TensorRef, before: int) -> Tensor:
         """Return the contents of `ref` just before operation `before`, as a real tensor of its own.
 
         Raises:
@@ -79,7 +79,7 @@ class Evaluator:
             self._kept[key] = value
         return self._kept[key].clone()
 
-    def _evaluated(self, ref: Ref, before: int) -> Tensor:
+    def _evaluated(self, ref: TensorRef, before: int) -> Tensor:
         past = self._journal.past([(ref.storage, before)])
         operations = [self._journal.operations[number] for number in past.operations]
         for operation in operations:
@@ -95,7 +95,7 @@ class Evaluator:
             raise UnknownValueError("were never written")
         return value
 
-    def _run(self, operations: Iterable[Operation], ref: Ref, filler: int) -> Tensor:
+    def _run(self, operations: Iterable[Operation], ref: TensorRef, filler: int) -> Tensor:
         memory = Memory(self._journal, filler)
         memory.run(operations)
         return memory.tensor(ref).clone(memory_format=torch.contiguous_format)

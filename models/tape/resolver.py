@@ -29,8 +29,8 @@ from seedpoint.models.tape.geometry import (
     part,
     within,
 )
-from seedpoint.models.tape.journal import Journal, Operation, Ref
-from seedpoint.models.tape.replay import Evaluator, UnknownValueError
+from seedpoint.models.tape.journal import Journal, Operation, TensorRef
+from seedpoint.models.tape.replay import FixedValues, UnknownValueError
 from seedpoint.models.tape.value_graph import (
     Cast,
     Filled,
@@ -38,9 +38,9 @@ from seedpoint.models.tape.value_graph import (
     Joined,
     Made,
     Mapped,
-    Mixed,
     Normed,
     Patched,
+    Unresolved,
     Unwritten,
     Value,
     draws,
@@ -75,13 +75,13 @@ _COMMUTATIVE = frozenset({"add", "mul"})
 class Resolver:
     """Resolver of references, at a point of `journal`, to values."""
 
-    def __init__(self, journal: Journal, evaluator: Evaluator) -> None:
+    def __init__(self, journal: Journal, fixed: FixedValues) -> None:
         self._journal = journal
-        self._evaluator = evaluator
-        self._known: dict[tuple[Ref, int], Value] = {}
+        self._fixed = fixed
+        self._known: dict[tuple[TensorRef, int], Value] = {}
         self._depth = 0
 
-    def value(self, ref: Ref, before: int) -> Value:
+    def value(self, ref: TensorRef, before: int) -> Value:
         """Return the value of `ref` just before operation `before`."""
         if 0 in ref.size:
             return Filled(exact(0, ref.dtype))
@@ -95,16 +95,16 @@ class Resolver:
             self._depth -= 1
         return self._known[key]
 
-    def _number(self, value: Value, ref: Ref, before: int) -> Value:
+    def _number(self, value: Value, ref: TensorRef, before: int) -> Value:
         """Return `value`, as a plain number when it is a single element that is not random."""
         if isinstance(value, Filled) or ref.numel != 1 or any(draws(value)):
             return value
         try:
-            return Filled(self._evaluator.value(ref, before).item())
+            return Filled(self._fixed.value(ref, before).item())
         except UnknownValueError:
             return value
 
-    def _value(self, ref: Ref, writers: list[Operation]) -> Value:
+    def _value(self, ref: TensorRef, writers: list[Operation]) -> Value:
         later = _Patches(ref.size)
         storage = self._journal.storages[ref.storage]
         base: Value = Unwritten() if storage.initial is None else Given(ref)
@@ -128,17 +128,19 @@ class Resolver:
                 later.put_below(region, inner)
         return later.over(base)
 
-    def _through(self, operation: Operation, written: Ref, ref: Ref) -> Value | None:
+    def _through(self, operation: Operation, written: TensorRef, ref: TensorRef) -> Value | None:
         """Return the value of `ref` when it lies inside `written`; else None."""
         if written.dtype != ref.dtype:
             return self._copied_bytes(operation, written, ref)
         view = inside(ref, written)
         return None if view is None else self._result(operation, written, view)
 
-    def _copied_bytes(self, operation: Operation, written: Ref, ref: Ref) -> Value | None:
+    def _copied_bytes(
+        self, operation: Operation, written: TensorRef, ref: TensorRef
+    ) -> Value | None:
         """Return the value of `ref` when its bytes were copied, as by a deep copy of a storage."""
         source = operation.args[1] if operation.name == "aten.copy_.default" else None
-        if not isinstance(source, Ref) or not _is_bytes(source) or not _is_bytes(written):
+        if not isinstance(source, TensorRef) or not _is_bytes(source) or not _is_bytes(written):
             return None
         (start, stop), (low, high) = ref.extent, written.extent
         shift, rest = divmod(source.offset - written.offset, ref.dtype.itemsize)
@@ -147,7 +149,7 @@ class Resolver:
         moved = ref._replace(storage=source.storage, offset=ref.offset + shift)
         return self.value(moved, operation.number)
 
-    def _result(self, operation: Operation, written: Ref, view: View) -> Value:
+    def _result(self, operation: Operation, written: TensorRef, view: View) -> Value:
         """Return the elements `view` of the values that `operation` wrote to `written`."""
         name, args = operation.name.removeprefix("aten."), operation.args
         filler = _filler(name, args)
@@ -166,9 +168,11 @@ class Resolver:
             return Made(operation, view)
         return self._mixed(operation, "it is not made element by element")
 
-    def _operand(self, operation: Operation, source: Ref, written: Ref, view: View) -> Value:
+    def _operand(
+        self, operation: Operation, source: TensorRef, written: TensorRef, view: View
+    ) -> Value:
         number = self._scalar(operation, source) if source.numel == 1 else source
-        if not isinstance(number, Ref):
+        if not isinstance(number, TensorRef):
             return Filled(exact(number, written.dtype))
         taken = part(expanded(source, written.size), view)
         if taken is None:
@@ -180,16 +184,20 @@ class Resolver:
             return Filled(exact(value.value, written.dtype))
         return Cast(source.dtype, written.dtype, value)
 
-    def _mapped(self, operation: Operation, function: str, written: Ref, view: View) -> Value:
+    def _mapped(self, operation: Operation, function: str, written: TensorRef, view: View) -> Value:
         given = {k: self._scalar(operation, v) for k, v in _named(operation).items()}
-        if function in _COMMUTATIVE and "alpha" not in given and isinstance(given["other"], Ref):
+        if (
+            function in _COMMUTATIVE
+            and "alpha" not in given
+            and isinstance(given["other"], TensorRef)
+        ):
             given["self"], given["other"] = given["other"], given["self"]
         subject = given.pop("self")
         if isinstance(subject, Scalar):
             subject = operation.args[0]
-        if not isinstance(subject, Ref):
+        if not isinstance(subject, TensorRef):
             return self._mixed(operation, "it mixes tensors")
-        if any(isinstance(v, Ref) for v in given.values()):
+        if any(isinstance(v, TensorRef) for v in given.values()):
             return self._joined(operation, function, subject, given, written, view)
         operand = self._operand(operation, subject, written, view)
         return Mapped(function, tuple(given.items()), operand, written.dtype)
@@ -198,29 +206,29 @@ class Resolver:
         self,
         operation: Operation,
         function: str,
-        subject: Ref,
+        subject: TensorRef,
         given: dict[str, Any],
-        written: Ref,
+        written: TensorRef,
         view: View,
     ) -> Value:
         other = given.get("other")
-        if function not in _JOINS or not isinstance(other, Ref) or given.get("alpha", 1) != 1:
+        if function not in _JOINS or not isinstance(other, TensorRef) or given.get("alpha", 1) != 1:
             return self._mixed(operation, "it mixes tensors")
         left, right = (self._operand(operation, r, written, view) for r in (subject, other))
         return Joined(operation, function, left, right)
 
     def _scalar(self, operation: Operation, argument: Any) -> Any:
         """Return a tensor argument with one value everywhere as that number; others unchanged."""
-        if isinstance(argument, Ref):
+        if isinstance(argument, TensorRef):
             value = self.value(argument, operation.number)
             return value.value if isinstance(value, Filled) else argument
         return argument
 
     def _mixed(
-        self, operation: Operation, reason: str, reads: tuple[Ref, ...] | None = None
-    ) -> Mixed:
+        self, operation: Operation, reason: str, reads: tuple[TensorRef, ...] | None = None
+    ) -> Unresolved:
         reads = operation.reads if reads is None else reads
-        return Mixed(operation, tuple(self.value(r, operation.number) for r in reads), reason)
+        return Unresolved(operation, tuple(self.value(r, operation.number) for r in reads), reason)
 
 
 class _Patches:
@@ -284,9 +292,11 @@ def _named(operation: Operation) -> dict[str, Any]:
 def _normed_axis(args: tuple[Any, ...]) -> int | None:
     """Return the axis that a Euclidean norm of a matrix keeps; None for other norms."""
     matrix, power, dims = args[:3]
-    plain = isinstance(matrix, Ref) and len(matrix.size) == 2 and power == 2 and len(dims) == 1
+    plain = (
+        isinstance(matrix, TensorRef) and len(matrix.size) == 2 and power == 2 and len(dims) == 1
+    )
     return 1 - dims[0] % 2 if plain else None
 
 
-def _is_bytes(ref: Ref) -> bool:
+def _is_bytes(ref: TensorRef) -> bool:
     return ref.dtype == torch.uint8 and ref.stride == (1,)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seedpoint.models.tape.errors import refusal
-from seedpoint.models.tape.journal import Journal, Ref, Storage
+from seedpoint.models.tape.journal import Journal, Storage, TensorRef
 from seedpoint.models.tape.phantom import Arena
 
 
@@ -36,7 +36,7 @@ class Storages:
         self._numbered(tensor, tensor.untyped_storage(), None)
         return tensor
 
-    def ref(self, tensor: Tensor) -> Ref:
+    def ref(self, tensor: Tensor) -> TensorRef:
         """Return the reference to `tensor`.
 
         Raises:
@@ -49,7 +49,7 @@ class Storages:
         if number is None:
             number = self._first_sight(tensor, storage)
         size = tuple(tensor.size())
-        return Ref(number, tensor.dtype, size, tensor.stride(), int(tensor.storage_offset()))
+        return TensorRef(number, tensor.dtype, size, tensor.stride(), int(tensor.storage_offset()))
 
     def changed(self) -> bool:
         """Return whether memory from outside changed without a recorded operation."""
@@ -71,6 +71,6 @@ class Storages:
         number = len(self._kept)
         self._numbers[storage._cdata] = number
         self._kept.append(storage)
-        layout = Ref(number, tensor.dtype, tuple(tensor.size()), tensor.stride(), 0)
+        layout = TensorRef(number, tensor.dtype, tuple(tensor.size()), tensor.stride(), 0)
         self._journal.add_storage(Storage(storage.nbytes(), layout, initial))
         return number

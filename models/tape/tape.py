@@ -13,7 +13,7 @@ from seedpoint.models.dtypes import BY_TORCH, DType
 from seedpoint.models.plan.program import Program
 from seedpoint.models.tape.errors import RecordingError
 from seedpoint.models.tape.init_functions import recorded_units
-from seedpoint.models.tape.journal import Journal, Operation, Ref
+from seedpoint.models.tape.journal import Journal, Operation, TensorRef
 from seedpoint.models.tape.programs import Compiler
 from seedpoint.models.tape.recorder import Recorder
 from seedpoint.models.tape.replay import Memory
@@ -53,7 +53,7 @@ class Tape:
     tensors: tuple[TapeTensor, ...]
     literals: Mapping[str, bytes]
     journal: Journal
-    refs: tuple[Ref, ...]
+    refs: tuple[TensorRef, ...]
 
     def replay(self, seed: int) -> dict[str, Tensor]:
         """Return the state dict after `torch.manual_seed(seed)` and the construction, bit for bit.
@@ -119,14 +119,14 @@ def imagined(build: Callable[[], nn.Module]) -> nn.Module:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    ref: Ref
+    ref: TensorRef
     names: list[str]
     kind: str
 
 
 def _entries(module: nn.Module, recorder: Recorder) -> list[_Entry]:
     """Return the distinct tensors of the state dict, in its order."""
-    entries: dict[Ref, _Entry] = {}
+    entries: dict[TensorRef, _Entry] = {}
     for name, value in module.state_dict(keep_vars=True).items():
         if not isinstance(value, Tensor):
             continue  # the extra state of a module may be any object

@@ -9,7 +9,7 @@ import torch
 
 from seedpoint.models.plan.program import Scalar
 from seedpoint.models.tape.geometry import Box, View
-from seedpoint.models.tape.journal import Operation, Ref
+from seedpoint.models.tape.journal import Operation, TensorRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Made:
 class Given:
     """Values known only by running the operations: outside memory, or too long a history."""
 
-    ref: Ref
+    ref: TensorRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Normed:
 
     operation: Operation
     operand: Value
-    ref: Ref
+    ref: TensorRef
     axis: int
     view: View
 
@@ -91,7 +91,7 @@ class Patched:
 
 
 @dataclass(frozen=True, slots=True)
-class Mixed:
+class Unresolved:
     """Result of an operation on whole `operands` that no expression covers, with the reason."""
 
     operation: Operation
@@ -99,7 +99,7 @@ class Mixed:
     reason: str
 
 
-Value = Filled | Made | Given | Unwritten | Cast | Mapped | Joined | Normed | Patched | Mixed
+Value = Filled | Made | Given | Unwritten | Cast | Mapped | Joined | Normed | Patched | Unresolved
 
 
 def draws(value: Value) -> Iterator[tuple[Operation, View | None]]:
@@ -128,7 +128,7 @@ def draws(value: Value) -> Iterator[tuple[Operation, View | None]]:
             case Patched(base, patches):
                 pending.append((base, direct))
                 pending += ((inner, direct) for _, inner in patches)
-            case Mixed(operation, operands):
+            case Unresolved(operation, operands):
                 pending += ((operand, False) for operand in operands)
                 if operation.random:
                     yield operation, None

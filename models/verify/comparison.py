@@ -33,7 +33,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class DigestCheck:
     """Entry of file number `file` whose bytes must have the digest `sha256`."""
 
     file: int
@@ -93,7 +93,7 @@ class Means:
 
 def work(
     files: Sequence[File], plan: Plan, means: Means, sample: Sample | None, size_elements: int
-) -> Iterator[Block | Whole]:
+) -> Iterator[Block | DigestCheck]:
     """Yield the comparisons in byte order: everything in blocks of `size_elements`, or a sample.
 
     A tensor that is compared by its digest is read whole, or not at all.
@@ -110,7 +110,7 @@ def work(
             yield block
         elif whole is not block.entry:
             whole = block.entry
-            yield Whole(block.file, block.entry, means.digests[tensor])
+            yield DigestCheck(block.file, block.entry, means.digests[tensor])
 
 
 def needs_bytes(plan: Plan) -> bool:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from seedpoint.models.files.layout import Layout
-from seedpoint.models.plan.describe import layout
+from seedpoint.models.files.layout import Layout, layout
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.verify.header import FileFault, load_json, metadata_alone, parse, shown
 from seedpoint.models.verify.soundness import check_plan

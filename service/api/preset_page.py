@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from seedpoint.models import presets
-from seedpoint.models.plan.describe import totals
+from seedpoint.models.statistics.describe import totals
 from seedpoint.service.api import schemas
 from seedpoint.service.api.dependencies import Service
 from seedpoint.service.api.hub import find_revision

@@ -12,8 +12,8 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
 from seedpoint.models.files.slices import parse_slice
-from seedpoint.models.spec.faults import join
-from seedpoint.models.spec.messages import in_words
+from seedpoint.models.validation.faults import join
+from seedpoint.models.validation.messages import in_words
 from seedpoint.service.api import representations, schemas
 from seedpoint.service.api.dependencies import (
     DigestQuery,

@@ -16,8 +16,8 @@ from seedpoint.models.files.layout import File, Layout
 from seedpoint.models.generation.chunks import cuts
 from seedpoint.models.generation.evaluator import ByteArray, Evaluator
 from seedpoint.models.generation.whole_tensors import Needed
-from seedpoint.models.plan.describe import resource
 from seedpoint.models.plan.plan import Plan
+from seedpoint.models.statistics.describe import resource
 from seedpoint.service.concurrency.cached_attribute import once
 from seedpoint.service.errors import NotFound
 

@@ -10,10 +10,10 @@ from contextlib import suppress
 from functools import partial
 from weakref import WeakValueDictionary
 
+from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import ByteArray, Evaluator, Observer, ReadBytes
 from seedpoint.models.generation.sources import draws_on
 from seedpoint.models.generation.whole_tensors import Wholes
-from seedpoint.models.plan.describe import layout
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.plan.program import Literal, Norms, Program, Split
 from seedpoint.models.planning.sequential import readers

@@ -12,7 +12,8 @@ def plan(spec: Spec, seed: Seed = None, as_json: AsJson = False) -> None:
 
     Each has its rule, resolved arguments, fans and expected std.
     """
-    from seedpoint.models.plan.describe import layout, resource
+    from seedpoint.models.files.layout import layout
+    from seedpoint.models.statistics.describe import resource
     from seedpoint.service.api.links import Links
     from seedpoint.service.cli.tables import plan_table
 

@@ -18,7 +18,7 @@ from seedpoint.models.generation.sources import draws_on
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.planning.sequential import check_platform, platform
 from seedpoint.models.verify import comparison
-from seedpoint.models.verify.comparison import Block, Means, Whole
+from seedpoint.models.verify.comparison import Block, DigestCheck, Means
 from seedpoint.models.verify.findings import Difference, Report, Sample
 from seedpoint.models.verify.header import shown
 from seedpoint.service.local.checkpoint_files import Opened, open_checkpoint
@@ -30,7 +30,7 @@ MAX_SAMPLED_LITERAL_BYTES = 1 << 26  # Larger literals are not hashed for a samp
 
 Progress = Callable[[int], AbstractContextManager[Callable[[int], object]]]
 Replanning = Callable[[Plan], AbstractContextManager["Future[Replanned]"]]
-Outcome = tuple[Block | Whole, int, Difference | None]
+Outcome = tuple[Block | DigestCheck, int, Difference | None]
 """A job, the number of bytes that it compared, and the difference found."""
 
 
@@ -88,15 +88,15 @@ class Checker:
         self.differences: dict[tuple[int, str], Difference] = {}
         self._scratch = threading.local()
 
-    def work(self) -> Iterator[Block | Whole]:
+    def work(self) -> Iterator[Block | DigestCheck]:
         """Yield the jobs in the order of the bytes."""
         size = JOB_BLOCKS * self.evaluator.block_elements
         return comparison.work(self.opened.files, self.plan, self.means, self.sample, size)
 
-    def size_bytes(self, item: Block | Whole) -> int:
+    def size_bytes(self, item: Block | DigestCheck) -> int:
         """Return the number of bytes that `item` compares."""
         tensor = self.plan.tensors[item.entry.tensor]
-        if isinstance(item, Whole):
+        if isinstance(item, DigestCheck):
             return tensor.nbytes
         return (item.stop - item.start) * tensor.dtype.itemsize
 
@@ -138,10 +138,10 @@ class Checker:
             self.differences.setdefault((item.file, item.entry.name), difference)
         advance(self.size_bytes(item))
 
-    def _check(self, item: Block | Whole) -> Outcome:
+    def _check(self, item: Block | DigestCheck) -> Outcome:
         if (item.file, item.entry.name) in self.differences:
             return item, 0, None
-        difference = self._whole(item) if isinstance(item, Whole) else self._block(item)
+        difference = self._whole(item) if isinstance(item, DigestCheck) else self._block(item)
         return item, self.size_bytes(item), difference
 
     def _block(self, block: Block) -> Difference | None:
@@ -166,7 +166,7 @@ class Checker:
                 )
         return None
 
-    def _whole(self, whole: Whole) -> Difference | None:
+    def _whole(self, whole: DigestCheck) -> Difference | None:
         entry, source = whole.entry, self.opened.sources[whole.file]
         digest = hashlib.sha256()
         for start in range(entry.start_byte, entry.stop_byte, PIECE_BYTES):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from seedpoint.models.spec.faults import join
+from seedpoint.models.validation.faults import join
 
 _LEAST = 3  # Characters of the shortest text to match; shorter ones match by chance.
 

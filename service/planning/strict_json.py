@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from seedpoint.models.errors import Fault, SpecError
-from seedpoint.models.spec.faults import MAX_FAULTS, join
+from seedpoint.models.validation.faults import MAX_FAULTS, join
 from seedpoint.service.errors import MalformedBody
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")

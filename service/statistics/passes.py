@@ -13,10 +13,10 @@ from pydantic_core import to_json
 from seedpoint.models.files.file_digests import FileDigests
 from seedpoint.models.generation.chunks import Observed
 from seedpoint.models.generation.evaluator import ByteArray
-from seedpoint.models.plan.describe import describe_program
 from seedpoint.models.plan.plan import PlanTensor
 from seedpoint.models.statistics.accumulator import MEASURED
 from seedpoint.models.statistics.checkpoint import CheckpointStatistics, layers
+from seedpoint.models.statistics.describe import describe_program
 from seedpoint.models.statistics.histogram import BINS
 from seedpoint.models.statistics.split_windows import windows
 from seedpoint.models.statistics.verdict import CRITERIA

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from seedpoint.models import presets
+from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.plan.describe import layout
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from tests.support.clients import left_out, needed, run

@@ -22,11 +22,12 @@ from scipy import stats
 from torch import nn
 
 from benchmarks.obvious import GPT2
+from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.plan.describe import layout, resource
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.planning.sequential import materialize, platform
 from seedpoint.models.spec.schema import parse_spec
+from seedpoint.models.statistics.describe import resource
 from tests.support.places import EXAMPLES, GOLDEN
 
 SHA256 = GOLDEN / "examples_sha256.json"

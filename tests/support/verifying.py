@@ -17,8 +17,8 @@ import pytest
 import rfc8785
 
 from seedpoint.models.errors import SpecError
+from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.plan.describe import layout
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.planning.sequential import materialized, platform

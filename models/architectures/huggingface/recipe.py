@@ -20,7 +20,7 @@ from seedpoint.models.architectures.huggingface.rotary_embeddings import in_both
 from seedpoint.models.architectures.pretrained_weights import is_ours, said
 from seedpoint.models.dtypes import BY_NAME, BY_TORCH, DType
 from seedpoint.models.errors import Fault, SpecError
-from seedpoint.models.spec.faults import join
+from seedpoint.models.validation.faults import join
 
 
 @dataclass(frozen=True, slots=True)

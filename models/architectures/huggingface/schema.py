@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
@@ -17,6 +18,20 @@ class Transformers(Foreign):
     """Model of Hugging Face transformers, by its config."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, populate_by_name=True)
+
+    example: ClassVar[Mapping[str, Any]] = {
+        "config": {
+            "model_type": "gpt2",
+            "architectures": ["GPT2LMHeadModel"],
+            "n_layer": 2,
+            "n_embd": 32,
+            "n_head": 2,
+            "n_positions": 64,
+            "vocab_size": 100,
+            "bos_token_id": 99,
+            "eos_token_id": 99,
+        },
+    }
 
     type: Literal["transformers"]
     config: Annotated[dict[Name, Any], AfterValidator(exact)] = Field(

@@ -18,7 +18,7 @@ from seedpoint.models.architectures.pretrained_weights import (
     said,
 )
 from seedpoint.models.errors import LimitExceeded, SpecError
-from seedpoint.models.spec.faults import join
+from seedpoint.models.validation.faults import join
 
 # Arguments that count layers, at most `max_modules`.
 _COUNT = re.compile(r".*(depth|layer|block|stage)s?")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -16,6 +17,8 @@ Arguments = Annotated[dict[Name, Any], AfterValidator(exact)]
 
 class Timm(Foreign):
     """Model of timm, by name."""
+
+    example: ClassVar[Mapping[str, Any]] = {"model": "resnet18", "args": {"num_classes": 10}}
 
     type: Literal["timm"]
     model: Name = Field(
@@ -45,6 +48,8 @@ class Timm(Foreign):
 
 class Torchvision(Foreign):
     """Model of torchvision, by name."""
+
+    example: ClassVar[Mapping[str, Any]] = {"model": "resnet18", "args": {"num_classes": 10}}
 
     type: Literal["torchvision"]
     model: Name = Field(

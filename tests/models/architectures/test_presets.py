@@ -19,8 +19,8 @@ from seedpoint.models.architectures.huggingface.rotary_embeddings import in_both
 from seedpoint.models.architectures.limits import MAX_MODULES
 from seedpoint.models.architectures.opaque_json import exact
 from seedpoint.models.errors import LimitExceeded, SpecError
+from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.plan.describe import layout
 from seedpoint.models.planning.compiler import Planned, make_plan
 from seedpoint.models.spec.schema import parse_spec
 

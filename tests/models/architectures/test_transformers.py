@@ -13,8 +13,8 @@ import transformers
 from safetensors.torch import load
 
 from seedpoint.models.architectures import catalogue
+from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.plan.describe import layout
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.planning.compiler import Planned, make_plan
 from seedpoint.models.planning.sequential import materialize, materialized, platform

@@ -20,13 +20,14 @@ from seedpoint.models.architectures import optional_libraries, parse
 from seedpoint.models.architectures.vision import Timm, Torchvision
 from seedpoint.models.draws import TruncNormal
 from seedpoint.models.errors import LimitExceeded, SpecError
+from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.plan.describe import layout, resource
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.planning.compiler import Planned, make_plan
 from seedpoint.models.planning.sequential import materialize, platform
 from seedpoint.models.spec.limits import Limits
 from seedpoint.models.spec.schema import parse_spec
+from seedpoint.models.statistics.describe import resource
 from seedpoint.models.tape import record
 from tests.support import vision
 

@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seedpoint.models.dtypes import BY_NAME
-from seedpoint.models.files.layout import File
+from seedpoint.models.files.layout import File, layout
 from seedpoint.models.generation.chunks import BLOCK_BYTES, Observed, cuts
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.plan.describe import layout
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.models.statistics.checkpoint import BLOCK_ELEMENTS, CheckpointStatistics

@@ -18,10 +18,10 @@ from torch import nn
 
 from seedpoint.models.draws import Normal, TruncNormal, Uniform
 from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.generation.sources import ReferenceDraws
-from seedpoint.models.generation.whole_tensors import Memory, Wholes
-from seedpoint.models.plan.describe import layout
+from seedpoint.models.generation.whole_tensors import MemoryCache, Wholes
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
     Add,
@@ -306,7 +306,7 @@ def test_an_orthogonal_part_of_a_split_is_the_unfused_tensor() -> None:
 def test_what_many_threads_want_at_once_is_computed_once() -> None:
     made: list[object] = []
 
-    class Counting(Memory):
+    class Counting(MemoryCache):
         def get(self, key: Any, make: Any) -> Any:
             return super().get(key, lambda: (made.append(key), make())[1])
 
@@ -321,7 +321,7 @@ def test_what_many_threads_want_at_once_is_computed_once() -> None:
 
 
 def test_a_cache_forgets_what_was_used_longest_ago() -> None:
-    cache = Memory(100, len)
+    cache = MemoryCache(100, len)
     made: list[str] = []
 
     def get(key: str) -> None:

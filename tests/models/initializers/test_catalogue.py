@@ -14,9 +14,9 @@ from scipy import stats
 
 from seedpoint.models import architectures, initializers
 from seedpoint.models.errors import SpecError
+from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.initializers import transforms
-from seedpoint.models.plan.describe import layout
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.planning.sequential import materialize, platform
 from seedpoint.models.spec.schema import parse_spec

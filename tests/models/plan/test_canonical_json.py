@@ -12,7 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seedpoint.models.plan import canonical_json
-from seedpoint.models.plan.canonical_json import Known, KnownList, representable, restored, text
+from seedpoint.models.plan.canonical_json import (
+    Serialized,
+    SerializedList,
+    representable,
+    restored,
+    text,
+)
 
 INTEGERS = st.integers(-(2**53) + 1, 2**53 - 1)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -26,8 +32,8 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 def known(value: Any) -> Any:
     """The same value of pieces that keep their text."""
     if isinstance(value, dict):
-        return Known({key: known(item) for key, item in value.items()})
-    return KnownList(map(known, value)) if isinstance(value, list) else value
+        return Serialized({key: known(item) for key, item in value.items()})
+    return SerializedList(map(known, value)) if isinstance(value, list) else value
 
 
 @given(VALUES)
@@ -87,7 +93,7 @@ def test_a_long_integer_that_is_read_back_was_a_float() -> None:
 
 
 def test_the_text_of_a_piece_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    piece = Known(a=1)
+    piece = Serialized(a=1)
     assert text([piece]) == '[{"a":1}]'
     monkeypatch.setattr(canonical_json, "_object", None)
     assert text([piece, piece]) == '[{"a":1},{"a":1}]'

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import rfc8785
 
+from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.plan.describe import layout
 from seedpoint.models.plan.plan import Plan, metadata
 from seedpoint.models.plan.program import Add, Constant, Program, program_from_json, to_json
 from seedpoint.models.planning.compiler import make_plan

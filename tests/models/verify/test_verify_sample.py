@@ -9,8 +9,7 @@ from pathlib import Path
 import hypothesis.strategies as st
 from hypothesis import given, settings
 
-from seedpoint.models.files.layout import File
-from seedpoint.models.plan.describe import layout
+from seedpoint.models.files.layout import File, layout
 from seedpoint.models.verify.comparison import Block, Means, work
 from seedpoint.models.verify.findings import Sample
 from seedpoint.service.local.checkpoint_files import open_checkpoint

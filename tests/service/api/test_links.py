@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.plan.describe import layout, resource
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
+from seedpoint.models.statistics.describe import resource
 from seedpoint.service.api.links import Links
 from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from tests.support.running import mlp

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
 from seedpoint.models import presets
-from seedpoint.models.plan.describe import layout
+from seedpoint.models.files.layout import layout
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.service.cli import app

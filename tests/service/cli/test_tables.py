@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from seedpoint.models.plan.describe import resource
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
+from seedpoint.models.statistics.describe import resource
 from seedpoint.service.cli.tables import plan_table
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seedpoint.models.files.layout import layout
 from seedpoint.models.files.slices import parse_slice
 from seedpoint.models.generation.chunks import Observed
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.plan.describe import layout
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.models.statistics.checkpoint import BLOCK_ELEMENTS

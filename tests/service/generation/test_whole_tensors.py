@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from seedpoint.models.files.layout import Layout
+from seedpoint.models.files.layout import Layout, layout
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.generation.whole_tensors import Needed, Raw, WholeMatrix
-from seedpoint.models.plan.describe import layout
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.service import state

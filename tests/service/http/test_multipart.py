@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 
 from seedpoint.models.files.file_digests import FileDigests
+from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.plan.describe import layout
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.models.statistics.checkpoint import CheckpointStatistics

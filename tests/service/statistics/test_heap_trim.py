@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.plan.describe import layout
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.service.checkpoints.checkpoint import Checkpoint

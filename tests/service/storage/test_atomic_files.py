@@ -20,8 +20,8 @@ import httpx
 import numpy as np
 import pytest
 
+from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.plan.describe import layout
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.planning.sequential import materialized, platform
 from seedpoint.models.spec.schema import parse_spec

@@ -5,25 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from seedpoint.models.files.layout import Layout
-from seedpoint.models.plan.plan import Plan, metadata
+from seedpoint.models.plan.plan import Plan
 from seedpoint.models.plan.program import Materialized, Program, to_json
 from seedpoint.models.statistics.expected import expected
 
 STREAM_DETAILS = frozenset({"f32"})
-
-
-def layout(plan: Plan) -> Layout:
-    """Return the files of `plan`; of several shards, only the first carries the spec and plan."""
-    every, first = metadata(plan)
-    return Layout.of(
-        plan.tensors,
-        metadata=every,
-        first_metadata=first,
-        max_shard_size=plan.max_shard_size,
-        ties=plan.ties,
-        texts=plan.files,
-    )
 
 
 def resource(plan: Plan, links: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedpoint.models.spec.expressions import ExpressionError, evaluate, names, parse
+from seedpoint.models.validation.expressions import ExpressionError, evaluate, names, parse
 
 
 def test_it_computes_in_binary64_as_python_does() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, PlainValidator, WithJsonSchema
 
-from seedpoint.models.spec import expressions
+from seedpoint.models.validation import expressions
 
 
 class Schema(BaseModel):
@@ -44,6 +44,6 @@ Number = Annotated[
 def tagged(one: str, other: str, is_other: type | tuple[type, ...]) -> Discriminator:
     """Return a discriminator of two forms of a field, so that errors concern only one of them.
 
-    Tags are written `<tag>`; models/spec/faults.py leaves these elements out of paths.
+    Tags are written `<tag>`; models/validation/faults.py leaves these elements out of paths.
     """
     return Discriminator(lambda value: other if isinstance(value, is_other) else one)

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pydantic_core import core_schema
 
 from seedpoint.models.errors import Fault
-from seedpoint.models.spec.messages import Asked, in_words
+from seedpoint.models.validation.messages import Asked, in_words
 
 MAX_FAULTS = 100  # faults listed; the rest are counted
 _MAX_COMPARED = 100  # characters; difflib takes quadratic time
@@ -26,7 +26,7 @@ _MAX_COMPARED = 100  # characters; difflib takes quadratic time
 # Keys that need no brackets in a path.
 _PLAIN = re.compile(r'[^.\[\]"\\\x00-\x1f\x7f\ud800-\udfff]+')
 _PYDANTIC_TYPES = frozenset(get_args(core_schema.ErrorType)) - {"value_error", "assertion_error"}
-# Tags of unions without a `type`, from architectures.json_type_union and spec.numbers.
+# Tags of unions without a `type`, from architectures.json_type_union and validation.numbers.
 _KIND_TAG = re.compile(r"\((null|scalar|string|list|object)\)|<[a-z_ ]+>")
 
 

@@ -13,8 +13,8 @@ from pydantic_core import PydanticCustomError
 
 from seedpoint.models.architectures import parse
 from seedpoint.models.errors import Fault, SpecError
-from seedpoint.models.spec.faults import MAX_FAULTS, faults_from, join
 from seedpoint.models.spec.schema import parse_spec
+from seedpoint.models.validation.faults import MAX_FAULTS, faults_from, join
 
 
 class Closed(BaseModel):

@@ -1,0 +1,1 @@
+"""Validation of documents: numbers, expressions, and faults in words at their paths."""

@@ -19,27 +19,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from seedpoint.models.plan.program import Normal, TruncNormal, Uniform
+from seedpoint.models.draws import Draw, Normal, TruncNormal, Uniform
 from seedpoint.models.stream import cpu
 from seedpoint.models.stream.key import derive_key
 from seedpoint.service.generation.thread_placement import Placement
 
 KEY = derive_key(0, "weight")
 
-# Name -> PyTorch's initializer, our kernel, its constants. Since 2.13 `trunc_normal_` redraws the
+# Name -> PyTorch's initializer, our draw. Since 2.13 `trunc_normal_` redraws the
 # whole tensor until no value is out of bounds: many times with bounds at 2 std, once at 100 std.
-CASES: dict[str, tuple[Callable[[torch.Tensor], Any], Any, tuple[float, ...]]] = {
-    "uniform": (lambda t: t.uniform_(), cpu.uniform, Uniform.of(0.0, 1.0).f32),
-    "normal": (lambda t: t.normal_(), cpu.normal, Normal.of(0.0, 1.0).f32),
+CASES: dict[str, tuple[Callable[[torch.Tensor], Any], Draw]] = {
+    "uniform": (lambda t: t.uniform_(), Uniform.of(0.0, 1.0)),
+    "normal": (lambda t: t.normal_(), Normal.of(0.0, 1.0)),
     "trunc_normal, 2 std": (
         lambda t: torch.nn.init.trunc_normal_(t, 0.0, 1.0, -2.0, 2.0),
-        cpu.trunc_normal,
-        TruncNormal.of(0.0, 1.0, -2.0, 2.0).f32,
+        TruncNormal.of(0.0, 1.0, -2.0, 2.0),
     ),
     "trunc_normal, 100 std": (
         lambda t: torch.nn.init.trunc_normal_(t, 0.0, 0.02, -2.0, 2.0),
-        cpu.trunc_normal,
-        TruncNormal.of(0.0, 0.02, -2.0, 2.0).f32,
+        TruncNormal.of(0.0, 0.02, -2.0, 2.0),
     ),
 }
 
@@ -77,7 +75,7 @@ def rates(
     name: str, dtype: Any, pool: ThreadPoolExecutor, options: argparse.Namespace
 ) -> tuple[float, float, float]:
     """Return median M elements/s of torch, our chunk buffers and our single array."""
-    theirs, kernel, f32 = CASES[name]
+    theirs, draw = CASES[name]
     tensor = torch.ones(
         options.elements, dtype=torch.float32 if dtype == np.float32 else torch.bfloat16
     )
@@ -85,10 +83,10 @@ def rates(
     buffers = np.empty((options.threads, options.chunk), dtype)
 
     def reused(thread: int, start: int, stop: int) -> None:
-        kernel(buffers[thread][: stop - start], KEY, 0, start, f32)
+        cpu.fill(draw.type, buffers[thread][: stop - start], KEY, 0, start, draw.f32)
 
     def whole(_thread: int, start: int, stop: int) -> None:
-        kernel(array[start:stop], KEY, 0, start, f32)
+        cpu.fill(draw.type, array[start:stop], KEY, 0, start, draw.f32)
 
     seconds = [
         (
@@ -118,10 +116,12 @@ def fill(
 
 def small(name: str) -> float:
     """Return the microseconds of a call for 8 elements."""
-    _, kernel, f32 = CASES[name]
+    _, draw = CASES[name]
     out = np.empty(8, np.float32)
     calls = 10_000
-    seconds = timed(lambda: [kernel(out, KEY, 0, start, f32) for start in range(calls)])
+    seconds = timed(
+        lambda: [cpu.fill(draw.type, out, KEY, 0, start, draw.f32) for start in range(calls)]
+    )
     return seconds / calls * 1e6
 
 

@@ -12,10 +12,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from seedpoint.models.draws import Normal, Uniform
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.plan import Plan, PlanTensor
-from seedpoint.models.plan.program import Normal, Program, Uniform
+from seedpoint.models.plan.program import Program
 from seedpoint.models.statistics import moments
 from seedpoint.models.statistics.checkpoint import BLOCK_ELEMENTS, TensorAccumulator
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from seedpoint.models import initializers
+from seedpoint.models.draws import Normal, TruncNormal, Uniform
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.plan import Plan, PlanTensor
@@ -26,14 +27,11 @@ from seedpoint.models.plan.program import (
     Constant,
     Eye,
     Literal,
-    Normal,
     Orthogonal,
     Part,
     Program,
     Scale,
     Split,
-    TruncNormal,
-    Uniform,
 )
 from seedpoint.models.planning.compiler import Planned, make_plan
 from seedpoint.models.spec.schema import parse_spec

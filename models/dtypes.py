@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 
@@ -77,3 +78,9 @@ BY_NAME = {dtype.name: dtype for dtype in DTYPES}
 BY_CODE = {dtype.code: dtype for dtype in DTYPES}
 BY_TORCH = {dtype.torch: dtype for dtype in DTYPES}
 RANK = {dtype.code: rank for rank, dtype in enumerate(DTYPES)}
+
+
+def f32(value: float) -> float:
+    """Round `value`, a binary64 number, once to binary32 (as a Python float)."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(value))

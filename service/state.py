@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from seedpoint.models.generation.whole_tensors import Wholes
 from seedpoint.models.stream import cpu, orthogonal
 from seedpoint.service.checkpoints.registry import Checkpoints
-from seedpoint.service.concurrency.turns import Turns
+from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.generation.devices import resolve_device
 from seedpoint.service.generation.engine import Engine
 from seedpoint.service.generation.whole_tensor_task import Maker
@@ -76,14 +76,14 @@ class State:
             cached_tensors=settings.cached_tensors,
             clock=clock,
         )
-        turns = Turns(settings.statistics_at_once)
-        most = settings.statistics_at_once + settings.statistics_queue
+        turns = Admission(settings.statistics_at_once, revocable=True)
+        at_once = settings.statistics_at_once + settings.statistics_queue
         lease_seconds = settings.statistics_lease_seconds
-        digests = Digests(engine, store, turns, most=most, lease_seconds=lease_seconds)
+        digests = Digests(engine, store, turns, at_once=at_once, lease_seconds=lease_seconds)
         documents = Documents()
         statistics = Statistics(
             *(engine, store, digests, metrics, turns, documents),
-            most=most,
+            at_once=at_once,
             lease_seconds=lease_seconds,
             digested_bytes=settings.unasked_digest_bytes,
             unasked_bytes=settings.unasked_statistics_bytes,

@@ -147,7 +147,9 @@ def planned(guard: Any, architecture: Architecture) -> str:
         with guard.refusing(document):
             plan = make_plan(parse_spec(document)).plan
     except SpecError as error:
-        kind = "stopped by the guard" if "may read its own libraries" in str(error) else "refused"
+        kind = (
+            "stopped by the guard" if "may only read its own libraries" in str(error) else "refused"
+        )
         return f"{kind}: {re.sub('0x[0-9a-f]+', '0x', str(error))}"
     except Exception as error:  # noqa: BLE001 - a finding, not the end
         return f"failed: {type(error).__name__}: {error}"

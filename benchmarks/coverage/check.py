@@ -66,7 +66,7 @@ def _checked(model_type: str, config: dict[str, Any]) -> Outcome:
         )
     except SpecError as error:
         message = str(error)
-        if "it is a part of others" in message:
+        if "it is only a part of other models" in message:
             return Outcome(model_type, "no model", message)
         named = re.search(r"has no base model; name its class; known: (\w+)", message)
         if named and "architectures" not in config:

@@ -10,20 +10,20 @@ from pathlib import Path
 from benchmarks.coverage.check import Outcome
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "models.md"
-HEAD = """# Which models are recorded right
+HEAD = """# Models that are recorded correctly
 
-Written by `make coverage-models`; not to be edited. Each model is made small, its construction is
-recorded, and the recording is run by PyTorch's own generator: *right* means that every tensor is,
-bit for bit, what the model's own code makes under the same seed, and that every one has a program,
-so that it can be issued under `philox-v1`.
+Written by `make coverage-models`; do not edit. Each model is made small, its construction is
+recorded, and PyTorch's own generator runs the recording. *Right* means that every tensor equals,
+bit for bit, the tensor of the model's own code under the same seed, and that every tensor has a
+program, so that it can be issued under `philox-v1`.
 """
 MEANINGS = {
     "right": "bit for bit, and every tensor has a program",
-    "partly": "bit for bit, but some tensors need a rule: nothing in the stream says their values",
-    "refused": "a problem says which line cannot be recorded, and why",
+    "partly": "bit for bit, but some tensors need a rule: no program expresses their values",
+    "refused": "a problem names the line that cannot be recorded, and the reason",
     "wrong": "differs from the model's own construction",
-    "not tried": "the model's own code fails on a small config here, or wants another library",
-    "no model": "a config that is only a part of others: the library makes no model of it alone",
+    "not tried": "the model's own code fails on a small config, or needs another library",
+    "no model": "a config that is only a part of other models",
 }
 SHOWN = 160  # Characters of a detail shown in the table.
 

@@ -63,20 +63,20 @@ class Layer(Part):
 
     type: str
     name: Name | None = Field(
-        default=None, description="Where the layer's container names its children."
+        default=None, description="Name of the layer, where its container names its children."
     )
     tie: dict[Name, Name] = Field(
         default={},
         description=(
-            "Own tensor (a path relative to this layer) -> absolute name of the tensor "
-            "that it becomes: the same tensor, under both names."
+            "Path of a tensor in this layer -> absolute name of an earlier tensor; both "
+            "names then stand for one tensor."
         ),
     )
     input_shape: tuple[Size, ...] | None = Field(
         default=None,
         description=(
-            "Only at the top of an architecture: the shape, batch included, of the input "
-            "from which Lazy layers take their sizes."
+            "Shape of the input, batch included, from which Lazy layers infer their sizes; "
+            "only at the top of an architecture."
         ),
     )
 

@@ -62,7 +62,7 @@ _RULES: dict[str, list[dict[str, Any]]] = {
 # Placeholder for the union of all layers in the schema of an entry.
 _ANY_LAYER = {
     "type": "object",
-    "description": "A layer: any entry of this catalogue but `tensors`.",
+    "description": "Any entry of this catalogue except `tensors`.",
     "properties": {"type": {"type": "string"}},
     "required": ["type"],
 }

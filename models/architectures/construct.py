@@ -10,8 +10,14 @@ from torch import nn
 
 from seedpoint.models.architectures.arguments import MODULES
 from seedpoint.models.architectures.base import Layer
-from seedpoint.models.architectures.containers import Container, ModuleDict, ModuleList, Ref, Repeat
-from seedpoint.models.architectures.containers import Sequential as SequentialLayer
+from seedpoint.models.architectures.containers import (
+    Container,
+    ModuleDict,
+    ModuleList,
+    Ref,
+    Repeat,
+    Sequential,
+)
 from seedpoint.models.architectures.custom import Custom
 from seedpoint.models.architectures.custom_modules import Custom as CustomModule
 from seedpoint.models.architectures.custom_modules import custom_module
@@ -157,7 +163,7 @@ class Construction:
         if target == name:
             return f"{target!r} is this layer itself; expected an earlier one"
         if not target or f"{name}.".startswith(f"{target}."):
-            return f"{target!r} holds this layer; expected an earlier one"
+            return f"{target!r} contains this layer; expected an earlier one"
         finished = any(outer in self.made for outer in _prefixes(target))
         if not finished and find(self.tree, target) is not None:
             return f"{target!r} is a later layer; expected an earlier one"
@@ -165,7 +171,7 @@ class Construction:
 
 
 _CONTAINERS: dict[type[Layer], type[nn.Module]] = {
-    SequentialLayer: nn.Sequential,
+    Sequential: nn.Sequential,
     ModuleList: nn.ModuleList,
     ModuleDict: nn.ModuleDict,
 }

@@ -13,7 +13,7 @@ from seedpoint.models.architectures.shapes import Shapes
 
 def _identifier(name: str) -> str:
     if not name.isidentifier():
-        raise PydanticCustomError("class_name", "expected a name that a Python class can have")
+        raise PydanticCustomError("class_name", "expected a valid name of a Python class")
     return name
 
 
@@ -24,5 +24,5 @@ class Custom(Layer):
     parameters: Shapes = ()
     buffers: Shapes = ()
     class_name: Annotated[Name, AfterValidator(_identifier)] = Field(
-        default="Custom", description="The class that rules and listings know this layer by."
+        default="Custom", description="Class name of the layer in rules and listings."
     )

@@ -13,16 +13,16 @@ from seedpoint.models.spec.faults import join
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
-_REMOTE = "code from elsewhere is never run; leave it out"
+_REMOTE = "remote code is never run; leave it out"
 _QUANTIZED = (
     "quantized weights are made from trained ones, not initialized; leave it out and choose a dtype"
 )
-_LOADER = "it tells the library's loader to look elsewhere than in the files issued; leave it out"
-_TRAINED = "trained weights are never loaded; leave it out, or say false"
+_LOADER = "it makes the library's loader read other files than the issued ones; leave it out"
+_TRAINED = "trained weights are never loaded; leave it out or set it to false"
 WEIGHTS = "it is for trained weights, which are never loaded; leave it out"
-PLACEMENT = "the spec itself says what tensors are like; leave it out"
-_PLACE = "is a place on a hub or a disk, which is never read"
-_KERNEL = "a kernel of a hub is code from elsewhere, which is never run; leave it out"
+PLACEMENT = "the spec decides dtype and device; leave it out"
+_PLACE = "is a location on a hub or a disk, which is never read"
+_KERNEL = "a kernel from a hub is remote code, which is never run; leave it out"
 
 # Fields of all libraries that are refused unless false or null: name -> reason.
 REFUSED: Mapping[str, str] = {
@@ -31,7 +31,7 @@ REFUSED: Mapping[str, str] = {
     "quantization_config": _QUANTIZED,
     "compression_config": _QUANTIZED,
     "transformers_weights": _LOADER,
-    "fusion_config": "it has the library's loader fuse modules and rename tensors; leave it out",
+    "fusion_config": "it makes the library's loader fuse modules and rename tensors; leave it out",
 }
 # Arguments of `timm.create_model`: always refused as arguments of a timm model; refused unless
 # false or null in the transformers configs and fields that pass them on.
@@ -107,7 +107,7 @@ def _reason(key: str, item: Any, *, timm: bool, config: Any) -> str | None:
     if item is None:
         return None
     if key in ("dtype", "torch_dtype") and not (timm and config is None):
-        return None if item in DTYPES else f"no dtype of a model; known: {', '.join(DTYPES)}"
+        return None if item in DTYPES else f"not a dtype of a model; known: {', '.join(DTYPES)}"
     if item is False:
         return None
     if key in _IMPLEMENTATIONS and _names_kernel(item):
@@ -119,7 +119,7 @@ def _reason(key: str, item: Any, *, timm: bool, config: Any) -> str | None:
         if key == "backbone":
             return f"{item!r} {_PLACE}; give its config as backbone_config"
         if key == "architecture" and timm:
-            return f"{item!r} {_PLACE}; expected the name of a model of timm"
+            return f"{item!r} {_PLACE}; expected the name of a timm model"
     if timm and (reason := TIMM.get(key)) is not None:
         return _TRAINED if reason == WEIGHTS else reason
     return REFUSED.get(key)

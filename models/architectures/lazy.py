@@ -43,15 +43,15 @@ def lazy_inputs(tree: Node) -> tuple[LazyInput, ...]:
     faults = [
         Fault(
             node.path,
-            f"{node.layer.type} can only be in a chain of Sequential and Repeat layers, along "
-            "which input_shape passes",
+            f"{node.layer.type} is only allowed in a chain of Sequential and Repeat layers, "
+            "which pass input_shape on",
         )
         for node, chained in lazy
         if not chained
     ]
     if lazy and tree.layer.input_shape is None:
         first = lazy[0][0]
-        message = f"missing; {first.layer.type} at {first.path} takes its size from it"
+        message = f"missing; {first.layer.type} at {first.path} infers its size from it"
         faults.append(Fault(join(tree.path, "input_shape"), message))
     if faults:
         raise SpecError(faults)

@@ -26,7 +26,9 @@ _TYPES: Mapping[str, type[Foreign]] = {
     "timm": Timm,
     "torchvision": Torchvision,
 }
-_OTHER_TYPE = "take a preset of the other model type, or write its config out as `transformers`"
+_OTHER_TYPE = (
+    "use a preset of that model type, or write the config as a `transformers` architecture"
+)
 
 
 def _known(name: str) -> str:
@@ -42,12 +44,12 @@ class Preset(Foreign):
 
     type: Literal["preset"]
     name: Annotated[Name, AfterValidator(_known)] = Field(
-        description="One of `GET /v1/presets`.", examples=["llama-tiny"]
+        description="Name of a preset; `GET /v1/presets` lists them.", examples=["llama-tiny"]
     )
     overrides: Annotated[dict[Name, Any], AfterValidator(exact)] = Field(
         default={},
-        description="Fields of the preset's config, or arguments, that are to be otherwise; an "
-        "object is merged into an object.",
+        description="Fields of the preset's config, or arguments, to change; an object is merged "
+        "into an object.",
         examples=[{"num_hidden_layers": 4}],
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache, wraps
 from pathlib import PurePath
+from types import ModuleType
 from typing import Any, NoReturn
 from unittest import mock
 
@@ -62,7 +63,7 @@ class Reading:
             OnlineError: Always; the first one is raised again.
         """
         named = next((argument for argument in args if isinstance(argument, str)), "files")
-        message = f"it would load {named!r}: nothing is downloaded, nor read from a cache"
+        message = f"it would load {named!r}: nothing is downloaded or read from a cache"
         self.first = self.first or OnlineError(message)
         raise self.first
 
@@ -119,9 +120,11 @@ def _readers() -> Iterator[tuple[Any, str]]:
     """Yield each reader with its owner, imported: a reader imported later would not be replaced."""
     for module, names in READERS.items():
         library = module.partition(".")[0]
-        if library not in _LIBRARIES or (is_installed(library) and _is_imported(library)):
-            owner = importlib.import_module(module)
-            yield from ((owner, name) for name in names if hasattr(owner, name))
+        is_optional = library in _LIBRARIES
+        if is_optional and not is_installed(library):
+            continue
+        owner = _imported(module) if is_optional else importlib.import_module(module)
+        yield from ((owner, name) for name in names if hasattr(owner, name))
 
 
 def import_readers() -> None:
@@ -131,18 +134,18 @@ def import_readers() -> None:
 
 
 @cache
-def _is_imported(library: str) -> bool:
-    """Import a library; return False if the import fails, since it then reads nothing either."""
+def _imported(module: str) -> ModuleType | None:
+    """Import a module of a library; return None if the import fails, since it reads nothing then.
+
+    One missing module leaves the readers of its library's other modules replaced.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             load_torchvision()  # timm imports it
-            for module in READERS:
-                if module.partition(".")[0] == library:
-                    importlib.import_module(module)
+            return importlib.import_module(module)
         except (ImportError, OSError, RuntimeError, AttributeError):
-            return False
-    return True
+            return None
 
 
 def said(error: BaseException) -> str:

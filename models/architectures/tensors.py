@@ -121,4 +121,4 @@ def _name_fault(name: str, seen: set[str]) -> str | None:
         return "a tensor's name cannot be empty"
     if name == _METADATA:
         return f"{_METADATA} is reserved by the safetensors format"
-    return f"{name!r} is named twice" if name in seen else None
+    return f"{name!r} is given twice" if name in seen else None

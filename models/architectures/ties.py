@@ -65,7 +65,7 @@ def make_ties(root: nn.Module, construction: Construction) -> None:
     ends = [(link, _end(link, own)) for link in own.values()]
     for link, end in ends:
         if end is None:
-            construction.fault(link.tie.path, "these ties go in a circle")
+            construction.fault(link.tie.path, "these ties form a cycle")
         elif problem := _mismatch(link.own, end):
             construction.fault(link.tie.path, f"{link.tie.target!r} {problem}")
     if not construction.faults:
@@ -82,7 +82,7 @@ def _links(root: nn.Module, construction: Construction) -> Iterator[_Link]:
         target = slot_of(root, tie.target)
         if own is None:
             known = construction.hint(tie.own, names_of(tie.module))
-            construction.fault(tie.path, f"no tensor {tie.own!r} here; known: {known}")
+            construction.fault(tie.path, f"this layer has no tensor {tie.own!r}; known: {known}")
         elif target is None:
             known = construction.hint(tie.target, names_of(root))
             construction.fault(tie.path, f"no tensor {tie.target!r}; known: {known}")
@@ -126,7 +126,7 @@ def _end(link: _Link, own: dict[tuple[int, str], _Link]) -> Slot | None:
 
 def _mismatch(own: Slot, end: Slot) -> str | None:
     if own.kind != end.kind:
-        return f"is a {end.kind}, this a {own.kind}"
+        return f"is a {end.kind}, but this is a {own.kind}"
     if own.tensor.shape != end.tensor.shape:
-        return f"has shape {list(end.tensor.shape)}, this {list(own.tensor.shape)}"
+        return f"has shape {list(end.tensor.shape)}, but this has {list(own.tensor.shape)}"
     return None

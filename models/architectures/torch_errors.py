@@ -19,6 +19,6 @@ def message_of(error: BaseException) -> str:
     if not lines:
         return f"torch refuses this ({type(error).__name__})"
     if isinstance(error, KeyError) and " " not in lines[0]:  # a bare key explains nothing
-        return f"torch: there is no {lines[0]!r} among what it knows"
+        return f"torch: unknown key {lines[0]!r}"
     ours = type(error).__module__.startswith("seedpoint.models.")
     return lines[0] if ours else f"torch: {lines[0]}"

@@ -43,7 +43,9 @@ def plant(architecture: Layer, root: str) -> Node:
             `tie` and `input_shape` that is out of place.
     """
     planter = _Planter(root)
-    node = planter.plant(architecture, root, refusal="an architecture itself has no name")
+    node = planter.plant(
+        architecture, root, refusal="the top of an architecture has no name; leave it out"
+    )
     if planter.faults:
         raise SpecError(planter.faults)
     return node
@@ -94,7 +96,11 @@ class _Planter:
         for segments, name, child in layer.entries():
             place = join(path, *segments)
             in_object = segments[-1] == name
-            refusal = "the object's key is the name" if in_object else layer.refuses_names
+            refusal = (
+                "the key in the object is the name; leave this out"
+                if in_object
+                else layer.refuses_names
+            )
             named = child.name is not None and refusal is None
             name_path = join(place, "name") if named else place
             if name is None:

@@ -222,8 +222,8 @@ def _refuse_duplicates(stored: Sequence[_Stored]) -> None:
         for name in (item.name, *item.dropped):
             if name == METADATA_KEY:
                 raise ValueError(
-                    f"no tensor can be named {METADATA_KEY!r}: safetensors keeps that name "
-                    "for the metadata of a file"
+                    f"a tensor cannot be named {METADATA_KEY!r}: safetensors reserves that "
+                    "name for metadata"
                 )
             if name in seen:
                 raise ValueError(f"two tensors are named {name!r}: names must differ")
@@ -238,7 +238,7 @@ def _safetensors(name: str, shard: Sequence[_Stored], metadata: Mapping[str, str
     head = _head(name, ordered, offsets, metadata)
     base = len(head)
     if base + offsets[-1] > MAX_FILE_BYTES:
-        raise ValueError(f"{name} would have 2**63 bytes or more: ask for a smaller max_shard_size")
+        raise ValueError(f"{name} would have 2**63 bytes or more; use a smaller max_shard_size")
     entries = tuple(
         Entry(item.name, item.tensor, base + start, base + stop)
         for item, (start, stop) in zip(ordered, pairwise(offsets), strict=True)
@@ -257,12 +257,12 @@ def _head(
         body = text.encode()
     except UnicodeEncodeError as error:
         near = text[max(0, error.start - 40) : error.end]
-        raise ValueError(f"names and metadata must be valid Unicode, unlike {near!r}") from error
+        raise ValueError(f"names and metadata must be valid Unicode; {near!r} is not") from error
     body += b" " * (-len(body) % 8)
     if len(body) > MAX_HEADER_BYTES:
         raise ValueError(
             f"the header of {name} would have {len(body)} bytes; safetensors readers accept "
-            f"{MAX_HEADER_BYTES}: ask for a smaller max_shard_size or a smaller spec"
+            f"{MAX_HEADER_BYTES}; use a smaller max_shard_size or a smaller spec"
         )
     return struct.pack("<Q", len(body)) + body
 

@@ -61,7 +61,9 @@ def parse_size(text: str | int) -> int:
     match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,18})?) ?([A-Za-z]*)", str(text).strip())
     unit = UNITS.get(match[2].upper() or "B") if match else None
     if match is None or unit is None:
-        raise ValueError(f"{str(text)[:40]!r} is not a size, such as '50GB', '500 MB', '1.5GiB'")
+        raise ValueError(
+            f"{str(text)[:40]!r} is not a size; sizes are written as '50GB', '500 MB' or '1.5GiB'"
+        )
     size = int(Fraction(match[1]) * unit)
     if size < 1:
         raise ValueError(f"{text!r} is less than one byte")

@@ -11,16 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import DType
 from seedpoint.models.files.layout import Bytes, File
 from seedpoint.models.generation.device_copy import Staging
-from seedpoint.models.generation.sources import CpuDraws, Draws, Sources, kernel
+from seedpoint.models.generation.sources import CpuDraws, Draws, Sources
 from seedpoint.models.generation.whole_tensors import Needed, Wholes
-from seedpoint.models.plan.cost import whole_sources
 from seedpoint.models.plan.plan import Plan, PlanTensor
-from seedpoint.models.plan.program import Materialized, Normal, Program, TruncNormal, Uniform
+from seedpoint.models.plan.program import Materialized, Program
 from seedpoint.models.statistics.accumulator import BLOCK_ELEMENTS
-from seedpoint.models.stream import nans
+from seedpoint.models.stream import cpu, nans
+from seedpoint.models.stream.cost import whole_sources
 from seedpoint.models.stream.key import derive_key
 from seedpoint.models.stream.rounding import ARRAYS
 
@@ -215,17 +216,18 @@ class Evaluator:
     def _is_direct(self, tensor: PlanTensor) -> bool:
         """Return whether a kernel can write the tensor's final bytes itself."""
         program = tensor.program
-        drawn = isinstance(program.source, Uniform | Normal | TruncNormal)
-        plain = drawn and not program.transforms and tensor.dtype.name in DIRECT
-        return plain and isinstance(self.sources.draws, CpuDraws)
+        plain = isinstance(program.source, Draw) and not program.transforms
+        in_place = tensor.dtype.name in DIRECT and isinstance(self.sources.draws, CpuDraws)
+        return plain and in_place
 
     def _draw_into(
         self, program: Program, name: str, start: int, out: ByteArray, dtype: DType
     ) -> None:
         source = program.source
-        assert isinstance(source, Uniform | Normal | TruncNormal)
+        assert isinstance(source, Draw)
         key = derive_key(self.plan.seed, source.stream or name)
-        kernel(source)(out.view(DIRECT[dtype.name]), key, source.draw, start, source.f32)
+        values = out.view(DIRECT[dtype.name])
+        cpu.fill(source.type, values, key, source.draw, start, source.f32)
 
     def _values_buffer(self, size: int, dtype: torch.dtype) -> torch.Tensor:
         """Return a buffer private to this thread."""

@@ -15,32 +15,29 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME, BY_TORCH
-from seedpoint.models.generation.apply_transforms import apply
 from seedpoint.models.generation.device_copy import Staging, staging_from
 from seedpoint.models.generation.whole_tensors import Needed, WholeCuts, WholeMatrix, Wholes
 from seedpoint.models.plan.program import (
     Constant,
     Dirac,
-    Draw,
     Eye,
     Literal,
-    Normal,
     Norms,
     Orthogonal,
     Program,
     Source,
     Sparse,
     Split,
-    TruncNormal,
-    Uniform,
     Whole,
 )
 from seedpoint.models.stream import cpu, reference
+from seedpoint.models.stream.apply_transforms import apply
+from seedpoint.models.stream.cuts import zeros_per_column
 from seedpoint.models.stream.key import derive_key
 from seedpoint.models.stream.norms import column_norms, row_norms
-from seedpoint.models.stream.orthogonal import sparse_range
-from seedpoint.models.stream.sparse import zeros_per_column
+from seedpoint.models.stream.sparse import sparse_range
 
 Shape = tuple[int, ...]
 
@@ -72,7 +69,7 @@ class CpuDraws:
     staging = None
 
     def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
-        kernel(draw)(out.numpy(), key, draw.draw, start, draw.f32)
+        cpu.fill(draw.type, out.numpy(), key, draw.draw, start, draw.f32)
 
     def convert(self, values: torch.Tensor, out: torch.Tensor) -> None:
         patterns = out.view(torch.uint8).numpy()
@@ -95,13 +92,9 @@ class ReferenceDraws:
         return found
 
     def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
-        function = {
-            "uniform": reference.uniform,
-            "normal": reference.normal,
-            "trunc_normal": reference.trunc_normal,
-        }[draw.type]
+        values = reference.DRAWS[draw.type]
         stop = start + len(out)
-        out.copy_(function(key, draw.draw, start, stop, draw.f32, device=self.device))
+        out.copy_(values(key, draw.draw, start, stop, draw.f32, device=self.device))
 
     def convert(self, values: torch.Tensor, out: torch.Tensor) -> None:
         patterns = reference.convert(values, BY_TORCH[out.dtype].name)
@@ -111,17 +104,6 @@ class ReferenceDraws:
 def draws_on(device: str) -> Draws:
     """Return the implementation for a device: kernels for `cpu`, the reference for any other."""
     return CpuDraws() if device == "cpu" else ReferenceDraws(torch.device(device))
-
-
-def kernel(draw: Draw) -> Any:
-    """Return the Numba kernel that fills an array of float32 or of a narrow dtype's patterns."""
-    match draw:
-        case Uniform():
-            return cpu.uniform
-        case Normal():
-            return cpu.normal
-        case TruncNormal():
-            return cpu.trunc_normal
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +155,7 @@ class Sources:
         self, source: Source, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
     ) -> None:
         match source:
-            case Uniform() | Normal() | TruncNormal():
+            case Draw():
                 self.draws.fill(source, derive_key(self.seed, source.stream or name), start, out)
             case Constant(value=value):
                 out.fill_(value)

@@ -13,8 +13,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from seedpoint.models.stream import orthogonal
-from seedpoint.models.stream import sparse as cuts
+from seedpoint.models.stream import cuts, orthogonal
 from seedpoint.models.stream.cpu import Key
 from seedpoint.models.stream.orthogonal import Cost
 from seedpoint.models.stream.parallel import Each, serial

@@ -16,14 +16,12 @@ from seedpoint.models.initializers.basic import (
     Constant,
     Dirac,
     Eye,
-    Normal,
     Ones,
     Orthogonal,
     Sparse,
-    TruncNormal,
-    Uniform,
     Zeros,
 )
+from seedpoint.models.initializers.drawn import Drawn
 from seedpoint.models.initializers.fan_scaled import (
     GlorotNormal,
     GlorotUniform,
@@ -51,9 +49,7 @@ __all__ = [
 ]
 
 InitializerSpec = Annotated[
-    Uniform
-    | Normal
-    | TruncNormal
+    Drawn
     | Constant
     | Ones
     | Zeros
@@ -82,14 +78,6 @@ CATALOGUE: dict[str, type[Initializer]] = {
     for cls in get_args(get_args(InitializerSpec)[0])
 }
 
-# Arguments and shapes in the catalogue's examples, by type.
-_ARGUMENTS: dict[str, dict[str, Any]] = {
-    "constant": {"val": 0.5},
-    "sparse": {"sparsity": 0.5},
-    "values": {"values": [[0.5, -0.5], [0.25, 1.0]]},
-}
-_SHAPES: dict[str, list[int]] = {"dirac": [8, 4, 3], "values": [2, 2]}
-
 
 def catalogue() -> list[dict[str, Any]]:
     """Return an entry for every initializer, with its JSON Schema and a working example and spec.
@@ -102,19 +90,19 @@ def catalogue() -> list[dict[str, Any]]:
             "summary": (cls.__doc__ or "").strip().splitlines()[0],
             "paper": cls.paper,
             "schema": cls.model_json_schema(),
-            "example": {"type": name, **_ARGUMENTS.get(name, {})},
-            "spec": _spec(name),
+            "example": {"type": name, **cls.example},
+            "spec": _spec(name, cls),
         }
         for name, cls in CATALOGUE.items()
     ]
 
 
-def _spec(name: str) -> dict[str, Any]:
+def _spec(name: str, cls: type[Initializer]) -> dict[str, Any]:
     """Return a complete spec that initializes one weight; for `own` the weight is a layer's."""
-    tensor = {"name": "weight", "shape": _SHAPES.get(name, [16, 8])}
+    tensor = {"name": "weight", "shape": list(cls.example_shape)}
     layer = {"type": "Linear", "in_features": 8, "out_features": 16, "bias": False}
     listed = {"type": "tensors", "tensors": [tensor]}
-    initializer = {"type": name, **_ARGUMENTS.get(name, {})}
+    initializer = {"type": name, **cls.example}
     return {
         "architecture": layer if name == "own" else listed,
         "init": {"seed": 42, "rules": [{"match": {"name": "weight"}, "initializer": initializer}]},

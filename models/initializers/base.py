@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -92,6 +92,9 @@ class Initializer(Schema):
     """URL of the paper that the rule is from."""
     draws: ClassVar[bool] = True
     """True if it needs random numbers, and hence a floating tensor."""
+    example: ClassVar[Mapping[str, Any]] = {}
+    """Required arguments in the catalogue's example."""
+    example_shape: ClassVar[tuple[int, ...]] = (16, 8)
 
     def source(self, target: Target) -> Source:
         """Return the resolved source.

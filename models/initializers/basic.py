@@ -1,8 +1,9 @@
-"""Initializers that depend only on the tensor's shape and dtype."""
+"""Initializers that depend only on the tensor's shape and dtype: constants and whole tensors."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import AliasChoices, Field
 
@@ -18,54 +19,13 @@ from seedpoint.models.plan.program import Source
 from seedpoint.models.spec.numbers import Number
 
 
-class Uniform(Initializer):
-    """Uniform on [a, b)."""
-
-    type: Literal["uniform"]
-    a: Number = 0.0
-    b: Number = 1.0
-
-    def source(self, target: Target) -> Source:
-        return program.Uniform.of(target.number("a", self.a), target.number("b", self.b))
-
-
-class Normal(Initializer):
-    """Normal with the given mean and standard deviation."""
-
-    type: Literal["normal"]
-    mean: Number = 0.0
-    std: Number = 1.0
-
-    def source(self, target: Target) -> Source:
-        mean, std = target.number("mean", self.mean), target.number("std", self.std)
-        if std < 0:
-            raise ArgumentError("std", f"std must be >= 0, not {std}")
-        return program.Normal.of(mean, std)
-
-
-class TruncNormal(Initializer):
-    """Normal, truncated to the absolute bounds [a, b]."""
-
-    type: Literal["trunc_normal"]
-    mean: Number = 0.0
-    std: Number = 1.0
-    a: Number = -2.0
-    b: Number = 2.0
-
-    def source(self, target: Target) -> Source:
-        mean, std = target.number("mean", self.mean), target.number("std", self.std)
-        if std <= 0:
-            raise ArgumentError("std", f"std must be > 0, not {std}")
-        a, b = target.number("a", self.a), target.number("b", self.b)
-        return program.TruncNormal.of(mean, std, a, b)
-
-
 class Constant(Initializer):
     """The same value in every element."""
 
     type: Literal["constant"]
     val: Number = Field(validation_alias=AliasChoices("val", "value"))
     draws: ClassVar[bool] = False
+    example: ClassVar[Mapping[str, Any]] = {"val": 0.5}
 
     def source(self, target: Target) -> Source:
         value, dtype = target.exact("val", self.val), target.dtype
@@ -115,6 +75,7 @@ class Dirac(Initializer):
     type: Literal["dirac"]
     groups: int = Field(default=1, ge=1, strict=True)
     draws: ClassVar[bool] = False
+    example_shape = (8, 4, 3)
 
     def source(self, target: Target) -> Source:
         if len(target.shape) not in (3, 4, 5):
@@ -147,6 +108,7 @@ class Sparse(Initializer):
     type: Literal["sparse"]
     sparsity: Number
     std: Number = 0.01
+    example: ClassVar[Mapping[str, Any]] = {"sparsity": 0.5}
     paper: ClassVar[str | None] = "https://dl.acm.org/doi/10.5555/3104322.3104416"
 
     def source(self, target: Target) -> Source:

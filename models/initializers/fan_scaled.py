@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar, Literal
 
+from seedpoint.models.draws import Normal, TruncNormal, Uniform
 from seedpoint.models.initializers.base import (
     ArgumentError,
     Gain,
@@ -15,7 +16,6 @@ from seedpoint.models.initializers.base import (
     gain_of,
     resolve_gain,
 )
-from seedpoint.models.plan import program
 from seedpoint.models.plan.program import Source
 from seedpoint.models.spec.numbers import Number
 
@@ -40,7 +40,7 @@ class XavierUniform(Initializer):
 
     def source(self, target: Target) -> Source:
         bound = math.sqrt(3.0) * _xavier_std(self.gain, target, "xavier_uniform")
-        return program.Uniform.of(-bound, bound)
+        return Uniform.of(-bound, bound)
 
 
 class XavierNormal(Initializer):
@@ -51,7 +51,7 @@ class XavierNormal(Initializer):
     paper: ClassVar[str | None] = GLOROT
 
     def source(self, target: Target) -> Source:
-        return program.Normal.of(0.0, _xavier_std(self.gain, target, "xavier_normal"))
+        return Normal.of(0.0, _xavier_std(self.gain, target, "xavier_normal"))
 
 
 class KaimingUniform(Initializer):
@@ -65,7 +65,7 @@ class KaimingUniform(Initializer):
 
     def source(self, target: Target) -> Source:
         bound = math.sqrt(3.0) * _kaiming_std(self, target)
-        return program.Uniform.of(-bound, bound)
+        return Uniform.of(-bound, bound)
 
 
 class KaimingNormal(Initializer):
@@ -78,7 +78,7 @@ class KaimingNormal(Initializer):
     paper: ClassVar[str | None] = HE
 
     def source(self, target: Target) -> Source:
-        return program.Normal.of(0.0, _kaiming_std(self, target))
+        return Normal.of(0.0, _kaiming_std(self, target))
 
 
 class VarianceScaling(Initializer):
@@ -177,11 +177,11 @@ def variance_scaling(
     variance = scale / fan
     if distribution == "uniform":
         bound = math.sqrt(3 * variance)
-        return program.Uniform.of(-bound, bound)
+        return Uniform.of(-bound, bound)
     if distribution == "normal":
-        return program.Normal.of(0.0, math.sqrt(variance))
+        return Normal.of(0.0, math.sqrt(variance))
     std = math.sqrt(variance) / TRUNCATED_STD
-    return program.TruncNormal.of(0.0, std, -2 * std, 2 * std)
+    return TruncNormal.of(0.0, std, -2 * std, 2 * std)
 
 
 def _xavier_std(gain: int | float | str | Gain, target: Target, name: str) -> float:

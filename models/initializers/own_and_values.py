@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -70,6 +71,8 @@ class Values(Initializer):
     type: Literal["values"]
     values: Nested = Field(examples=[[[0.5, -0.5], [0.25, 1.0]]])
     draws: ClassVar[bool] = False
+    example: ClassVar[Mapping[str, Any]] = {"values": [[0.5, -0.5], [0.25, 1.0]]}
+    example_shape = (2, 2)
 
     def source(self, target: Target) -> Source:
         shape, numbers = _numbers(self.values)

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from seedpoint.models.dtypes import BY_CODE, DType
-from seedpoint.models.plan import canonical_json as canonical
+from seedpoint.models.plan import canonical_json
 from seedpoint.models.plan.canonical_json import Known, KnownList
 from seedpoint.models.plan.program import Program, program_from_json, to_json
 
@@ -101,7 +101,7 @@ class Plan:
     @cached_property
     def canonical(self) -> bytes:
         """Bytes of the canonical plan (RFC 8785)."""
-        return canonical.text(self.document).encode()
+        return canonical_json.text(self.document).encode()
 
     @cached_property
     def id(self) -> str:
@@ -169,7 +169,7 @@ class Plan:
         return cls(
             seed=int(document["seed"]),
             generator=document["generator"],
-            spec=canonical.restored(document["spec"]),
+            spec=canonical_json.restored(document["spec"]),
             tensors=tuple(
                 _tensor_from_json(tensor, programs, more, bound)
                 for tensor, more in zip(document["tensors"], described, strict=True)

@@ -1,8 +1,6 @@
 """Programs: a tensor's values as a source followed by transforms.
 
-A program is a frozen value with an exact JSON form. Every float32 constant that the stream's
-formulas take (STREAM: `f32(c)`) is resolved once, when the program is made, and stored in it; it is
-never computed again from the arguments.
+A program is a frozen value with an exact JSON form.
 """
 
 from __future__ import annotations
@@ -12,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
-import numpy as np
-
+from seedpoint.models.draws import DRAWS, Draw, Normal
 from seedpoint.models.plan.transforms import (
     Add,
     Clamp,
@@ -37,7 +34,6 @@ __all__ = [
     "Constant",
     "Dirac",
     "Divide",
-    "Draw",
     "Exp",
     "Expm1",
     "Eye",
@@ -46,7 +42,6 @@ __all__ = [
     "Literal",
     "Log",
     "Materialized",
-    "Normal",
     "Norms",
     "Opaque",
     "Orthogonal",
@@ -61,23 +56,14 @@ __all__ = [
     "Sparse",
     "Split",
     "Transform",
-    "TruncNormal",
-    "Uniform",
     "Whole",
     "ZeroRows",
-    "f32",
     "keyed",
     "program_from_json",
     "to_json",
 ]
 
 Scalar = bool | int | float | complex
-
-
-def f32(value: float) -> float:
-    """Round `value`, a binary64 number, once to binary32 (as a Python float)."""
-    with np.errstate(over="ignore"):
-        return float(np.float32(value))
 
 
 # --- sources -------------------------------------------------------------------
@@ -101,114 +87,6 @@ class Literal:
     type: ClassVar[str] = "literal"
     sha256: str
     dtype: str
-
-
-@dataclass(frozen=True, slots=True)
-class Uniform:
-    """Draw `uniform(low, high)` of the stream; `f32` is (f32(high - low), f32(low))."""
-
-    type: ClassVar[str] = "uniform"
-    low: float
-    high: float
-    f32: tuple[float, ...]
-    draw: int = 0
-    stream: str | None = None
-
-    @classmethod
-    def of(cls, low: float, high: float, *, draw: int = 0, stream: str | None = None) -> Uniform:
-        """Return the draw with its constants resolved.
-
-        Raises:
-            ValueError: high < low, or a bound or the width is beyond float32.
-        """
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise ValueError(f"uniform bounds must be finite, not {low} and {high}")
-        if high < low:
-            raise ValueError(f"uniform needs low <= high, not {low} > {high}")
-        low, high = float(low), float(high)
-        constants = (f32(high - low), f32(low))
-        if not all(map(math.isfinite, constants)):
-            raise ValueError(f"uniform({low}, {high}) is wider than float32 can hold")
-        return cls(low, high, constants, draw, stream)
-
-
-@dataclass(frozen=True, slots=True)
-class Normal:
-    """Draw `normal(mean, std)` of the stream; `f32` is (f32(std), f32(mean))."""
-
-    type: ClassVar[str] = "normal"
-    mean: float
-    std: float
-    f32: tuple[float, ...]
-    draw: int = 0
-    stream: str | None = None
-
-    @classmethod
-    def of(cls, mean: float, std: float, *, draw: int = 0, stream: str | None = None) -> Normal:
-        """Return the draw with its constants resolved.
-
-        Raises:
-            ValueError: std < 0, or a constant is beyond float32.
-        """
-        mean, std = float(mean), float(std)
-        constants = (f32(std), f32(mean))
-        if not all(map(math.isfinite, constants)):
-            raise ValueError(f"normal needs a finite mean and std, not {mean} and {std}")
-        if std < 0:
-            raise ValueError(f"normal needs std >= 0, not {std}")
-        return cls(mean, std, constants, draw, stream)
-
-
-@dataclass(frozen=True, slots=True)
-class TruncNormal:
-    """Draw `trunc_normal(mean, std, a, b)` of the stream, with absolute bounds a and b.
-
-    `f32` is (f32(lo), f32(hi - lo), f32(sqrt(2) * std), f32(mean), f32(a), f32(b)).
-    """
-
-    type: ClassVar[str] = "trunc_normal"
-    mean: float
-    std: float
-    a: float
-    b: float
-    f32: tuple[float, ...]
-    draw: int = 0
-    stream: str | None = None
-
-    @classmethod
-    def of(
-        cls,
-        mean: float,
-        std: float,
-        a: float,
-        b: float,
-        *,
-        draw: int = 0,
-        stream: str | None = None,
-    ) -> TruncNormal:
-        """Return the draw with its constants resolved.
-
-        Raises:
-            ValueError: std <= 0, a >= b, an argument is beyond float32, or both bounds lie more
-                than 4 std from the mean on one side.
-        """
-        mean, std, a, b = float(mean), float(std), float(a), float(b)
-        if not all(map(math.isfinite, (f32(mean), f32(std), f32(a), f32(b)))):
-            raise ValueError("trunc_normal needs finite float32 arguments")
-        if std <= 0:
-            raise ValueError(f"trunc_normal needs std > 0, not {std}")
-        if a >= b:
-            raise ValueError(f"trunc_normal needs a < b, not {a} >= {b}")
-        alpha, beta = (a - mean) / std, (b - mean) / std
-        if alpha > 4 or beta < -4:
-            raise ValueError(
-                f"trunc_normal bounds [{a}, {b}] lie wholly beyond 4 std on one side of "
-                f"the mean {mean}: too few float32 probabilities there"
-            )
-        lo, hi = math.erf(alpha / math.sqrt(2)), math.erf(beta / math.sqrt(2))
-        lo, hi = 2 * ((1 + lo) / 2) - 1, 2 * ((1 + hi) / 2) - 1
-        constants = (f32(lo), f32(hi - lo), f32(math.sqrt(2) * std), f32(mean), f32(a), f32(b))
-        return cls(mean, std, a, b, constants, draw, stream)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +122,7 @@ class Sparse:
     """
 
     type: ClassVar[str] = "sparse"
+    constants: ClassVar[int] = 2
     sparsity: float
     std: float
     f32: tuple[float, ...]
@@ -317,7 +196,6 @@ class Norms:
     axis: int
 
 
-Draw = Uniform | Normal | TruncNormal
 Whole = Orthogonal | Sparse
 """Sources that are computed whole, not element by element."""
 Source = Constant | Literal | Draw | Whole | Eye | Dirac | Materialized | Opaque | Split | Norms
@@ -351,10 +229,10 @@ class Program:
         return isinstance(self.source, Draw | Whole | Norms)
 
 
-_TYPES: Mapping[str, Any] = {
+_TYPES: Mapping[str, Any] = DRAWS | {
     cls.type: cls
     for cls in (
-        *(Constant, Literal, Uniform, Normal, TruncNormal, Eye, Dirac),
+        *(Constant, Literal, Eye, Dirac),
         *(Orthogonal, Sparse, Materialized, Opaque, Split, Norms),
         *(Scale, Add, Clamp, HardThreshold, ZeroRows, SetElement, FillRegion),
         *(Divide, Exp, Expm1, Log, Plus),

@@ -9,21 +9,19 @@ from typing import Any
 
 import torch
 
+from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.files.layout import METADATA_KEY
 from seedpoint.models.initializers.fans import default_fans
-from seedpoint.models.plan.cost import too_costly, whole_sources
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
     Materialized,
     Opaque,
-    Orthogonal,
     Program,
     Source,
-    Sparse,
     Split,
-    TruncNormal,
+    Whole,
 )
 from seedpoint.models.planning.record_architecture import Declared, Structure, survey
 from seedpoint.models.planning.script_order import scripted
@@ -35,6 +33,7 @@ from seedpoint.models.spec.faults import MAX_FAULTS
 from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.spec.schema import Spec, normalized
 from seedpoint.models.statistics.overflow import overflowing
+from seedpoint.models.stream.cost import too_costly, whole_sources
 
 # largest checkpoint, in bytes; JSON numbers are exact up to it
 MAX_BYTES = 2**53 - 1
@@ -387,7 +386,7 @@ def _check_numpy(sources: Sequence[Source], rule: int) -> None:
     for source in sources:
         parts = source.parts if isinstance(source, Split) else ()
         for inner in (source, *(part.program.source for part in parts)):
-            if isinstance(inner, TruncNormal | Orthogonal | Sparse):
+            if isinstance(inner, Whole) or (isinstance(inner, Draw) and not inner.in_numpy):
                 raise SpecError.at(
                     f"init.rules.{rule}.initializer",
                     "generator numpy draws uniform and normal values only, not "

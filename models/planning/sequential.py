@@ -15,14 +15,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from seedpoint.models.architectures import MAX_MODULES, Foreign, Layer, Tensors, build
+from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.errors import PlatformMismatch
-from seedpoint.models.generation.apply_transforms import apply
 from seedpoint.models.generation.evaluator import ReadBytes
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
@@ -31,19 +30,17 @@ from seedpoint.models.plan.program import (
     Eye,
     Literal,
     Materialized,
-    Normal,
     Orthogonal,
     Program,
     Source,
     Sparse,
     Split,
-    TruncNormal,
-    Uniform,
 )
 from seedpoint.models.planning.compiler import Planned
 from seedpoint.models.rules.resolve import Resolved
 from seedpoint.models.rules.rule import Candidate
 from seedpoint.models.spec.schema import Spec
+from seedpoint.models.stream.apply_transforms import apply
 
 
 def platform() -> dict[str, Any]:
@@ -236,10 +233,17 @@ class _Run:
                     self._source(piece, part.program.source)
             case Constant() | Literal() | Eye() | Dirac():
                 _give(value, source, self.blobs)
-            case Uniform() | Normal() if self.generator is not None:
-                value.copy_(torch.from_numpy(_numpy(self.generator, source, tuple(value.shape))))
+            case Draw() if self.generator is not None:
+                drawn = source.sample(self.generator, tuple(value.shape))
+                value.copy_(torch.from_numpy(drawn))
+            case Draw():
+                source.fill(value)
+            case Orthogonal(gain=gain):
+                nn.init.orthogonal_(value, gain)
+            case Sparse(sparsity=sparsity, std=std):
+                nn.init.sparse_(value, sparsity, std)
             case _:
-                _draw(value, source)
+                raise AssertionError(f"{source.type} is not a draw")
 
 
 def _applied(
@@ -262,31 +266,6 @@ def _in_turn(tensor: PlanTensor) -> bool:
     """Return whether different rules fill the tensor, each under the names that it wins."""
     source = tensor.program.source
     return isinstance(source, Materialized) and bool(source.rules)
-
-
-def _draw(value: torch.Tensor, source: Source) -> None:
-    """Draw as `torch.nn.init` does, from torch's own generator."""
-    match source:
-        case Uniform(low=low, high=high):
-            value.uniform_(low, high)
-        case Normal(mean=mean, std=std):
-            value.normal_(mean, std)
-        case TruncNormal(mean=mean, std=std, a=a, b=b):
-            nn.init.trunc_normal_(value, mean, std, a, b)
-        case Orthogonal(gain=gain):
-            nn.init.orthogonal_(value, gain)
-        case Sparse(sparsity=sparsity, std=std):
-            nn.init.sparse_(value, sparsity, std)
-        case _:
-            raise AssertionError(f"{source.type} is not a draw")
-
-
-def _numpy(
-    generator: np.random.RandomState, source: Uniform | Normal, shape: tuple[int, ...]
-) -> npt.NDArray[np.float64]:
-    if isinstance(source, Uniform):
-        return generator.uniform(source.low, source.high, shape)
-    return generator.normal(source.mean, source.std, shape)
 
 
 def _give(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+from seedpoint.models.draws import Draw
 from seedpoint.models.plan.plan import PlanTensor
-from seedpoint.models.plan.program import Draw, Norms, Program, Split, Whole
+from seedpoint.models.plan.program import Norms, Program, Split, Whole
 
 
 def shared_streams(

@@ -95,7 +95,7 @@ def _unknown(name: str) -> str:
     like = near(name, names()) or _sharing(name)[:_SHOWN]
     all_of_them = f"`seedpoint presets` and GET /v1/presets list all {len(names())}"
     hint = f"did you mean {', '.join(like)}?" if like else all_of_them
-    return f"no preset {name!r}; {hint}"
+    return f"unknown preset {name!r}; {hint}"
 
 
 def _sharing(name: str) -> list[str]:

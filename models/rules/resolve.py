@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from seedpoint.models.dtypes import DType
+from seedpoint.models.dtypes import DType, f32
 from seedpoint.models.errors import SpecError
 from seedpoint.models.initializers import ArgumentError, Initializer, Own, Target
 from seedpoint.models.initializers.fans import Fans, default_fans
@@ -111,14 +111,15 @@ def _sources(rule: Rule, path: str, name: str, target: Target) -> Iterator[Sourc
 def _source(initializer: Initializer, target: Target) -> Source:
     if initializer.draws and not target.dtype.is_floating:
         raise ValueError(
-            f"a tensor of dtype {target.dtype} cannot be drawn; use constant, zeros, ones or values"
+            f"random values need a floating dtype, not {target.dtype}; "
+            "use constant, zeros, ones or values"
         )
     try:
         return initializer.source(target)
     except ZeroDivisionError:
         if 0 in target.shape:
             return program.Constant(0.0)
-        raise ValueError("the fans are zero") from None
+        raise ValueError("a fan is zero, and the initializer divides by it") from None
 
 
 def _split_sources(
@@ -161,14 +162,14 @@ def _stream(part: SplitPart, scope: Scope) -> str | None:
         value = scope.get(found[1]) if found[1] else None
         if value is None or value != int(value):
             raise ValueError(
-                f"{found[0]!r} in {part.as_!r} is no integer that is captured; captured: "
-                f"{sorted(scope)}; braces themselves are '{{{{' and '}}}}'"
+                f"{found[0]!r} in {part.as_!r} is not a captured integer; captured: "
+                f"{sorted(scope)}; write '{{{{' and '}}}}' for braces"
             )
         return str(int(value))
 
     stream = _FIELD.sub(filled, part.as_)
     if not stream or _SURROGATE.search(stream):
-        raise ValueError(f"{part.as_!r} cannot name a stream: it is empty or no UTF-8")
+        raise ValueError(f"{part.as_!r} cannot name a stream: it is empty or not valid UTF-8")
     return stream
 
 
@@ -196,11 +197,11 @@ def check_single(transforms: Iterable[Transform], path: str, name: str) -> None:
     for number, transform in enumerate(transforms):
         for argument in ("value", "min", "max"):
             constant = getattr(transform, argument, None)
-            if constant is not None and not math.isfinite(program.f32(constant)):
+            if constant is not None and not math.isfinite(f32(constant)):
                 raise SpecError.at(
                     f"{path}.transforms.{number}.{argument}",
-                    f"'{name}': {constant} is infinite in float32, which this tensor's "
-                    "transforms are computed in",
+                    f"'{name}': {constant} is infinite in float32, in which this "
+                    "tensor's transforms are computed",
                 )
 
 

@@ -79,7 +79,7 @@ class Match(Schema):
         default=None, description="Last segment of the name.", examples=["weight"]
     )
     ndim: int | None = Field(default=None, ge=0, strict=True, description="Number of dimensions.")
-    kind: Kind | None = Field(default=None, description="What the module holds it as.")
+    kind: Kind | None = Field(default=None, description="Kind of the tensor in its module.")
 
     def captures(self, candidate: Candidate) -> Mapping[str, int] | None:
         """Return the captures of the name if every criterion holds, else None."""
@@ -95,7 +95,7 @@ class Match(Schema):
 class SplitPart(Schema):
     """Part of a fused tensor: `size` slots along the axis, initialized as a separate tensor."""
 
-    size: int = Field(ge=1, strict=True, description="Slots along the axis.")
+    size: int = Field(ge=1, strict=True, description="Size along the axis.")
     as_: StrictStr | None = Field(
         default=None,
         alias="as",
@@ -111,9 +111,11 @@ class Splits(Schema):
     and `numpy` draw in this order.
     """
 
-    axis: int = Field(default=0, strict=True, description="Along which the parts lie.")
+    axis: int = Field(default=0, strict=True, description="Axis along which the parts lie.")
     parts: tuple[SplitPart, ...] = Field(
-        min_length=1, max_length=256, description="Their sizes sum to the axis."
+        min_length=1,
+        max_length=256,
+        description="Parts in order; their sizes sum to the size of the axis.",
     )
 
 
@@ -127,21 +129,23 @@ InitializerList = Annotated[
 class Rule(Schema):
     """Initializer, transforms and options for the tensors that match."""
 
-    match: Match = Field(default=Match(), description="Criteria; without any, every tensor.")
+    match: Match = Field(
+        default=Match(), description="Criteria; without any, the rule matches every tensor."
+    )
     initializer: InitializerList = Field(
-        description="One, or a list applied in sequence, of which the last draw wins."
+        description="One, or a list applied in sequence; the last draw wins."
     )
     transforms: tuple[TransformSpec, ...] = Field(
         default=(), max_length=64, description="Applied to the values, in order."
     )
     fan: FanSpec | None = Field(
-        default=None, description="Other fans than PyTorch's for these tensors."
+        default=None, description="Fans of these tensors in place of PyTorch's."
     )
     splits: Splits | None = Field(
-        default=None, description="Parts of a fused tensor, each initialized by itself."
+        default=None, description="Parts of a fused tensor, each initialized separately."
     )
     optional: bool = Field(
-        default=False, strict=True, description="Whether the rule may match nothing."
+        default=False, strict=True, description="Allow the rule to match no tensor."
     )
 
     @property

@@ -140,10 +140,10 @@ def _evaluate(node: ast.expr, scope: Mapping[str, float | None]) -> float:
 
 def _lookup(name: str, scope: Mapping[str, float | None]) -> float:
     if name not in scope:
-        raise ExpressionError(f"unknown name '{name}'; names here: {', '.join(sorted(scope))}")
+        raise ExpressionError(f"unknown name '{name}'; known names: {', '.join(sorted(scope))}")
     value = scope[name]
     if value is None:
-        raise ExpressionError(f"'{name}' has no value for a tensor below two dimensions")
+        raise ExpressionError(f"'{name}' is undefined for a tensor of fewer than two dimensions")
     return float(value)
 
 

@@ -47,7 +47,7 @@ class Limits:
         if len(rules) * names > self.matches:
             raise LimitExceeded.at(
                 path,
-                f"{len(rules)} rules are too many for {names} names of tensors; at most "
+                f"{len(rules)} rules are too many for {names} tensor names; at most "
                 f"{self.matches // names} are allowed",
             )
 
@@ -58,7 +58,7 @@ class Limits:
             LimitExceeded: If `nbytes` is above the limit.
         """
         if nbytes > self.plan_bytes:
-            message = f"its plan takes {nbytes} bytes; at most {self.plan_bytes} are allowed"
+            message = f"the plan takes {nbytes} bytes; at most {self.plan_bytes} are allowed"
             raise LimitExceeded.at("", message)
 
 

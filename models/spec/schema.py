@@ -22,8 +22,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from seedpoint.models import architectures
 from seedpoint.models.architectures import Architecture, check_depth
-from seedpoint.models.architectures import normalized as normalized_architecture
 from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.errors import SpecError
 from seedpoint.models.files import shards
@@ -112,7 +112,9 @@ Size = Annotated[
 class Init(Schema):
     """Initialization of the architecture."""
 
-    seed: Seed = Field(default=0, description="From 0 to 2^64 - 1; a decimal string is taken too.")
+    seed: Seed = Field(
+        default=0, description="From 0 to 2^64 - 1, as a number or a decimal string."
+    )
     generator: Generator = Field(
         default="philox-v1",
         description="`philox-v1` gives the same bits everywhere; `torch` and `numpy` give the bits "
@@ -122,11 +124,11 @@ class Init(Schema):
         default=(), description="Tried in order for each tensor; the first that matches wins."
     )
     constants: Annotated[dict[str, StrictInt | StrictFloat], AfterValidator(_constants)] = Field(
-        default={}, description="Names for expressions.", examples=[{"n_layer": 12}]
+        default={}, description="Named numbers for expressions.", examples=[{"n_layer": 12}]
     )
     unmatched: Literal["own", "error"] = Field(
         default="own",
-        description="What happens to tensors that no rule matches: their module's own init, "
+        description="Treatment of tensors that no rule matches: their module's own init, "
         "or an error.",
     )
 
@@ -154,13 +156,15 @@ DTypeSpec = Annotated[
 class Spec(Schema):
     """Checkpoint to issue: an architecture and its initialization."""
 
-    architecture: Architecture = Field(description="What is initialized.")
-    init: Init = Field(default=Init(), description="How: seed, generator and rules.")
+    architecture: Architecture = Field(description="Model to initialize.")
+    init: Init = Field(
+        default=Init(), description="Seed, generator and rules of the initialization."
+    )
     dtype: DTypeSpec = Field(
         default="declared",
-        description="Of floating tensors: one name, or a default and rules. What is `declared` is "
-        "what a list of tensors or a Custom layer says, and else float32. Values are drawn in "
-        "float32 and converted once.",
+        description="Dtype of floating tensors: one name, or a default and rules. `declared` is "
+        "the dtype that a list of tensors or a Custom layer gives, else float32. Values are drawn "
+        "in float32 and converted once.",
     )
     ties: Literal["once", "each"] = Field(
         default="once",
@@ -169,7 +173,8 @@ class Spec(Schema):
     )
     max_shard_size: Size = Field(
         default=DEFAULT_MAX_SHARD_SIZE,
-        description="Bytes of tensors in one file, as a number or '5GB'; more makes shards.",
+        description="Most bytes of tensors in one file, as a number or '5GB'; more are split "
+        "into shards.",
     )
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -235,7 +240,7 @@ def normalized(spec: Spec, *, architecture: Mapping[str, Any] | None = None) -> 
         if isinstance(rule["initializer"], list) and len(rule["initializer"]) == 1:
             rule["initializer"] = rule["initializer"][0]
     if architecture is None:
-        architecture = representable(normalized_architecture(spec.architecture))
+        architecture = representable(architectures.normalized(spec.architecture))
     document.pop("dtype", None)
     if (dtype := _normalized_dtype(spec, architecture)) != "declared":
         document["dtype"] = dtype

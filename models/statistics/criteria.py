@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from seedpoint.models.statistics.dependence import Lag, Products, RowSquares
 from seedpoint.models.statistics.forecast import Forecast
 from seedpoint.models.statistics.grids import Floats
@@ -52,49 +50,38 @@ def histogram(law: TensorLaw, counted: Histogram) -> float | None:
     """
     forecast, bins = law.forecast, len(counted.bins)
     is_whole = counted.sampled == counted.of
-    width = (counted.max - counted.min) / bins
+    bin_width = (counted.max - counted.min) / bins
     total = counted.sampled
-    if total < FEWEST or not width > 0 or not (forecast.is_alike or is_whole):
+    if total < FEWEST or not bin_width > 0 or not (forecast.is_alike or is_whole):
         return None
-    if total * (forecast.slack / width) ** 2 > 1:
+    if total * (forecast.slack / bin_width) ** 2 > 1:
         return None
     expected = law.shares(counted.min, counted.max, bins)
-    counts = _without_extremes(law, counted, expected)
-    fewer = 1
-    while fewer < bins // 4 and bins // fewer * _PER_BIN > total:
-        fewer *= 2
-    if fewer > 1:
-        counts, expected = (x.reshape(-1, fewer).sum(1) for x in (counts, expected))
-    return _multinomial(counts, expected)
-
-
-def _without_extremes(law: TensorLaw, counted: Histogram, expected: Floats) -> Floats:
-    """Return the counts of the elements that are independent once the extremes are known.
-
-    An extreme that one element is at says nothing about the others, but that they are not
-    past it. A value that many are expected to be at (of a narrow dtype, or a clamp's bound)
-    is sure to be an extreme, and says nothing at all. A sample may hold the extreme or not:
-    it is left out where that is nearer to what is expected.
-    """
-    counts = np.array(counted.bins, np.float64)
-    is_sample = counted.sampled < counted.of
-    for place, value in ((0, counted.min), (-1, counted.max)):
-        is_sure = law.at(value) > 1
-        is_in = counts[place] >= 1
-        if is_sample and is_in:
-            is_in = counts[place] > counted.sampled * expected[place]
-        counts[place] -= is_in and not is_sure
-    return counts
-
-
-def _multinomial(counts: Floats, expected: Floats) -> float | None:
-    distance, occupied = divergence(counts, expected)
+    width = 1
+    while width < bins // 4 and bins // width * _PER_BIN > total:
+        width *= 2
+    without = (_is_without(law, counted, expected, place) for place in (0, -1))
+    distance, occupied = divergence(counted.bins, expected, width, *without)
     freedom = occupied - 1
     if math.isinf(distance) or freedom < 1:
         return math.inf if math.isinf(distance) else None
     if distance <= freedom:
         return 0.0
     return distance - freedom * (1 + math.log(distance / freedom)) - _EXTREMES
+
+
+def _is_without(law: TensorLaw, counted: Histogram, expected: Floats, place: int) -> bool:
+    """Return whether the extreme in the first or last bin is left out of its count.
+
+    An extreme that one element is at says nothing about the others, but that they are not
+    past it: without it they are independent. A value that many are expected to be at (of a
+    narrow dtype, or a clamp's bound) is sure to be an extreme, and says nothing at all. A
+    sample may hold the extreme or not: it is left out where that is nearer to what is expected.
+    """
+    count = counted.bins[place]
+    if counted.sampled < counted.of and count <= counted.sampled * expected[place]:
+        return False
+    return bool(count >= 1) and law.at(counted.max if place else counted.min) <= 1
 
 
 def lag(found: Lag, forecast: Forecast) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +20,7 @@ MOST_PAIRS = 1 << 16
 FEWEST_PAIRS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Lag:
+class Lag(NamedTuple):
     """Sums of u v, u^2 v^2 and u^2 over pairs of values `distance` apart, around a center."""
 
     distance: int
@@ -29,8 +30,7 @@ class Lag:
     power: float
 
 
-@dataclass(frozen=True, slots=True)
-class RowSquares:
+class RowSquares(NamedTuple):
     """The least and the greatest sum of squares among `rows` rows of `width` values."""
 
     rows: int
@@ -67,18 +67,19 @@ def lags(sample: Values, shape: Shape, center: float) -> tuple[Lag, ...]:
     when that is an even number of whole blocks.
     """
     found, sums = [], np.empty(3)
-    for distance in _distances(len(sample), shape):
-        pairs = min(len(sample) - distance, MOST_PAIRS)
-        if pairs >= FEWEST_PAIRS:
-            order_kernels.lagged(sample, distance, pairs, center, sums)
-            found.append(Lag(distance, pairs, *map(float, sums)))
+    for distance, pairs in _distances(len(sample), shape):
+        order_kernels.lagged(sample, distance, pairs, center, sums)
+        found.append(Lag(distance, pairs, *sums.tolist()))
     return tuple(found)
 
 
-def _distances(size: int, shape: Shape) -> list[int]:
-    width = math.prod(shape[1:])
+@lru_cache
+def _distances(size: int, shape: Shape) -> tuple[tuple[int, int], ...]:
+    """Return the distances of pairs that are looked at, each with the number of pairs."""
     halves = size // 2 if size % 2 == 0 else 0
-    return [distance for distance in dict.fromkeys((1, width, halves)) if distance]
+    distances = dict.fromkeys((1, math.prod(shape[1:]), halves))
+    pairs = ((distance, min(size - distance, MOST_PAIRS)) for distance in distances if distance)
+    return tuple((distance, count) for distance, count in pairs if count >= FEWEST_PAIRS)
 
 
 def row_squares(sample: Values, shape: Shape, row: Rows) -> RowSquares | None:

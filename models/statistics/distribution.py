@@ -1,12 +1,11 @@
 """The law of one element: a piecewise linear function of a standard random variable.
 
-Uniform, normal and truncated normal draws are a line over [-1, 1], the whole axis or
-an interval of it; affine transforms keep it a line, clamps and thresholds cut it in
-pieces, and a flat piece is an atom. A law is evaluated as weighted points, from which
-any moment is a sum: Gauss-Lobatto nodes for a continuous law (whose moments they give
-to about 1e-14), or the representable values themselves for a rounded one. Lobatto's nodes
-include the ends, so that no value is past them, and they overestimate the moments of an
-exponential, where Gauss-Legendre's would underestimate: tail bounds stay bounds.
+A draw is a line over the variable's range or a part of it. Affine transforms keep it a line,
+clamps and thresholds cut it into pieces, and a flat piece is an atom. A law is evaluated as
+weighted points, from which any moment is a sum: Gauss-Lobatto nodes for a continuous law (whose
+moments they give to about 1e-14), or the representable values themselves for a rounded one.
+Lobatto's nodes include the ends, so that no value is past them, and they overestimate the moments
+of an exponential, where Gauss-Legendre's would underestimate: tail bounds stay bounds.
 """
 
 from __future__ import annotations
@@ -18,18 +17,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-import torch
 
+from seedpoint.models.draws import Draw
+from seedpoint.models.draws.standard import TAIL, UNIFORM, Variable, moments
 from seedpoint.models.dtypes import DType
-from seedpoint.models.plan.program import (
-    Add,
-    Clamp,
-    HardThreshold,
-    Normal,
-    Scale,
-    TruncNormal,
-    Uniform,
-)
+from seedpoint.models.plan.program import Add, Clamp, HardThreshold, Scale
 from seedpoint.models.statistics.grids import Floats, converted, rounding_grid
 
 Elementwise = Scale | Add | Clamp | HardThreshold
@@ -37,12 +29,8 @@ Elementwise = Scale | Add | Clamp | HardThreshold
 ROUNDING = 2.0**-24
 """The largest relative error of one binary32 rounding."""
 
-_TAIL = 9.0  # a standard normal is beyond with probability 2e-19
-_PROBABILITY_ERROR = 2.0**-23  # of a trunc_normal's float32 probability (STREAM: lo, hi, p)
 _REACH = 4  # average errors that one value may be off
 _SCALES = tuple(4.0**-power for power in range(7))
-FINEST = 2.0**-14  # of the spread; what smaller values round to shifts no moment visibly
-_ERFINV_LIMIT = 5.42  # sqrt(2) * erfinv(1 - 2^-24): the stream's truncated draws end there
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +45,7 @@ class Segment:
     @property
     def inside(self) -> float:
         """A value that the segment takes, at neither its ends nor its middle."""
-        start, stop = max(self.start, -2 * _TAIL), min(self.stop, 2 * _TAIL)
+        start, stop = max(self.start, -2 * TAIL), min(self.stop, 2 * TAIL)
         return self.slope * (start + (stop - start) * 0.382) + self.intercept
 
 
@@ -70,25 +58,20 @@ class Points:
 
     def moments(self) -> tuple[float, float, float]:
         """Mean, and second and fourth central moments."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean = float(np.sum(self.weights * self.values))
-            squares = (self.values - mean) ** 2
-            second = float(np.sum(self.weights * squares))
-            return mean, second, float(np.sum(self.weights * squares**2))
+        return moments(self.values, self.weights)
 
 
 @dataclass(frozen=True, slots=True)
 class Law:
     """Segments that cover the standard variable's range, left to right.
 
-    `normal` tells a normal variable from a uniform one; `double` says that its values
-    are computed in binary64 (tensors of float64 without draws), else binary32.
-    `mean_error` and `std_error` bound what rounding on the way here moves the mean and
-    the std by.
+    `double` says that its values are computed in binary64 (tensors of float64 without draws),
+    else binary32. `mean_error` and `std_error` bound what rounding on the way here moves the mean
+    and the std by.
     """
 
     segments: tuple[Segment, ...]
-    normal: bool = False
+    variable: Variable = UNIFORM
     double: bool = False
     mean_error: float = 0.0
     std_error: float = 0.0
@@ -99,22 +82,24 @@ class Law:
         return replace(law, segments=(Segment(-1.0, 1.0, 0.0, law.machine(value)),))
 
     @classmethod
-    def of(cls, source: Uniform | Normal | TruncNormal) -> Law:
+    def of(cls, draw: Draw) -> Law:
         """The law of a draw's elements."""
-        if isinstance(source, Uniform):
-            half, middle = source.high / 2 - source.low / 2, source.high / 2 + source.low / 2
-            return cls((_line(-1.0, 1.0, half, middle),))._rounded_by(8)
-        if isinstance(source, Normal):
-            line = _line(-math.inf, math.inf, source.std, source.mean)
-            return cls((line,), normal=True)._rounded_by(8)
-        start, stop = ((bound - source.mean) / source.std for bound in (source.a, source.b))
-        law = cls((_line(start, stop, source.std, source.mean),), normal=True)
-        return law._with_probability_error(start, stop, source.std)._rounded_by(8)
+        line = draw.line
+        start, stop = max(line.start, line.variable.start), min(line.stop, line.variable.stop)
+        with np.errstate(over="ignore"):  # without spread, every element is the rounded intercept
+            at = float(np.float32(line.intercept)) if line.slope == 0 else line.intercept
+        law = cls(
+            (Segment(start, stop, line.slope, at),),
+            line.variable,
+            mean_error=line.mean_error,
+            std_error=line.std_error,
+        )
+        return law._rounded_by(8)
 
     @property
     def mass(self) -> float:
         """Probability that the segments cover: less than 1 when truncated."""
-        return sum(self._between(segment.start, segment.stop) for segment in self.segments)
+        return sum(self.variable.between(segment.start, segment.stop) for segment in self.segments)
 
     @property
     def atom(self) -> float | None:
@@ -165,57 +150,30 @@ class Law:
             cuts = [value - d for d in distances] + [value + d for d in distances]
             for piece in _cut(segment, cuts):
                 if piece.slope and abs(piece.inside - value) <= distances[-1]:
-                    mass = self._between(piece.start, piece.stop)
+                    mass = self.variable.between(piece.start, piece.stop)
                     parts.append((np.array([value]), np.array([mass])))
                 else:
                     parts.append(self.segment_points(piece, None))
         return _joined(parts)
 
-    def shares(self, edges: Floats) -> Floats:
-        """Return the law's mass between ascending edges; the last bin holds its end too."""
-        found, total = np.zeros(len(edges) - 1), 0.0
-        for segment in self.segments:
-            whole = self._between(segment.start, segment.stop)
-            total += whole
-            if segment.slope == 0:
-                place = np.searchsorted(edges[:-1], segment.intercept, side="right") - 1
-                if place >= 0 and segment.intercept <= edges[-1]:
-                    found[place] += whole
-                continue
-            with np.errstate(over="ignore"):
-                x = (edges - segment.intercept) / segment.slope
-            if segment.start > -math.inf or segment.stop < math.inf:
-                x = np.clip(x, segment.start, segment.stop)
-            found += self._mass(x) if segment.slope > 0 else self._mass(x[::-1])[::-1]
-        return found / total if total else found
-
     def beyond(self, value: float, *, upper: bool) -> float:
         """Return the part of `mass` with a value at least as great (`upper`) or as small."""
-        found = 0.0
+        found, between = 0.0, self.variable.between
         for segment in self.segments:
             start, stop = segment.start, segment.stop
             if segment.slope == 0:
                 inside = segment.intercept >= value if upper else segment.intercept <= value
-                found += self._between(start, stop) if inside else 0.0
+                found += between(start, stop) if inside else 0.0
                 continue
             x = min(max((value - segment.intercept) / segment.slope, start), stop)
             rises = (segment.slope > 0) == upper
-            found += self._between(x, stop) if rises else self._between(start, x)
+            found += between(x, stop) if rises else between(start, x)
         return found
 
     def at(self, value: float) -> float:
         """Return the part of `mass` with exactly `value`."""
         flat = [s for s in self.segments if s.slope == 0 and s.intercept == value]
-        return sum(self._between(s.start, s.stop) for s in flat)
-
-    def _between(self, start: float, stop: float) -> float:
-        """Return the probability of the standard variable between the two."""
-        if not self.normal:
-            return (stop - start) / 2
-        if start > 0:  # without cancellation in the tail
-            start, stop = -stop, -start
-        low, high = math.erfc(-start / math.sqrt(2)) / 2, math.erfc(-stop / math.sqrt(2)) / 2
-        return max(high - low, 0.0)
+        return sum(self.variable.between(s.start, s.stop) for s in flat)
 
     def _affine(self, scale: float, shift: float) -> Law:
         factor, term = self.machine(scale), self.machine(shift)
@@ -256,7 +214,7 @@ class Law:
                 middle, reach = cut - segment.intercept, _REACH * self.mean_error
                 edges = np.array([middle - reach, middle + reach]) / segment.slope
                 edges = np.clip(np.sort(edges), segment.start, segment.stop)
-                found += float(self._mass(edges)[0]) if edges[0] < edges[1] else 0.0
+                found += float(self.variable.masses(edges)[0]) if edges[0] < edges[1] else 0.0
         return found / self.mass
 
     def _moved_by(self, share: float, distance: float) -> Law:
@@ -279,7 +237,7 @@ class Law:
         if not math.isfinite(extent) or self.atom is not None:
             return self
         sloped = (segment for segment in self.segments if segment.slope)
-        free = sum(self._between(s.start, s.stop) for s in sloped)
+        free = sum(self.variable.between(s.start, s.stop) for s in sloped)
         exact = replace(self, mean_error=0.0, std_error=0.0)
         moved = exact._moved_by(min(free / self.mass + near, 1.0), extent)
         return replace(
@@ -307,46 +265,28 @@ class Law:
         error = roundings * ROUNDING * rms
         return replace(self, mean_error=self.mean_error + error, std_error=self.std_error + error)
 
-    def _with_probability_error(self, start: float, stop: float, std: float) -> Law:
-        """With the error of a float32 probability, far in a tail coarse.
-
-        A shift e of p moves x by e dx/dp; its mean over p is e times the range of x over
-        the range of p, and so for the square around the mean.
-        """
-        start, stop = max(start, -_ERFINV_LIMIT), min(stop, _ERFINV_LIMIT)
-        share = 2 * self._between(start, stop)
-        error = _PROBABILITY_ERROR * (stop - start) / share
-        _, variance, _ = self.points().moments()
-        spread = (stop - start) / (2 * math.sqrt(variance) / std)
-        return replace(self, mean_error=error * std, std_error=error * std * spread)
-
-    def _mass(self, edges: Floats) -> Floats:
-        """Probabilities between ascending edges (in a truncated law: in all)."""
-        return _normal_mass(edges) if self.normal else np.diff(edges) / 2
-
     def segment_points(self, segment: Segment, dtype: DType | None) -> tuple[Floats, Floats]:
         """A segment's values (converted to `dtype`) and weights, not yet adding up to 1."""
         if segment.slope == 0:
             value = segment.intercept if dtype is None else converted(segment.intercept, dtype)
-            return np.array([value]), self._mass(np.array([segment.start, segment.stop]))
+            return np.array([value]), self.variable.masses(np.array([segment.start, segment.stop]))
         if dtype is None or dtype.itemsize > 2:
-            x, weights = _nodes(segment.start, segment.stop)
-            density = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) if self.normal else 0.5
-            return segment.slope * x + segment.intercept, weights * density
+            x, weights = self.variable.nodes(segment.start, segment.stop)
+            return segment.slope * x + segment.intercept, weights
         return self._rounded_points(segment, dtype)
 
     def _rounded_points(self, segment: Segment, dtype: DType) -> tuple[Floats, Floats]:
         """The representable values, each with the mass of what rounds to it."""
-        ends = (max(segment.start, -_TAIL), min(segment.stop, _TAIL))
+        ends = (max(segment.start, -TAIL), min(segment.stop, TAIL))
         low, high = sorted(segment.slope * end + segment.intercept for end in ends)
-        finest = FINEST * abs(segment.slope) * min(ends[1] - ends[0], 1.0)
+        finest = self.variable.finest * abs(segment.slope) * min(ends[1] - ends[0], 1.0)
         values, bounds = rounding_grid(dtype, low, high, finest)
         x = (bounds - segment.intercept) / segment.slope
         if segment.slope < 0:
             values, x = values[::-1], x[::-1]
         x = np.clip(x, segment.start, segment.stop)
         edges = np.concatenate([[segment.start], x, [segment.stop]])
-        weights = self._mass(edges)
+        weights = self.variable.masses(edges)
         return values[weights > 0], weights[weights > 0]
 
 
@@ -361,13 +301,6 @@ def _joined(parts: Sequence[tuple[Floats, Floats]]) -> Points:
     return Points(values, weights / weights.sum())
 
 
-def _line(start: float, stop: float, slope: float, intercept: float) -> Segment:
-    """A draw's segment; without spread, every element is the rounded intercept."""
-    with np.errstate(over="ignore"):
-        at = float(np.float32(intercept)) if slope == 0 else intercept
-    return Segment(start, stop, slope, at)
-
-
 def _cut(segment: Segment, cuts: Sequence[float]) -> list[Segment]:
     """The segment in pieces, cut where its value is one of `cuts`."""
     if segment.slope == 0:
@@ -376,37 +309,3 @@ def _cut(segment: Segment, cuts: Sequence[float]) -> list[Segment]:
     inner = sorted(x for x in set(places) if segment.start < x < segment.stop)
     edges = [segment.start, *inner, segment.stop]
     return [replace(segment, start=start, stop=stop) for start, stop in itertools.pairwise(edges)]
-
-
-@lru_cache(maxsize=1)
-def _lobatto(count: int) -> tuple[Floats, Floats]:
-    """Nodes and weights on [-1, 1], exact for polynomials up to degree 2 * count - 3."""
-    legendre = np.polynomial.legendre.Legendre.basis(count - 1)
-    slope, bend = legendre.deriv(), legendre.deriv(2)
-    inner = np.sort(np.real(slope.roots()))
-    for _ in range(3):  # Newton: the roots are good to some 1e-13
-        inner = inner - slope(inner) / bend(inner)
-    x = np.concatenate([[-1.0], inner, [1.0]])
-    return x, 2 / (count * (count - 1) * legendre(x) ** 2)
-
-
-def _nodes(start: float, stop: float) -> tuple[Floats, Floats]:
-    """Gauss-Lobatto nodes and weights on [start, stop], in panels at most 1 wide."""
-    start, stop = max(start, -_TAIL), min(stop, _TAIL)
-    if stop <= start:
-        return np.empty(0), np.empty(0)
-    edges = np.linspace(start, stop, math.ceil(stop - start) + 1)
-    x, weights = _lobatto(17)
-    half = np.diff(edges)[:, None] / 2
-    middle = (edges[:-1] + edges[1:])[:, None] / 2
-    return (middle + half * x).ravel(), (half * weights).ravel()
-
-
-def _normal_mass(edges: Floats) -> Floats:
-    """P(edge < x < next edge) of a standard normal x, without cancellation in the tails."""
-    tails = torch.erfc(torch.from_numpy(np.abs(edges) * math.sqrt(0.5))).numpy()
-    signed = np.where(edges < 0, tails, -tails) * 0.5
-    mass: Floats = signed[1:] - signed[:-1]
-    if len(mass) and edges[0] < 0 <= edges[-1]:
-        mass[np.searchsorted(edges, 0.0) - 1] += 1.0  # the range with both tails outside
-    return np.maximum(mass, 0.0, out=mass)

@@ -52,10 +52,11 @@ def _of_groups(groups: tuple[Group, ...]) -> Expected:
     """The arguments themselves for a draw only scaled and shifted, else moments."""
     exact = all(group.law.atom is not None for group in groups)
     line = groups[0].law.line if len(groups) == 1 else None
-    if line is not None and not groups[0].law.normal:
-        return Expected(line.intercept, abs(line.slope) / math.sqrt(3), -1.2)
-    if line is not None and math.isinf(line.start) and math.isinf(line.stop):
-        return Expected(line.intercept, abs(line.slope), 0.0)
+    if line is not None:
+        variable = groups[0].law.variable
+        whole = (line.start, line.stop) == (variable.start, variable.stop)
+        if whole and (known := variable.moments(line.slope, line.intercept)) is not None:
+            return Expected(*known)
     if len(groups) == 1 and (value := groups[0].law.atom) is not None:
         return Expected(value, 0.0, None, exact=True)
     mean, variance, fourth = mixed(groups).moments()

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
-
 import numpy as np
 
 from seedpoint.models.dtypes import DType
 from seedpoint.models.plan.program import Program
-from seedpoint.models.statistics import masses
-from seedpoint.models.statistics.distribution import Points
 from seedpoint.models.statistics.grids import Floats
-from seedpoint.models.statistics.mixture import Group, Shape, population
+from seedpoint.models.statistics.group_law import group_law
+from seedpoint.models.statistics.mixture import Shape, population
 
 
 def expected_shares(
@@ -27,35 +23,8 @@ def expected_shares(
     groups = population(program, shape, double=dtype.name == "float64" and not program.draws)
     if not groups or not low < high or not dtype.is_floating or dtype.name == "float8_e8m0fnu":
         return None
-    return shares(groups, dtype, low, high, bins)
-
-
-def shares(groups: Sequence[Group], dtype: DType, low: float, high: float, bins: int) -> Floats:
-    """Return the share of all groups' elements in each of `bins` equal bins over [low, high]."""
     total = sum(group.count for group in groups)
     found: Floats = np.zeros(bins)
     for group in groups:
-        found += group_shares(group, dtype, low, high, bins) * (group.count / total)
+        found += group_law(group.law, dtype).shares(low, high, bins) * (group.count / total)
     return found
-
-
-def group_shares(group: Group, dtype: DType, low: float, high: float, bins: int) -> Floats:
-    """Return the share of one group's elements in each of `bins` equal bins over [low, high]."""
-    if dtype.itemsize > 2:
-        half_way = (high * 0.5 - low * 0.5) / bins * np.arange(bins + 1)  # of any finite range
-        edges = low + half_way + half_way
-        edges[-1] = high
-        return group.law.shares(edges)
-    points = ascending(group, dtype)
-    found: Floats = np.zeros(bins)
-    masses.binned(points.values, points.weights, low, high, found)
-    return found
-
-
-@lru_cache(maxsize=32)
-def ascending(group: Group, dtype: DType) -> Points:
-    """Return the finite values of a group's elements in a narrow dtype, in ascending order."""
-    points = group.law.points(dtype)
-    finite = np.isfinite(points.values)
-    order = np.argsort(points.values[finite], kind="stable")
-    return Points(points.values[finite][order], points.weights[finite][order])

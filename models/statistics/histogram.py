@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from seedpoint.models.statistics import moments
-from seedpoint.models.statistics.moments import Values
+from seedpoint.models.statistics import masses, moments
+from seedpoint.models.statistics.moments import Keys, Values
 
 BINS = 64
 
 SAMPLE_BLOCKS = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Histogram:
     """Counts in `BINS` equal bins over [min, max], the last of which holds max too.
 
@@ -28,13 +27,19 @@ class Histogram:
 
     min: float
     max: float
-    bins: tuple[int, ...]
+    bins: Keys
     sampled: int
     of: int
     estimated: bool = False
 
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Histogram:
+        """Return the histogram of a tensor that `to_json` gave."""
+        bins = np.array(body["bins"], np.int64)
+        return cls(body["min"], body["max"], bins, body["sampled"], body["of"])
+
     def to_json(self) -> dict[str, Any]:
-        body = {"min": self.min, "max": self.max, "bins": list(self.bins)}
+        body = {"min": self.min, "max": self.max, "bins": self.bins.tolist()}
         body |= {"sampled": self.sampled, "of": self.of}
         return body | ({"estimated": True} if self.estimated else {})
 
@@ -50,7 +55,7 @@ def count(values: Values, low: float, high: float, of: int) -> Histogram:
     """The histogram of `values`, which all lie in [low, high], sampled from `of`."""
     counts = np.zeros(BINS, np.int64)
     moments.histogram(values, low, high, counts)
-    return Histogram(low, high, tuple(map(int, counts)), len(values), of)
+    return Histogram(low, high, counts, len(values), of)
 
 
 def merged(histograms: Sequence[Histogram]) -> Histogram | None:
@@ -62,33 +67,19 @@ def merged(histograms: Sequence[Histogram]) -> Histogram | None:
         return histograms[0] if histograms else None
     low = min(histogram.min for histogram in histograms)
     high = max(histogram.max for histogram in histograms)
-    mass = np.zeros(BINS)
+    mass, ends = np.zeros(BINS), np.zeros(BINS + 1, np.int64)
+    width = high / 2 - low / 2
     for histogram in histograms:
-        mass += _spread(histogram, low, high)
-    ends = np.rint(np.concatenate([[0.0], np.cumsum(mass)])).astype(np.int64).tolist()
+        places = (0.0, 1.0)
+        if width:
+            places = ((histogram.min / 2 - low / 2) / width, (histogram.max / 2 - low / 2) / width)
+        masses.spread(histogram.bins, histogram.of / max(histogram.sampled, 1), *places, mass)
+    ends[1:] = np.rint(np.cumsum(mass))
     return Histogram(
         min=low,
         max=high,
-        bins=tuple(stop - start for start, stop in itertools.pairwise(ends)),
+        bins=ends[1:] - ends[:-1],
         sampled=sum(histogram.sampled for histogram in histograms),
         of=sum(histogram.of for histogram in histograms),
         estimated=True,
     )
-
-
-def _spread(histogram: Histogram, low: float, high: float) -> moments.Rows:
-    """The histogram's estimate of all its elements, in bins over [low, high]."""
-    places = np.arange(BINS + 1) / BINS
-    width = high / 2 - low / 2
-    start, stop = (
-        (0.0, 1.0)
-        if width == 0
-        else ((end / 2 - low / 2) / width for end in (histogram.min, histogram.max))
-    )
-    counts = np.array(histogram.bins) * (histogram.of / max(histogram.sampled, 1))
-    below = np.concatenate([[0.0], np.cumsum(counts)])
-    if start == stop:  # one value
-        mass = np.zeros(BINS)
-        mass[min(int(start * BINS), BINS - 1)] = below[-1]
-        return mass
-    return np.diff(np.interp(places, start + (stop - start) * places, below))

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from seedpoint.models.dtypes import BY_NAME, DType
-from seedpoint.models.generation.apply_transforms import apply
 from seedpoint.models.plan.program import (
     Constant,
     Eye,
@@ -23,6 +22,7 @@ from seedpoint.models.plan.program import (
     ZeroRows,
 )
 from seedpoint.models.stream import reference
+from seedpoint.models.stream.apply_transforms import apply
 
 Shape = tuple[int, ...]
 Array = np.ndarray[Any, np.dtype[Any]]

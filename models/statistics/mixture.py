@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from seedpoint.models.draws import Draw, Normal
 from seedpoint.models.dtypes import DType
 from seedpoint.models.plan.program import (
     Constant,
@@ -23,14 +24,11 @@ from seedpoint.models.plan.program import (
     FillRegion,
     Log,
     Materialized,
-    Normal,
     Plus,
     Program,
     SetElement,
     Sparse,
     Split,
-    TruncNormal,
-    Uniform,
     ZeroRows,
 )
 from seedpoint.models.statistics.distribution import Law, Points
@@ -132,7 +130,7 @@ def _source(program: Program, box: Axes, *, double: bool) -> list[Painted]:
     total = math.prod(shape)
     zero, one = (Law.constant(value, double=double) for value in (0.0, 1.0))
     match program.source:
-        case Uniform() | Normal() | TruncNormal() as draw:
+        case Draw() as draw:
             groups = [Group(total, Law.of(draw))]
         case Constant(value=value) if not isinstance(value, complex) and abs(value) < 2**1023:
             groups = [Group(total, Law.constant(float(value), double=double))]

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
-import numpy as np
 import torch
 
+from seedpoint.models.draws import Draw, Normal
 from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.plan.plan import PlanTensor
 from seedpoint.models.plan.program import (
@@ -20,17 +20,15 @@ from seedpoint.models.plan.program import (
     FillRegion,
     HardThreshold,
     Materialized,
-    Normal,
     Orthogonal,
     Program,
     Scale,
     SetElement,
     Source,
     Split,
-    TruncNormal,
-    Uniform,
     ZeroRows,
 )
+from seedpoint.models.statistics.distribution import Law
 from seedpoint.models.statistics.expected import expected, orthogonal_std
 from seedpoint.models.statistics.mixture import Shape, population
 
@@ -77,9 +75,15 @@ def overflows(program: Program, shape: Shape, dtype: DType) -> float:
     program = _independent(program, shape)
     if expected(program, shape).mean is None:
         return 0.0
-    inside = np.array([-most, most])
+    past = math.nextafter(most, math.inf)
     groups = population(program, shape, double=True)
-    return sum(group.count * (1.0 - float(group.law.shares(inside)[0])) for group in groups)
+    return sum(group.count * _share_beyond(group.law, past) for group in groups)
+
+
+def _share_beyond(law: Law, value: float) -> float:
+    """Return the probability of an element as far from 0 as `value`."""
+    outside = law.beyond(value, upper=True) + law.beyond(-value, upper=False)
+    return outside / law.mass
 
 
 def _independent(program: Program, shape: Shape) -> Program:
@@ -89,7 +93,7 @@ def _independent(program: Program, shape: Shape) -> Program:
             return _independent(shown, shape)
         case Orthogonal(gain=gain) if math.prod(shape):
             std = min(orthogonal_std(gain, shape), _HUGE)
-            return replace(program, source=Normal(0.0, std, (std, 0.0)))
+            return replace(program, source=Normal(0.0, std, f32=(std, 0.0)))
         case Split(axis=axis, parts=parts):
             shapes = [(*shape[:axis], part.size, *shape[axis + 1 :]) for part in parts]
             parts = tuple(
@@ -121,12 +125,8 @@ def _source_reach(source: Source) -> float:
     match source:
         case Materialized(shown=shown):
             return _reach(shown)
-        case Uniform(low=low, high=high):
-            return max(abs(low), abs(high))
-        case TruncNormal(a=a, b=b):
-            return max(abs(a), abs(b))
-        case Normal(mean=mean, std=std):
-            return abs(mean) + 9 * std  # Beyond with probability 2e-19.
+        case Draw():
+            return source.reach
         case Orthogonal(gain=gain):
             return abs(gain)
         case Split(parts=parts):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -66,18 +67,14 @@ class Bound:
     slope: float
     curvature: float
 
-    def rate(self, distance: float) -> float:
-        """Return a lower bound on the rate at `distance`: a tangent of that convex function."""
-        return self.h * distance - self.value
-
     def step(self, power: int, distance: float) -> int:
         """Return the next power to look at, by Newton's method; `power` is this bound's own."""
         off = distance - self.slope
         target = self.h + off / self.curvature if self.curvature > 0 else math.inf
         wanted = math.log(target / self.h) / _RATIO if 0 < target < math.inf else math.inf
-        longest = math.copysign(_LONGEST_STEP, off)
-        move = wanted if abs(wanted) < _LONGEST_STEP else longest
-        return power + (round(move) or (1 if off > 0 else -1))
+        if abs(wanted) >= _LONGEST_STEP:
+            return power + int(math.copysign(_LONGEST_STEP, off))
+        return power + (round(wanted) or (1 if off > 0 else -1))
 
 
 class Sum:
@@ -115,14 +112,18 @@ class Sum:
         """
         if distance > self._most[sign] * (1 + 1e-9) + 1e-9:
             return math.inf
-        best, power = 0.0, round(math.log(distance) / _RATIO)
+        best, power, kept = 0.0, round(math.log(distance) / _RATIO), self._bounds[sign]
         low, high = -math.inf, math.inf  # the best power is between: the slope rises with it
         for _ in range(_STEPS):
-            bound = self._bound(power, sign)
-            best = max(best, bound.rate(distance))
+            bound = kept.get(power) or self._bound(power, sign)
+            rate = bound.h * distance - bound.value  # a tangent of that convex function
+            best = max(best, rate)
             if best > _PLENTY:
                 break
-            low, high = (power, high) if bound.slope < distance else (low, power)
+            if bound.slope < distance:
+                low = power
+            else:
+                high = power
             if high - low <= 1:
                 break
             power = bound.step(power, distance)
@@ -132,13 +133,11 @@ class Sum:
 
     def _bound(self, power: int, sign: int) -> Bound:
         """Return the bound of h = 1.02^power on one side, kept for other tensors of the law."""
-        kept = self._bounds[sign]
-        if (found := kept.get(power)) is None:
-            h = math.exp(power * _RATIO)
-            value, slope, curvature = self._cumulants(sign * h)
-            found = Bound(h, value, sign * slope, curvature)
-            if len(kept) < _MOST_BOUNDS:
-                kept[power] = found
+        h = math.exp(power * _RATIO)
+        value, slope, curvature = self._cumulants(sign * h)
+        found = Bound(h, value, sign * slope, curvature)
+        if len(self._bounds[sign]) < _MOST_BOUNDS:
+            self._bounds[sign][power] = found
         return found
 
     def _reach(self, sign: int) -> float:
@@ -173,11 +172,13 @@ def bulk(term: Term) -> Term:
     return Term(term.count, term.values[kept], weights / weights.sum())
 
 
+@lru_cache
 def evidence_limit(laws: int = 1, share: float = OTHER_SHARE) -> float:
     """Return the evidence, -log of a probability, past which one of `laws` laws fails."""
     return math.log(laws / (share * BUDGET))
 
 
+@lru_cache
 def score_limit(laws: int = 1, share: float = MOMENT_SHARE) -> float:
     """Return the score past which one of `laws` laws fails, on either side."""
     return math.sqrt(2 * (evidence_limit(laws, share) + math.log(2)))

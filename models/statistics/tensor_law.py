@@ -14,10 +14,10 @@ import torch
 
 from seedpoint.models.dtypes import DType
 from seedpoint.models.plan.program import Program
-from seedpoint.models.statistics import expected_histogram
-from seedpoint.models.statistics.distribution import FINEST, ROUNDING
+from seedpoint.models.statistics.distribution import ROUNDING
 from seedpoint.models.statistics.forecast import Forecast, forecast, groups_of, terms_of
 from seedpoint.models.statistics.grids import Floats
+from seedpoint.models.statistics.group_law import group_law
 from seedpoint.models.statistics.mixture import Group, Shape
 from seedpoint.models.statistics.tail_bounds import Sum, Term, bulk
 
@@ -56,21 +56,24 @@ class TensorLaw:
 
         Rounding may have moved elements across it.
         """
-        found = [tail.beyond(value, upper=upper) for tail in self._tails]
-        return sum(as_far for as_far, _ in found), sum(past for _, past in found)
+        as_far, past = 0.0, 0.0
+        for tail in self._tails:
+            most, least = tail.beyond(value, upper=upper)
+            as_far, past = as_far + most, past + least
+        return as_far, past
 
     def at(self, value: float) -> float:
         """Return how many elements are expected to be just `value`."""
-        return sum(tail.at(value) for tail in self._tails)
+        return sum(tail.count * tail.law.at(value) for tail in self._tails)
 
-    def shares(self, low: float, high: float, count: int) -> Floats:
-        """Return the shares of `count` equal bins of elements that all lie in [low, high]."""
-        found: Floats = np.zeros(count)
-        for group in self.groups:
-            shares = expected_histogram.group_shares(group, self.dtype, low, high, count)
+    def shares(self, low: float, high: float, bins: int) -> Floats:
+        """Return the shares of equal bins of elements that all lie in [low, high]."""
+        found: Floats = np.zeros(bins)
+        for tail in self._tails:
+            shares = tail.law.shares(low, high, bins)
             inside = float(shares.sum())
             if inside:
-                found += shares * (group.count / (self.count * inside))
+                found += shares * (tail.count / (self.count * inside))
         return found
 
 
@@ -91,43 +94,23 @@ class Tail:
     """The tails of one group: expected numbers of elements that are far out."""
 
     def __init__(self, group: Group, dtype: DType) -> None:
-        self._law, self._count, self._mass = group.law, group.count, group.law.mass
+        self.law = group_law(group.law, dtype)
+        self.count = group.count
+        self._unreached = UNREACHED / group.law.mass
         self._error = 4 * (group.law.mean_error + group.law.std_error)
         self._relative = 16 * ROUNDING
-        self._values: Floats | None = None
         if dtype.itemsize <= 2:
             self._relative += torch.finfo(dtype.torch).eps
             # Zero stands for all values that are finer than the law's points.
-            self._error += FINEST * max(abs(segment.slope) for segment in group.law.segments)
-            points = expected_histogram.ascending(group, dtype)
-            self._values = points.values
-            self._below = np.concatenate([[0.0], np.cumsum(points.weights)])
-            self._above = np.concatenate([np.cumsum(points.weights[::-1])[::-1], [0.0]])
+            finest = group.law.variable.finest
+            self._error += finest * max(abs(segment.slope) for segment in group.law.segments)
 
     def beyond(self, value: float, *, upper: bool) -> tuple[float, float]:
         """Return the numbers of elements expected at or past `value`: the most, and the least."""
         slack = max(self._relative * abs(value) + self._error, math.ulp(0.0))
         outwards = slack if upper else -slack
-        past = self._probability(value + outwards, upper) - UNREACHED / self._mass
-        return (
-            self._count * self._probability(value - outwards, upper),
-            self._count * max(past, 0.0),
-        )
-
-    def at(self, value: float) -> float:
-        """Return how many elements are expected to be just `value`."""
-        if self._values is not None:
-            start, stop = (np.searchsorted(self._values, value, side) for side in ("left", "right"))
-            return self._count * float(self._below[stop] - self._below[start])
-        return self._count * self._law.at(value) / self._mass
-
-    def _probability(self, value: float, upper: bool) -> float:
-        """Return the probability of an element as far out as `value`."""
-        if self._values is None:
-            return self._law.beyond(value, upper=upper) / self._mass
-        if upper:
-            return float(self._above[self._values.searchsorted(value)])
-        return float(self._below[self._values.searchsorted(value, "right")])
+        as_far, past = self.law.tails(value - outwards, value + outwards, upper=upper)
+        return self.count * as_far, self.count * max(past - self._unreached, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

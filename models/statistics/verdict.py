@@ -63,7 +63,8 @@ def judge(
     """
     found = expected(program, shape)
     looked = examined or Examined()
-    z_mean, z_std, shares = None, None, dict[str, float | None]()
+    z_mean, z_std = None, None
+    shares: Evidence = {}
     if different is not None:
         shares = {"values": None if different else 0.0}
         z_mean = z_std = 0.0 if found.mean is not None and not different else None
@@ -153,9 +154,7 @@ class _Independent:
             "extremes": criteria.extremes(self._law, observed["min"], observed["max"])
         }
         if (counted := observed["histogram"]) is not None:
-            ends = (counted["min"], counted["max"])
-            counts = Histogram(*ends, tuple(counted["bins"]), counted["sampled"], counted["of"])
-            found["histogram"] = criteria.histogram(self._law, counts)
+            found["histogram"] = criteria.histogram(self._law, Histogram.from_json(counted))
         if not foreseen.is_alike:
             return found
         for lag in examined.lags:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seedpoint.models.draws import DRAWS
 from seedpoint.models.stream import kernels, rounding
 
 Key = tuple[int, int]
@@ -29,36 +30,17 @@ def words(out: npt.NDArray[np.uint32], key: Key, draw: int, start: int) -> None:
     kernels.words(out, key, draw, start)
 
 
-def uniform(out: Values, key: Key, draw: int, start: int, f32: Sequence[float]) -> None:
-    """Fill `out` with elements [start, start + len(out)) of a uniform draw.
+def fill(kind: str, out: Values, key: Key, draw: int, start: int, f32: Sequence[float]) -> None:
+    """Fill `out` with elements [start, start + len(out)) of a draw of `kind` (`draws.DRAWS`).
 
-    `f32` is (high - low, low). `out` is a contiguous vector of float32, or of the bit patterns of
-    the narrow dtype that its array type stands for (`rounding.ARRAYS`): the float32 values,
-    converted.
+    `f32` are its constants. `out` is a contiguous vector of float32, or of the bit patterns of the
+    narrow dtype that its array type stands for (`rounding.ARRAYS`): the float32 values, converted.
 
     Raises:
         ValueError: As for `words`.
     """
     _check(out, VALUES, draw, start)
-    width, low = f32
-    kernels.uniform(out, key, draw, start, (float(width), float(low)))
-
-
-def normal(out: Values, key: Key, draw: int, start: int, f32: Sequence[float]) -> None:
-    """Fill `out` like `uniform`, from a normal draw; `f32` is (std, mean)."""
-    _check(out, VALUES, draw, start)
-    std, mean = f32
-    kernels.normal(out, key, draw, start, (float(std), float(mean)))
-
-
-def trunc_normal(out: Values, key: Key, draw: int, start: int, f32: Sequence[float]) -> None:
-    """Fill `out` like `uniform`, from a truncated normal draw.
-
-    `f32` is (lo, hi - lo, sqrt(2) * std, mean, a, b).
-    """
-    _check(out, VALUES, draw, start)
-    lo, width, scale, mean, a, b = map(float, f32)
-    kernels.trunc_normal(out, key, draw, start, (lo, width, scale, mean, a, b))
+    kernels.DRAWS[kind](out, key, draw, start, tuple(map(float, f32)))
 
 
 def convert(values: npt.NDArray[np.float32], out: npt.NDArray[np.uint8], dtype: str) -> None:
@@ -80,9 +62,8 @@ def warm_up() -> None:
     words(np.empty(0, np.uint32), (0, 0), 0, 0)
     for dtype in VALUES:
         out: Any = np.empty(0, dtype)
-        uniform(out, (0, 0), 0, 0, (1, 0))
-        normal(out, (0, 0), 0, 0, (1, 0))
-        trunc_normal(out, (0, 0), 0, 0, (-0.5, 1, 1, 0, -1, 1))
+        for kind, cls in DRAWS.items():
+            fill(kind, out, (0, 0), 0, 0, (1,) * cls.constants)
 
 
 VALUES = (np.dtype(np.float32), *rounding.ARRAYS.values())

@@ -12,13 +12,13 @@ result that must wrap (free: LLVM narrows them again).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from numpy import float32, int32, uint32, uint64
+from numpy import float32, float64, int32, uint32, uint64
 
-from seedpoint.models.stream import constants
+from seedpoint.models.stream import constants, pointwise
 from seedpoint.models.stream.intrinsics import full_width, prefetch
 from seedpoint.models.stream.jit import kernel
 from seedpoint.models.stream.rounding import put
@@ -29,6 +29,7 @@ Floats = npt.NDArray[float32]
 Indices = npt.NDArray[int32]
 Values = npt.NDArray[Any]  # float32, or patterns of a narrow dtype (`rounding.ARRAYS`)
 Key = tuple[int, int]
+Real = TypeVar("Real", float32, float)
 
 BLOCK = 512  # counters: 2048 words, 8 KiB of each scratch array
 VECTOR = 8  # counters: whole 512-bit vectors in every pass
@@ -47,6 +48,11 @@ SQRT_HALF_BITS = int(constants.SQRT_HALF.view(uint32))
 LN, LN2_HIGH, LN2_LOW = constants.LN, constants.LN2_HIGH, constants.LN2_LOW
 SIN, COS, QUARTER_TURN = constants.SIN, constants.COS, constants.QUARTER_TURN
 CENTRE, TAIL, P_LIMIT = constants.ERFINV_CENTRE, constants.ERFINV_TAIL, constants.P_LIMIT
+EXP, INVERSE_LN2 = pointwise.EXP, pointwise.INVERSE_LN2
+LN2_HIGH_64, LN2_LOW_64 = pointwise.LN2_HIGH, pointwise.LN2_LOW
+WHOLE = 1.5 * 2.0**52  # added to a smaller number, it leaves none of its fraction
+EXPONENT_BIAS = uint64(1023)
+LOWEST, HIGHEST = -150.0, 130.0  # beyond, e^x is 0 or infinite in binary32
 CENTRE_AT, TAIL_AT, TAIL_LOG = float32(2.5), float32(3), float32(-5)
 
 
@@ -134,7 +140,8 @@ def real(b: int | uint32) -> float32:
 
 
 @kernel
-def horner(x: float32, coefficients: tuple[float32, ...]) -> float32:
+def horner(x: Real, coefficients: tuple[Real, ...]) -> Real:
+    """Return a polynomial in x, of binary32 or binary64 like its coefficients."""
     y = coefficients[0]
     for coefficient in coefficients[1:]:
         y = y * x + coefficient
@@ -322,3 +329,47 @@ def trunc_normal(out: Values, key: Key, draw: int, start: int, f32: tuple[float,
         erfinv(x, scratch, found, p, logs[:size])
         put_trunc_normal(out[done : done + count], x[skip:], f32)
         done += count
+
+
+# --- log_uniform -----------------------------------------------------------------
+
+
+@kernel
+def exp(x: float) -> float:
+    """Return e^x in binary64, as `pointwise.exp` does, of an x within `LOWEST` and `HIGHEST`."""
+    rounded = x * INVERSE_LN2 + WHOLE  # its low bits are the nearest whole number n, ties to even
+    n = rounded - WHOLE
+    r = (x - n * LN2_HIGH_64) - n * LN2_LOW_64
+    power = uint64((float64(rounded).view(uint64) + EXPONENT_BIAS) << uint64(52))
+    return horner(r, EXP) * power.view(float64)
+
+
+@kernel
+def put_log_uniform(out: Values, scratch: Words, f32: tuple[float, ...]) -> None:
+    full_width()
+    width, low, a, b = float32(f32[0]), float32(f32[1]), float32(f32[2]), float32(f32[3])
+    for i in range(out.size):
+        u = float32(int32(uint32(scratch[i] >> 8))) * TO_24
+        x = min(HIGHEST, max(LOWEST, float64(u * width + low)))
+        put(out, i, min(b, max(a, float32(exp(x)))))
+
+
+@kernel
+def log_uniform(out: Values, key: Key, draw: int, start: int, f32: tuple[float, ...]) -> None:
+    lanes = np.empty(2 * BLOCK, uint64)
+    scratch = lanes.view(uint32)
+    done = 0
+    while done < out.size:
+        claim(out, done)
+        skip, count, _ = block(lanes, start + done, out.size - done, draw, key)
+        put_log_uniform(out[done : done + count], scratch[skip:], f32)
+        done += count
+
+
+DRAWS: dict[str, Any] = {
+    "uniform": uniform,
+    "normal": normal,
+    "trunc_normal": trunc_normal,
+    "log_uniform": log_uniform,
+}
+"""Kernels by the draw's name; each fills `out` from its key, draw, start and constants."""

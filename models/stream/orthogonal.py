@@ -1,8 +1,6 @@
-"""Initializers whose elements are not independent: `orthogonal` and `sparse`.
+"""Source `orthogonal`: any element of it needs the whole tensor.
 
-Any element of `orthogonal` needs the whole tensor. `sparse` needs one pass over the columns that a
-range touches; after it, any range can be computed alone (`models.stream.sparse`). The bits depend
-on neither `each` nor the machine.
+The bits depend on neither `each` nor the machine.
 """
 
 from __future__ import annotations
@@ -14,14 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from seedpoint.models.stream import cpu, qr
-from seedpoint.models.stream import sparse as cuts
 from seedpoint.models.stream.cpu import Key
-from seedpoint.models.stream.parallel import Each, serial
+from seedpoint.models.stream.parallel import BLOCK_ELEMENTS, Each, serial
 
 Floats = npt.NDArray[np.float32]
-
-# elements per numbered part of parallel work
-BLOCK_ELEMENTS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,52 +83,14 @@ def orthogonal(
     return out
 
 
-def sparse(
-    key: Key,
-    draw: int,
-    shape: tuple[int, int],
-    sparsity: float,
-    std: float,
-    *,
-    each: Each = serial,
-) -> Floats:
-    """Return normal values of `draw`, with ceil(sparsity * rows) zeros per column from `draw + 1`.
-
-    float32 of `shape`. Martens, "Deep learning via Hessian-free optimization" (2010).
-    """
-    rows, columns = shape
-    out = np.empty(shape, np.float32)
-    if not out.size:
-        return out
-    flat = out.reshape(-1)
-    zeros = cuts.zeros_per_column(rows, sparsity)
-    found = cuts.find_cuts(key, draw + 1, shape, zeros, each=each)
-
-    def fill(number: int) -> None:
-        start = number * BLOCK_ELEMENTS
-        sparse_range(flat[start : start + BLOCK_ELEMENTS], key, draw, start, columns, std, found)
-
-    each(fill, range(-(-flat.size // BLOCK_ELEMENTS)))
-    return out
-
-
-def sparse_range(
-    out: Floats, key: Key, draw: int, start: int, columns: int, std: float, found: cuts.Cuts
-) -> None:
-    """Fill `out` with elements [start, start + len(out)) of `sparse`, from its columns' cuts."""
-    cpu.normal(out, key, draw, start, (std, 0.0))
-    cuts.erase(out, key, draw + 1, start, columns, found)
-
-
 def warm_up() -> None:
     """Compile every kernel, or load it from Numba's cache, so that no later call has to wait."""
     orthogonal((0, 0), 0, (2, 1), 1.0)
-    cuts.warm_up()
 
 
 def _normal(flat: Floats, key: Key, draw: int, std: float, each: Each) -> None:
     def fill(number: int) -> None:
         start = number * BLOCK_ELEMENTS
-        cpu.normal(flat[start : start + BLOCK_ELEMENTS], key, draw, start, (std, 0.0))
+        cpu.fill("normal", flat[start : start + BLOCK_ELEMENTS], key, draw, start, (std, 0.0))
 
     each(fill, range(-(-flat.size // BLOCK_ELEMENTS)))

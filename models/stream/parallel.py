@@ -10,6 +10,9 @@ Work = Callable[[int], None]
 Each = Callable[[Work, range], None]
 """Function that calls `work` with each number, in any order or in parallel, and then returns."""
 
+BLOCK_ELEMENTS = 1 << 16
+"""Elements of a tensor in one numbered part."""
+
 
 def serial(work: Work, numbers: range) -> None:
     """Run all parts on the caller's thread: the `Each` of one thread."""

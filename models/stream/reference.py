@@ -14,7 +14,7 @@ from typing import SupportsFloat
 import torch
 from torch import Tensor
 
-from seedpoint.models.stream import constants
+from seedpoint.models.stream import constants, pointwise
 from seedpoint.models.stream.formats import EXPONENT, EXPONENT_NAN, FORMATS, INFINITY, Format
 
 Key = tuple[int, int]
@@ -85,6 +85,27 @@ def trunc_normal(
     u = ((word >> 9).to(torch.float32) + 0.5) * 2.0**-23
     p = _clamp(u * width + lo, -float(constants.P_LIMIT), float(constants.P_LIMIT))
     return _clamp(erfinv(p) * scale + mean, a, b)
+
+
+def log_uniform(
+    key: Key, draw: int, start: int, stop: int, f32: Sequence[float], *, device: Device = "cpu"
+) -> Tensor:
+    """Return elements [start, stop) of a log-uniform draw, by `exp` of a uniform one.
+
+    `f32` is (ln b - ln a, ln a, a, b).
+    """
+    width, low, a, b = f32
+    exponents = uniform(key, draw, start, stop, (width, low), device=device)
+    return _clamp(pointwise.exp(exponents), a, b)
+
+
+DRAWS = {
+    "uniform": uniform,
+    "normal": normal,
+    "trunc_normal": trunc_normal,
+    "log_uniform": log_uniform,
+}
+"""Reference implementations by the draw's name."""
 
 
 def convert(x: Tensor, dtype: str) -> Tensor:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_TORCH
-from seedpoint.models.plan.cost import MAX_NORMED_ELEMENTS
 from seedpoint.models.plan.program import (
     Constant,
     Literal,
@@ -18,9 +18,9 @@ from seedpoint.models.plan.program import (
     Program,
     Source,
     Split,
-    Uniform,
     Whole,
 )
+from seedpoint.models.stream.cost import MAX_NORMED_ELEMENTS
 from seedpoint.models.tape.distributions import draws_of, source_of
 from seedpoint.models.tape.errors import shown
 from seedpoint.models.tape.geometry import Box, View, identity, whole
@@ -194,7 +194,7 @@ class _Drawn:
         if (known := truncated_normal(value)) is not None:
             made, truncated = known
             drawn = self._draw(made.operation, made.view, part=part)
-            assert isinstance(drawn, Uniform)
+            assert isinstance(drawn, Draw)
             return Program(replace(truncated, draw=drawn.draw, stream=drawn.stream))
         if ref.dtype not in _WIDE:
             raise InexpressibleError(f"random values are transformed in {ref.dtype}")

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from seedpoint.models.draws import Draw
 from seedpoint.models.plan.program import (
     Add,
     Clamp,
     Divide,
-    Draw,
     Exp,
     Expm1,
     FillRegion,

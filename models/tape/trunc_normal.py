@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from seedpoint.models.plan.program import Scalar, TruncNormal
+from seedpoint.models.draws import TruncNormal
+from seedpoint.models.plan.program import Scalar
 from seedpoint.models.tape.value_graph import Made, Mapped, Value
 
 # steps from last to first; `timm.layers.weight_init._trunc_normal_` runs them in reverse

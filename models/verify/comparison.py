@@ -13,9 +13,9 @@ import numpy as np
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.files.layout import Entry, File
 from seedpoint.models.generation.evaluator import ByteArray
-from seedpoint.models.plan.cost import too_costly, whole_sources
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import Literal, Materialized, Program, Split, to_json
+from seedpoint.models.stream.cost import too_costly, whole_sources
 from seedpoint.models.verify.findings import Sample
 from seedpoint.models.verify.header import FileFault, Header, shown
 
@@ -178,7 +178,7 @@ def _hindrance(tensor: PlanTensor, blobs: Mapping[str, bytes]) -> str | None:
         nbytes = numel * BY_NAME[literal.dtype].itemsize
         if len(blobs[literal.sha256]) != nbytes:
             raise FileFault(
-                f"{shown(tensor.name)}: its literal has not the {nbytes} bytes it takes"
+                f"{shown(tensor.name)}: its literal does not have the {nbytes} bytes that it needs"
             )
     for source, shape in whole_sources(tensor.program, tensor.shape):
         if reason := too_costly(source, shape):
@@ -234,7 +234,9 @@ def header_difference(expected: Header, found: Header) -> str:
                 return f"{shown(name)}: {what} is {says} in its header, {would} by its plan"
     if more := [name for name in found.tensors if name not in expected.tensors]:
         return f"its header has a tensor {shown(more[0])}, which its plan lacks"
-    return "its header says what Seedpoint's would, in other bytes: another program wrote it"
+    return (
+        "its header has the content of Seedpoint's header in other bytes: another program wrote it"
+    )
 
 
 def long_difference(expected: bytes, found: bytes) -> str:
@@ -256,7 +258,7 @@ def plan_difference(ours: Plan, theirs: Plan) -> str | None:
     for tensor in ours.tensors:
         name = shown(tensor.name)
         if (old := before.pop(tensor.name, None)) is None:
-            return f"there would be a tensor {name}"
+            return f"it would have a tensor {name}"
         if (tensor.shape, tensor.dtype) != (old.shape, old.dtype):
             return f"{name} would be {tensor.dtype} {list(tensor.shape)}"
         if tensor.aliases != old.aliases:
@@ -264,7 +266,7 @@ def plan_difference(ours: Plan, theirs: Plan) -> str | None:
         if tensor.program != old.program:
             return f"{name} would be {shown(to_json(tensor.program))}"
     if before:
-        return f"there would be no tensor {shown(next(iter(before)))}"
+        return f"it would not have the tensor {shown(next(iter(before)))}"
     if ours.platform != theirs.platform:
         return f"its platform would be {shown(ours.platform)}"
     return "its tensors would be in another order, or laid out otherwise"

@@ -34,7 +34,9 @@ class Difference:
     def __str__(self) -> str:
         place = f"{shown(self.tensor)} in {self.file}"
         if self.expected is None or self.found is None:
-            return f"{place}: its bytes, from {self.offset} on, are not the literal of its plan"
+            return (
+                f"{place}: its bytes from byte {self.offset} on differ from the literal in its plan"
+            )
         return (
             f"{place}: element {self.element} {list(self.index or ())}, at byte {self.offset}, is "
             f"{number(self.found, self.dtype)} ({bits(self.found, self.dtype)}), not "

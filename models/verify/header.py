@@ -79,18 +79,18 @@ def head_bytes(prefix: bytes, size_bytes: int) -> int:
     """
     if size_bytes < LENGTH_BYTES or len(prefix) < LENGTH_BYTES:
         raise FileFault(
-            f"no safetensors file: it has {min(size_bytes, len(prefix))} bytes, and the "
+            f"not a safetensors file: it has {min(size_bytes, len(prefix))} bytes, and the "
             f"length of its header alone would take {LENGTH_BYTES}"
         )
     length = int.from_bytes(prefix[:LENGTH_BYTES], "little")
     if length > MAX_HEADER_BYTES:
         raise FileFault(
-            f"no safetensors file: its header would have {length:,} bytes, and at most "
+            f"not a safetensors file: its header would have {length:,} bytes, and at most "
             f"{MAX_HEADER_BYTES:,} are allowed"
         )
     if LENGTH_BYTES + length > size_bytes:
         raise FileFault(
-            f"truncated, or no safetensors file: its header would have {length:,} bytes, and "
+            f"truncated, or not a safetensors file: its header would have {length:,} bytes, and "
             f"the file has {size_bytes:,} in all"
         )
     return LENGTH_BYTES + length
@@ -162,7 +162,7 @@ def load_json(text: str, what: str, parse_int: Callable[[str], int | float]) -> 
     except _MemberTwice as error:
         raise FileFault(f"{what} has {error} twice in one object") from None
     except UnicodeEncodeError:
-        raise FileFault(f"{what} has half of a surrogate pair, which is no character") from None
+        raise FileFault(f"{what} has half of a surrogate pair, which is not a character") from None
     except json.JSONDecodeError as error:
         message = error.msg.lower().removesuffix(" at")
         raise FileFault(f"{what} is not JSON: {message} at {error.pos}") from None
@@ -206,7 +206,7 @@ def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _header_integer(digits: str) -> int:
@@ -225,11 +225,13 @@ def _stored(name: str, entry: Any) -> Stored:
         raise FileFault(f"{shown(name)} in its header is not {{dtype, shape, data_offsets}}")
     code, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(code, str) or code not in BY_CODE:
-        raise FileFault(f"{shown(name)}: {shown(code)} is no dtype; dtypes: {', '.join(BY_CODE)}")
+        raise FileFault(
+            f"{shown(name)}: {shown(code)} is not a dtype; dtypes: {', '.join(BY_CODE)}"
+        )
     if not _are_sizes(shape) or len(shape) > MAX_DIMENSIONS:
-        raise FileFault(f"{shown(name)}: {shown(shape)} is no shape")
+        raise FileFault(f"{shown(name)}: {shown(shape)} is not a shape")
     if not _are_sizes(offsets) or len(offsets) != 2:
-        raise FileFault(f"{shown(name)}: {shown(offsets)} are no data_offsets")
+        raise FileFault(f"{shown(name)}: {shown(offsets)} are not data_offsets")
     start, stop = offsets
     expected = math.prod(shape) * BY_CODE[code].itemsize
     if stop - start != expected:

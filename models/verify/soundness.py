@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
+from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.files.layout import MAX_FILE_BYTES
-from seedpoint.models.plan.cost import MAX_NORMED_ELEMENTS
 from seedpoint.models.plan.plan import STREAM, Plan, PlanTensor
 from seedpoint.models.plan.program import (
     Add,
@@ -31,7 +31,6 @@ from seedpoint.models.plan.program import (
     Literal,
     Log,
     Materialized,
-    Normal,
     Norms,
     Orthogonal,
     Plus,
@@ -41,10 +40,9 @@ from seedpoint.models.plan.program import (
     SetElement,
     Sparse,
     Split,
-    TruncNormal,
-    Uniform,
     ZeroRows,
 )
+from seedpoint.models.stream.cost import MAX_NORMED_ELEMENTS
 from seedpoint.models.verify.header import MAX_DIMENSIONS, shown
 
 Shape = tuple[int, ...]
@@ -57,7 +55,6 @@ MAX_STEP = 2**53
 MAX_CHECKS = 20_000_000  # about ten seconds
 _FILE = re.compile(r"[a-z0-9_][a-z0-9_.]{0,99}\.json")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_CONSTANTS = {Uniform: 2, Normal: 2, TruncNormal: 6, Sparse: 2}
 
 
 def check_plan(plan: Plan) -> None:
@@ -84,9 +81,9 @@ def check_plan(plan: Plan) -> None:
         isinstance(plan.files, dict)
         and all(map(_is_file_name, plan.files))
         and all(isinstance(text, str) for text in plan.files.values()),
-        "its files are not texts by name",
+        "its files are not an object of texts by file name",
     )
-    _require(_checks(plan) <= MAX_CHECKS, "its programs are too long for so many tensors")
+    _require(_checks(plan) <= MAX_CHECKS, "its programs are too long for its number of tensors")
     for tensor in plan.tensors:
         try:
             _check_tensor(tensor, sequential)
@@ -127,17 +124,17 @@ def _check_tensor(tensor: PlanTensor, sequential: bool) -> None:
     _require(
         all(_is_index(size, MAX_FILE_BYTES + 1) for size in tensor.shape)
         and len(tensor.shape) <= MAX_DIMENSIONS,
-        f"{shown(tensor.shape)} is no shape",
+        f"{shown(tensor.shape)} is not a shape",
     )
     source = tensor.program.source
     _require(
         isinstance(source, Materialized) == sequential,
-        f"{shown(source)} is no program of its generator",
+        f"{shown(source)} is not a program of its generator",
     )
     if isinstance(source, Materialized):
         _require(
             isinstance(source.rules, tuple) and all(_is_index(n, MAX_STEP) for n in source.rules),
-            f"{shown(source.rules)} are no rules",
+            f"{shown(source.rules)} are not rules",
         )
     else:
         check_program(tensor.program, tensor.shape, tensor.dtype)
@@ -172,18 +169,18 @@ class _Check:
             case Literal(sha256=sha256, dtype=name):
                 _require(
                     isinstance(sha256, str) and _SHA256.fullmatch(sha256) is not None,
-                    f"{shown(sha256)} is no SHA-256",
+                    f"{shown(sha256)} is not a SHA-256",
                 )
-                _require(isinstance(name, str) and name in BY_NAME, f"{shown(name)} is no dtype")
+                _require(isinstance(name, str) and name in BY_NAME, f"{shown(name)} is not a dtype")
                 _require(
                     self.dtype.is_complex or not BY_NAME[name].torch.is_complex,
                     "a complex literal cannot fill it",
                 )
-            case Uniform() | Normal() | TruncNormal():
+            case Draw():
                 self._draw(source)
             case Orthogonal(gain=gain):
                 self._draw(source)
-                _require(_is_number(gain), f"{shown(gain)} is no gain")
+                _require(_is_number(gain), f"{shown(gain)} is not a gain")
                 _require(len(shape) >= 2, "orthogonal needs two dimensions")
             case Sparse(sparsity=sparsity):
                 self._draw(source)
@@ -202,7 +199,7 @@ class _Check:
             case Norms():
                 self._norms(source, shape, depth)
             case _:
-                raise ValueError(f"{shown(source)} is no source")
+                raise ValueError(f"{shown(source)} is not a source")
 
     def _norms(self, norms: Norms, shape: Shape, depth: int) -> None:
         of = norms.shape
@@ -213,36 +210,38 @@ class _Check:
             and len(of) == 2
             and all(_is_index(size, MAX_FILE_BYTES + 1) for size in of)
             and math.prod(of) <= MAX_NORMED_ELEMENTS,
-            f"{shown(of)} is no shape of a matrix to take norms of",
+            f"{shown(of)} is not the shape of a matrix",
         )
         _require(
             type(norms.axis) is int and norms.axis in (0, 1) and of[norms.axis] == math.prod(shape),
-            f"{shown(norms.axis)} is no axis with as many norms as elements",
+            f"{shown(norms.axis)} is not an axis with one norm for each element",
         )
-        _require(isinstance(norms.of, Program), "norms are taken of no program")
+        _require(isinstance(norms.of, Program), "the norms have no program")
         self.program(norms.of, of, depth + 1)
 
     def _split(self, split: Split, shape: Shape, depth: int) -> None:
         sizes = [part.size for part in split.parts]
         _require(depth < MAX_NESTED_SPLITS, "splits nest too deep")
-        _require(_is_index(split.axis, len(shape)), f"{shown(split.axis)} is no axis to split")
+        _require(_is_index(split.axis, len(shape)), f"{shown(split.axis)} is not an axis to split")
         width = shape[split.axis]
         _require(
             all(_is_index(size, width + 1) and size > 0 for size in sizes) and sum(sizes) == width,
-            f"parts of {shown(sizes)} are not {width}",
+            f"parts of {shown(sizes)} do not sum to {width}",
         )
         for part in split.parts:
             inner = (*shape[: split.axis], part.size, *shape[split.axis + 1 :])
             self.program(part.program, inner, depth + 1)
 
-    def _draw(self, source: Uniform | Normal | TruncNormal | Orthogonal | Sparse) -> None:
+    def _draw(self, source: Draw | Orthogonal | Sparse) -> None:
         _require(self.dtype.is_floating_point, f"{source.type} needs a floating tensor")
-        _require(_is_index(source.draw, 2**32 - 1), f"{shown(source.draw)} is no draw")
-        _require(source.stream is None or isinstance(source.stream, str), "its stream is no name")
+        _require(_is_index(source.draw, 2**32 - 1), f"{shown(source.draw)} is not a draw")
+        _require(
+            source.stream is None or isinstance(source.stream, str), "its stream is not a name"
+        )
         if not isinstance(source, Orthogonal):
             _require(
                 isinstance(source.f32, tuple)
-                and len(source.f32) == _CONSTANTS[type(source)]
+                and len(source.f32) == source.constants
                 and all(map(_is_number, source.f32)),
                 f"{shown(source.f32)} are not the constants of {source.type}",
             )
@@ -258,7 +257,9 @@ class _Check:
             case Plus(transforms=inner):
                 _require(depth < MAX_NESTED_SPLITS, "transforms nest too deep")
                 for each in inner:
-                    _require(isinstance(each, Pointwise), f"{shown(each)} is not of one element")
+                    _require(
+                        isinstance(each, Pointwise), f"{shown(each)} does not act on one element"
+                    )
                     self._transform(each, shape, depth + 1)
             case Clamp(min=low, max=high):
                 bounds = [bound for bound in (low, high) if bound is not None]
@@ -267,7 +268,7 @@ class _Check:
             case ZeroRows(rows=rows):
                 _require(
                     bool(shape) and isinstance(rows, tuple) and _are_ascending(rows, shape[0]),
-                    f"{shown(rows)} are no rows of shape {shown(shape)}",
+                    f"{shown(rows)} are not rows of shape {shown(shape)}",
                 )
             case SetElement(index=index, value=value):
                 self._set(value)
@@ -275,7 +276,7 @@ class _Check:
                     isinstance(index, tuple)
                     and len(index) == len(shape)
                     and all(map(_is_index, index, shape)),
-                    f"{shown(index)} is no element of shape {shown(shape)}",
+                    f"{shown(index)} is not an element of shape {shown(shape)}",
                 )
             case FillRegion(region=region, value=value):
                 self._set(value)
@@ -283,14 +284,14 @@ class _Check:
                     isinstance(region, tuple)
                     and len(region) == len(shape)
                     and all(map(_is_stretch, region, shape)),
-                    f"{shown(region)} is no region of shape {shown(shape)}",
+                    f"{shown(region)} is not a region of shape {shown(shape)}",
                 )
             case _:
-                raise ValueError(f"{shown(transform)} is no transform")
+                raise ValueError(f"{shown(transform)} is not a transform")
 
     def _arithmetic(self, kind: str, *values: Any) -> None:
         _require(self.dtype.is_floating_point, f"{kind} needs a floating tensor")
-        _require(all(map(_is_number, values)), f"{shown(values)} cannot be taken by {kind}")
+        _require(all(map(_is_number, values)), f"{shown(values)} are not arguments of {kind}")
 
     def _set(self, value: Any) -> None:
         self._takes(value, lambda probe: probe.__setitem__(slice(0, 1), value))
@@ -304,7 +305,7 @@ class _Check:
         try:
             put(torch.empty(1, dtype=self.dtype))
         except (TypeError, ValueError, RuntimeError, OverflowError):
-            raise ValueError(f"{shown(value)} is no value of {self.dtype}") from None
+            raise ValueError(f"{shown(value)} is not a value of {self.dtype}") from None
 
 
 def _require(holds: bool, fault: str) -> None:

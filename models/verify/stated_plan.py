@@ -54,9 +54,9 @@ def stated(metadata: Mapping[str, str]) -> tuple[Plan, Layout]:
     if not any(key in metadata for key in (ID, SPEC, PLAN)):
         raise FileFault(_NOT_OURS)
     if ID in metadata and not (SPEC in metadata or PLAN in metadata):
-        raise NoPlan(f"one shard of checkpoint {shown(metadata[ID])}, and not the first")
+        raise NoPlan(f"a later shard of checkpoint {shown(metadata[ID])}")
     if missing := [key for key in (ID, SPEC, PLAN) if key not in metadata]:
-        raise FileFault(f"its header has no {missing[0]}")
+        raise FileFault(f"its header lacks {missing[0]}")
     document = load_json(metadata[PLAN], PLAN, _integer)
     spec = load_json(metadata[SPEC], SPEC, _integer)
     if not isinstance(document, dict):
@@ -80,17 +80,17 @@ def _plan(document: Mapping[str, Any]) -> tuple[Plan, Layout]:
         plan = Plan.from_json(document)
     except KeyError as error:
         raise FileFault(
-            f"{PLAN} is no plan: {shown(error.args[0])} is missing or unknown"
+            f"{PLAN} is not a plan: {shown(error.args[0])} is missing or unknown"
         ) from None
     except (AttributeError, IndexError, OverflowError, TypeError, ValueError) as error:
-        raise FileFault(f"{PLAN} is no plan: {error}") from None
+        raise FileFault(f"{PLAN} is not a plan: {error}") from None
     except RecursionError:
         raise FileFault(_TOO_DEEP) from None
     try:
         check_plan(plan)
         return plan, layout(plan)
     except ValueError as error:
-        raise FileFault(f"{PLAN} cannot be: {error}") from None
+        raise FileFault(f"{PLAN} cannot be evaluated: {error}") from None
     except RecursionError:
         raise FileFault(_TOO_DEEP) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -22,6 +23,7 @@ from seedpoint.service.api.report import html_page, safe_headers
 from seedpoint.service.http.json_response import json_bytes
 
 OPENAPI = "/openapi.json"
+REDOC_OPENAPI = "/redoc/openapi.json"
 SCRIPTS = "/static-offline-docs"
 
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -56,6 +58,14 @@ def install(app: FastAPI) -> None:
     def openapi(request: Request) -> Response:
         return json_bytes(document(Links.of(request).root), headers=safe_headers(_CLOSED))
 
+    @lru_cache(maxsize=4)
+    def redoc_document(root: str) -> bytes:
+        return to_json(_without_nesting(json.loads(document(root))))
+
+    @app.api_route(REDOC_OPENAPI, methods=_READ, include_in_schema=False)
+    def redoc_openapi(request: Request) -> Response:
+        return json_bytes(redoc_document(Links.of(request).root), headers=safe_headers(_CLOSED))
+
     @app.api_route("/docs", methods=_READ, include_in_schema=False)
     def swagger(request: Request) -> Response:
         root = Links.of(request).root
@@ -72,7 +82,7 @@ def install(app: FastAPI) -> None:
     def redoc(request: Request) -> Response:
         root = Links.of(request).root
         page = get_redoc_html(
-            openapi_url=root + OPENAPI,
+            openapi_url=root + REDOC_OPENAPI,
             title=f"{app.title} · API",
             redoc_js_url=f"{root}{SCRIPTS}/redoc.standalone.js",
             redoc_favicon_url=f"{root}{SCRIPTS}/favicon.png",
@@ -84,9 +94,27 @@ def install(app: FastAPI) -> None:
     app.mount(SCRIPTS, _Scripts(directory=folder), name="scripts")
 
 
+def _without_nesting(document: dict[str, Any]) -> dict[str, Any]:
+    """Return `document` with the layers inside layers by their `type` alone.
+
+    Redoc expands a schema as far as it nests, and the layers of a container may be containers: it
+    would never finish.
+    """
+    layer = document["components"]["schemas"]["Layer"]
+    document["components"]["schemas"]["Layer"] = {
+        "title": "Layer",
+        "description": "A layer; `GET /v1/architectures` has the schema of each `type`.",
+        "type": "object",
+        "required": ["type"],
+        "properties": {"type": {"type": "string", "enum": list(layer["discriminator"]["mapping"])}},
+    }
+    return document
+
+
 def _page(page: Response) -> Response:
     """Return `page` under a policy that allows its own scripts and nothing from other hosts."""
-    html = bytes(page.body).decode()
+    # Redoc would offer its own document, which lacks the nested layers, for download.
+    html = bytes(page.body).decode().replace("<redoc ", "<redoc hide-download-button ")
     digests = (hashlib.sha256(script.encode()).digest() for script in _INLINE_SCRIPT.findall(html))
     inline = "".join(f" 'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     return html_page(

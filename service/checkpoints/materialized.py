@@ -11,7 +11,7 @@ import asyncio
 from seedpoint.models.errors import PlatformMismatch
 from seedpoint.models.generation.evaluator import ReadBytes
 from seedpoint.models.plan.plan import Plan
-from seedpoint.service.concurrency.single_flight import Flights
+from seedpoint.service.concurrency.single_flight import SingleFlight
 from seedpoint.service.errors import CorruptStore
 from seedpoint.service.logger import get_logger
 from seedpoint.service.planning.planner_pools import Builders
@@ -30,7 +30,7 @@ class BoundTensors:
     def __init__(self, builders: Builders, store: Store) -> None:
         self._builders = builders
         self._store = store
-        self._making: Flights[str, None] = Flights()
+        self._making: SingleFlight[str, None] = SingleFlight()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __contains__(self, id_: str) -> bool:

@@ -19,9 +19,10 @@ from seedpoint.models.plan.program import Literal, Norms, Program, Split
 from seedpoint.models.planning.sequential import readers
 from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.checkpoints.materialized import BoundTensors
+from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.concurrency.cache import LRU
 from seedpoint.service.concurrency.cached_attribute import once
-from seedpoint.service.concurrency.single_flight import Flights
+from seedpoint.service.concurrency.single_flight import SingleFlight
 from seedpoint.service.errors import NotFound
 from seedpoint.service.metrics import Metrics
 from seedpoint.service.planning.planner_pools import Builders
@@ -63,10 +64,10 @@ class Checkpoints:
         self._served: WeakValueDictionary[str, Evaluator] = WeakValueDictionary()
         self.uses = Uses(store, clock=clock)
         self._known: LRU[bytes, str] = LRU(KNOWN_BODIES)  # SHA-256 of a body -> id
-        self._planning: Flights[bytes, tuple[Checkpoint, bool]] = Flights()
-        self._loading: Flights[str, Checkpoint] = Flights()
+        self._planning: SingleFlight[bytes, tuple[Checkpoint, bool]] = SingleFlight()
+        self._loading: SingleFlight[str, Checkpoint] = SingleFlight()
         self._bound = BoundTensors(builders, store)
-        self._rendering = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._rendering = Admission(LARGE_AT_ONCE)
 
     async def issue(self, body: bytes) -> tuple[Checkpoint, bool]:
         """Return the checkpoint of the spec in `body`, and whether it is new.
@@ -101,7 +102,7 @@ class Checkpoints:
             return checkpoint.resource
         if len(checkpoint.plan.tensors) <= LARGE_TENSORS:
             return await asyncio.to_thread(lambda: checkpoint.resource)
-        async with self._rendering:
+        async with self._rendering.slot():
             return await asyncio.to_thread(lambda: checkpoint.resource)
 
     def retire(self, id_: str) -> bool:

@@ -10,9 +10,8 @@ from seedpoint.service.cli.build import build
 from seedpoint.service.cli.exit_codes import EXIT_CODES
 from seedpoint.service.cli.plan import plan
 from seedpoint.service.cli.presets import presets
-from seedpoint.service.cli.serve import serve
+from seedpoint.service.cli.serve import Serve, serve
 from seedpoint.service.cli.verify import verify
-from seedpoint.service.version import seedpoint_version
 
 app = typer.Typer(
     name="seedpoint",
@@ -20,12 +19,14 @@ app = typer.Typer(
     epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # Importing rich for help would double its time.
 )
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from seedpoint.service.version import seedpoint_version
+
         typer.echo(f"seedpoint {seedpoint_version()}")
         raise typer.Exit
 
@@ -33,7 +34,7 @@ def _show_version(wanted: bool) -> None:
 Version = Annotated[
     bool,
     typer.Option(
-        "--version", is_eager=True, callback=_show_version, help="Show the version and end."
+        "--version", is_eager=True, callback=_show_version, help="Show the version and exit."
     ),
 ]
 
@@ -42,7 +43,8 @@ Version = Annotated[
 def _options(version: Version = False) -> None: ...
 
 
-for _command in (serve, plan, build, verify, presets):
+app.command(epilog=EXIT_CODES, cls=Serve)(serve)
+for _command in (plan, build, verify, presets):
     app.command(epilog=EXIT_CODES)(_command)
 
 

@@ -21,7 +21,7 @@ from seedpoint.service.cli.terminal import (
 )
 
 Device = Annotated[
-    Literal["auto", "cpu", "cuda"], typer.Option(help="Where elements are generated.")
+    Literal["auto", "cpu", "cuda"], typer.Option(help="Device that generates the elements.")
 ]
 Threads = Annotated[
     Optional[int],  # noqa: UP045
@@ -37,13 +37,13 @@ def build(
             "--output",
             "-o",
             metavar="PATH",
-            help="The file to write, or a directory that takes the files under their own names.",
+            help="File to write, or a directory for the files under their own names.",
         ),
     ],
     seed: Seed = None,
     device: Device = "auto",
     threads: Threads = None,
-    statistics: Annotated[bool, typer.Option(help="Gather statistics and show them.")] = True,
+    statistics: Annotated[bool, typer.Option(help="Compute statistics and show them.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Write the checkpoint of a spec to files, without a server."""

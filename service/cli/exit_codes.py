@@ -13,16 +13,17 @@ from seedpoint.service.cli.terminal import complain
 
 _MEANINGS = {
     0: "done",
-    1: "a fault of Seedpoint's own",
+    1: "an error in Seedpoint itself",
     2: "wrong usage",
-    3: "a spec that cannot be issued: each fault with its path on standard error",
-    4: "a checkpoint that cannot be made here, as one of another platform",
-    5: "a file that cannot be read or written",
-    6: "a file that is not what its header says, or none of Seedpoint's",
-    7: "a service that cannot start: its address is taken, its store not there and not writable",
-    143: "told to end (SIGTERM); nothing half written is left; `serve --workers N` ends with 0",
+    3: "the spec cannot be issued; standard error has the path of each fault",
+    4: "the checkpoint cannot be made here, for example on another platform",
+    5: "a file cannot be read or written",
+    6: "a file differs from its header, or Seedpoint did not write it",
+    7: "the service cannot start: its address is in use, or it has no store",
+    143: "ended by SIGTERM, without half-written files; serve --workers N: 0",
 }
-EXIT_CODES = "Exit codes:\n" + "\n".join(f"{code:>3} {text}" for code, text in _MEANINGS.items())
+_LINES = (f"{code:>3} {text}" for code, text in _MEANINGS.items())
+EXIT_CODES = "\n".join(("\b", "Exit codes:", *_LINES))  # After \b, click does not join lines.
 WRONG_USAGE, SPEC_FAULT, PLATFORM, FILE_FAULT, NOT_GENUINE, CANNOT_SERVE = 2, 3, 4, 5, 6, 7
 TERMINATED = 128 + signal.SIGTERM
 

@@ -41,7 +41,7 @@ def flag(name: str) -> inspect.Parameter:
     default = "the number of CPUs" if field.default_factory else str(field.default)
     option = typer.Option(
         f"--{name.replace('_', '-')}",
-        help=f"{field.description} \\[default: {default}]",
+        help=f"{field.description} [default: {default}]",
         envvar=f"SEEDPOINT_{name.upper()}",
         show_default=False,
     )

@@ -8,7 +8,10 @@ from seedpoint.service.cli.terminal import AsJson, console, print_json, print_wa
 
 
 def plan(spec: Spec, seed: Seed = None, as_json: AsJson = False) -> None:
-    """Show each tensor, its rule, resolved arguments, fans and expected std; generate nothing."""
+    """Show the tensors of a spec's plan; generate nothing.
+
+    Each has its rule, resolved arguments, fans and expected std.
+    """
     from seedpoint.models.plan.describe import layout, resource
     from seedpoint.service.api.links import Links
     from seedpoint.service.cli.tables import plan_table

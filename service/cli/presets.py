@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from seedpoint.service.cli.exit_codes import SPEC_FAULT
 from seedpoint.service.cli.terminal import AsJson, complain, console, print_json
 
 
 def presets(
-    word: Annotated[str, typer.Argument(metavar="WORD", help="Only names that hold it.")] = "",
+    word: Annotated[
+        str, typer.Argument(metavar="WORD", help="Show only the names that contain WORD.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """List the presets: architectures that specs, `plan` and `build` accept by name."""
+    """List the presets, which `plan` and `build` accept by name."""
+    from rich.table import Table
+
     from seedpoint.models import presets as known
 
     found = [known.get(name).summary() for name in known.names() if word.lower() in name]

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from seedpoint.service.cli.exit_codes import CANNOT_SERVE, faults_as_exit_codes
-from seedpoint.service.cli.flags import with_settings
 from seedpoint.service.cli.terminal import complain
-from seedpoint.service.settings import Settings
+
+if TYPE_CHECKING:
+    from seedpoint.service.settings import Settings
 
 
-@with_settings
-def serve(settings: Settings) -> None:
-    """Run the service until it is told to stop."""
+class Serve(TyperCommand):
+    """Command whose flags are made from the settings when it is used or its help is shown.
+
+    The settings import pydantic, which takes longer than the help of the other commands.
+    """
+
+    @cached_property
+    def _with_flags(self) -> Any:
+        from seedpoint.service.cli.flags import with_settings
+
+        app = typer.Typer(add_completion=False)
+        app.command()(with_settings(_serve))
+        return typer.main.get_command(app)
+
+    def get_params(self, ctx: Any) -> Any:
+        return self._with_flags.get_params(ctx)
+
+    def invoke(self, ctx: Any) -> Any:
+        return self._with_flags.invoke(ctx)
+
+
+def serve() -> None:
+    """Run the service until it is told to stop."""  # `Serve` calls `_serve` with the settings.
+
+
+def _serve(settings: Settings) -> None:
     from seedpoint.service.server.multiprocess import STARTUP_FAILURE
     from seedpoint.service.server.serve import serve as run
 

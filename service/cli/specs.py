@@ -21,13 +21,13 @@ Spec = Annotated[
     str,
     typer.Argument(
         metavar="SPEC",
-        help="A preset's name, a file with the spec, or - for stdin. What holds a slash or ends in "
-        ".json is a file; another name is the preset's, and a file's only where no preset has it.",
+        help="Name of a preset, a file with the spec, or - for stdin. A name that has a slash or "
+        "ends in .json is a file; another name is a file only if no preset has it.",
     ),
 ]
 Seed = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option("--seed", help="Takes the place of the spec's init.seed."),
+    typer.Option("--seed", help="Seed in place of the spec's init.seed."),
 ]
 
 
@@ -60,7 +60,7 @@ def _is_name(spec: str) -> bool:
     if spec not in presets.names():
         return not Path(spec).exists()
     if Path(spec).is_file():
-        complain(f"{spec} is a preset and a file here; the preset is taken (./{spec} is the file)")
+        complain(f"{spec} is both a preset and a file; the preset is used (./{spec} is the file)")
     return True
 
 

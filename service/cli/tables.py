@@ -94,7 +94,7 @@ def _fitted(resource: Json, columns: Sequence[_Column], width: int | None) -> Ta
         kept = [column for column in kept if column.rank < rank]
         table = _table(resource, kept)
     if len(kept) < len(columns):
-        table.caption = "a wider terminal shows more, --json everything"
+        table.caption = "a wider terminal shows more columns; --json shows everything"
     return table
 
 

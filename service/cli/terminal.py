@@ -1,4 +1,7 @@
-"""Terminal output: tables and JSON on standard output, progress and warnings on standard error."""
+"""Terminal output: tables and JSON on standard output, progress and warnings on standard error.
+
+Rich is imported when something is shown, because the import takes longer than `--help`.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,22 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from seedpoint.service.report.formatting import printable
 
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, no table.")]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def console() -> Console:
     """Return standard output, as wide as the terminal; outside a terminal lines are not wrapped."""
+    from rich.console import Console
+
     return Console(width=None if sys.stdout.isatty() else 160, soft_wrap=not sys.stdout.isatty())
 
 
@@ -51,6 +50,16 @@ def complain(line: str) -> None:
 @contextmanager
 def progress(total_bytes: int, *, doing: str, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on a terminal; the function yielded adds a number of bytes done."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
     columns = (
         TextColumn(doing),
         BarColumn(),

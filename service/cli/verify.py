@@ -31,7 +31,7 @@ def verify(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="A checkpoint's file, the first of its shards, their index, or their directory.",
+            help="Safetensors file, the first shard of several, their index, or their directory.",
         ),
     ],
     sample: Annotated[
@@ -39,20 +39,20 @@ def verify(
         typer.Option(
             min=1,
             metavar="N",
-            help="Check only N blocks of 65,536 elements, chosen at random all over the bytes.",
+            help="Check only N random blocks of 65,536 elements.",
         ),
     ] = None,
     seed_of_sample: Annotated[
-        int, typer.Option(min=0, metavar="K", help="Chooses the blocks; another K, other blocks.")
+        int, typer.Option(min=0, metavar="K", help="Seed of the choice of blocks.")
     ] = 0,
     threads: Threads = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Check files against their own header: generate every byte again and compare.
+    """Generate every byte of files again and compare.
 
-    This shows that the files match their header. The writer of a file chooses its header, so
-    also compare the id with the one that was issued to you.
+    This shows that the files match their own header. The writer of a file chooses its header,
+    so also compare the id with the one that was issued to you.
     """
     from seedpoint.service.workers import forkserver
 
@@ -88,7 +88,7 @@ def _lines(report: Report) -> Iterator[str]:
     for difference in report.differences[:SHOWN]:
         yield f"  {difference}"
     if (more := len(report.differences) - SHOWN) > 0:
-        yield f"  and {more} tensors more"
+        yield f"  and {more} more tensors"
     for reason, names in _by_reason(report).items():
         more_names = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         yield f"not checked: {', '.join(map(repr, names[:SHOWN]))}{more_names}; {reason}"
@@ -120,8 +120,8 @@ def _by_reason(report: Report) -> dict[str, list[str]]:
 def _today(report: Report) -> str:
     match report.same_plan:
         case True:
-            return "today's libraries plan the same"
+            return "the installed libraries make the same plan"
         case False:
-            return f"today's libraries do not plan the same: {report.remark}"
+            return f"the installed libraries make another plan: {report.remark}"
         case None:
-            return f"whether today's libraries plan the same is not known: {report.remark}"
+            return f"unknown if the installed libraries make the same plan: {report.remark}"

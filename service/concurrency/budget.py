@@ -1,7 +1,8 @@
-"""Bound on the total amount held at once, in any unit."""
+"""Bound on the total amount reserved at once, in any unit."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from weakref import WeakSet
 
@@ -9,38 +10,44 @@ from seedpoint.service.errors import Busy
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
-class Hold:
-    """Share of a budget; it ends when it is given back or no longer referenced."""
+class Reservation:
+    """Share of a budget; it ends when it is released or no longer referenced."""
 
     amount: int
+    owner: Hashable = None
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         self.amount = 0
 
 
 class Budget:
-    """Budget of `most` units, which only a sole holder may exceed. Belongs to one event loop.
+    """Budget of `capacity` units, which only a sole owner may exceed. Belongs to one event loop.
 
-    The owner of the memory that a share stands for also references its `Hold`, so both are
-    freed together. The owner gives the share back when it ends, because an exception may
-    reference the owner for much longer.
+    The owner of the memory that a reservation stands for also references the `Reservation`, so
+    both are freed together. The owner releases it at the end, because an exception may reference
+    the owner for much longer.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._holds: WeakSet[Hold] = WeakSet()
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._reservations: WeakSet[Reservation] = WeakSet()
 
     @property
-    def held(self) -> int:
-        return sum(hold.amount for hold in self._holds)
+    def reserved(self) -> int:
+        return sum(reservation.amount for reservation in self._reservations)
 
-    def take(self, amount: int, refusal: str) -> Hold:
-        """Take a share of `amount`.
+    def reserve(self, amount: int, refusal: str, *, owner: Hashable = None) -> Reservation:
+        """Reserve `amount`; reservations of the same `owner`, if there is one, do not refuse it.
 
         Raises: Busy, with the message `refusal`, if less than `amount` is left.
         """
-        if (held := self.held) and held + amount > self._most:
+        others = sum(
+            reservation.amount
+            for reservation in self._reservations
+            if owner is None or reservation.owner != owner
+        )
+        if others and others + amount > self._capacity:
             raise Busy(refusal)
-        hold = Hold(amount)
-        self._holds.add(hold)
-        return hold
+        reservation = Reservation(amount, owner)
+        self._reservations.add(reservation)
+        return reservation

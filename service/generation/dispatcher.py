@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from seedpoint.models.generation.whole_tensors import Needed, Raw
 from seedpoint.service.generation.byte_source import Priority
-from seedpoint.service.generation.priority_threads import Lanes
+from seedpoint.service.generation.priority_threads import PriorityThreads
 from seedpoint.service.generation.whole_tensors import Wholesale, is_small
 
 R = TypeVar("R")
@@ -36,7 +36,9 @@ class Dispatcher:
     those of the latest job. Without a provider of whole tensors, threads compute them.
     """
 
-    def __init__(self, threads: Lanes, provider: Wholesale | None, priority: Priority) -> None:
+    def __init__(
+        self, threads: PriorityThreads, provider: Wholesale | None, priority: Priority
+    ) -> None:
         self._threads = threads
         self._provider = provider
         self._priority = priority

@@ -16,7 +16,7 @@ import numpy as np
 from seedpoint.service.generation.buffer_pool import Buffers
 from seedpoint.service.generation.byte_source import ByteSource, Priority, Span
 from seedpoint.service.generation.dispatcher import Dispatcher, Job
-from seedpoint.service.generation.priority_threads import Lanes
+from seedpoint.service.generation.priority_threads import PriorityThreads
 from seedpoint.service.generation.thread_placement import Placement
 from seedpoint.service.generation.whole_tensors import Wholesale
 
@@ -56,7 +56,7 @@ class Engine:
         self._streams = 0
         self.whole_tensors = whole_tensors
         placement = Placement(pinned=pinned)
-        self._threads = Lanes(threads, name="engine", initializer=placement)
+        self._threads = PriorityThreads(threads, name="engine", initializer=placement)
         self._buffers = Buffers(keep_bytes=ahead_bytes + 2 * threads * chunk_bytes)
         self._idle_since = 0.0  # The event loop's time when the last stream ended.
         self._is_clearing = False

@@ -13,10 +13,10 @@ R = TypeVar("R")
 BACKGROUND_TURN = 8  # At least every eighth job is a background job, so that none starves.
 
 
-class Lanes:
-    """Pool of `threads` threads with two lanes; each lane's jobs begin in order of arrival.
+class PriorityThreads:
+    """Pool of `threads` threads with two queues; each queue's jobs begin in order of arrival.
 
-    A background job begins if the other lane is empty, and at least every BACKGROUND_TURN-th
+    A background job begins if the other queue is empty, and at least every BACKGROUND_TURN-th
     time. `initializer` runs in each thread before its first job.
     """
 
@@ -24,21 +24,21 @@ class Lanes:
         self._executor = ThreadPoolExecutor(
             threads, thread_name_prefix=name, initializer=initializer
         )
-        self._lanes: tuple[deque[_Job], deque[_Job]] = (deque(), deque())
+        self._queues: tuple[deque[_Job], deque[_Job]] = (deque(), deque())
         self._taking = threading.Lock()
         self._passed = 0  # Jobs begun since the last background job.
 
     def submit(self, job: Callable[[], R], *, background: bool = False) -> Future[R]:
         """Queue `job` and return its future, which can be cancelled until the job begins."""
         future: Future[R] = Future()
-        self._lanes[background].append((future, job))
+        self._queues[background].append((future, job))
         # One turn per job; the job of a turn is chosen when the turn runs.
         self._executor.submit(self._turn)
         return future
 
     def close(self) -> None:
         """Cancel queued jobs at once and wait for those that have begun."""
-        front, back = self._lanes
+        front, back = self._queues
         for future, _ in [*front, *back]:
             future.cancel()
         self._executor.shutdown(cancel_futures=True)
@@ -55,7 +55,7 @@ class Lanes:
             future.set_result(result)
 
     def _take(self) -> _Job:
-        front, back = self._lanes
+        front, back = self._queues
         with self._taking:
             self._passed += 1
             if back and (not front or self._passed >= BACKGROUND_TURN):

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seedpoint.models.generation.whole_tensors import Needed, Raw
-from seedpoint.models.stream import orthogonal
+from seedpoint.models.stream import orthogonal, sparse
 from seedpoint.models.stream.parallel import Each, helped, serial
 from seedpoint.service.errors import StoreFull, StoreUnwritable
 from seedpoint.service.storage.faults import FULL
 from seedpoint.service.storage.spool import Spool
-from seedpoint.service.workers.worker import Budget, Task
+from seedpoint.service.workers.worker import CallLimits, Task
 
 NICENESS = 15  # Behind the threads that generate for bodies.
 MAX_SECONDS = 3600.0  # The largest tensors take minutes on idle cores.
 OVERHEAD_BYTES = 512 << 20  # Memory of threads, and of all that a cost does not count.
-IDLE = Budget(MAX_SECONDS, 2 << 30)  # A worker that keeps half of this memory is replaced.
+IDLE = CallLimits(MAX_SECONDS, 2 << 30)  # A worker that keeps half of this memory is replaced.
 MAX_IN_MEMORY_BYTES = 128 << 20
 """Limit of a whole tensor that is passed on and kept in memory if the disk has no room."""
 
@@ -37,10 +37,10 @@ class Maker:
         desk = _Desk(self)
         return Task(desk.run, desk.warm_up, (StoreFull, StoreUnwritable))
 
-    def budget(self, needed: Needed) -> Budget:
+    def limits(self, needed: Needed) -> CallLimits:
         """Return the limits of time and memory for computing `needed`."""
         nbytes = needed.cost(self.threads).nbytes
-        return Budget(MAX_SECONDS, nbytes + nbytes // 4 + OVERHEAD_BYTES)
+        return CallLimits(MAX_SECONDS, nbytes + nbytes // 4 + OVERHEAD_BYTES)
 
 
 class _Desk:
@@ -58,6 +58,7 @@ class _Desk:
         if threads > 1:
             self._each = helped(ThreadPoolExecutor(threads - 1), threads)
         orthogonal.warm_up()
+        sparse.warm_up()
 
     def run(self, needed: Needed) -> Raw | None:
         """Compute `needed` into the spool; return it only if the spool cannot keep it.

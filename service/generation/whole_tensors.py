@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from functools import partial
 from weakref import WeakValueDictionary
 
 from seedpoint.models.generation.whole_tensors import Memory, Needed, Raw
-from seedpoint.service.concurrency.single_flight import Flights
-from seedpoint.service.errors import BuildMemory, BuildTimeout, Busy, WholeLost, WorkerLost
+from seedpoint.service.concurrency.admission import Admission
+from seedpoint.service.concurrency.single_flight import SingleFlight
+from seedpoint.service.errors import Busy, WholeLost
 from seedpoint.service.generation.byte_source import Priority
 from seedpoint.service.generation.whole_tensor_task import IDLE, Maker
 from seedpoint.service.metrics import Metrics
 from seedpoint.service.storage.spool import Spool
+from seedpoint.service.workers.errors import CallFailed, NoWorker, WorkerDied
 from seedpoint.service.workers.pool import Pool
 
 MEMORY_BYTES = 256 << 20  # Cache of small whole tensors, and of those without room on disk.
@@ -69,18 +68,12 @@ class Wholesale:
         self._spool = Spool(maker.spool, maker.spool_bytes)
         self._metrics = metrics
         self._waiting = waiting
-        # The gates bound the calls, so none waits in the pool; workers start on first use.
-        self._pool: Pool[Needed, Raw | None] = Pool(
-            maker.task(),
-            size=WORKERS,
-            waiting=0,
-            wait_seconds=WAIT_SECONDS,
-            budget=IDLE,
-        )
+        # Admission bounds the calls, so none waits in the pool; workers start on first use.
+        self._pool: Pool[Needed, Raw | None] = Pool(maker.task(), size=WORKERS, limits=IDLE)
         self._is_started = False
-        self._gates = {False: Gate(WORKERS - 1), True: Gate(1)}
-        self._opening: Flights[Needed, Raw | None] = Flights()
-        self._making: Flights[Needed, Raw] = Flights()
+        self._large, self._others = Admission(1), Admission(WORKERS - 1)
+        self._opening: SingleFlight[Needed, Raw | None] = SingleFlight()
+        self._making: SingleFlight[Needed, Raw] = SingleFlight()
         metrics.wholes_waiting.set_function(lambda: len(self._making))
 
     def at_hand(self, needs: Iterable[Needed]) -> list[Raw] | None:
@@ -117,18 +110,19 @@ class Wholesale:
         return None if found is None else self._shelf.hold(needed, found)
 
     async def _made(self, needed: Needed, *, background: bool) -> Raw:
-        async with self._gates[_is_large(needed)].passing(background=background):
+        admission = self._large if _is_large(needed) else self._others
+        async with admission.slot(rank=int(background)):
             self._making.keep(needed)  # A client that retries finds it finished.
             failure = "it was removed from the spool at once"
             for _ in range(ATTEMPTS):
                 try:
                     made = await self._call(needed)
-                except (BuildMemory, BuildTimeout):
-                    failure = "it took more memory, or time, than it should"
-                    break
-                except WorkerLost:
+                except WorkerDied:
                     failure = "the process that computed it died"
                     continue
+                except CallFailed:
+                    failure = "it took more memory, or time, than it should"
+                    break
                 if made is not None:
                     return self._shelf.keep(needed, made)
                 if (found := await self._open(needed)) is not None:
@@ -141,43 +135,11 @@ class Wholesale:
             self._is_started = True
             self._pool.start()
         self._metrics.wholes.labels(needed.kind).inc()
-        return await self._pool.call(needed, self._maker.budget(needed))
-
-
-class Gate:
-    """Semaphore of `free` slots; background callers get one only after all others."""
-
-    def __init__(self, free: int) -> None:
-        self._free = free
-        self._numbers = itertools.count()
-        self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
-
-    @asynccontextmanager
-    async def passing(self, *, background: bool) -> AsyncIterator[None]:
-        """Hold a slot for the duration of the block."""
-        if self._free:
-            self._free -= 1
-        else:
-            mine = asyncio.get_running_loop().create_future()
-            heapq.heappush(self._waiting, (background, next(self._numbers), mine))
-            try:
-                await mine
-            except asyncio.CancelledError:
-                if not mine.cancelled():  # The slot was granted in the same moment: pass it on.
-                    self._pass_on()
-                raise
+        limits = self._maker.limits(needed)
         try:
-            yield
-        finally:
-            self._pass_on()
-
-    def _pass_on(self) -> None:
-        while self._waiting:
-            _, _, waiter = heapq.heappop(self._waiting)
-            if not waiter.done():
-                waiter.set_result(None)
-                return
-        self._free += 1
+            return await self._pool.call(needed, limits, wait_seconds=WAIT_SECONDS)
+        except NoWorker:
+            raise Busy(f"no worker was free within {WAIT_SECONDS:g} seconds") from None
 
 
 def is_small(needed: Needed) -> bool:

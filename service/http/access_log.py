@@ -78,7 +78,7 @@ class Observed:
             await self._app(scope, receive, noting)
         except asyncio.CancelledError:  # The time for a graceful shutdown is over.
             if not exchange.status:
-                ending = errors.ShuttingDown("the service is going away")
+                ending = errors.ShuttingDown("the service is shutting down")
                 await problems.answer(ending)(scope, receive, noting)
             # Else the server breaks the connection, because the body is incomplete.
         except Exception as error:

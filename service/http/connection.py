@@ -22,10 +22,10 @@ from seedpoint.service.logger import get_logger
 log = get_logger("seedpoint.connections")
 
 MAX_HEAD_BYTES = 64 << 10
-PIECE_BYTES = 8 << 10  # Parsed at once; a head is found to be too long within as many bytes.
-LINE_BYTES = len("  HTTP/1.1\r\n\r\n")  # Of a head, beside its method, its target and its fields.
+PIECE_BYTES = 8 << 10  # Parsed at once; the limit of a head is exact to this.
+LINE_BYTES = len("  HTTP/1.1\r\n\r\n")  # Bytes of a head beside method, target and fields.
 FIELD_BYTES = len(": \r\n")
-HEAD_SECONDS = 60.0  # Until a head is there, from its first byte, or from the connection's begin.
+HEAD_SECONDS = 60.0  # Time for a head, from its first byte or the connection's begin.
 MAX_WAITING = 1000  # Limit of pipelined requests, each of which takes kilobytes.
 LINGER_SECONDS = 2.0  # Time for a refused client to read the response while it still sends.
 LINGER_BYTES = 16 << 20  # Bytes discarded from a refused client before the connection is reset.
@@ -36,10 +36,12 @@ _RTT_OFFSET = 68  # tcpi_rtt, microseconds.
 _ACKED_OFFSET = 120  # tcpi_bytes_acked, since Linux 4.1.
 _INFO_BYTES = 128
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: drop the kernel's send buffer on close.
-_LONG = errors.HeadTooLarge(f"a request's line and fields have {MAX_HEAD_BYTES} bytes at most")
+_LONG = errors.HeadTooLarge(
+    f"the request line and header fields may have at most {MAX_HEAD_BYTES} bytes"
+)
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+;=:%\[\]-]*")  # RFC 9110, section 7.2.
-_MALFORMED = errors.MalformedRequest("what was sent is no HTTP/1.1 request (RFC 9112)")
-_HOSTLESS = errors.MalformedRequest("a request has one `Host` field, from HTTP/1.1 on (RFC 9112)")
+_MALFORMED = errors.MalformedRequest("the bytes received are not an HTTP/1.1 request (RFC 9112)")
+_HOSTLESS = errors.MalformedRequest("an HTTP/1.1 request needs exactly one `Host` field (RFC 9112)")
 
 
 class Connection(HttpToolsProtocol):
@@ -64,9 +66,9 @@ class Connection(HttpToolsProtocol):
         self.parser = Parser(self)  # type: ignore[assignment]
         self._refusal = _MALFORMED  # Response to malformed bytes.
         self._refused_bytes: int | None = None  # Bytes received after a refusal.
-        self._cycles: deque[RequestResponseCycle] = deque()  # Those that are not answered yet.
+        self._cycles: deque[RequestResponseCycle] = deque()  # Unanswered requests.
         self._in_head = False
-        self._head_bytes = 0  # That came after its first piece; all of them when it is complete.
+        self._head_bytes = 0  # Bytes after the first piece; all when the head is complete.
         self._impatience: asyncio.TimerHandle | None = None
         self._hurry()
         connected = transport.get_extra_info("socket")
@@ -111,7 +113,9 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self._refused_bytes is not None or self.transport.is_closing():
             return
-        if self._in_head or not self._unanswered():  # As the rest of what was answered early.
+        if (
+            self._in_head or not self._unanswered()
+        ):  # Also for the rest of a request answered early.
             self._hurry()
         # The parser reports nothing until a line is complete.
         is_reading = self._in_head or (self.cycle is not None and self.cycle.more_body)
@@ -131,7 +135,7 @@ class Connection(HttpToolsProtocol):
         line = len(self.parser.get_method()) + len(self.url) + LINE_BYTES
         self._head_bytes = line + fields
         if self._head_bytes > MAX_HEAD_BYTES or len(self._cycles) >= MAX_WAITING:
-            raise ValueError("too much")  # The parser then gives up.
+            raise ValueError("too much")  # Stops the parser.
         if not self._names_a_host():
             self._refusal = _HOSTLESS
             raise ValueError("no host")

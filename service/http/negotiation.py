@@ -113,7 +113,7 @@ def require_json(content_type: str | None) -> None:
     charsets = [value.strip(' \t"') for key, _, value in pairs if key.strip() == "charset"]
     if not is_json or any(charset != "utf-8" for charset in charsets):
         raise UnsupportedMediaType(
-            f"a spec is sent as 'Content-Type: application/json', not {content_type!r} "
+            f"send the spec as 'Content-Type: application/json', not {content_type!r} "
             "(curl: --json @spec.json)"
         )
 
@@ -126,7 +126,7 @@ def require_identity(content_encoding: Sequence[str]) -> None:
     codings = [coding.strip() for field in content_encoding for coding in field.split(",")]
     if any(coding.lower() not in ("", "identity") for coding in codings):
         raise UnsupportedMediaType(
-            f"a spec is sent as it is, not with 'Content-Encoding: {', '.join(codings)[:100]}'",
+            f"send the spec uncompressed, not with 'Content-Encoding: {', '.join(codings)[:100]}'",
             headers={"Accept-Encoding": "identity"},
         )
 

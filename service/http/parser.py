@@ -54,7 +54,7 @@ class Parser:
     def _head_without_upgrade(self) -> bytes:
         method = self._parser.get_method()
         if method == b"CONNECT":
-            raise httptools.HttpParserError("there are no tunnels")
+            raise httptools.HttpParserError("the service does not open tunnels")
         version = self._parser.get_http_version().encode()
         kept = [field for field in self._connection.headers if field[0] != b"upgrade"]
         fields = b"".join(b"%b: %b\r\n" % field for field in kept)

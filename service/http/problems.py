@@ -74,18 +74,22 @@ KINDS: dict[type[Exception], Kind] = {
     MalformedRequest: Kind(400, "malformed-request", "The request is not HTTP"),
     HeadTooLarge: Kind(431, "head-too-large", "The request's head is too large"),
     Unauthorized: Kind(
-        401, "unauthorized", "There are no accounts here", {"WWW-Authenticate": "Bearer"}
+        401, "unauthorized", "The service has no accounts", {"WWW-Authenticate": "Bearer"}
     ),
-    NotOffered: Kind(501, "not-offered", "Not offered here"),
+    NotOffered: Kind(501, "not-offered", "Not offered by this service"),
     BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
-    BodyTimeout: Kind(408, "body-timeout", "The body does not arrive", {"Connection": "close"}),
-    UnsupportedMediaType: Kind(415, "unsupported-media-type", "The body's type is not read here"),
+    BodyTimeout: Kind(
+        408, "body-timeout", "The body did not arrive in time", {"Connection": "close"}
+    ),
+    UnsupportedMediaType: Kind(
+        415, "unsupported-media-type", "The body's media type is not supported"
+    ),
     NotAcceptable: Kind(406, "not-acceptable", "No acceptable representation"),
     NotFound: Kind(404, "not-found", "Not found"),
     RepositoryNotFound: Kind(404, "repository-not-found", "No such repository"),
     RevisionNotFound: Kind(404, "revision-not-found", "No such revision"),
     PreconditionFailed: Kind(412, "precondition-failed", "The precondition does not hold"),
-    Unsatisfiable: Kind(416, "range-not-satisfiable", "No range asked can be served"),
+    Unsatisfiable: Kind(416, "range-not-satisfiable", "No requested range can be served"),
     TooManyElements: Kind(422, "too-many-elements", "Too many elements for JSON"),
     InvalidParameter: Kind(422, "invalid-parameter", "A parameter is invalid"),
     RequestValidationError: Kind(422, "invalid-parameter", "A parameter is invalid"),
@@ -100,8 +104,8 @@ KINDS: dict[type[Exception], Kind] = {
     StoreUnreadable: Kind(503, "store-unreadable", "The store cannot be read", RETRY),
     CorruptStore: Kind(500, "corrupt-store", "A file of the store is damaged"),
     OutOfResources: Kind(503, "out-of-resources", "The service is short of resources", RETRY),
-    ClientGone: Kind(499, "client-gone", "The client has gone"),
-    Exception: Kind(500, "internal-error", "Something failed inside the service"),
+    ClientGone: Kind(499, "client-gone", "The client has left"),
+    Exception: Kind(500, "internal-error", "Internal error"),
 }
 
 
@@ -149,7 +153,9 @@ def is_expected(error: Exception) -> bool:
 def answer(error: Exception) -> Response:
     """Return the problem response for `error`; it hides the details of an unexpected one."""
     if not is_expected(error):
-        return problem(kind_of(error), "the failure was logged; the request may be right")
+        return problem(
+            kind_of(error), "the service failed and logged the error; the request may be valid"
+        )
     headers = error.headers if isinstance(error, Refusal) else None
     return problem(kind_of(error), _detail(error), _faults(error), headers)
 
@@ -168,8 +174,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         return problem(kind, f"{request.method} is not allowed on {request.url.path}", (), headers)
     if error.status_code == 404:
         if inner_path(request.scope).startswith(_HUB_API):
-            headers |= {"X-Error-Code": "EntryNotFound", "X-Error-Message": "no such route"}
-        return problem(KINDS[NotFound], f"there is nothing at {request.url.path}", (), headers)
+            headers |= {"X-Error-Code": "EntryNotFound", "X-Error-Message": "unknown route"}
+        return problem(KINDS[NotFound], f"no route {request.url.path}", (), headers)
     return problem(kind, error.detail, (), headers)
 
 
@@ -191,7 +197,7 @@ def _detail(error: Exception) -> str:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         return f"{faults[0]}{more}"
     if isinstance(error, OSError):  # Its text contains a local path.
-        return f"{error.strerror}; ask again in a moment"
+        return f"{error.strerror}; retry later"
     return str(error)
 
 
@@ -201,7 +207,7 @@ def _faults(error: Exception) -> tuple[Fault, ...]:
     if isinstance(error, InvalidParameter):
         return (Fault(error.path, str(error)),)
     if isinstance(error, BuildTimeout | BuildMemory):
-        return (Fault("architecture", f"must be smaller, or simpler to plan: {error}"),)
+        return (Fault("architecture", f"make it smaller or simpler to plan: {error}"),)
     if isinstance(error, RequestValidationError):
         return tuple(_fault(item) for item in error.errors())
     return ()

@@ -39,6 +39,6 @@ class Documents:
         if len(content) >= LARGE_BYTES:
             others = sum(len(view) for (id, _), view in self._shared.items() if id != id_)
             if others and others + len(content) > self._most_bytes:
-                raise Busy("as many large documents are being sent as may be; ask again later")
+                raise Busy("too many large responses are in progress; retry later")
             self._shared[id_, name] = found
         return found

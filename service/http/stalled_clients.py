@@ -55,5 +55,5 @@ class Stalls:
         for connection in stalled:
             connection.cut()
         if stalled:
-            log.info("clients that read nothing were cut", connections=len(stalled))
+            log.info("stalled clients were disconnected", connections=len(stalled))
         return len(stalled)

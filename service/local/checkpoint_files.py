@@ -136,7 +136,7 @@ def _check_beside(path: Path, first: Path, plan: Plan, layout: Layout) -> None:
         except FileNotFoundError:
             missing.append(name)
     if missing and path.is_dir():
-        raise FileFault(f"{path}: has no {' and no '.join(missing)} of checkpoint {plan.id}")
+        raise FileFault(f"{path}: lacks {' and '.join(missing)} of checkpoint {plan.id}")
 
 
 def _beside(path: Path, layout: Layout) -> dict[str, File]:
@@ -165,7 +165,7 @@ def _only(folder: Path, patterns: list[str]) -> Path:
         raise FileNotFoundError(errno.ENOENT, f"has no {' or '.join(patterns)}", str(folder))
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
-        raise FileFault(f"{folder}: holds several checkpoints, name one of {names}")
+        raise FileFault(f"{folder}: has several checkpoints; name one of {names}")
     return found[0]
 
 

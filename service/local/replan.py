@@ -20,12 +20,14 @@ from seedpoint.models.generation.evaluator import ReadBytes
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.planning.sequential import readers
 from seedpoint.service.errors import BuildMemory, Refusal
-from seedpoint.service.planning import task as planning
+from seedpoint.service.planning import task
+from seedpoint.service.planning.refusals import planning_refusals
 from seedpoint.service.storage.directory import Store
 from seedpoint.service.workers import forkserver
-from seedpoint.service.workers.worker import Budget, Worker, WorkerFailed
+from seedpoint.service.workers.errors import WorkerFailed
+from seedpoint.service.workers.worker import CallLimits, Worker
 
-PLAN = Budget(seconds=60.0, memory_bytes=2 << 30)
+PLAN = CallLimits(seconds=60.0, memory_bytes=2 << 30)
 MATERIALIZED_BYTES_PER_SECOND = 20e6  # Slowest rate that the time limit allows.
 SHOWN = 400  # Longest reason shown, in characters.
 
@@ -53,7 +55,7 @@ def replanning(plan: Plan) -> Iterator[Future[Replanned]]:
     The worker ends with the block, and the result is usable only inside it.
     """
     with tempfile.TemporaryDirectory(prefix="seedpoint-") as folder:
-        planner = planning.Planner(Path(folder), max_materialized_bytes=sys.maxsize)
+        planner = task.Planner(Path(folder), max_materialized_bytes=sys.maxsize)
         worker = Worker(forkserver.context(), planner.task())
         with ThreadPoolExecutor(1) as executor:
             try:
@@ -63,12 +65,11 @@ def replanning(plan: Plan) -> Iterator[Future[Replanned]]:
         worker.close()
 
 
-def _replan(
-    worker: Worker[planning.Order, planning.Planned], plan: Plan, store: Store
-) -> Replanned:
+def _replan(worker: Worker[task.Order, task.Planned], plan: Plan, store: Store) -> Replanned:
     try:
-        worker.wait_until_warm()
-        planned = worker.call(planning.PlanBody(json.dumps(plan.spec).encode()), PLAN)
+        with planning_refusals():
+            worker.wait_until_warm()
+            planned = worker.call(task.PlanBody(json.dumps(plan.spec).encode()), PLAN)
     except SpecError as error:
         limited = isinstance(error, LimitExceeded)
         return Replanned(failure=_faults(error)) if limited else Replanned(refusal=_faults(error))
@@ -85,17 +86,18 @@ def _replan(
 
 
 def _materialize(
-    worker: Worker[planning.Order, planning.Planned], plan: Plan, record: bytes, store: Store
+    worker: Worker[task.Order, task.Planned], plan: Plan, record: bytes, store: Store
 ) -> ReadBytes:
     """Have the worker make a platform-bound plan's tensors, and return their reader.
 
     Raises: BuildMemory if they need more than half of the machine's memory.
     """
-    work = planning.work_bytes(plan)
+    work = task.work_bytes(plan)
     if work > _memory_bytes() // 2:
-        raise BuildMemory(f"it takes {work:,} bytes of memory to make")
+        raise BuildMemory(f"making it takes {work:,} bytes of memory")
     seconds = PLAN.seconds + work / MATERIALIZED_BYTES_PER_SECOND
-    worker.call(planning.Materialize(record), Budget(seconds, PLAN.memory_bytes + work))
+    with planning_refusals():
+        worker.call(task.Materialize(record), CallLimits(seconds, PLAN.memory_bytes + work))
     found = store.materialized(plan.id, sum(tensor.nbytes for tensor in plan.tensors))
     assert found is not None
     return found.read

@@ -58,7 +58,9 @@ def verify(
         with opened.sources[0].named():
             means = Means.of(
                 *(plan, given.blobs, given.materialized),
-                unbound=elsewhere or given.failure or "today's libraries plan its spec otherwise",
+                unbound=elsewhere
+                or given.failure
+                or "the installed libraries make another plan of its spec",
                 max_digested_bytes=MAX_SAMPLED_LITERAL_BYTES if sample else None,
             )
         evaluator = Evaluator(plan, given.blobs, given.materialized, draws=draws_on(device))
@@ -190,7 +192,7 @@ def _bound_elsewhere(plan: Plan) -> str | None:
         check_platform(plan)
     except PlatformMismatch:
         made_by = shown(dict(plan.platform or {}))
-        return f"it was made by {made_by}, and can be made only there; this host is {platform()}"
+        return f"it was made by {made_by} and can be made only there; this host is {platform()}"
     return None
 
 

@@ -14,12 +14,13 @@ _LEAST = 3  # Characters of the shortest text to match; shorter ones match by ch
 def blamed(document: Any, target: str, default: str) -> tuple[str, str]:
     """Return the path of the field whose text is in `target` (or `default`), and `target`.
 
-    A file of the server that the spec does not name is shortened to its last part.
+    A file of the server is shortened to its last part, unless the spec names it or its folder.
     """
-    found = [(len(text), path) for path, text in _texts(document) if text in target]
+    texts = list(_texts(document))
+    found = [(len(text), path) for path, text in texts if text in target]
     path = max(found)[1] if found else default
-    is_file = os.path.isabs(target)
-    if not is_file or any(target.startswith(text) for _, text in _texts(document)):
+    named = {text for _, text in texts}
+    if not os.path.isabs(target) or target in named or os.path.dirname(target) in named:
         return path, target
     return path, os.path.basename(target)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from dataclasses import replace
 
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.spec.limits import Limits
+from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.concurrency.cache import LRU
-from seedpoint.service.concurrency.lane import Lane
-from seedpoint.service.errors import BuildTimeout
+from seedpoint.service.errors import BuildTimeout, Busy
 from seedpoint.service.metrics import Metrics
+from seedpoint.service.planning.refusals import planning_refusals
 from seedpoint.service.planning.task import (
     Materialize,
     Order,
@@ -22,8 +24,9 @@ from seedpoint.service.planning.task import (
     work_bytes,
 )
 from seedpoint.service.settings import Settings
+from seedpoint.service.workers.errors import NoWorker
 from seedpoint.service.workers.pool import Pool
-from seedpoint.service.workers.worker import Budget
+from seedpoint.service.workers.worker import CallLimits, Task
 
 # Limits of small specs, which take milliseconds, and about a second at most, on one core.
 SMALL = Limits(modules=2_000, tensors=4_000, matches=400_000)
@@ -34,6 +37,58 @@ SMALL_SECONDS = 5.0
 # specs that spell one of these words with escapes.
 UNCOUNTABLE = (b'"transformers"', b'"timm"', b'"torchvision"', b'"preset"', b"\\")
 REMEMBERED = 1_000  # Architectures known to be large.
+SHORT_QUEUE = 8  # Limit of the queue of models of unknown cost while one has proved slow.
+SHORT_SECONDS = 60.0  # Time for which that limit lasts.
+NO_WORKER = "no worker was free within {seconds:g} seconds"
+
+
+class PlannerPool:
+    """Pool of `size` planning workers and the queue for them.
+
+    Up to `waiting` calls wait for a worker, for `wait_seconds` at most, and are then limited by
+    `limits`.
+    """
+
+    def __init__(
+        self,
+        task: Task[Order, Planned],
+        *,
+        size: int,
+        waiting: int,
+        wait_seconds: float,
+        limits: CallLimits,
+    ) -> None:
+        self.workers = Pool(task, size=size, limits=limits)
+        self._limits = limits
+        self._wait_seconds = wait_seconds
+        self._admission = Admission(
+            size,
+            waiting=waiting,
+            wait_seconds=wait_seconds,
+            full="{admitted} specs are being planned or wait for it already",
+            late=NO_WORKER,
+        )
+
+    def admitted(self) -> int:
+        """Return the number of calls that run or wait."""
+        return len(self._admission)
+
+    async def call(self, order: Order, *, more_bytes: int = 0) -> Planned:
+        """Return the plan; the call may take `more_bytes` of memory than others.
+
+        Raises: the task's errors, Busy, BuildTimeout, BuildMemory, WorkerLost, ShuttingDown.
+        """
+        memory_bytes = self._limits.memory_bytes + more_bytes
+        limits = replace(self._limits, memory_bytes=memory_bytes)
+        time = asyncio.get_running_loop().time
+        deadline = time() + self._wait_seconds
+        async with self._admission.slot():
+            try:
+                with planning_refusals():  # A worker may still be starting.
+                    left = deadline - time()
+                    return await self.workers.call(order, limits, wait_seconds=left)
+            except NoWorker:
+                raise Busy(NO_WORKER.format(seconds=self._wait_seconds)) from None
 
 
 class Builders:
@@ -45,9 +100,7 @@ class Builders:
     directly to the large pool.
     """
 
-    def __init__(
-        self, small: Pool[Order, Planned], large: Pool[Order, Planned], uncountable: Lane
-    ) -> None:
+    def __init__(self, small: PlannerPool, large: PlannerPool, uncountable: Admission) -> None:
         self.small = small
         self.large = large
         self._uncountable = uncountable
@@ -56,52 +109,54 @@ class Builders:
     @classmethod
     def of(cls, settings: Settings) -> Builders:
         seconds, memory_bytes = settings.build_timeout_seconds, settings.build_memory_bytes
-        small = Pool(
+        small = PlannerPool(
             _planner(settings, SMALL).task(),
             size=settings.build_workers,
             waiting=settings.build_queue,
             wait_seconds=seconds,
-            budget=Budget(min(SMALL_SECONDS, seconds), memory_bytes),
+            limits=CallLimits(min(SMALL_SECONDS, seconds), memory_bytes),
         )
-        large = Pool(
+        large = PlannerPool(
             _planner(settings).task(),
             size=settings.large_build_workers,
             waiting=settings.large_build_queue,
             wait_seconds=seconds,
-            budget=Budget(seconds, memory_bytes),
+            limits=CallLimits(seconds, memory_bytes),
         )
-        uncountable = Lane(
-            at_once=max(1, settings.build_workers - 1),
+        uncountable = Admission(
+            max(1, settings.build_workers - 1),
             waiting=settings.build_queue,
             wait_seconds=seconds,
+            full="{waiting} specs of this kind wait to be planned already",
+            late=NO_WORKER,
         )
         return cls(small, large, uncountable)
 
     def measure(self, metrics: Metrics) -> None:
         """Add gauges of the pools to `metrics`."""
         for name, pool in (("small", self.small), ("large", self.large)):
-            metrics.workers.labels(name).set_function(pool.warm_workers)
+            metrics.workers.labels(name).set_function(pool.workers.warm_count)
             metrics.specs_waiting.labels(name).set_function(pool.admitted)
 
     def start(self) -> None:
         """Start the workers, which warm up in the background."""
-        self.small.start()
-        self.large.start()
+        self.small.workers.start()
+        self.large.workers.start()
 
     def close(self) -> None:
         """End the workers."""
-        self.small.close()
-        self.large.close()
+        self.small.workers.close()
+        self.large.workers.close()
 
     @property
     def warm(self) -> bool:
         """True when every worker is up and warm."""
-        return self.small.warm and self.large.warm
+        return self.small.workers.warm and self.large.workers.warm
 
     @property
     def pids(self) -> list[int]:
         """Process ids of the workers that are up."""
-        return self.small.pids + self.large.pids
+        return self.small.workers.pids + self.large.workers.pids
 
     async def plan(self, body: bytes) -> Planned:
         """Return the plan of the spec in `body`. Raises the errors of workers and pools."""
@@ -110,7 +165,7 @@ class Builders:
             if not any(word in body for word in UNCOUNTABLE):
                 planned = await self._plan_small(body)
             elif not self._is_known_large(body):
-                async with self._uncountable.turn():
+                async with self._uncountable.slot():
                     if not self._is_known_large(body):  # It may be known by now.
                         planned = await self._plan_small(body)
         return planned or await self.large.call(PlanBody(body))
@@ -123,7 +178,8 @@ class Builders:
             self._known_large.put(_architecture(body), True)
         except BuildTimeout:
             self._known_large.put(_architecture(body), True)
-            self._uncountable.took_long()
+            refusal = "specs that take long are being planned already"
+            self._uncountable.cut(SHORT_QUEUE, seconds=SHORT_SECONDS, refusal=refusal)
         return None
 
     def _is_known_large(self, body: bytes) -> bool:
@@ -137,12 +193,12 @@ class Builders:
         order, work = Materialize(plan.record), work_bytes(plan)
         if work <= SMALL_WORK_BYTES and len(plan.tensors) <= SMALL.tensors:
             try:
-                await self.small.call(order, _with_memory(self.small.budget, work))
+                await self.small.call(order, more_bytes=work)
             except BuildTimeout:
                 pass
             else:
                 return
-        await self.large.call(order, _with_memory(self.large.budget, work))
+        await self.large.call(order, more_bytes=work)
 
 
 def _architecture(body: bytes) -> bytes:
@@ -153,10 +209,6 @@ def _architecture(body: bytes) -> bytes:
     except (ValueError, LookupError, TypeError, RecursionError):
         content = body
     return hashlib.sha256(content).digest()
-
-
-def _with_memory(budget: Budget, more_bytes: int) -> Budget:
-    return replace(budget, memory_bytes=budget.memory_bytes + more_bytes)
 
 
 def _planner(settings: Settings, own: Limits | None = None) -> Planner:

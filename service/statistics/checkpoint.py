@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -18,17 +18,17 @@ from seedpoint.models.statistics import masses, order_kernels
 from seedpoint.models.statistics.checkpoint import CheckpointStatistics, TensorAccumulator, widened
 from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.checkpoints.registry import LARGE_AT_ONCE, LARGE_TENSORS
-from seedpoint.service.concurrency.budget import Budget, Hold
-from seedpoint.service.concurrency.rooms import Rooms
-from seedpoint.service.concurrency.single_flight import Flights, Full
-from seedpoint.service.concurrency.turns import Turns
+from seedpoint.service.concurrency.admission import Admission
+from seedpoint.service.concurrency.budget import Budget, Reservation
+from seedpoint.service.concurrency.single_flight import SingleFlight
 from seedpoint.service.generation.dispatcher import Job
 from seedpoint.service.generation.engine import Engine
 from seedpoint.service.http.shared_documents import Documents
 from seedpoint.service.metrics import Metrics
+from seedpoint.service.statistics.computations import Computations
 from seedpoint.service.statistics.digests import Digests
 from seedpoint.service.statistics.passes import Pass, document, gathering, is_current
-from seedpoint.service.statistics.progress import Board, Document, Progress
+from seedpoint.service.statistics.progress import Document, Progress
 from seedpoint.service.storage.directory import Store
 
 JOB_BLOCKS = 16  # Limit of one thread's job, in blocks: about a millisecond on a CPU.
@@ -43,9 +43,9 @@ Piece = tuple[int, int, int]  # (tensor index, start, stop): elements [start, st
 class Statistics:
     """Computer and cache of checkpoint statistics. Belongs to one event loop.
 
-    Checkpoints of up to `digested_bytes` get digests too. At most `most` large computations run
-    or wait for their turn (`Rooms`). Checkpoints above `unasked_bytes` are computed only if they
-    are `asked` for. A computation that nobody asks for during `lease_seconds` is cancelled.
+    Checkpoints of up to `digested_bytes` get digests too. Checkpoints above `unasked_bytes` are
+    computed only if they are `asked` for. The computations run in `turns`, at most `at_once` large
+    ones at once (`Computations`).
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class Statistics:
         store: Store,
         digests: Digests,
         metrics: Metrics,
-        turns: Turns,
+        turns: Admission,
         documents: Documents,
         *,
-        most: int,
+        at_once: int,
         lease_seconds: float,
         digested_bytes: int,
         unasked_bytes: int,
@@ -65,15 +65,16 @@ class Statistics:
         self._engine = engine
         self._store = store
         self._digests = digests
-        self._metrics = metrics
         self._documents = documents
         self._digested_bytes = digested_bytes
         self._unasked_bytes = unasked_bytes
-        self._reading: Flights[str, memoryview | None] = Flights()
-        self._finishing = asyncio.Semaphore(LARGE_AT_ONCE)
-        self._running: Rooms[bytes] = Rooms(most, lease_seconds=lease_seconds)
-        self._passes = Budget(PASSES_TENSORS)
-        self._board = Board(turns)
+        self._reading: SingleFlight[str, memoryview | None] = SingleFlight()
+        self._finishing = Admission(LARGE_AT_ONCE)
+        self._computations: Computations[bytes] = Computations(
+            turns, at_once=at_once, lease_seconds=lease_seconds
+        )
+        metrics.statistics_running.set_function(lambda: len(self._computations))
+        self.passes = Budget(PASSES_TENSORS)
         self._scratch = threading.local()
 
     async def known(self, id_: str) -> memoryview | None:
@@ -95,41 +96,38 @@ class Statistics:
     ) -> memoryview | Document:
         """Return the statistics as JSON, or their progress after `wait_seconds`.
 
-        The computation then goes on for its lease. If the call is cancelled and nobody else
-        waits, the computation is cancelled too. It does not start if nobody asked and the
-        checkpoint is large, or if the limit of computations is reached.
+        See `Computations.get`. The computation does not start if nobody asked and the checkpoint
+        is large.
 
         Raises: Busy, if the statistics are computed but cannot be sent now (`Documents`).
         """
         if (found := await self.known(checkpoint.id)) is not None:
             return found
         if asked or checkpoint.size_bytes <= self._unasked_bytes:
-            room = self._running.of(checkpoint.size_bytes, len(checkpoint.plan.tensors))
-            with suppress(Full):
-                compute = partial(self._compute, checkpoint)
-                if (made := await room.within(wait_seconds, checkpoint.id, compute)) is None:
-                    return self._board.document(checkpoint.id)
+            made = await self._computations.get(
+                checkpoint.id,
+                partial(self._compute, checkpoint),
+                bytes_total=self._bytes_total(checkpoint),
+                tensors=len(checkpoint.plan.tensors),
+                wait_seconds=wait_seconds,
+            )
+            if made is not None:
                 return self._documents.share(checkpoint.id, NAME, made)
-        return self._progress(checkpoint)
-
-    def _progress(self, checkpoint: Checkpoint) -> Document:
-        """Return the progress of a computation that another caller started, or of none."""
-        if checkpoint.id in self._running:
-            return self._board.document(checkpoint.id)
-        return Progress(checkpoint.size_bytes).document
+        return self._computations.progress(checkpoint.id, self._bytes_total(checkpoint))
 
     async def begin(self, checkpoint: Checkpoint) -> Pass:
         """Return a pass over the files for a caller that sends them; `finish` it afterwards.
 
         Raises: Busy, if passes being sent would hold more than PASSES_TENSORS tensors.
         """
-        tensors, hold = len(checkpoint.plan.tensors), None
+        tensors, reservation = len(checkpoint.plan.tensors), None
         if tensors > LARGE_TENSORS:
-            hold = self._passes.take(tensors, FULL)
-        return await asyncio.to_thread(self._pass, checkpoint, hold)
+            reservation = self.passes.reserve(tensors, FULL)
+        return await asyncio.to_thread(self._pass, checkpoint, reservation)
 
-    def _pass(self, checkpoint: Checkpoint, hold: Hold | None = None) -> Pass:
-        return Pass(self._engine, checkpoint, digested=self._is_digested(checkpoint), hold=hold)
+    def _pass(self, checkpoint: Checkpoint, reservation: Reservation | None = None) -> Pass:
+        digested = self._is_digested(checkpoint)
+        return Pass(self._engine, checkpoint, digested=digested, reservation=reservation)
 
     async def finish(self, whole: Pass) -> bytes:
         """Store the statistics of a complete pass and return them as JSON."""
@@ -139,42 +137,38 @@ class Statistics:
 
     def close(self) -> None:
         """Cancel all computations."""
-        self._running.cancel()
+        self._computations.close()
 
-    async def _compute(self, checkpoint: Checkpoint) -> bytes:
-        with self._metrics.statistics_running.track_inprogress():
-            if self._is_digested(checkpoint):
-                return await self._read_files(checkpoint)
-            return await self._generate(checkpoint)
+    async def _compute(self, checkpoint: Checkpoint, progress: Progress) -> bytes:
+        if self._is_digested(checkpoint):
+            return await self._read_files(checkpoint, progress)
+        return await self._generate(checkpoint, progress)
 
-    async def _read_files(self, checkpoint: Checkpoint) -> bytes:
-        async with self._board.showing(checkpoint.id, checkpoint.size_bytes) as progress:
-            whole = await asyncio.to_thread(self._pass, checkpoint)
-            for file in checkpoint.files:
-                async with aclosing(whole.stream(file, "background")) as chunks:
-                    async for chunk in chunks:
-                        await progress.add(len(chunk))
-            return await self.finish(whole)
+    async def _read_files(self, checkpoint: Checkpoint, progress: Progress) -> bytes:
+        whole = await asyncio.to_thread(self._pass, checkpoint)
+        for file in checkpoint.files:
+            async with aclosing(whole.stream(file, "background")) as chunks:
+                async for chunk in chunks:
+                    await progress.add(len(chunk))
+        return await self.finish(whole)
 
-    async def _generate(self, checkpoint: Checkpoint) -> bytes:
+    async def _generate(self, checkpoint: Checkpoint, progress: Progress) -> bytes:
         """Compute the statistics without digests, in scratch buffers that stay in cache."""
         ahead = 2 * self._engine.threads + 2
-        async with self._board.showing(checkpoint.id, checkpoint.tensor_bytes) as progress:
-            gathered = await asyncio.to_thread(gathering, checkpoint)
-            progress.bytes_done = checkpoint.tensor_bytes - gathered.seen_bytes
-            jobs = (
-                Job(
-                    partial(self._gather, checkpoint, gathered, pieces),
-                    [needed for piece in pieces for needed in checkpoint.evaluator.needs(*piece)],
-                )
-                for pieces in _jobs(gathered, JOB_BLOCKS * checkpoint.evaluator.block_elements)
+        gathered = await asyncio.to_thread(gathering, checkpoint)
+        progress.bytes_done = checkpoint.tensor_bytes - gathered.seen_bytes
+        jobs = (
+            Job(
+                partial(self._gather, checkpoint, gathered, pieces),
+                [needed for piece in pieces for needed in checkpoint.evaluator.needs(*piece)],
             )
-            made = self._engine.ordered(jobs, ahead=ahead, priority="background")
-            async with aclosing(made) as sizes:
-                async for size_bytes in sizes:
-                    await progress.add(size_bytes)
-            finished = partial(document, gathered, checkpoint, {})
-            return await self._keep(checkpoint, finished)
+            for pieces in _jobs(gathered, JOB_BLOCKS * checkpoint.evaluator.block_elements)
+        )
+        made = self._engine.ordered(jobs, ahead=ahead, priority="background")
+        async with aclosing(made) as sizes:
+            async for size_bytes in sizes:
+                await progress.add(size_bytes)
+        return await self._keep(checkpoint, partial(document, gathered, checkpoint, {}))
 
     def _gather(
         self, checkpoint: Checkpoint, gathered: CheckpointStatistics, pieces: list[Piece]
@@ -200,6 +194,11 @@ class Statistics:
             buffer = self._scratch.buffer = np.empty(nbytes, np.uint8)
         return buffer[:nbytes]
 
+    def _bytes_total(self, checkpoint: Checkpoint) -> int:
+        """Return the number of bytes that the statistics are computed from."""
+        is_digested = self._is_digested(checkpoint)
+        return checkpoint.size_bytes if is_digested else checkpoint.tensor_bytes
+
     def _is_digested(self, checkpoint: Checkpoint) -> bool:
         return checkpoint.size_bytes <= self._digested_bytes
 
@@ -217,7 +216,7 @@ class Statistics:
 
         if len(checkpoint.plan.tensors) <= LARGE_TENSORS:
             return await asyncio.to_thread(keep)
-        async with self._finishing:
+        async with self._finishing.slot():
             return await asyncio.to_thread(keep)
 
 

@@ -8,17 +8,16 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from functools import partial
 
 from seedpoint.service.checkpoints.checkpoint import Checkpoint
+from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.concurrency.cache import LRU
-from seedpoint.service.concurrency.rooms import Rooms
-from seedpoint.service.concurrency.single_flight import Full
-from seedpoint.service.concurrency.turns import Turns
 from seedpoint.service.generation.byte_source import ByteSource
 from seedpoint.service.generation.engine import Engine
-from seedpoint.service.statistics.progress import Board, Document, Progress
+from seedpoint.service.statistics.computations import Computations
+from seedpoint.service.statistics.progress import Document, Progress
 from seedpoint.service.storage.directory import Store
 
 KEPT_IN_MEMORY = 20_000  # Cache weight: one per checkpoint and one per digest.
@@ -28,17 +27,23 @@ KEPT_OF_ONE = 2_000  # Digests stored per checkpoint; every slice is its own rep
 class Digests:
     """Digests of checkpoints' representations, by entity tag. Belongs to one event loop.
 
-    At most `most` large computations run or wait for their turn (`Rooms`). A computation that
-    nobody asks for during `lease_seconds` is cancelled.
+    The computations run in `turns`, at most `at_once` large ones at once (`Computations`).
     """
 
     def __init__(
-        self, engine: Engine, store: Store, turns: Turns, *, most: int, lease_seconds: float
+        self,
+        engine: Engine,
+        store: Store,
+        turns: Admission,
+        *,
+        at_once: int,
+        lease_seconds: float,
     ) -> None:
         self._engine = engine
         self._store = store
-        self._running: Rooms[str] = Rooms(most, lease_seconds=lease_seconds)
-        self._board = Board(turns)
+        self._computations: Computations[str] = Computations(
+            turns, at_once=at_once, lease_seconds=lease_seconds
+        )
         self._known: LRU[str, Mapping[str, str]] = LRU(KEPT_IN_MEMORY, lambda kept: 1 + len(kept))
         self._writing = threading.Lock()
 
@@ -54,22 +59,21 @@ class Digests:
     ) -> str | None:
         """Return the hexadecimal SHA-256 of a checkpoint's `source`; None after `wait_seconds`.
 
-        The computation then goes on. If the call is cancelled and nobody else waits, it is
-        cancelled too. It does not start if the limit of computations is reached.
+        See `Computations.get`.
         """
         if (found := (await self._read(checkpoint.id)).get(source.etag)) is not None:
             return found
-        running = self._running.of(source.size_bytes, len(checkpoint.plan.tensors))
-        compute = partial(self._compute, checkpoint.id, source)
-        with suppress(Full):
-            return await running.within(wait_seconds, source.etag, compute)
-        return None
+        return await self._computations.get(
+            source.etag,
+            partial(self._compute, checkpoint.id, source),
+            bytes_total=source.size_bytes,
+            tensors=len(checkpoint.plan.tensors),
+            wait_seconds=wait_seconds,
+        )
 
     def progress(self, source: ByteSource) -> Document:
         """Return the progress of the computation."""
-        if source.etag in self._running:
-            return self._board.document(source.etag)
-        return Progress(source.size_bytes).document
+        return self._computations.progress(source.etag, source.size_bytes)
 
     async def add(self, id_: str, found: Mapping[str, str]) -> None:
         """Store the digests `found`, by entity tag."""
@@ -77,13 +81,12 @@ class Digests:
 
     def close(self) -> None:
         """Cancel all computations."""
-        self._running.cancel()
+        self._computations.close()
 
-    async def _compute(self, id_: str, source: ByteSource) -> str:
+    async def _compute(self, id_: str, source: ByteSource, progress: Progress) -> str:
         digest = hashlib.sha256()
         stream = self._engine.stream(source, priority="background")
-        showing = self._board.showing(source.etag, source.size_bytes)
-        async with showing as progress, aclosing(stream) as chunks:
+        async with aclosing(stream) as chunks:
             async for chunk in chunks:
                 await self._engine.run(partial(digest.update, chunk), priority="background")
                 await progress.add(len(chunk))

@@ -22,7 +22,7 @@ from seedpoint.models.statistics.split_windows import windows
 from seedpoint.models.statistics.verdict import CRITERIA
 from seedpoint.service.checkpoints.checkpoint import Checkpoint, CheckpointFile
 from seedpoint.service.checkpoints.registry import LARGE_TENSORS
-from seedpoint.service.concurrency.budget import Hold
+from seedpoint.service.concurrency.budget import Reservation
 from seedpoint.service.generation.byte_source import Priority
 from seedpoint.service.generation.engine import Engine
 from seedpoint.service.statistics import heap_trim
@@ -54,7 +54,7 @@ class Pass:
     """Pass over a checkpoint's files; its statistics are complete once every file is read.
 
     Read every file once, from start to end. `digested` adds the SHA-256 of the files and
-    tensors, which takes several times as long. The pass keeps its `hold` until it is closed.
+    tensors, which takes several times as long. The pass keeps its `reservation` until it is closed.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class Pass:
         checkpoint: Checkpoint,
         *,
         digested: bool,
-        hold: Hold | None = None,
+        reservation: Reservation | None = None,
     ) -> None:
         self.checkpoint = checkpoint
-        self._hold = hold
+        self._reservation = reservation
         self._engine = engine
         self._gathered = gathering(checkpoint)
         self._observed = Observed(checkpoint.evaluator, self._gathered)
@@ -92,9 +92,9 @@ class Pass:
         return room_bytes(self.checkpoint)
 
     def close(self) -> None:
-        """Give back the hold; call it when the pass is complete or abandoned."""
-        if self._hold is not None:
-            self._hold.give_back()
+        """Release the reservation; call it when the pass is complete or abandoned."""
+        if self._reservation is not None:
+            self._reservation.release()
 
     def document(self) -> Document:
         """Return the statistics.

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from seedpoint.service.concurrency.turns import Turn, Turns
+from seedpoint.service.concurrency.admission import Slot
 
 Document = dict[str, int | float | str | None]
 
@@ -18,19 +16,19 @@ class Progress:
 
     bytes_total: int
     bytes_done: int = 0
-    turn: Turn | None = None
+    turn: Slot | None = None
     started: float | None = None
 
     async def add(self, size_bytes: int) -> None:
         """Count `size_bytes` more, then wait until the work may go on."""
         self.bytes_done += size_bytes
         if self.turn is not None:
-            await self.turn.come()
+            await self.turn.granted()
 
     @property
     def state(self) -> str:
         if self.turn is not None:
-            return "running" if self.turn.is_on else "waiting"
+            return "running" if self.turn.is_granted else "waiting"
         return "not-begun" if self.bytes_done < self.bytes_total else "done"
 
     @property
@@ -49,28 +47,3 @@ class Progress:
             "elapsed_seconds": round(elapsed, 3),
             "remaining_seconds": round(left / rate, 3) if rate else None if left else 0.0,
         }
-
-
-class Board:
-    """Progress of all work in progress, by key; a few items run at once, in turns."""
-
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
-        self._shown: dict[str, Progress] = {}
-
-    @asynccontextmanager
-    async def showing(self, key: str, bytes_total: int) -> AsyncIterator[Progress]:
-        """Publish the block's progress under `key`; the block starts when its turn comes."""
-        async with self._turns.turn(bytes_total) as turn:
-            progress = self._shown[key] = Progress(bytes_total, turn=turn)
-            try:
-                await turn.come()
-                progress.started = time.monotonic()
-                yield progress
-            finally:
-                if self._shown.get(key) is progress:
-                    del self._shown[key]
-
-    def document(self, key: str) -> Document:
-        """Return the progress of `key`, as done if it is not in progress."""
-        return self._shown.get(key, Progress(0)).document

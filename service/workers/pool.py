@@ -16,11 +16,12 @@ from contextlib import suppress
 from multiprocessing.context import BaseContext
 from typing import Generic, TypeVar
 
-from seedpoint.service.errors import Busy, ShuttingDown
+from seedpoint.service.errors import ShuttingDown
 from seedpoint.service.logger import get_logger
 from seedpoint.service.workers import forkserver
+from seedpoint.service.workers.errors import NoWorker
 from seedpoint.service.workers.folders import Folders
-from seedpoint.service.workers.worker import Budget, Task, Worker
+from seedpoint.service.workers.worker import CallLimits, Task, Worker
 
 log = get_logger("seedpoint.pool")
 
@@ -35,12 +36,12 @@ GRACE_SECONDS = 0.5  # Time left to an abandoned call: a new worker costs as muc
 WORN_SHARE = 0.5  # Replace a worker that keeps more than this share of the per-call memory limit.
 
 
-class _Job(Generic[Q, R]):
+class Job(Generic[Q, R]):
     """A request on its way through a worker, and the future of its result."""
 
-    def __init__(self, request: Q, budget: Budget) -> None:
+    def __init__(self, request: Q, limits: CallLimits) -> None:
         self.request = request
-        self.budget = budget
+        self.limits = limits
         self.future: Future[R] = Future()
         self._worker: Worker[Q, R] | None = None
         self._lock = threading.Lock()
@@ -52,7 +53,7 @@ class _Job(Generic[Q, R]):
                 return
             self._worker = worker
         try:
-            result = worker.call(self.request, self.budget)
+            result = worker.call(self.request, self.limits)
         except Exception as error:  # noqa: BLE001 - the caller's to handle
             self.future.set_exception(error)
         else:
@@ -78,10 +79,10 @@ class _Job(Generic[Q, R]):
 
 
 class Pool(Generic[Q, R]):
-    """Pool of `size` workers for `task`; up to `waiting` more calls may wait for a worker.
+    """Pool of `size` workers for `task`, which serve calls in order of arrival within `limits`.
 
-    A call waits at most `wait_seconds`, and is then limited by `budget`. Create and call the pool
-    in an event loop; `start` returns at once, and calls wait until a worker is warm.
+    Call it in an event loop; `start` returns at once, and calls wait until a worker is warm. The
+    callers bound the number of calls, by an `Admission`.
     """
 
     def __init__(
@@ -89,18 +90,15 @@ class Pool(Generic[Q, R]):
         task: Task[Q, R],
         *,
         size: int,
-        waiting: int,
-        wait_seconds: float,
-        budget: Budget,
+        limits: CallLimits,
         grace_seconds: float = GRACE_SECONDS,
+        calls_per_worker: int = CALLS,
     ) -> None:
         self._task = task
-        self._admissible = size + waiting
-        self.budget = budget
-        self._wait_seconds = wait_seconds
+        self.limits = limits
         self._grace_seconds = grace_seconds
-        self._jobs: queue.Queue[_Job[Q, R]] = queue.Queue()
-        self._admitted = 0
+        self._calls_per_worker = calls_per_worker
+        self._jobs: queue.SimpleQueue[Job[Q, R]] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._folders = Folders()
         self._starting = threading.Lock()  # multiprocessing starts one process at a time.
@@ -120,56 +118,54 @@ class Pool(Generic[Q, R]):
     @property
     def warm(self) -> bool:
         """True when every worker is up and warm."""
-        return self.warm_workers() == len(self._workers)
+        return self.warm_count() == len(self._workers)
 
-    def warm_workers(self) -> int:
+    def warm_count(self) -> int:
         """Return the number of workers that are up and warm."""
         return sum(worker is not None and worker.is_warm for worker in self._workers)
-
-    def admitted(self) -> int:
-        """Return the number of calls that run or wait."""
-        return self._admitted
 
     @property
     def pids(self) -> list[int]:
         """Process ids of the workers that are up."""
-        return [worker.pid for worker in self._workers if worker is not None and worker.is_up]
+        return [worker.pid for worker in self.workers]
 
     @property
     def pids_at_work(self) -> list[int]:
         """Process ids of the workers that run a call."""
-        return [w.pid for w in self._workers if w is not None and w.is_up and w.is_at_work]
+        return [worker.pid for worker in self.workers if worker.is_at_work]
 
-    async def call(self, request: Q, budget: Budget | None = None) -> R:
+    @property
+    def workers(self) -> list[Worker[Q, R]]:
+        """Workers that are up."""
+        return [worker for worker in self._workers if worker is not None and worker.is_up]
+
+    async def call(
+        self, request: Q, limits: CallLimits | None = None, *, wait_seconds: float | None = None
+    ) -> R:
         """Return the task's result for `request`.
 
         After a cancellation, a worker that still runs the call when the grace period is over is
-        killed. Raises: the task's errors, Busy, BuildTimeout, BuildMemory, WorkerLost,
-        ShuttingDown.
+        killed. Raises: the task's errors, WorkerFailed, CallFailed, ShuttingDown; NoWorker, if no
+        worker took the call within `wait_seconds`.
         """
         if self._closing.is_set():
             raise ShuttingDown("the service is shutting down")
-        if self._admitted >= self._admissible:
-            raise Busy(f"{self._admitted} specs are being planned or wait for it already")
-        job: _Job[Q, R] = _Job(request, budget or self.budget)
-        self._admitted += 1
+        job: Job[Q, R] = Job(request, limits or self.limits)
         self._jobs.put(job)
         outcome = asyncio.wrap_future(job.future)
         try:
-            await asyncio.wait((outcome,), timeout=self._wait_seconds)
+            await asyncio.wait((outcome,), timeout=wait_seconds)
             if job.future.cancel():  # Succeeds only while the job waits.
-                raise Busy(f"no worker was free within {self._wait_seconds:g} seconds")
+                raise NoWorker
             return await outcome
         except asyncio.CancelledError:
             outcome.cancel()
             if job.abandon():
                 asyncio.get_running_loop().call_later(self._grace_seconds, job.end)
             raise
-        finally:
-            self._admitted -= 1
 
     def close(self) -> None:
-        """End every worker; calls in progress raise WorkerLost, waiting ones ShuttingDown."""
+        """End every worker; calls in progress raise WorkerDied, waiting ones ShuttingDown."""
         self._closing.set()
         for worker in self._workers:
             if worker is not None:
@@ -213,5 +209,5 @@ class Pool(Generic[Q, R]):
             job.run(worker)
 
     def _is_worn(self, worker: Worker[Q, R]) -> bool:
-        kept = WORN_SHARE * self.budget.memory_bytes
-        return worker.calls >= CALLS or worker.grown_bytes > kept
+        kept = WORN_SHARE * self.limits.memory_bytes
+        return worker.calls >= self._calls_per_worker or worker.grown_bytes > kept

@@ -14,8 +14,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
-from seedpoint.service.errors import BuildMemory, BuildTimeout, WorkerLost
 from seedpoint.service.workers import forkserver
+from seedpoint.service.workers.errors import CallMemory, CallTimeout, WorkerDied, WorkerFailed
 from seedpoint.service.workers.folders import Folders
 from seedpoint.service.workers.memory_limit import at_most, resident_bytes
 
@@ -34,7 +34,7 @@ CRASHED_SHARE = 0.5  # A crash above this share of the memory limit counts as la
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class CallLimits:
     """Limits of one call: its time, and its memory in addition to that of an idle worker."""
 
     seconds: float
@@ -46,17 +46,13 @@ class Task(Generic[Q, R]):
     """Picklable task of a worker.
 
     `warm_up()` is called once in each worker, then `run(request)` for each request. Errors of
-    `run` in the classes `expected` reach the caller unchanged, MemoryError as BuildMemory; any
+    `run` in the classes `expected` reach the caller unchanged, MemoryError as CallMemory; any
     other is a failure of the service (WorkerFailed).
     """
 
     run: Callable[[Q], R]
     warm_up: Callable[[], object]
     expected: tuple[type[Exception], ...]
-
-
-class WorkerFailed(RuntimeError):
-    """An unexpected exception in a worker, with the worker's traceback."""
 
 
 class Worker(Generic[Q, R]):
@@ -78,7 +74,7 @@ class Worker(Generic[Q, R]):
         self.is_at_work = False
         self._warmed_up = False
         self._idle_bytes = 0
-        self._seen_bytes = 0  # Most memory that the current call was seen to take.
+        self.seen_bytes = 0  # Most memory that the current call was seen to take.
         self._ended = False
 
     def _started(self, context: BaseContext, task: Task[Q, R]) -> Connection:
@@ -121,7 +117,7 @@ class Worker(Generic[Q, R]):
     def wait_until_warm(self) -> None:
         """Wait for the end of the warm-up.
 
-        Raises: WorkerLost if it does not come up, WorkerFailed if its warm-up raises.
+        Raises: WorkerDied if it does not come up, WorkerFailed if its warm-up raises.
         """
         if not wait([self._pipe, self._process.sentinel], START_TIMEOUT_SECONDS):
             self.kill()
@@ -129,46 +125,45 @@ class Worker(Generic[Q, R]):
         self._idle_bytes = resident_bytes(self.pid) or 0
         self._warmed_up = True
 
-    def call(self, request: Q, budget: Budget) -> R:
+    def call(self, request: Q, limits: CallLimits) -> R:
         """Return the task's result for `request`.
 
-        Raises: the task's errors; BuildTimeout, BuildMemory and WorkerLost, after which the
-        worker has ended and must be closed.
+        Raises: the task's errors, WorkerFailed; CallFailed, after which the worker has ended and
+        must be closed.
         """
         self.calls += 1
-        self._seen_bytes = 0
+        self.seen_bytes = 0
         self.is_at_work = True
         # The deadline ends every wait for the worker, also that of an unread request.
-        with _Deadline(budget.seconds, self.kill) as deadline:
+        with _Deadline(limits.seconds, self.kill) as deadline:
             try:
-                return self._exchange(request, budget)
-            except WorkerLost:
+                return self._exchange(request, limits)
+            except WorkerDied:
                 if deadline.passed:
-                    message = f"the spec took longer than {budget.seconds:g} seconds to plan"
-                    raise BuildTimeout(message) from None
+                    raise CallTimeout(limits.seconds) from None
                 raise
             finally:
                 self.is_at_work = False
 
-    def _exchange(self, request: Q, budget: Budget) -> R:
+    def _exchange(self, request: Q, limits: CallLimits) -> R:
         try:
-            self._pipe.send((request, budget.memory_bytes))
+            self._pipe.send((request, limits.memory_bytes))
         except OSError:
             raise self._lost() from None
-        self._watch(budget)
+        self._watch(limits)
         try:
             result: R = self._receive()
-        except BuildMemory:
+        except MemoryError:
             self.kill()  # The failed allocation may have left broken state.
-            raise
-        except WorkerLost:
-            if self._starved(budget):
-                raise _out_of_memory(budget.memory_bytes) from None
+            raise CallMemory(limits.memory_bytes) from None
+        except WorkerDied:
+            if self._starved(limits):
+                raise CallMemory(limits.memory_bytes) from None
             raise
         return result
 
     def kill(self) -> None:
-        """End the process at once; a call in progress raises WorkerLost."""
+        """End the process at once; a call in progress raises WorkerDied."""
         self._ended = True
         self._process.kill()
 
@@ -180,14 +175,14 @@ class Worker(Generic[Q, R]):
         self._pipe.close()
         self._folders.remove(self._folder)
 
-    def _watch(self, budget: Budget) -> None:
-        """Wait until there is an answer, or none will come. Raises BuildMemory."""
+    def _watch(self, limits: CallLimits) -> None:
+        """Wait until there is an answer, or none will come. Raises CallMemory."""
         while not wait([self._pipe, self._process.sentinel], LOOK_SECONDS):
-            self._seen_bytes = max(self._seen_bytes, self.grown_bytes)
+            self.seen_bytes = max(self.seen_bytes, self.grown_bytes)
             # RLIMIT_DATA acts first, but does not count shared memory.
-            if self._seen_bytes > budget.memory_bytes:
+            if self.seen_bytes > limits.memory_bytes:
                 self.kill()
-                raise _out_of_memory(budget.memory_bytes)
+                raise CallMemory(limits.memory_bytes)
 
     def _receive(self) -> Any:
         try:
@@ -199,23 +194,22 @@ class Worker(Generic[Q, R]):
             raise error
         return result
 
-    def _starved(self, budget: Budget) -> bool:
+    def _starved(self, limits: CallLimits) -> bool:
         """Return whether the process died as native code does for lack of memory.
 
         An uncaught C++ exception (std::bad_alloc) aborts the process; under a limit, nearly all
         aborts come from that. Code that does not check an allocation crashes where it writes.
         """
         code = self._process.exitcode
-        much = self._seen_bytes > CRASHED_SHARE * budget.memory_bytes
+        much = self.seen_bytes > CRASHED_SHARE * limits.memory_bytes
         return code == -signal.SIGABRT or (code == -signal.SIGSEGV and much)
 
-    def _lost(self) -> WorkerLost:
+    def _lost(self) -> WorkerDied:
         if self._ended:
-            return WorkerLost("the worker that planned this spec was told to end")
+            return WorkerDied("was told to end")
         self._ended = True
         self._process.join(timeout=5)
-        code = self._process.exitcode
-        return WorkerLost(f"the worker that planned this spec {_death(code)}; nothing was issued")
+        return WorkerDied(_death(self._process.exitcode))
 
 
 class _Deadline:
@@ -251,10 +245,6 @@ def _death(code: int | None) -> str:
     return f"ended (exit code {code})"
 
 
-def _out_of_memory(limit_bytes: int) -> BuildMemory:
-    return BuildMemory(f"the spec took more than {limit_bytes} bytes of memory to plan")
-
-
 def _serve(pipe: Connection, task: Task[Any, Any], folder: str) -> None:
     """Run a worker process until the other end of the pipe is closed.
 
@@ -274,7 +264,7 @@ def _serve(pipe: Connection, task: Task[Any, Any], folder: str) -> None:
             with at_most(memory_bytes):
                 outcome = _outcome(task, task.run, request)
         except MemoryError:
-            outcome = None, _out_of_memory(memory_bytes)
+            outcome = None, MemoryError()
         pipe.send(outcome)
 
 

@@ -359,6 +359,17 @@ class MLP(nn.Module):
         self.output = nn.Linear(256, 10)
 
 
+def test_time_steps_uniform_in_the_exponent() -> None:
+    torch.manual_seed(SEED)
+    out = nn.Linear(256, 64)
+    script = torch.exp(torch.empty(256).uniform_(math.log(0.001), math.log(0.1)))
+    found = sequential(by("time_steps", "torch"))
+    assert torch.equal(found["mixer.time_step"], script)
+    assert torch.equal(found["out.weight"], out.weight)
+    drawn = load(file_bytes(example("time_steps")))["mixer.time_step"]
+    assert stats.kstest(drawn.double(), stats.loguniform(0.001, 0.1).cdf).pvalue > 0.01
+
+
 def test_a_custom_linear() -> None:
     torch.manual_seed(SEED)
     net = MyLinear(5, 3)

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seedpoint.models.plan.program import Constant, Literal, Normal, Program, Uniform
+from seedpoint.models.draws import Normal, Uniform
+from seedpoint.models.plan.program import Constant, Literal, Program
 from seedpoint.models.tape import Tape, TapeTensor, record
 from tests.support.torch_cases import Build, cases
 

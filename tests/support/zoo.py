@@ -23,7 +23,7 @@ class Zoo:
 
     def get(self, name: str) -> Preset:
         if name not in self.specs:
-            raise UnknownPreset(f"no preset {name!r}")
+            raise UnknownPreset(f"unknown preset {name!r}")
         return Preset(name, "", "", "tiny", {}, 0)
 
     def spec(self, name: str, *, seed: int) -> dict[str, Any]:

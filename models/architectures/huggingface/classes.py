@@ -32,7 +32,11 @@ def class_of(config: Any, path: str, *, name: str | None, task: str | None) -> A
     if (found := _mapped("MODEL_MAPPING_NAMES", config)) is not None:
         return _imported(found, config)
     names = names_for(config)
-    known = f"name its class; known: {', '.join(names)}" if names else "it is a part of others"
+    known = (
+        f"name its class; known: {', '.join(names)}"
+        if names
+        else "it is only a part of other models"
+    )
     message = f"{config.model_type!r} has no base model; {known}"
     raise SpecError.at(join(path, "config", "model_type"), message)
 

@@ -22,8 +22,8 @@ from seedpoint.models.architectures.torch_errors import message_of
 from seedpoint.models.errors import Fault, LimitExceeded, SpecError
 from seedpoint.models.spec.faults import join, one_of
 
-_RESERVED = "has no such field, and itself says what is of that name; leave it out"
-_ALONE = "it is kept in config.json, unchecked"
+_RESERVED = "has no such field: the class itself defines this attribute; leave it out"
+_ALONE = "it is kept unchecked in config.json"
 # Model types whose `_init_weights` divides the weights in place even if they were loaded; other
 # models with the field (nemotron_h) leave loaded weights alone.
 _RESCALED = frozenset({"mamba", "mamba2", "falcon_mamba"})
@@ -89,13 +89,13 @@ def _class_of(document: Mapping[str, Any], path: str) -> Any:
 
     kind = document.get("model_type")
     if kind is None:
-        raise SpecError.at(join(path, "model_type"), "missing; it says which config this is")
+        raise SpecError.at(join(path, "model_type"), "missing; it selects the config class")
     if not isinstance(kind, str):
         raise SpecError.at(join(path, "model_type"), "expected a string")
     if kind not in CONFIG_MAPPING:
         known = sorted(CONFIG_MAPPING)
         raise SpecError.at(
-            join(path, "model_type"), f"no model type {kind!r}; {one_of(kind, known)}"
+            join(path, "model_type"), f"unknown model type {kind!r}; {one_of(kind, known)}"
         )
     return CONFIG_MAPPING[kind]
 
@@ -131,7 +131,7 @@ def _unknown(
 def _warnings(found: Sequence[Fault], path: str) -> tuple[Fault, ...]:
     if (more := len(found) - _MAX_WARNINGS) <= 0:
         return tuple(found)
-    return (*found[:_MAX_WARNINGS], Fault(path, f"and {more} such fields more"))
+    return (*found[:_MAX_WARNINGS], Fault(path, f"and {more} more such fields"))
 
 
 def _mistyped(document: Mapping[str, Any], cls: Any, path: str) -> Iterator[Fault]:
@@ -154,10 +154,10 @@ def _check_counts(value: Any, path: str, most: int) -> None:
             if isinstance(count, int) and count < _least(key):
                 raise SpecError.at(place, f"expected at least {_least(key):.0f}, not {count}")
             if _COUNT.fullmatch(key) and isinstance(count, int) and count > most:
-                message = f"{count} are more modules than are allowed; at most {most}"
+                message = f"{count} modules are too many; at most {most} are allowed"
                 raise LimitExceeded.at(place, message)
         if key == "num_labels" and isinstance(item, int) and item > _MAX_LABELS:
-            message = f"{item} are more labels than can be named; at most {_MAX_LABELS}"
+            message = f"{item} labels are too many; at most {_MAX_LABELS} are allowed"
             raise LimitExceeded.at(place, message)
         _check_counts(item, place, most)
 

@@ -31,7 +31,8 @@ class Transformers(Foreign):
         examples=["GPT2LMHeadModel"],
     )
     task: Literal[*TASKS] | None = Field(  # type: ignore[valid-type]
-        default=None, description="What the model is for, where nothing names its class."
+        default=None,
+        description="Task of the model, which selects its class if nothing else names it.",
     )
 
     def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:

@@ -48,7 +48,7 @@ def check_arguments(
             if _SIZE.fullmatch(name) and isinstance(count, int) and count < 0:
                 raise SpecError.at(join(path, name), f"expected at least 0, not {count}")
             if _COUNT.fullmatch(name) and isinstance(count, int) and count > max_modules:
-                message = f"{count} are more modules than are allowed; at most {max_modules}"
+                message = f"{count} modules are too many; at most {max_modules} are allowed"
                 raise LimitExceeded.at(join(path, name), message)
 
 

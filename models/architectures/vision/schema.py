@@ -19,13 +19,13 @@ class Timm(Foreign):
 
     type: Literal["timm"]
     model: Name = Field(
-        description="As `timm.create_model` takes it, a tag included if need be; never a place on "
-        "a hub or a disk.",
+        description="Model name for `timm.create_model`, with or without a tag; never a location "
+        "on a hub or a disk.",
         examples=["resnet18"],
     )
     args: Arguments = Field(
         default={},
-        description="Further arguments of `timm.create_model`, none that would load weights.",
+        description="Further arguments of `timm.create_model`, except those that load weights.",
         examples=[{"num_classes": 10, "in_chans": 1}],
     )
 
@@ -48,11 +48,11 @@ class Torchvision(Foreign):
 
     type: Literal["torchvision"]
     model: Name = Field(
-        description="As `torchvision.models.get_model` takes it.", examples=["resnet18"]
+        description="Model name for `torchvision.models.get_model`.", examples=["resnet18"]
     )
     args: Arguments = Field(
         default={},
-        description="Further arguments of the model's builder, none that would load weights.",
+        description="Further arguments of the model's builder, except those that load weights.",
         examples=[{"num_classes": 10}],
     )
 

@@ -120,7 +120,7 @@ def _check_name(name: str, path: str) -> None:
     from timm import is_model, list_models
 
     if is_place(name):
-        message = f"{name!r} is a place on a hub or a disk; expected the name of a model of timm"
+        message = f"{name!r} is a location on a hub or a disk; expected the name of a timm model"
         raise SpecError.at(path, message)
     if not is_model(name):
         near = one_of(name.partition(".")[0], list_models())

@@ -90,7 +90,7 @@ def test_checking_draws_no_random_number_and_makes_no_large_tensor() -> None:
             {"type": "Module", "children": {"a": {"type": "LazyLinear", "out_features": 5}}}
             | {"input_shape": [1, 2]},
             "architecture.children.a",
-            "LazyLinear can only be in a chain of Sequential and Repeat layers",
+            "LazyLinear is only allowed in a chain of Sequential and Repeat layers",
         ),
         (
             sequential(linear(3, 4), {"type": "LazyLinear", "out_features": 5}, input_shape=[1, 2]),

@@ -335,13 +335,17 @@ def test_planning_leaves_a_preset_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("name", "overrides", "fault"),
     [
-        ("lama-tiny", {}, "name: no preset 'lama-tiny'; did you mean llama-tiny"),
-        ("gpt3", {}, "name: no preset 'gpt3'; did you mean gpt2"),
-        ("zzz", {}, "name: no preset 'zzz'; `seedpoint presets` and GET /v1/presets list all "),
+        ("lama-tiny", {}, "name: unknown preset 'lama-tiny'; did you mean llama-tiny"),
+        ("gpt3", {}, "name: unknown preset 'gpt3'; did you mean gpt2"),
+        (
+            "zzz",
+            {},
+            "name: unknown preset 'zzz'; `seedpoint presets` and GET /v1/presets list all ",
+        ),
         ("llama-tiny", {"hiden_size": 8}, "overrides.hiden_size: LlamaConfig has no such field; "),
         ("llama-tiny", {"hidden_size": "x"}, "overrides.hidden_size: "),
         ("llama-tiny", {"hidden_size": 2**60}, "overrides.hidden_size: expected a number up to"),
-        ("llama-tiny", {"auto_map": {"a": "b"}}, "overrides.auto_map: code from elsewhere"),
+        ("llama-tiny", {"auto_map": {"a": "b"}}, "overrides.auto_map: remote code"),
         ("llama-tiny", {"num_hidden_layers": 2**40}, "overrides.num_hidden_layers: 1099511627776 "),
         ("clip-tiny", {"vision_config": {"hiden_size": 8}}, "overrides.vision_config.hiden_size: "),
     ],

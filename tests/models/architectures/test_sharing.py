@@ -49,8 +49,8 @@ def test_a_ref_reaches_into_what_a_constructor_of_torch_made() -> None:
     [
         ("nope", "no layer 'nope'; earlier layers: a"),
         ("b.0", "'b.0' is this layer itself"),
-        ("b", "'b' holds this layer"),
-        ("", "'' holds this layer"),
+        ("b", "'b' contains this layer"),
+        ("", "'' contains this layer"),
         ("c", "'c' is a later layer"),
         ("b.1", "'b.1' is a later layer"),
         ("r.1", "'r.1' is a later layer"),
@@ -127,13 +127,13 @@ def test_a_tie_keeps_a_recurrent_layer_usable() -> None:
 @pytest.mark.parametrize(
     ("tie", "path", "words"),
     [
-        ({"wieght": "0.weight"}, "wieght", "no tensor 'wieght' here; known: weight"),
+        ({"wieght": "0.weight"}, "wieght", "this layer has no tensor 'wieght'; known: weight"),
         ({"weight": "0.wieght"}, "weight", "no tensor '0.wieght'; known: 0.weight"),
         ({"weight": "nope"}, "weight", "no tensor 'nope'"),
         ({"weight": "1.weight"}, "weight", "'1.weight' is this tensor itself"),
-        ({"weight": "0.bias"}, "weight", "'0.bias' has shape [3], this [4, 4]"),
-        ({"bias": "2.mean"}, "bias", "'2.mean' is a buffer, this a parameter"),
-        ({"a.weight": "0.weight"}, '["a.weight"]', "no tensor 'a.weight' here"),
+        ({"weight": "0.bias"}, "weight", "'0.bias' has shape [3], but this has [4, 4]"),
+        ({"bias": "2.mean"}, "bias", "'2.mean' is a buffer, but this is a parameter"),
+        ({"a.weight": "0.weight"}, '["a.weight"]', "this layer has no tensor 'a.weight'"),
     ],
 )
 def test_a_tie_that_cannot_be_is_a_fault(tie: dict[str, str], path: str, words: str) -> None:

@@ -144,7 +144,7 @@ def test_no_field_takes_the_place_of_the_class_s_own_code(name: str) -> None:
 def test_a_known_name_after_an_underscore_is_a_leftover(kind: str, name: str) -> None:
     with offline():
         (warning,) = config_of({"model_type": kind, name: 3, **VERSION}, "config", MAX_MODULES)[1]
-    assert warning.path == f"config.{name}" and "kept in config.json" in warning.message
+    assert warning.path == f"config.{name}" and "kept unchecked in config.json" in warning.message
     assert "has no such field" in faults({"model_type": kind, name: 3})[0]
 
 
@@ -200,7 +200,7 @@ OF_THE_CLASS = ("attribute_map", "sub_configs", "base_model_tp_plan", "base_mode
 
 @pytest.mark.parametrize("name", [*OF_THE_CLASS, "sub_configs_defaults", "extra_files"])
 def test_null_is_nothing_said_of_what_a_class_says_itself(name: str) -> None:
-    assert "itself says" in faults(LLAMA | VERSION | {name: {"x": "y"}})[0]
+    assert "the class itself defines" in faults(LLAMA | VERSION | {name: {"x": "y"}})[0]
     said = planned(LLAMA | VERSION | {name: None}).plan
     assert said.files == planned(LLAMA | VERSION).plan.files and said.warnings == ()
 
@@ -231,7 +231,7 @@ def test_warnings_change_nothing_of_what_is_issued() -> None:
 def test_of_many_unknown_fields_the_first_are_named() -> None:
     found = warnings(LLAMA | VERSION | {f"strange{i:02}": 1 for i in range(20)})
     assert len(found) == 9
-    assert found[-1] == "architecture.config: and 12 such fields more"
+    assert found[-1] == "architecture.config: and 12 more such fields"
 
 
 def test_a_preset_s_warnings_are_at_its_overrides() -> None:

@@ -99,13 +99,13 @@ def test_a_model_s_name_is_no_place_on_a_hub_or_a_disk(name: str) -> None:
         ({"model_type": "timm_wrapper", "architecture": name}, "architecture"),
         ({"model_type": "llava", "vision_config": inside}, "vision_config.backbone"),
     ):
-        assert "a place on a hub or a disk" in faults(config)[f"config.{path}"]
+        assert "a location on a hub or a disk" in faults(config)[f"config.{path}"]
 
 
 @pytest.mark.parametrize("key", ["device", "dtype"])
 def test_arguments_of_timm_say_nothing_of_where_tensors_are(key: str) -> None:
     config = {"model_type": "timm_wrapper", "model_args": {key: "meta"}}
-    assert "the spec itself says" in faults(config)[f"config.model_args.{key}"]
+    assert "the spec decides dtype and device" in faults(config)[f"config.model_args.{key}"]
 
 
 def swallowed(after: Exception | None) -> None:
@@ -169,7 +169,7 @@ def test_a_module_that_a_block_imports_reads_outside_blocks_alone(tmp_path: Path
 @pytest.mark.parametrize("name", ["to_dict", "to_json_string", "__class__", "sub_configs"])
 @pytest.mark.parametrize("kind", ["timm_wrapper", "timm_backbone"])
 def test_no_argument_of_timm_takes_the_place_of_a_config_s_code(kind: str, name: str) -> None:
-    assert "itself says" in faults({"model_type": kind, name: 1})[f"config.{name}"]
+    assert "the class itself defines" in faults({"model_type": kind, name: 1})[f"config.{name}"]
 
 
 def test_an_error_of_the_library_while_it_writes_a_config_is_a_problem(

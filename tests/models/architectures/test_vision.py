@@ -18,11 +18,11 @@ from benchmarks.coverage.vision import check
 from seedpoint.models import architectures
 from seedpoint.models.architectures import optional_libraries, parse
 from seedpoint.models.architectures.vision import Timm, Torchvision
+from seedpoint.models.draws import TruncNormal
 from seedpoint.models.errors import LimitExceeded, SpecError
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.describe import layout, resource
 from seedpoint.models.plan.plan import Plan
-from seedpoint.models.plan.program import TruncNormal
 from seedpoint.models.planning.compiler import Planned, make_plan
 from seedpoint.models.planning.sequential import materialize, platform
 from seedpoint.models.spec.limits import Limits
@@ -311,16 +311,16 @@ def test_what_is_for_timm_s_factory_is_not_the_model_s(name: str, tmp_path: Path
     [
         ({"model": "resnt18"}, "model: timm has no model 'resnt18'; did you mean 'resnet18'"),
         ({"model": "test_vit.x"}, "model: Invalid pretrained tag (x) for test_vit"),
-        ({"model": "hf-hub:a/b"}, "model: 'hf-hub:a/b' is a place on a hub or a disk"),
-        ({"model": "local-dir:x"}, "model: 'local-dir:x' is a place on a hub or a disk"),
+        ({"model": "hf-hub:a/b"}, "model: 'hf-hub:a/b' is a location on a hub or a disk"),
+        ({"model": "local-dir:x"}, "model: 'local-dir:x' is a location on a hub or a disk"),
         ({"args": {"pretrained": True}}, "args.pretrained: it is for trained weights"),
         ({"args": {"pretrained": False}}, "args.pretrained: it is for trained weights"),
         ({"args": {"checkpoint_path": "x"}}, "args.checkpoint_path: it is for trained weights"),
         ({"args": {"pretrained_cfg": {"url": "x"}}}, "args.pretrained_cfg: it is for trained"),
-        ({"args": {"dtype": "float16"}}, "args.dtype: the spec itself says"),
+        ({"args": {"dtype": "float16"}}, "args.dtype: the spec decides dtype"),
         ({"args": {"num_clases": 1}}, "args.num_clases: VisionTransformer.__init__() got an unex"),
         ({"args": {"num_classes": "x"}}, "args: "),
-        ({"args": {"depth": 2**40}}, "args.depth: 1099511627776 are more modules than are allowed"),
+        ({"args": {"depth": 2**40}}, "args.depth: 1099511627776 modules are too many"),
         ({"args": {"embed_dim": 2**52}}, "args: has tensors of about "),
         ({"args": {"embed_dim": 2**54}}, "args.embed_dim: expected a number up to 2^53 - 1"),
         ({"pretrained": True}, "pretrained: unknown argument"),
@@ -418,7 +418,7 @@ def test_a_config_of_transformers_cannot_make_timm_read_a_file(tmp_path: Path) -
         place = "architecture.config.architecture: "
         named = "architecture.config.model_args.checkpoint_path: "
         assert line.startswith((place, named)), line
-        assert "a place on a hub or a disk" in line or "trained weights" in line, line
+        assert "a location on a hub or a disk" in line or "trained weights" in line, line
 
 
 def test_too_many_modules_are_told_before_they_are_all_made() -> None:

@@ -369,14 +369,14 @@ def test_what_needs_one_shard_is_a_single_file(max_shard_size: int | None) -> No
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
-        ([Tensor("__metadata__")], "no tensor can be named '__metadata__'"),
-        ([Tensor("a", aliases=("__metadata__",))], "no tensor can be named '__metadata__'"),
+        ([Tensor("__metadata__")], "a tensor cannot be named '__metadata__'"),
+        ([Tensor("a", aliases=("__metadata__",))], "a tensor cannot be named '__metadata__'"),
         ([Tensor("a"), Tensor("a")], "two tensors are named 'a'"),
         ([Tensor("a"), Tensor("b", aliases=("a",))], "two tensors are named 'a'"),
-        ([Tensor("a\ud800")], r"must be valid Unicode, unlike '\{\"a\\ud800'"),
+        ([Tensor("a\ud800")], r"must be valid Unicode; '\{\"a\\ud800'"),
         ([Tensor("a", shape=(2**32, 2**31))], r"'a' of shape \[4294967296, 2147483648\] has too"),
         ([Tensor("a", shape=(2**32, 2**32, 0))], "too many bytes"),
-        ([Tensor(n, shape=(2**30, 2**30)) for n in "ab"], r"2\*\*63 bytes or more: ask for a"),
+        ([Tensor(n, shape=(2**30, 2**30)) for n in "ab"], r"2\*\*63 bytes or more; use a"),
     ],
 )
 def test_what_no_file_can_hold_is_refused(tensors: list[Tensor], message: str) -> None:

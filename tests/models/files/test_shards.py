@@ -73,7 +73,7 @@ def test_a_size_is_so_many_bytes(text: str | int, size_bytes: int) -> None:
     "text", ["", "GB", "5XB", "5 G B", "-5GB", "1e9", "\u0665GB", "1.GB", "9" * 5000]
 )
 def test_what_is_no_size_is_refused_with_examples(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a size, such as '50GB'"):
+    with pytest.raises(ValueError, match="is not a size; sizes are written as '50GB'"):
         parse_size(text)
 
 

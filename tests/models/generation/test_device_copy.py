@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seedpoint.models.draws import Normal, Uniform
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.generation import evaluator as generate
 from seedpoint.models.generation import sources
@@ -19,7 +20,7 @@ from seedpoint.models.generation.device_copy import BUFFERS, Staging, staging_fr
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.generation.sources import ReferenceDraws
 from seedpoint.models.plan.plan import Plan, PlanTensor
-from seedpoint.models.plan.program import Add, Normal, Program, Uniform
+from seedpoint.models.plan.program import Add, Program
 from seedpoint.models.statistics.accumulator import BLOCK_ELEMENTS
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from seedpoint.models.draws import Normal, TruncNormal, Uniform
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.generation.sources import ReferenceDraws
@@ -31,7 +32,6 @@ from seedpoint.models.plan.program import (
     FillRegion,
     HardThreshold,
     Literal,
-    Normal,
     Orthogonal,
     Part,
     Program,
@@ -41,8 +41,6 @@ from seedpoint.models.plan.program import (
     Sparse,
     Split,
     Transform,
-    TruncNormal,
-    Uniform,
     ZeroRows,
 )
 from seedpoint.models.statistics.accumulator import BLOCK_ELEMENTS

@@ -10,21 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seedpoint.models.draws import Normal
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.files.layout import Layout
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.generation.whole_tensors import Needed, Raw, WholeCuts, WholeMatrix, Wholes
 from seedpoint.models.plan.plan import Plan, PlanTensor
-from seedpoint.models.plan.program import (
-    Constant,
-    Normal,
-    Orthogonal,
-    Part,
-    Program,
-    Scale,
-    Sparse,
-    Split,
-)
+from seedpoint.models.plan.program import Constant, Orthogonal, Part, Program, Scale, Sparse, Split
 
 ORTHOGONAL = Program(Orthogonal(1.0), (Scale(2.0),))
 SPARSE = Program(Sparse.of(0.3, 1.0))

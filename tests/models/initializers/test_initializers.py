@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from seedpoint.models.draws import Normal, TruncNormal, Uniform
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.errors import SpecError
 from seedpoint.models.initializers import (
@@ -23,7 +24,6 @@ from seedpoint.models.initializers import (
     catalogue,
 )
 from seedpoint.models.initializers.fans import FanSpec, default_fans
-from seedpoint.models.plan import program
 from seedpoint.models.plan.program import Source
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.planning.sequential import materialize, platform
@@ -180,7 +180,7 @@ def test_kaiming_std_is_torchs_arithmetic(
     )
     fan = nn.init._calculate_correct_fan(torch.empty(shape), mode)
     gain = nn.init.calculate_gain(nonlinearity, a)
-    assert found == program.Normal.of(0.0, gain / math.sqrt(fan))
+    assert found == Normal.of(0.0, gain / math.sqrt(fan))
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_specializations_are_variance_scaling(
 
 def test_variance_scaling_widens_the_truncated_normal_by_jaxs_constant() -> None:
     std = math.sqrt(1 / 24) / 0.87962566103423978
-    assert source({"type": "variance_scaling"}, (8, 24)) == program.TruncNormal.of(
+    assert source({"type": "variance_scaling"}, (8, 24)) == TruncNormal.of(
         0.0, std, -2 * std, 2 * std
     )
 
@@ -216,7 +216,7 @@ def test_variance_scaling_widens_the_truncated_normal_by_jaxs_constant() -> None
 )
 def test_variance_scaling_modes(mode: str, fan: float) -> None:
     found = source({"type": "variance_scaling", "mode": mode, "distribution": "normal"}, (8, 24))
-    assert found == program.Normal.of(0.0, math.sqrt(1 / fan))
+    assert found == Normal.of(0.0, math.sqrt(1 / fan))
 
 
 def test_glorot_uniform_is_xavier_uniform_in_distribution() -> None:
@@ -224,7 +224,7 @@ def test_glorot_uniform_is_xavier_uniform_in_distribution() -> None:
         source({"type": "glorot_uniform"}, (8, 24)),
         source({"type": "xavier_uniform"}, (8, 24)),
     )
-    assert isinstance(keras, program.Uniform) and isinstance(torchs, program.Uniform)
+    assert isinstance(keras, Uniform) and isinstance(torchs, Uniform)
     assert keras.high == pytest.approx(torchs.high, rel=1e-15)
 
 

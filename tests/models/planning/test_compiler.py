@@ -7,18 +7,17 @@ from typing import Any
 
 import pytest
 
+from seedpoint.models.draws import Normal, Uniform
 from seedpoint.models.errors import SpecError
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.plan.program import (
     Add,
     FillRegion,
-    Normal,
     Part,
     Program,
     Scale,
     SetElement,
     Split,
-    Uniform,
     ZeroRows,
 )
 from seedpoint.models.planning.compiler import make_plan

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from seedpoint.models.draws import Normal
 from seedpoint.models.errors import SpecError
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.describe import resource
-from seedpoint.models.plan.program import Constant, Normal, Program, SetElement
+from seedpoint.models.plan.program import Constant, Program, SetElement
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.models.statistics.checkpoint import CheckpointStatistics

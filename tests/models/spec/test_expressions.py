@@ -60,7 +60,7 @@ def test_what_is_not_plain_arithmetic_does_not_parse(text: str) -> None:
         ("log(0)", "has no value"),
         ("sqrt(1, 2)", "has no value"),
         ("1e999", "not a finite number"),
-        ("unknown", "unknown name 'unknown'; names here: known"),
+        ("unknown", "unknown name 'unknown'; known names: known"),
         ("fan_in", "unknown name"),
     ],
 )
@@ -70,7 +70,7 @@ def test_an_expression_without_a_finite_value_says_why(text: str, reason: str) -
 
 
 def test_a_name_without_a_value_here_says_so() -> None:
-    with pytest.raises(ExpressionError, match="below two dimensions"):
+    with pytest.raises(ExpressionError, match="fewer than two dimensions"):
         evaluate("1 / fan_in", {"fan_in": None})
 
 

@@ -79,14 +79,14 @@ def test_rules_are_limited_by_the_names_they_are_tried_on(at: str) -> None:
         "dtype": {"rules": dtypes.get(at, [])},
     }
     told = exceeded(document, Limits(matches=11))
-    assert told == f"{at}: 3 rules are too many for 4 names of tensors; at most 2 are allowed"
+    assert told == f"{at}: 3 rules are too many for 4 tensor names; at most 2 are allowed"
 
 
 def test_what_is_just_within_the_limits_is_planned() -> None:
     document = mlp() | {"init": {"rules": [ZEROS] * 3}}
     plan = make_plan(parse_spec(document), limits=Limits(modules=4, tensors=4, matches=12)).plan
     Limits(plan_bytes=len(plan.record)).check_plan(len(plan.record))
-    with pytest.raises(LimitExceeded, match="its plan takes"):
+    with pytest.raises(LimitExceeded, match="the plan takes"):
         Limits(plan_bytes=len(plan.record) - 1).check_plan(len(plan.record))
 
 

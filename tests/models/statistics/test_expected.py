@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seedpoint.models.draws import Normal, TruncNormal, Uniform
 from seedpoint.models.plan.program import (
     Add,
     Clamp,
@@ -23,7 +24,6 @@ from seedpoint.models.plan.program import (
     HardThreshold,
     Literal,
     Materialized,
-    Normal,
     Orthogonal,
     Part,
     Program,
@@ -31,8 +31,6 @@ from seedpoint.models.plan.program import (
     SetElement,
     Sparse,
     Split,
-    TruncNormal,
-    Uniform,
     ZeroRows,
 )
 from seedpoint.models.statistics.expected import Expected, expected

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from seedpoint.models.draws import Normal, TruncNormal, Uniform
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.plan import Plan, PlanTensor
@@ -15,14 +16,11 @@ from seedpoint.models.plan.program import (
     Clamp,
     Constant,
     HardThreshold,
-    Normal,
     Orthogonal,
     Part,
     Program,
     Scale,
     Split,
-    TruncNormal,
-    Uniform,
     ZeroRows,
 )
 from seedpoint.models.statistics.accumulator import TensorAccumulator

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from seedpoint.models.draws import Normal, Uniform
 from seedpoint.models.dtypes import BY_NAME, DTYPES, DType
 from seedpoint.models.plan.plan import PlanTensor
 from seedpoint.models.plan.program import (
@@ -17,14 +18,12 @@ from seedpoint.models.plan.program import (
     FillRegion,
     Literal,
     Materialized,
-    Normal,
     Orthogonal,
     Part,
     Program,
     Scale,
     Sparse,
     Split,
-    Uniform,
 )
 from seedpoint.models.statistics.overflow import overflowing, overflows
 

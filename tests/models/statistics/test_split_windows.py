@@ -10,9 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seedpoint.models.draws import Normal
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.plan.plan import PlanTensor
-from seedpoint.models.plan.program import Constant, Normal, Part, Program, Scale, Split, ZeroRows
+from seedpoint.models.plan.program import Constant, Part, Program, Scale, Split, ZeroRows
 from seedpoint.models.statistics.split_windows import MOST_PARTS, windows
 from tests.support.seen import seen
 

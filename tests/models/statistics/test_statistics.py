@@ -13,10 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seedpoint.models.draws import Normal, Uniform
 from seedpoint.models.dtypes import BY_NAME, DTYPES
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.plan import Plan, PlanTensor
-from seedpoint.models.plan.program import Constant, Materialized, Normal, Program, Uniform
+from seedpoint.models.plan.program import Constant, Materialized, Program
 from seedpoint.models.statistics.accumulator import (
     BLOCK_ELEMENTS,
     MEASURED,

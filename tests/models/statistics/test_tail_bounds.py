@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from seedpoint.models.draws import Normal, Uniform
 from seedpoint.models.dtypes import BY_NAME
-from seedpoint.models.plan.program import Normal, Uniform
 from seedpoint.models.statistics.distribution import Law
 from seedpoint.models.statistics.tail_bounds import (
     BUDGET,

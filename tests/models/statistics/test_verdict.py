@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from seedpoint.models.draws import LogUniform, Normal, TruncNormal, Uniform
 from seedpoint.models.dtypes import BY_NAME, DTYPES
 from seedpoint.models.plan.plan import PlanTensor
 from seedpoint.models.plan.program import (
@@ -18,7 +19,6 @@ from seedpoint.models.plan.program import (
     FillRegion,
     HardThreshold,
     Literal,
-    Normal,
     Orthogonal,
     Part,
     Program,
@@ -26,8 +26,6 @@ from seedpoint.models.plan.program import (
     SetElement,
     Sparse,
     Split,
-    TruncNormal,
-    Uniform,
     ZeroRows,
 )
 from seedpoint.models.statistics.accumulator import MEASURED, TensorAccumulator
@@ -377,20 +375,21 @@ def test_small_right_tensors_raise_no_false_alarm(name, size):
 
 
 @pytest.mark.parametrize(
-    ("source", "kernel"),
+    "source",
     [
-        (Normal.of(0, 0.02), cpu.normal),
-        (Uniform.of(-0.03, 0.03), cpu.uniform),
-        (TruncNormal.of(0, 0.02, -0.04, 0.04), cpu.trunc_normal),
-        (TruncNormal.of(0, 1, 3.9, 6), cpu.trunc_normal),
+        Normal.of(0, 0.02),
+        Uniform.of(-0.03, 0.03),
+        TruncNormal.of(0, 0.02, -0.04, 0.04),
+        TruncNormal.of(0, 1, 3.9, 6),
+        LogUniform.of(1e-6, 0.1),
     ],
 )
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_streams_own_draws_pass(source, kernel, dtype):
+def test_the_streams_own_draws_pass(source, dtype):
     size = 1 << 22
     accumulator = TensorAccumulator(size, BY_NAME[dtype])
     values = np.empty(size, np.float32 if dtype == "float32" else np.uint16)
-    kernel(values, (11, 12), 0, 0, source.f32)
+    cpu.fill(source.type, values, (11, 12), 0, 0, source.f32)
     accumulator.add_block(0, values)
     assert judge(Program(source), (size,), BY_NAME[dtype], accumulator.result())["pass"]
 

@@ -17,13 +17,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from seedpoint.models.plan.program import Draw, Normal, TruncNormal, Uniform
+from seedpoint.models.draws import DRAWS, Draw, LogUniform, Normal, TruncNormal, Uniform
 from seedpoint.models.stream.key import derive_key
 from tests.support.places import GOLDEN
 
 VECTORS = GOLDEN / "philox_v1_vectors.json"
 CASES = json.loads(VECTORS.read_text())["cases"]
-SOURCES: dict[str, Any] = {"uniform": Uniform, "normal": Normal, "trunc_normal": TruncNormal}
 
 Key = tuple[int, int]
 Words = npt.NDArray[np.uint32]
@@ -51,6 +50,10 @@ starts = st.one_of(
 )
 
 
+def log_uniform(a: float, b: float) -> LogUniform:
+    return LogUniform.of(*sorted((abs(a), abs(b))))
+
+
 @st.composite
 def sources(draw: st.DrawFn) -> Draw:
     """Any draw that the program accepts, of ordinary and of extreme arguments."""
@@ -59,7 +62,8 @@ def sources(draw: st.DrawFn) -> Draw:
         st.floats(-10, 10),
         st.floats(width=32, allow_nan=False, allow_infinity=False),
     )
-    make, count = draw(st.sampled_from([(Uniform.of, 2), (Normal.of, 2), (TruncNormal.of, 4)]))
+    kinds = [(Uniform.of, 2), (Normal.of, 2), (TruncNormal.of, 4), (log_uniform, 2)]
+    make, count = draw(st.sampled_from(kinds))
     try:
         return make(*(draw(number) for _ in range(count)))
     except ValueError:
@@ -98,7 +102,7 @@ class KernelContract:
         if case["distribution"] == "word":
             assert [f"{word:08x}" for word in self.words(*where)] == case["values"]
             return
-        source = SOURCES[case["distribution"]].of(**case["args"])
+        source = DRAWS[case["distribution"]].of(**case["args"])
         assert [f"{value:08x}" for value in self.values(source, *where)] == case["values"]
         if "bfloat16" in case:
             assert [f"{value:04x}" for value in self.bfloat16(source, *where)] == case["bfloat16"]

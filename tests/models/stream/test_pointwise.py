@@ -12,8 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seedpoint.models.draws import Uniform
 from seedpoint.models.dtypes import BY_NAME
-from seedpoint.models.generation.apply_transforms import apply
 from seedpoint.models.plan.program import (
     Add,
     Clamp,
@@ -24,12 +24,12 @@ from seedpoint.models.plan.program import (
     Plus,
     Program,
     Scale,
-    Uniform,
     program_from_json,
     to_json,
 )
 from seedpoint.models.statistics.expected import expected
 from seedpoint.models.stream import pointwise
+from seedpoint.models.stream.apply_transforms import apply
 from seedpoint.models.verify.soundness import check_program
 from tests.support.places import ROOT
 

@@ -9,9 +9,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from seedpoint.models.draws import Draw, Normal, TruncNormal, Uniform
 from seedpoint.models.dtypes import BY_NAME
-from seedpoint.models.generation.sources import kernel
-from seedpoint.models.plan.program import Draw, Normal, TruncNormal, Uniform
 from seedpoint.models.stream import cpu, reference, rounding
 from seedpoint.models.stream.formats import EXPONENT, FORMATS
 from seedpoint.models.stream.key import derive_key
@@ -132,8 +131,8 @@ def test_a_draw_into_patterns_is_the_drawn_values_converted(dtype: str, source: 
     key = derive_key(7, "weight")
     for start, size in ((0, 20_001), (3, 1), (2**34 - 5, 11)):
         wide, narrow = np.empty(size, np.float32), np.empty(size, rounding.ARRAYS[dtype])
-        kernel(source)(wide, key, 0, start, source.f32)
-        kernel(source)(narrow, key, 0, start, source.f32)
+        cpu.fill(source.type, wide, key, 0, start, source.f32)
+        cpu.fill(source.type, narrow, key, 0, start, source.f32)
         assert narrow.tobytes() == by_reference(wide, dtype).tobytes()
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from seedpoint.models.plan.program import Draw, Normal, TruncNormal, Uniform
+from seedpoint.models.draws import Draw, LogUniform, Normal, TruncNormal, Uniform
 from seedpoint.models.stream import cpu, kernels, reference
 from seedpoint.models.stream.key import derive_key
 from tests.models.stream.kernels import (
@@ -37,6 +37,7 @@ STANDARD: dict[str, Draw] = {
     "uniform": Uniform.of(0.0, 1.0),
     "normal": Normal.of(0.0, 1.0),
     "trunc_normal": TruncNormal.of(0.0, 1.0, -2.0, 2.0),
+    "log_uniform": LogUniform.of(0.001, 0.1),
 }
 
 
@@ -56,7 +57,7 @@ class TestReference(KernelContract):
         return narrow.view(torch.int16).cpu().numpy().view(np.uint16)
 
     def _tensor(self, source: Draw, key: Key, draw: int, start: int, stop: int) -> torch.Tensor:
-        function = getattr(reference, source.type)
+        function = reference.DRAWS[source.type]
         values = function(key, draw, start, stop, source.f32, device=self.device)
         assert values.dtype == torch.float32
         assert values.device.type == self.device
@@ -70,7 +71,7 @@ class TestReferenceOnCuda(TestReference):
     @pytest.mark.parametrize("source", STANDARD.values(), ids=STANDARD)
     def test_a_million_values_are_the_cpus_bit_for_bit(self, source: Draw) -> None:
         key = derive_key(11, "million")
-        expected = getattr(reference, source.type)(key, 0, 1, 2**20, source.f32)
+        expected = reference.DRAWS[source.type](key, 0, 1, 2**20, source.f32)
         assert (self.values(source, key, 0, 1, 2**20) == expected.numpy().view(np.uint32)).all()
 
 
@@ -82,12 +83,12 @@ class TestCpu(KernelContract):
 
     def values(self, source: Draw, key: Key, draw: int, start: int, stop: int) -> Words:
         out = np.empty(stop - start, np.float32)
-        getattr(cpu, source.type)(out, key, draw, start, source.f32)
+        cpu.fill(source.type, out, key, draw, start, source.f32)
         return out.view(np.uint32)
 
     def bfloat16(self, source: Draw, key: Key, draw: int, start: int, stop: int) -> Bits16:
         out = np.empty(stop - start, np.uint16)
-        getattr(cpu, source.type)(out, key, draw, start, source.f32)
+        cpu.fill(source.type, out, key, draw, start, source.f32)
         return out
 
     @laws
@@ -95,7 +96,7 @@ class TestCpu(KernelContract):
     def test_the_kernels_give_the_reference_bit_for_bit(
         self, source: Draw, key: Key, draw: int, start: int, length: int
     ) -> None:
-        function = getattr(reference, source.type)
+        function = reference.DRAWS[source.type]
         expected = function(key, draw, start, start + length, source.f32)
         values = self.values(source, key, draw, start, start + length)
         assert values.tolist() == expected.numpy().view(np.uint32).tolist()
@@ -103,7 +104,7 @@ class TestCpu(KernelContract):
     @pytest.mark.parametrize("source", STANDARD.values(), ids=STANDARD)
     def test_a_million_values_are_the_references_bit_for_bit(self, source: Draw) -> None:
         key = derive_key(11, "million")
-        expected = getattr(reference, source.type)(key, 0, 1, 2**20, source.f32)
+        expected = reference.DRAWS[source.type](key, 0, 1, 2**20, source.f32)
         assert (self.values(source, key, 0, 1, 2**20) == expected.numpy().view(np.uint32)).all()
 
     @laws
@@ -119,7 +120,7 @@ class TestCpu(KernelContract):
     def test_nothing_outside_the_output_is_written(self, source: Draw, dtype: type) -> None:
         guarded: Any = np.full(300, 7, dtype)
         for start in range(9):
-            getattr(cpu, source.type)(guarded[10:-10], (1, 2), 0, start, source.f32)
+            cpu.fill(source.type, guarded[10:-10], (1, 2), 0, start, source.f32)
             assert (guarded[:10] == 7).all()
             assert (guarded[-10:] == 7).all()
 
@@ -135,14 +136,14 @@ class TestCpu(KernelContract):
 
     def test_warming_up_leaves_nothing_to_compile(self) -> None:
         cpu.warm_up()
-        entry_points: Any = (kernels.words, kernels.uniform, kernels.normal, kernels.trunc_normal)
+        entry_points: Any = (kernels.words, *kernels.DRAWS.values())
         before = [kernel.signatures for kernel in entry_points]
         cpu.words(np.empty(9, np.uint32), (2**32 - 1, 0), 2**32 - 1, 2**63 - 10)
         for dtype in cpu.VALUES:
             for source in STANDARD.values():
                 out = np.empty(9, dtype)
-                getattr(cpu, source.type)(out, (5, 6), 1, 3, source.f32)
-                getattr(cpu, source.type)(out, (5, 6), 1, 3, [int(c) for c in source.f32])
+                cpu.fill(source.type, out, (5, 6), 1, 3, source.f32)
+                cpu.fill(source.type, out, (5, 6), 1, 3, [int(c) for c in source.f32])
         assert [kernel.signatures for kernel in entry_points] == before
 
     @pytest.mark.parametrize(
@@ -159,7 +160,7 @@ class TestCpu(KernelContract):
     )
     def test_an_output_that_cannot_be_filled_in_place_is_refused(self, out: Any) -> None:
         with pytest.raises(ValueError, match="out must be"):
-            cpu.uniform(out, (0, 0), 0, 0, (1.0, 0.0))
+            cpu.fill("uniform", out, (0, 0), 0, 0, (1.0, 0.0))
 
     @pytest.mark.parametrize(
         ("draw", "start", "fault"),
@@ -167,7 +168,7 @@ class TestCpu(KernelContract):
     )
     def test_numbers_out_of_range_are_refused(self, draw: int, start: int, fault: str) -> None:
         with pytest.raises(ValueError, match=fault):
-            cpu.normal(np.empty(8, np.float32), (0, 0), draw, start, (1.0, 0.0))
+            cpu.fill("normal", np.empty(8, np.float32), (0, 0), draw, start, (1.0, 0.0))
 
 
 def digest(threads: int, chunk: int = 2**15) -> str:
@@ -188,7 +189,7 @@ def fill(out: Any, source: Draw, threads: int, chunk: int) -> None:
         together.wait()
         for start in range(thread * chunk, len(out), chunk * threads):
             part = out[start : start + chunk]
-            getattr(cpu, source.type)(part, (123, 456), 2, 77 + start, source.f32)
+            cpu.fill(source.type, part, (123, 456), 2, 77 + start, source.f32)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, range(threads)))
@@ -280,8 +281,9 @@ class TestDistributions:
             (TruncNormal.of(0.0, 1.0, -2.0, 2.0), stats.truncnorm(-2, 2)),
             (TruncNormal.of(0.5, 0.1, 0.6, 2.0), stats.truncnorm(1, 15, 0.5, 0.1)),
             (TruncNormal.of(0.0, 0.02, -2.0, 2.0), stats.norm(0.0, 0.02)),
+            (LogUniform.of(0.001, 0.1), stats.loguniform(0.001, 0.1)),
         ],
-        ids=["uniform", "normal", "two-sided", "one-sided", "unbounded"],
+        ids=["uniform", "normal", "two-sided", "one-sided", "unbounded", "log_uniform"],
     )
     def test_values_follow_their_law_by_kolmogorov_and_smirnov(
         self, source: Draw, law: stats.rv_continuous
@@ -305,5 +307,5 @@ class TestDistributions:
 
     def values(self, source: Draw, draw: int = 0) -> np.ndarray:
         out = np.empty(self.COUNT, np.float32)
-        getattr(cpu, source.type)(out, self.KEY, draw, 0, source.f32)
+        cpu.fill(source.type, out, self.KEY, draw, 0, source.f32)
         return out.astype(np.float64)

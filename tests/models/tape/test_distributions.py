@@ -10,19 +10,17 @@ import pytest
 from torch import Tensor, nn
 from torch.nn.init import dirac_, eye_, orthogonal_, sparse_, trunc_normal_
 
+from seedpoint.models.draws import Normal, TruncNormal, Uniform
 from seedpoint.models.plan.program import (
     Constant,
     Dirac,
     Eye,
     Literal,
-    Normal,
     Orthogonal,
     Part,
     Program,
     Sparse,
     Split,
-    TruncNormal,
-    Uniform,
     ZeroRows,
 )
 from seedpoint.models.tape import record

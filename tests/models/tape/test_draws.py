@@ -10,17 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from seedpoint.models.draws import Normal, Uniform
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
     Constant,
-    Normal,
     Norms,
     Part,
     Program,
     Split,
-    Uniform,
     program_from_json,
     to_json,
 )

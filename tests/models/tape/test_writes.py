@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from seedpoint.models.draws import Normal
 from seedpoint.models.plan.program import (
     Add,
     Clamp,
@@ -22,7 +23,6 @@ from seedpoint.models.plan.program import (
     FillRegion,
     Literal,
     Log,
-    Normal,
     Plus,
     Program,
     Scale,

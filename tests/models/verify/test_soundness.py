@@ -64,46 +64,46 @@ PLANS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "another format": (lambda d: d.update(format="seedpoint-plan-2"), "seedpoint-plan-2"),
     "no format": (lambda d: d.pop("format"), "not a plan of format"),
     "no tensors": (lambda d: d.pop("tensors"), "'tensors' is missing"),
-    "tensors, a string": (lambda d: d.update(tensors="ab"), "no plan"),
+    "tensors, a string": (lambda d: d.update(tensors="ab"), "not a plan"),
     "another stream": (lambda d: d.update(stream="philox-v2"), "stream 'philox-v2'"),
     "another generator": (lambda d: d.update(generator="mt19937"), "generator 'mt19937'"),
     "no platform": (lambda d: d.update(generator="torch"), "needs a platform"),
     "a platform": (lambda d: d.update(platform={}), "has no platform"),
-    "seed of words": (lambda d: d.update(seed="seven"), "no plan"),
+    "seed of words": (lambda d: d.update(seed="seven"), "not a plan"),
     "seed beyond": (lambda d: d.update(seed=str(2**64)), "beyond 64 bits"),
     "seed below": (lambda d: d.update(seed="-1"), "beyond 64 bits"),
     "other ties": (lambda d: d["layout"].update(ties="twice"), "'twice' are not once or each"),
     "shards of nothing": (lambda d: d["layout"].update(max_shard_size="0"), "below one byte"),
     "spec, a list": (lambda d: d.update(spec=[1]), "spec is not an object"),
-    "no such program": (lambda d: d["tensors"][0].update(program=9), "no plan"),
+    "no such program": (lambda d: d["tensors"][0].update(program=9), "not a plan"),
     "no such dtype": (lambda d: d["tensors"][0].update(dtype="F31"), "'F31' is missing or unk"),
     "name, a number": (lambda d: d["tensors"][0].update(name=1), "names are not all strings"),
     "name of metadata": (lambda d: d["tensors"][0].update(name="__metadata__"), "cannot be"),
     "name twice": (lambda d: d["tensors"][0].update(name="b"), "two tensors are named 'b'"),
-    "negative shape": (shaped(-2, -3), "is no shape"),
-    "shape of floats": (shaped(2.5, 3), "is no shape"),
-    "shape of bools": (shaped(True, 3), "is no shape"),
+    "negative shape": (shaped(-2, -3), "is not a shape"),
+    "shape of floats": (shaped(2.5, 3), "is not a shape"),
+    "shape of bools": (shaped(True, 3), "is not a shape"),
     "huge shape": (shaped(2**53 - 1, 2**53 - 1), "too many bytes"),
     "huge beside zero": (shaped(2**53 - 1, 2**53 - 1, 0), "too many bytes"),
-    "many dimensions": (shaped(*[1] * 65), "is no shape"),
+    "many dimensions": (shaped(*[1] * 65), "is not a shape"),
     "program without type": (program(value=1), "'type' is missing"),
     "program of no type": (program(type="noise"), "'noise' is missing or unknown"),
-    "program, a transform": (program(type="scale", value=1), "is no source"),
-    "program, materialized": (program(type="materialized", shown=NORMAL), "no program of its gen"),
-    "more arguments": (program(**NORMAL | {"x": 1}), "no plan"),
-    "fewer arguments": (program(type="normal", mean=0), "no plan"),
+    "program, a transform": (program(type="scale", value=1), "is not a source"),
+    "program, materialized": (program(type="materialized", shown=NORMAL), "not a program of"),
+    "more arguments": (program(**NORMAL | {"x": 1}), "not a plan"),
+    "fewer arguments": (program(type="normal", mean=0), "not a plan"),
     "constants missing": (program(**NORMAL | {"f32": [1]}), "are not the constants of normal"),
     "constants, a number": (program(**NORMAL | {"f32": 1}), "are not the constants of normal"),
     "constants, complex": (
         program(**NORMAL | {"f32": [1, {"real": 1, "imag": 1}]}), "are not the constants"),
-    "negative draw": (program(**NORMAL | {"draw": -1}), "-1 is no draw"),
-    "huge draw": (program(**NORMAL | {"draw": 2**32}), "is no draw"),
-    "stream, a number": (program(**NORMAL | {"stream": 7}), "its stream is no name"),
-    "a fill beyond": (program(type="constant", value=1e300), "no value of torch.float32"),
-    "a complex fill": (program(type="constant", value={"real": 0, "imag": 1}), "is no value"),
-    "no digest": (program(type="literal", sha256="x", dtype="float32"), "'x' is no SHA-256"),
+    "negative draw": (program(**NORMAL | {"draw": -1}), "-1 is not a draw"),
+    "huge draw": (program(**NORMAL | {"draw": 2**32}), "is not a draw"),
+    "stream, a number": (program(**NORMAL | {"stream": 7}), "its stream is not a name"),
+    "a fill beyond": (program(type="constant", value=1e300), "not a value of torch.float32"),
+    "a complex fill": (program(type="constant", value={"real": 0, "imag": 1}), "is not a value"),
+    "no digest": (program(type="literal", sha256="x", dtype="float32"), "'x' is not a SHA-256"),
     "literal of no dtype": (
-        program(type="literal", sha256="0" * 64, dtype="float31"), "'float31' is no dtype"),
+        program(type="literal", sha256="0" * 64, dtype="float31"), "'float31' is not a dtype"),
     "complex literal": (
         program(type="literal", sha256="0" * 64, dtype="complex64"), "a complex literal"),
     "eye of another shape": (lambda d: (program(type="eye")(d), shaped(6)(d)), "eye needs two"),
@@ -114,31 +114,31 @@ PLANS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda d: (program(type="orthogonal", gain=1)(d), shaped(6)(d)), "two dimensions"),
     "sparsity": (
         program(type="sparse", sparsity=2, std=1, f32=[1, 0]), "sparsity is not in 0..1"),
-    "split along nothing": (program(**split(2, 2)), "2 is no axis"),
-    "split along less": (program(**split(-1, 3)), "-1 is no axis"),
-    "parts missing": (program(**split(0, 1)), "are not 2"),
-    "parts of nothing": (program(**split(0, 2, 0)), "are not 2"),
-    "parts below nothing": (program(**split(0, 3, -1)), "are not 2"),
-    "part of no program": (program(**split(0, 2, of={"type": "scale", "value": 1})), "no source"),
+    "split along nothing": (program(**split(2, 2)), "2 is not an axis"),
+    "split along less": (program(**split(-1, 3)), "-1 is not an axis"),
+    "parts missing": (program(**split(0, 1)), "do not sum to 2"),
+    "parts of nothing": (program(**split(0, 2, 0)), "do not sum to 2"),
+    "parts below nothing": (program(**split(0, 3, -1)), "do not sum to 2"),
+    "part of no program": (program(**split(0, 2, of={"type": "scale", "value": 1})), "a source"),
     "nested splits": (program(**nested(40)), "splits nest too deep"),
     "deeply nested splits": (program(**nested(200)), "nest"),
     "no bound": (transformed(type="clamp"), "clamp has no bound"),
-    "rows beyond": (transformed(type="zero_rows", rows=[2]), "no rows of shape"),
-    "rows twice": (transformed(type="zero_rows", rows=[0, 0]), "no rows of shape"),
-    "rows of bools": (transformed(type="zero_rows", rows=[False]), "no rows of shape"),
-    "element beyond": (transformed(type="set", index=[2, 0], value=0), "is no element"),
-    "element of a vector": (transformed(type="set", index=[0], value=0), "is no element"),
-    "element of a number": (transformed(type="set", index=0, value=0), "is no element"),
+    "rows beyond": (transformed(type="zero_rows", rows=[2]), "not rows of shape"),
+    "rows twice": (transformed(type="zero_rows", rows=[0, 0]), "not rows of shape"),
+    "rows of bools": (transformed(type="zero_rows", rows=[False]), "not rows of shape"),
+    "element beyond": (transformed(type="set", index=[2, 0], value=0), "is not an element"),
+    "element of a vector": (transformed(type="set", index=[0], value=0), "is not an element"),
+    "element of a number": (transformed(type="set", index=0, value=0), "is not an element"),
     "region beyond": (
-        transformed(type="fill_region", region=[[0, 3, 1], [0, 3, 1]], value=0), "is no region"),
+        transformed(type="fill_region", region=[[0, 3, 1], [0, 3, 1]], value=0), "is not a region"),
     "region of no step": (
-        transformed(type="fill_region", region=[[0, 2, 0], [0, 3, 1]], value=0), "is no region"),
+        transformed(type="fill_region", region=[[0, 2, 0], [0, 3, 1]], value=0), "is not a region"),
     "region of a vector": (
-        transformed(type="fill_region", region=[[0, 2, 1]], value=0), "is no region"),
-    "scale by a list": (transformed(type="scale", value=[1]), "cannot be taken by scale"),
+        transformed(type="fill_region", region=[[0, 2, 1]], value=0), "is not a region"),
+    "scale by a list": (transformed(type="scale", value=[1]), "are not arguments of scale"),
     "scale, complex": (
-        transformed(type="scale", value={"real": 0, "imag": 1}), "cannot be taken by scale"),
-    "a draw for a transform": (transformed(**NORMAL), "is no transform"),
+        transformed(type="scale", value={"real": 0, "imag": 1}), "are not arguments of scale"),
+    "a draw for a transform": (transformed(**NORMAL), "is not a transform"),
     "drawn integers": (lambda d: d["tensors"][0].update(dtype="I64"), "needs a floating tensor"),
     "drawn complex": (lambda d: d["tensors"][0].update(dtype="C64"), "needs a floating tensor"),
     "scaled integers": (
@@ -226,14 +226,14 @@ def test_long_programs_of_many_tensors_are_refused_before_they_are_checked(tmp_p
 
     path = tmp_path / "x.safetensors"
     path.write_bytes(with_header({"__metadata__": metadata_of(changed(PLAN, lengthen))}))
-    assert "its programs are too long for so many tensors" in fault(path)
+    assert "its programs are too long for its number of tensors" in fault(path)
 
 
 def test_a_literal_of_another_length_is_told(tmp_path: Path) -> None:
     values = rule("a", "values", values=[1, 2, 3])
     plan = make_plan(parse_spec(spec_of(tensors(a=("F32", 3)), values))).plan
     longer = forge(changed(plan, shaped(4)), tmp_path / "x")
-    assert fault(longer) == f"{longer}: 'a': its literal has not the 16 bytes it takes"
+    assert fault(longer) == f"{longer}: 'a': its literal does not have the 16 bytes that it needs"
 
 
 def test_a_plan_of_huge_tensors_takes_no_memory(tmp_path: Path) -> None:

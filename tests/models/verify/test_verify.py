@@ -162,7 +162,7 @@ def test_shards_are_verified_by_directory_first_shard_or_index(tmp_path: Path) -
     assert difference.tensor == "b" and difference.file.endswith("model-00002-of-00002.safetensors")
     (tmp_path / "model.safetensors.index.json").unlink()
     assert check(first).verdict == "differs"
-    with pytest.raises(FileFault, match=r"has no model\.safetensors\.index\.json of checkpoint"):
+    with pytest.raises(FileFault, match=r"lacks model\.safetensors\.index\.json of checkpoint"):
         check(tmp_path)
 
 
@@ -282,7 +282,7 @@ def test_literals_are_checked_by_their_digest_when_the_spec_no_longer_gives_them
     assert (report.same_plan, report.remark) == (None, "the worker died")
     (difference,) = check(damage(path, -1), replanning=unknown).differences
     assert (difference.tensor, difference.element) == ("a", None)
-    assert "are not the literal of its plan" in str(difference)
+    assert "differ from the literal in its plan" in str(difference)
 
 
 @pytest.mark.parametrize("name", ["literal converted", "literal transformed"])

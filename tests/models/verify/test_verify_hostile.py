@@ -68,9 +68,9 @@ HEADERS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "more metadata": (metadata("x", "y"), "its metadata has 'x'"),
     "less metadata": (metadata("format", None), "its metadata lacks 'format'"),
     "other metadata": (metadata("format", "np"), "'format' in its metadata is not"),
-    "no plan": (metadata("seedpoint.plan", None), "has no seedpoint.plan"),
-    "no spec": (metadata("seedpoint.spec", None), "has no seedpoint.spec"),
-    "no id": (metadata("seedpoint.id", None), "has no seedpoint.id"),
+    "no plan": (metadata("seedpoint.plan", None), "lacks seedpoint.plan"),
+    "no spec": (metadata("seedpoint.spec", None), "lacks seedpoint.spec"),
+    "no id": (metadata("seedpoint.id", None), "lacks seedpoint.id"),
     "another id": (metadata("seedpoint.id", "0" * 64), "is not the one it was issued with"),
     "an id of another sort": (metadata("seedpoint.id", "\x1b[31m\n" * 99), "not the one it was"),
     "another spec": (metadata("seedpoint.spec", '{"architecture":{}}'), "not the one it was"),
@@ -209,9 +209,9 @@ def shards(tmp_path: Path) -> Path:
 
 def test_a_lone_later_shard_says_which_file_has_the_plan(shards: Path) -> None:
     later = shards.with_name("model-00002-of-00002.safetensors")
-    assert fault(later).endswith(
-        "and not the first: the plan is in model-00001-of-00002.safetensors"
-    )
+    told = fault(later)
+    assert ": a later shard of checkpoint " in told
+    assert told.endswith(": the plan is in model-00001-of-00002.safetensors")
     assert fault(later.rename(shards.with_name("other"))).endswith("is in the first shard")
 
 
@@ -241,7 +241,7 @@ def test_an_index_that_is_another_is_told(shards: Path) -> None:
 def test_an_index_that_is_missing_is_told_of_a_directory_alone(shards: Path) -> None:
     assert check(shards.parent).verdict == "verified"
     shards.with_name("model.safetensors.index.json").unlink()
-    told = f"{shards.parent}: has no model.safetensors.index.json of checkpoint "
+    told = f"{shards.parent}: lacks model.safetensors.index.json of checkpoint "
     assert fault(shards.parent).startswith(told)
     assert check(shards).verdict == "verified"
 
@@ -254,5 +254,5 @@ def test_a_config_that_is_another_is_told_of_a_directory_alone(tmp_path: Path) -
     assert fault(tmp_path) == f"{config}: not the config.json of checkpoint {check(path).id}"
     config.unlink()
     (tmp_path / "generation_config.json").unlink()
-    told = "has no config.json and no generation_config.json of checkpoint"
+    told = "lacks config.json and generation_config.json of checkpoint"
     assert fault(tmp_path) == f"{tmp_path}: {told} {check(path).id}"

@@ -13,6 +13,7 @@ import pytest
 from seedpoint.service.http.json_response import PIECE_BYTES, json_bytes, pieces
 from tests.support.problems import assert_problem, post
 from tests.support.running import Running, mlp
+from tests.support.waiting import eventually
 
 BODY = json.dumps(mlp(9001)).encode()
 
@@ -53,11 +54,16 @@ def test_head_says_what_get_says(service: Running, base: str, path: str) -> None
 
 def test_head_counts_no_bytes_of_a_body(service: Running) -> None:
     lines = {}
+
+    def are_counted() -> bool:
+        for line in service.http.get("/metrics").text.splitlines():
+            if line.startswith("seedpoint_response_body_bytes_total") and "initializers" in line:
+                lines["HEAD" if 'method="HEAD"' in line else "GET"] = float(line.split()[1])
+        return len(lines) == 2
+
     for method in ("HEAD", "GET"):
         service.http.request(method, "/v1/initializers")
-    for line in service.http.get("/metrics").text.splitlines():
-        if line.startswith("seedpoint_response_body_bytes_total") and "/v1/initializers" in line:
-            lines["HEAD" if 'method="HEAD"' in line else "GET"] = float(line.split()[1])
+    eventually(are_counted)  # A request is counted after its last byte is sent.
     assert lines["GET"] > 0
     assert lines["HEAD"] == 0
 

@@ -139,12 +139,12 @@ def sending(start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch) -> R
     """A service that has room for one large pass."""
     service = start()
     monkeypatch.setattr(computing, "LARGE_TENSORS", LARGE)
-    monkeypatch.setattr(service.state.statistics, "_passes", budget.Budget(MANY))
+    service.state.statistics.passes = budget.Budget(MANY)
     return service
 
 
 def held(service: Running) -> int:
-    return service.state.statistics._passes.held
+    return service.state.statistics.passes.reserved
 
 
 def test_large_passes_that_find_no_room_are_refused_and_small_ones_never(sending: Running) -> None:
@@ -209,13 +209,3 @@ def test_a_body_that_is_never_begun_gives_back_its_share(sending: Running) -> No
     assert held(sending) == MANY
     del answer
     assert held(sending) == 0
-
-
-def test_who_is_alone_may_hold_more_than_there_is() -> None:
-    room = budget.Budget(10)
-    first = room.take(11, "no")
-    with pytest.raises(Busy, match="later"):
-        room.take(1, "later")
-    del first
-    both = [room.take(5, "no"), room.take(5, "no")]
-    assert room.held == sum(hold.amount for hold in both)

@@ -222,7 +222,7 @@ def test_a_worker_that_is_killed_is_a_problem_and_the_next_spec_is_issued(
     start: Callable[..., Running],
 ) -> None:
     service = start()
-    small = service.state.builders.small
+    small = service.state.builders.small.workers
     (pid,) = small.pids
     os.kill(pid, 19)  # SIGSTOP: it will not answer until it is dead.
     with ThreadPoolExecutor(1) as client:
@@ -251,14 +251,14 @@ def test_a_spec_that_takes_too_long_is_a_problem_and_the_next_is_issued(
 
 def test_a_small_spec_that_hangs_a_worker_goes_on_to_another(start: Callable[..., Running]) -> None:
     service = start()
-    (pid,) = service.state.builders.small.pids
+    (pid,) = service.state.builders.small.workers.pids
     os.kill(pid, 19)
     assert service.issue(mlp()).status_code == 201
 
 
 def test_a_full_pool_is_503_and_says_when_to_come_back(start: Callable[..., Running]) -> None:
     service = start(build_queue=0)
-    small = service.state.builders.small
+    small = service.state.builders.small.workers
     (pid,) = small.pids
     os.kill(pid, 19)
     with ThreadPoolExecutor(1) as client:
@@ -274,7 +274,7 @@ def test_a_full_pool_is_503_and_says_when_to_come_back(start: Callable[..., Runn
 
 def test_a_client_that_leaves_frees_its_worker(start: Callable[..., Running]) -> None:
     service = start()
-    small = service.state.builders.small
+    small = service.state.builders.small.workers
     (pid,) = small.pids
     os.kill(pid, 19)
     body = json.dumps(mlp(1)).encode()

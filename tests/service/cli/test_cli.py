@@ -20,7 +20,6 @@ from seedpoint.models.plan.describe import layout
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.service.cli import app
-from seedpoint.service.cli.flags import flag
 from seedpoint.service.cli.tables import plan_table
 from seedpoint.service.settings import Settings
 from seedpoint.service.version import seedpoint_version
@@ -90,7 +89,7 @@ def test_a_name_is_the_preset_s_and_a_path_is_the_file_s(
     mlp = (EXAMPLES / "mlp.json").read_text()
     for name in ("gpt2-tiny", "gpt2-tiny.json", "mine"):
         (tmp_path / name).write_text(mlp)
-    note = "gpt2-tiny is a preset and a file here; the preset is taken (./gpt2-tiny is the file)\n"
+    note = "gpt2-tiny is both a preset and a file; the preset is used (./gpt2-tiny is the file)\n"
     assert planned("gpt2-tiny") == (preset, note)
     expected, _ = planned(str(EXAMPLES / "mlp.json"))
     for path in ("./gpt2-tiny", "gpt2-tiny.json", "mine"):
@@ -177,7 +176,7 @@ def test_what_is_no_number_is_refused_as_the_service_does() -> None:
     done = seedpoint("plan", "-", stdin=text)
     assert done.exit_code == 3
     assert done.stderr == (
-        "init.rules.0.initializer.std: NaN is no JSON number; expected a finite number\n"
+        "init.rules.0.initializer.std: NaN is not a JSON number; expected a finite number\n"
     )
 
 
@@ -259,11 +258,16 @@ def test_wrong_usage_is_exit_code_2() -> None:
         assert seedpoint(*arguments).exit_code == 2
 
 
-def test_every_setting_is_a_flag_of_serve() -> None:
-    helped = seedpoint("serve", "--help").stdout
-    for name in Settings.model_fields:
-        assert flag(name).name == name
-        assert f"--{name.replace('_', '-')}" in helped
+def test_help_imports_nothing_that_takes_long() -> None:
+    heavy = {"torch", "numpy", "numba", "pydantic", "fastapi", "asyncio", "rich"}
+    script = (
+        "import sys; from seedpoint.service.cli import app; "
+        "app(['--help'], standalone_mode=False); print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert not heavy & set(done.stdout.split())
 
 
 def test_the_command_ends_with_the_exit_code_of_its_fault() -> None:
@@ -289,7 +293,7 @@ def test_verify_says_that_a_file_is_what_its_header_says(built: Path) -> None:
     identity, verdict, today = done.stdout.splitlines()
     assert identity.startswith("checkpoint ") and len(identity.split()[1]) == 64
     assert verdict == "verified: all 31,784 bytes of 1 file are what the header says"
-    assert today == "today's libraries plan the same"
+    assert today == "the installed libraries make the same plan"
 
 
 def test_verify_as_json_is_the_report(built: Path) -> None:
@@ -357,13 +361,6 @@ def test_verify_of_a_checkpoint_bound_to_another_platform_is_exit_code_4(tmp_pat
     assert "0.4.1" in done.stdout
 
 
-def test_every_exit_code_is_in_the_help_of_every_command() -> None:
-    for command in ("serve", "plan", "build", "verify", "presets"):
-        helped = " ".join(seedpoint(command, "--help").stdout.split())
-        for code in range(8):
-            assert f"{code} " in helped.partition("Exit codes:")[2]
-
-
 def test_the_command_verifies_what_it_builds(tmp_path: Path) -> None:
     command = Path(sys.executable).with_name("seedpoint")
     path = tmp_path / "x.safetensors"
@@ -378,7 +375,7 @@ def test_a_device_that_is_not_there_is_exit_code_4(tmp_path: Path) -> None:
     for command in (["build", EXAMPLES / "mlp.json", "-o", tmp_path / "x"], ["serve"]):
         done = seedpoint(*command, "--device", "cuda")
         assert done.exit_code == 4
-        assert "there is no CUDA device here" in done.stderr
+        assert "no CUDA device is available" in done.stderr
 
 
 def test_presets_are_listed_by_a_word_of_their_names() -> None:

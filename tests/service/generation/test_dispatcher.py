@@ -12,7 +12,7 @@ from seedpoint.models.generation.whole_tensors import Needed, Raw, WholeMatrix
 from seedpoint.service.errors import Busy
 from seedpoint.service.generation.byte_source import Priority
 from seedpoint.service.generation.dispatcher import Dispatcher, Job
-from seedpoint.service.generation.priority_threads import Lanes
+from seedpoint.service.generation.priority_threads import PriorityThreads
 from tests.support.waiting import rested
 
 SIDE = 3000  # Its QR takes seconds, so a worker computes it.
@@ -44,8 +44,8 @@ class Provider:
 
 
 @pytest.fixture
-def threads() -> Iterator[Lanes]:
-    made = Lanes(1, name="test", initializer=lambda: None)
+def threads() -> Iterator[PriorityThreads]:
+    made = PriorityThreads(1, name="test", initializer=lambda: None)
     yield made
     made.close()
 
@@ -54,7 +54,7 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(test())  # type: ignore[arg-type]
 
 
-def test_a_job_without_large_tensors_goes_to_a_thread_at_once(threads: Lanes) -> None:
+def test_a_job_without_large_tensors_goes_to_a_thread_at_once(threads: PriorityThreads) -> None:
     async def test() -> None:
         provider = Provider()
         dispatcher = Dispatcher(threads, provider, "first")  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ def test_a_job_without_large_tensors_goes_to_a_thread_at_once(threads: Lanes) ->
 
 
 def test_a_job_begins_when_its_tensors_are_ready_and_they_are_prepared_one_by_one(
-    threads: Lanes,
+    threads: PriorityThreads,
 ) -> None:
     async def test() -> None:
         provider = Provider()
@@ -84,7 +84,7 @@ def test_a_job_begins_when_its_tensors_are_ready_and_they_are_prepared_one_by_on
     run(test)
 
 
-def test_only_a_stream_that_has_not_begun_may_be_refused(threads: Lanes) -> None:
+def test_only_a_stream_that_has_not_begun_may_be_refused(threads: PriorityThreads) -> None:
     async def test() -> None:
         provider = Provider(refusing=True)
         dispatcher = Dispatcher(threads, provider, "first")  # type: ignore[arg-type]
@@ -98,7 +98,7 @@ def test_only_a_stream_that_has_not_begun_may_be_refused(threads: Lanes) -> None
     run(test)
 
 
-def test_a_failure_of_a_tensor_is_the_failure_of_its_job(threads: Lanes) -> None:
+def test_a_failure_of_a_tensor_is_the_failure_of_its_job(threads: PriorityThreads) -> None:
     class Failing(Provider):
         async def ready(self, needed: Needed, priority: Priority) -> Raw:
             raise OSError("gone")

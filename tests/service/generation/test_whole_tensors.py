@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -24,11 +23,10 @@ from seedpoint.models.plan.describe import layout
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.service import state
-from seedpoint.service.errors import WorkerLost
 from seedpoint.service.generation import whole_tensor_task as making
 from seedpoint.service.generation import whole_tensors as wholes
-from seedpoint.service.generation.whole_tensors import Gate
 from seedpoint.service.settings import Settings
+from seedpoint.service.workers.errors import WorkerDied
 from seedpoint.service.workers.pool import Pool
 from tests.support.problems import assert_problem
 from tests.support.running import Running, mlp, run_service
@@ -411,8 +409,8 @@ def test_workers_that_die_each_time_are_a_problem(
     wholesale = service.state.engine.whole_tensors
     assert wholesale is not None
 
-    async def dies(*_: object) -> None:
-        raise WorkerLost("died")
+    async def dies(*_: object, **__: object) -> None:
+        raise WorkerDied("died")
 
     with monkeypatch.context() as patch:
         patch.setattr(wholesale._pool, "call", dies)
@@ -431,30 +429,3 @@ def test_what_is_too_large_to_compute_is_a_problem_before_anything_is(start: Sta
     assert "2000000 x 2000000" in problem["detail"]
     assert workers_of(service).pids == []
     assert not (service.state.settings.store / "spool").exists()
-
-
-def test_a_gate_lets_the_background_in_last_and_forgets_who_leaves() -> None:
-    order: list[str] = []
-
-    async def pass_through(gate: Gate, name: str, *, background: bool = False) -> None:
-        async with gate.passing(background=background):
-            order.append(name)
-            await asyncio.sleep(0)
-
-    async def test() -> None:
-        gate = Gate(1)
-        async with gate.passing(background=False):
-            tasks = [
-                asyncio.create_task(pass_through(gate, "later", background=True)),
-                asyncio.create_task(pass_through(gate, "gone")),
-                asyncio.create_task(pass_through(gate, "first")),
-                asyncio.create_task(pass_through(gate, "second")),
-            ]
-            await asyncio.sleep(0)
-            tasks[1].cancel()
-            await asyncio.sleep(0)
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await pass_through(gate, "free")
-
-    asyncio.run(test())
-    assert order == ["first", "second", "later", "free"]

@@ -166,6 +166,27 @@ def test_the_scheme_is_the_proxys(service: Running) -> None:
     assert f"curl {outer}/v1/checkpoints" in page
 
 
+def test_an_answer_with_links_varies_with_the_fields_of_a_proxy(service: Running) -> None:
+    told = {"X-Forwarded-Prefix": PREFIX, "X-Forwarded-Proto": "https"}
+    issued = service.http.post("/v1/checkpoints", json=mlp(3), headers=told)
+    file = service.http.get(
+        issued.json()["links"]["files"]["model.safetensors"][len(PREFIX) :], headers=told
+    )
+    page = service.http.get("/", headers=told)
+    for answer in (issued, page):
+        assert "X-Forwarded-Prefix, X-Forwarded-Proto" in answer.headers["vary"]
+    assert "vary" not in file.headers
+    assert "X-Forwarded" not in service.http.get("/").headers.get("vary", "")
+
+
+def test_an_answer_does_not_vary_with_fields_that_are_not_trusted(
+    start: Callable[..., Running],
+) -> None:
+    service = start(forwarded_allow_ips="192.0.2.0/24")
+    told = {"X-Forwarded-Prefix": PREFIX, "X-Forwarded-Proto": "https"}
+    assert "X-Forwarded" not in service.http.get("/", headers=told).headers.get("vary", "")
+
+
 def test_the_setting_counts_before_the_field(start: Callable[..., Running]) -> None:
     service = start(root_path="/set/")
     for headers in ({}, {"X-Forwarded-Prefix": "/told"}):

@@ -20,7 +20,7 @@ from seedpoint.models.planning.sequential import platform
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.service.local import replan
 from seedpoint.service.local.replan import Replanned, replanning
-from seedpoint.service.workers.worker import Budget
+from seedpoint.service.workers.worker import CallLimits
 from tests.support.verifying import LINEAR, rule, spec_of, tensors
 
 
@@ -79,13 +79,16 @@ def test_a_spec_that_is_refused_says_why() -> None:
 
 
 @pytest.mark.parametrize(
-    ("budget", "reason"),
-    [(Budget(0.0, 2 << 30), "took longer than 0 seconds"), (Budget(60.0, 1), "bytes of memory")],
+    ("limits", "reason"),
+    [
+        (CallLimits(0.0, 2 << 30), "took longer than 0 seconds"),
+        (CallLimits(60.0, 1), "bytes of memory"),
+    ],
 )
 def test_a_spec_that_takes_too_much_is_a_failure(
-    budget: Budget, reason: str, monkeypatch: pytest.MonkeyPatch
+    limits: CallLimits, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replan, "PLAN", budget)
+    monkeypatch.setattr(replan, "PLAN", limits)
     layers = [LINEAR | {"in_features": 2, "name": f"l{n}"} for n in range(1000)]
     found = result(replace(PLAN, spec=spec_of({"type": "Sequential", "layers": layers})))
     assert (found.plan, found.refusal) == (None, None)

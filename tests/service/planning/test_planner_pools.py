@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,10 +17,14 @@ import httpx
 import pytest
 
 from seedpoint.models.spec.limits import Limits
+from seedpoint.service.errors import BuildMemory, BuildTimeout, Busy, WorkerLost
 from seedpoint.service.planning import planner_pools as building
+from seedpoint.service.planning.planner_pools import PlannerPool
+from seedpoint.service.workers.worker import CallLimits
+from tests.support.pool_tasks import TASK
 from tests.support.problems import assert_problem
 from tests.support.running import Running, mlp
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, reached, rested
 
 LINEAR = {"type": "Linear", "in_features": 8, "out_features": 8}
 HUGE = {"type": "Linear", "in_features": 2_000_000, "out_features": 2_000_000}
@@ -61,13 +66,13 @@ def test_a_large_spec_is_planned_by_workers_of_its_own(
     start: Callable[..., Running], small: None, stopped: Callable[[list[int]], None]
 ) -> None:
     service = start()
-    stopped(service.state.builders.large.pids)
+    stopped(service.state.builders.large.workers.pids)
     with ThreadPoolExecutor(1) as client:
         large = client.submit(service.issue, repeated(4))
-        eventually(lambda: service.state.builders.large.pids_at_work)
+        eventually(lambda: service.state.builders.large.workers.pids_at_work)
         assert service.issue(mlp()).status_code == 201
         assert not large.done()
-        os.kill(service.state.builders.large.pids[0], signal.SIGCONT)
+        os.kill(service.state.builders.large.workers.pids[0], signal.SIGCONT)
         assert large.result().status_code == 201
 
 
@@ -82,7 +87,7 @@ def test_more_large_specs_than_may_wait_are_told_to_come_back(
     start: Callable[..., Running], small: None, stopped: Callable[[list[int]], None]
 ) -> None:
     service = start(large_build_queue=1)
-    stopped(service.state.builders.large.pids)
+    stopped(service.state.builders.large.workers.pids)
     with ThreadPoolExecutor(4) as clients:
         answers = [clients.submit(service.issue, repeated(4 + n)) for n in range(4)]
         eventually(lambda: sum(answer.done() for answer in answers) == 2)
@@ -90,7 +95,7 @@ def test_more_large_specs_than_may_wait_are_told_to_come_back(
         for answer in refused:
             assert_problem(answer, 503, "busy")
             assert answer.headers["retry-after"] == "1"
-        os.kill(service.state.builders.large.pids[0], signal.SIGCONT)
+        os.kill(service.state.builders.large.workers.pids[0], signal.SIGCONT)
         assert sorted(answer.result().status_code for answer in answers) == [201, 201, 503, 503]
 
 
@@ -98,14 +103,14 @@ def test_large_tensors_are_made_by_workers_of_their_own(
     start: Callable[..., Running], small: None, stopped: Callable[[list[int]], None]
 ) -> None:
     service = start()
-    stopped(service.state.builders.large.pids)
+    stopped(service.state.builders.large.workers.pids)
     spec = mlp(hidden=100_000) | {"init": {"generator": "torch"}}
     with ThreadPoolExecutor(1) as client:
         large = client.submit(service.issue, spec)
-        eventually(lambda: service.state.builders.large.pids_at_work)
+        eventually(lambda: service.state.builders.large.workers.pids_at_work)
         assert service.issue(mlp() | {"init": {"generator": "torch"}}).status_code == 201
         assert not large.done()
-        os.kill(service.state.builders.large.pids[0], signal.SIGCONT)
+        os.kill(service.state.builders.large.workers.pids[0], signal.SIGCONT)
         assert large.result().status_code == 201
 
 
@@ -113,16 +118,16 @@ def test_a_long_body_keeps_no_small_one_waiting(
     start: Callable[..., Running], stopped: Callable[[list[int]], None]
 ) -> None:
     service = start()
-    stopped(service.state.builders.large.pids)
+    stopped(service.state.builders.large.workers.pids)
     layers = [LINEAR | {"name": f"{'long' * 500}{number}"} for number in range(200)]
     with ThreadPoolExecutor(1) as client:
         long = client.submit(
             service.issue, {"architecture": {"type": "Sequential", "layers": layers}}
         )
-        eventually(lambda: service.state.builders.large.pids_at_work)
+        eventually(lambda: service.state.builders.large.workers.pids_at_work)
         assert service.issue(mlp()).status_code == 201
         assert not long.done()
-        os.kill(service.state.builders.large.pids[0], signal.SIGCONT)
+        os.kill(service.state.builders.large.workers.pids[0], signal.SIGCONT)
         assert long.result().status_code == 201
 
 
@@ -180,7 +185,7 @@ def test_what_was_large_once_is_known_whatever_its_seed(
     service = start(build_workers=1, build_timeout_seconds=2)
     assert_problem(service.issue(slow(10**7, 1)), 422, "build-timeout")
     eventually(lambda: service.state.builders.warm)
-    stopped(service.state.builders.small.pids)  # It is not asked.
+    stopped(service.state.builders.small.workers.pids)  # It is not asked.
     assert_problem(service.issue(slow(10**7, 2)), 422, "build-timeout")
 
 
@@ -235,3 +240,103 @@ def test_a_hundred_hostile_specs_at_once_are_problems_and_harm_nobody(
     }
     assert answered
     assert service.http.get("/readyz").status_code in {200, 503}
+
+
+# --- one pool and its queue ----------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def planners(
+    *, waiting: int = 8, wait_seconds: float = 60, seconds: float = 60, is_started: bool = True
+) -> AsyncIterator[PlannerPool]:
+    """A pool with one worker, which runs the commands of `pool_tasks`."""
+    pool = PlannerPool(
+        TASK,  # type: ignore[arg-type]
+        size=1,
+        waiting=waiting,
+        wait_seconds=wait_seconds,
+        limits=CallLimits(seconds, 256 << 20),
+    )
+    if is_started:
+        pool.workers.start()
+    try:
+        yield pool
+    finally:
+        await asyncio.to_thread(pool.workers.close)
+
+
+def call(pool: PlannerPool, command: bytes, more_bytes: int = 0) -> asyncio.Task[object]:
+    return asyncio.create_task(pool.call(command, more_bytes=more_bytes))  # type: ignore[arg-type]
+
+
+def test_one_spec_more_than_may_wait_is_refused_at_once() -> None:
+    async def test() -> None:
+        async with planners(waiting=1) as pool:
+            calls = [call(pool, b"echo x") for _ in range(2)]
+            await asyncio.sleep(0)  # Both are admitted, and no turn of the loop ends one.
+            assert pool.admitted() == 2
+            with pytest.raises(Busy, match=r"^2 specs are being planned or wait for it already"):
+                await call(pool, b"echo x")
+            await asyncio.gather(*calls)
+            assert pool.admitted() == 0
+            await call(pool, b"echo y")
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("is_started", [True, False])
+def test_a_spec_that_no_worker_takes_in_time_is_refused(is_started: bool) -> None:
+    async def test() -> None:
+        async with planners(wait_seconds=0.2, is_started=is_started) as pool:
+            calls = []
+            if is_started:
+                await reached(lambda: pool.workers.warm)
+                calls = [call(pool, b"hang")]
+                await rested()
+            with pytest.raises(Busy, match=r"^no worker was free within 0\.2 seconds$"):
+                await call(pool, b"echo x")
+            for each in calls:
+                each.cancel()
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("command", "seconds", "error", "message"),
+    [
+        (b"hang", 0.5, BuildTimeout, "the spec took longer than 0.5 seconds to plan"),
+        (
+            b"eat 300",
+            60,
+            BuildMemory,
+            "the spec took more than 268435456 bytes of memory to plan",
+        ),
+        (
+            b"leave",
+            60,
+            WorkerLost,
+            "the worker that planned this spec ended (exit code 3); nothing was issued",
+        ),
+    ],
+)
+def test_a_failed_call_is_told_in_words_of_planning(
+    command: bytes, seconds: float, error: type[Exception], message: str
+) -> None:
+    async def test() -> None:
+        async with planners(seconds=seconds) as pool:
+            await reached(lambda: pool.workers.warm)
+            with pytest.raises(error) as failure:
+                await call(pool, command)
+            assert str(failure.value) == message
+
+    asyncio.run(test())
+
+
+def test_a_plan_may_be_given_more_memory_than_others() -> None:
+    async def test() -> None:
+        async with planners() as pool:
+            await call(pool, b"eat 300", more_bytes=256 << 20)
+            with pytest.raises(BuildMemory):
+                await call(pool, b"eat 300")
+
+    asyncio.run(test())

@@ -7,11 +7,10 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from seedpoint.service.planning.fault_location import blamed
 from tests.support.places import ROOT
 
 SECRET = "SECRET-CANARY"
@@ -173,33 +172,3 @@ def test_a_module_connects_to_nothing_while_it_is_imported(outcomes: dict[str, s
 
 def test_code_of_our_own_may_do_anything(outcomes: dict[str, str]) -> None:
     assert outcomes["lifted"] == SECRET
-
-
-PLACES: list[tuple[Callable[[str], str], str, str]] = [
-    (lambda name: f"local-dir:{name}", "/srv/models/config.json", "/srv/models/config.json"),
-    (lambda name: name, "/srv/models", "/srv/models"),
-    (lambda name: name, "/root/.cache/srv/models/x", "x"),
-]
-
-
-@pytest.mark.parametrize(("form", "target", "shown"), PLACES)
-def test_the_field_that_names_a_file_is_blamed(
-    form: Callable[[str], str], target: str, shown: str
-) -> None:
-    config = {"model_type": "detr", "backbone_config": {"backbone": form("/srv/models")}}
-    document = {"architecture": {"type": "transformers", "config": config}}
-    place = "architecture.config.backbone_config.backbone"
-    assert blamed(document, target, "architecture") == (place, shown)
-
-
-def test_what_no_field_names_is_told_without_the_server_s_folders() -> None:
-    document = {"architecture": {"type": "timm", "model": "resnet18", "args": {"x": ["a", 1]}}}
-    found = blamed(document, "/home/somebody/weights.bin", "architecture.model")
-    assert found == ("architecture.model", "weights.bin")
-    document = {"architecture": {"config": {"backbone": "hf-hub:owner/name"}}}
-    found = blamed(document, "/home/somebody/models--owner--name/refs/main", "architecture")
-    assert found == ("architecture.config.backbone", "main")
-    assert blamed("no object", "huggingface.co", "architecture") == (
-        "architecture",
-        "huggingface.co",
-    )

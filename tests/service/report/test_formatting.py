@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from seedpoint.models.draws import Normal
 from seedpoint.models.plan.describe import describe_program
-from seedpoint.models.plan.program import (
-    Constant,
-    Log,
-    Normal,
-    Norms,
-    Part,
-    Plus,
-    Program,
-    Scale,
-    Split,
-)
+from seedpoint.models.plan.program import Constant, Log, Norms, Part, Plus, Program, Scale, Split
 from seedpoint.service.report.formatting import place, program
 
 N, ZERO = Program(Normal.of(0.0, 0.02)), Program(Constant(0.0))

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-import pytest
 
-from seedpoint.service.concurrency import rooms
 from tests.support.running import Running, mlp
 from tests.support.waiting import eventually
 
@@ -87,25 +84,6 @@ def test_small_ones_find_room_when_huge_ones_have_taken_all(start: Callable[...,
         answer = service.issue(mlp(hidden=hidden), Prefer="wait=60")
         assert answer.status_code == 201
         assert answer.json()["statistics"]
-
-
-def test_what_is_small_is_told_by_bytes_and_by_tensors() -> None:
-    room: rooms.Rooms[None] = rooms.Rooms(1, lease_seconds=1)
-    small = room.of(rooms.SMALL_BYTES, rooms.SMALL_TENSORS)
-    assert room.of(0, 1) is small
-    large = room.of(rooms.SMALL_BYTES + 1, 1)
-    assert room.of(0, rooms.SMALL_TENSORS + 1) is large is not small
-
-
-def test_more_clients_than_there_is_room_for_all_get_their_statistics(
-    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rooms, "SMALL_MOST", 1)
-    service = start(statistics_at_once=1, statistics_queue=0)
-    with ThreadPoolExecutor(8) as clients:
-        wanted = [mlp(seed, hidden=20_000) for seed in range(16)]
-        answers = list(clients.map(lambda s: service.issue(s, Prefer="wait=60"), wanted))
-    assert [answer.status_code for answer in answers] == [201] * 16
 
 
 def test_a_client_that_leaves_while_it_waits_frees_its_place(start: Callable[..., Running]) -> None:

@@ -23,7 +23,7 @@ from seedpoint.models.generation.whole_tensors import (
     WholeMatrix,
     Wholes,
 )
-from seedpoint.models.stream.sparse import find_cuts
+from seedpoint.models.stream.cuts import find_cuts
 from seedpoint.service.storage.atomic_files import temporary_path
 from seedpoint.service.storage.spool import HEAD, LEAST_BYTES, Spool
 

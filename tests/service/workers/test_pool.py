@@ -14,33 +14,37 @@ from pathlib import Path
 
 import pytest
 
-from seedpoint.service.errors import BuildMemory, BuildTimeout, Busy, ShuttingDown, WorkerLost
-from seedpoint.service.workers import pool as pool_module
-from seedpoint.service.workers.pool import Pool, _Job
-from seedpoint.service.workers.worker import CRASHED_SHARE, Budget, Worker, WorkerFailed
+from seedpoint.service.errors import ShuttingDown
+from seedpoint.service.workers.errors import (
+    CallMemory,
+    CallTimeout,
+    NoWorker,
+    WorkerDied,
+    WorkerFailed,
+)
+from seedpoint.service.workers.pool import CALLS, Job, Pool
+from seedpoint.service.workers.worker import CRASHED_SHARE, CallLimits, Worker
 from tests.support.pool_tasks import TASK
-from tests.support.waiting import reached
+from tests.support.waiting import reached, rested
 
 MIB = 1 << 20
-BUDGET = Budget(seconds=60, memory_bytes=256 * MIB)  # Time enough for all that ends by itself.
-SHORT = Budget(seconds=0.3, memory_bytes=256 * MIB)  # For what never ends.
+LIMITS = CallLimits(seconds=60, memory_bytes=256 * MIB)  # Time enough for all that ends by itself.
+SHORT = CallLimits(seconds=0.3, memory_bytes=256 * MIB)  # For what never ends.
 
 
 @asynccontextmanager
 async def pool(
     *,
     size: int = 1,
-    waiting: int = 8,
-    wait_seconds: float = 60,
     grace_seconds: float = 60,
+    calls_per_worker: int = CALLS,
 ) -> AsyncIterator[Pool[bytes, bytes]]:
     made = Pool(
         TASK,
         size=size,
-        waiting=waiting,
-        wait_seconds=wait_seconds,
-        budget=BUDGET,
+        limits=LIMITS,
         grace_seconds=grace_seconds,
+        calls_per_worker=calls_per_worker,
     )
     made.start()
     try:
@@ -103,7 +107,7 @@ def test_a_worker_that_ends_is_told_to_its_caller_and_replaced(command: bytes, h
     async def test() -> None:
         async with pool() as workers:
             before = await workers.call(b"echo x")
-            with pytest.raises(WorkerLost, match=how):
+            with pytest.raises(WorkerDied, match=how):
                 await workers.call(command)
             assert await workers.call(b"echo x") != before
 
@@ -124,7 +128,7 @@ def test_a_worker_s_temporary_files_go_with_it(
         async with pool() as workers:
             await workers.call(b"note x")
             assert len(folders()) == 1
-            with suppress(WorkerLost):
+            with suppress(WorkerDied):
                 await workers.call(command)
         assert not folders()
 
@@ -134,11 +138,11 @@ def test_a_worker_s_temporary_files_go_with_it(
 
 def test_a_worker_that_dies_harms_no_other_call() -> None:
     async def test() -> None:
-        async with pool(size=2, waiting=20) as workers:
+        async with pool(size=2) as workers:
             commands = [b"die" if number % 3 == 0 else b"echo x" for number in range(12)]
             calls = [workers.call(command) for command in commands]
             answers = await asyncio.gather(*calls, return_exceptions=True)
-            lost = [isinstance(answer, WorkerLost) for answer in answers]
+            lost = [isinstance(answer, WorkerDied) for answer in answers]
             assert lost == [command == b"die" for command in commands]
 
     run(test)
@@ -160,8 +164,7 @@ def test_a_worker_killed_just_before_a_call_costs_no_one_an_answer() -> None:
     async def test() -> None:
         async with pool() as workers:
             await workers.call(b"echo x")
-            (worker,) = workers._workers
-            assert worker is not None
+            (worker,) = workers.workers
             os.kill(worker.pid, 9)
             await reached(lambda: has_ended(worker))
             assert (await workers.call(b"echo y")).startswith(b"y ")
@@ -175,7 +178,7 @@ def test_a_worker_that_does_not_read_is_not_waited_for() -> None:
             await reached(lambda: workers.warm)
             with (
                 stopped(workers.pids[0]),
-                pytest.raises(BuildTimeout, match=r"longer than 0\.3 seconds"),
+                pytest.raises(CallTimeout, match=r"longer than 0\.3 seconds"),
             ):
                 await workers.call(b"echo " + b"x" * 4_000_000, SHORT)  # More than the pipe takes.
             assert (await workers.call(b"echo y")).startswith(b"y ")
@@ -189,7 +192,7 @@ def test_a_call_beyond_the_time_limit_ends_its_worker(command: bytes) -> None:
         async with pool() as workers:
             await reached(lambda: workers.warm)
             (pid,) = workers.pids
-            with pytest.raises(BuildTimeout, match=r"longer than 0\.3 seconds"):
+            with pytest.raises(CallTimeout, match=r"longer than 0\.3 seconds"):
                 await workers.call(command, SHORT)
             assert (await workers.call(b"echo y")).startswith(b"y ")
             assert workers.pids != [pid]
@@ -203,7 +206,7 @@ def test_a_call_that_takes_too_much_memory_ends_its_worker(command: bytes) -> No
         async with pool() as workers:
             await reached(lambda: workers.warm)
             (pid,) = workers.pids
-            with pytest.raises(BuildMemory, match=f"more than {256 * MIB} bytes of memory"):
+            with pytest.raises(CallMemory, match=f"more than {256 * MIB} bytes of memory"):
                 await workers.call(command)
             assert (await workers.call(b"echo y")).startswith(b"y ")
             assert workers.pids != [pid]
@@ -215,14 +218,13 @@ def test_a_crash_when_much_memory_was_taken_is_for_want_of_it(tmp_path: Path) ->
     async def test() -> None:
         async with pool() as workers:
             await reached(lambda: workers.warm)
-            (worker,) = workers._workers
-            assert worker is not None
+            (worker,) = workers.workers
             crash = tmp_path / "crash"
             call = asyncio.create_task(workers.call(b"crash_after 200 %b" % bytes(crash)))
-            much = CRASHED_SHARE * BUDGET.memory_bytes
-            await reached(lambda: worker._seen_bytes > much)
+            much = CRASHED_SHARE * LIMITS.memory_bytes
+            await reached(lambda: worker.seen_bytes > much)
             crash.touch()
-            with pytest.raises(BuildMemory, match=f"more than {256 * MIB} bytes of memory"):
+            with pytest.raises(CallMemory, match=f"more than {256 * MIB} bytes of memory"):
                 await call
             assert (await workers.call(b"echo y")).startswith(b"y ")
             assert workers.pids != [worker.pid]
@@ -233,8 +235,8 @@ def test_a_crash_when_much_memory_was_taken_is_for_want_of_it(tmp_path: Path) ->
 def test_a_call_may_be_given_more_memory_than_others() -> None:
     async def test() -> None:
         async with pool() as workers:
-            await workers.call(b"eat 300", Budget(60, 512 * MIB))
-            with pytest.raises(BuildMemory):
+            await workers.call(b"eat 300", CallLimits(60, 512 * MIB))
+            with pytest.raises(CallMemory):
                 await workers.call(b"eat 300")
 
     run(test)
@@ -248,11 +250,9 @@ def test_the_addresses_of_phantom_tensors_are_no_memory() -> None:
     run(test)
 
 
-def test_a_worker_that_has_served_long_enough_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_module, "CALLS", 3)
-
+def test_a_worker_that_has_served_long_enough_is_replaced() -> None:
     async def test() -> None:
-        async with pool() as workers:
+        async with pool(calls_per_worker=3) as workers:
             answers = [await workers.call(b"echo x") for _ in range(7)]
             assert [answers.count(answer) for answer in dict.fromkeys(answers)] == [3, 3, 1]
 
@@ -268,16 +268,16 @@ def test_a_worker_that_has_grown_is_replaced() -> None:
     run(test)
 
 
-def test_a_call_that_waits_too_long_is_refused_and_never_run() -> None:
+def test_a_call_that_no_worker_takes_in_time_is_never_run() -> None:
     async def test() -> None:
-        async with pool(wait_seconds=2) as workers:
+        async with pool() as workers:
             await reached(lambda: workers.warm)
             (pid,) = workers.pids
             with stopped(pid):
                 first = asyncio.create_task(workers.call(b"echo x"))
                 await reached(lambda: workers.pids_at_work == [pid])
-                with pytest.raises(Busy, match=r"within 2 seconds"):
-                    await workers.call(b"die")
+                with pytest.raises(NoWorker):
+                    await workers.call(b"die", wait_seconds=0.1)
             await first
             assert (await workers.call(b"echo y")).startswith(b"y ")
             assert workers.pids == [pid]
@@ -303,20 +303,20 @@ def test_the_pool_outlives_the_server_that_its_workers_fork_from() -> None:
 def test_whatever_befalls_many_calls_at_once_concerns_each_alone() -> None:
     outcomes: dict[bytes, object] = {
         b"echo x": bytes,
-        b"die": WorkerLost,
-        b"crash": WorkerLost,
-        b"leave": WorkerLost,
-        b"hang": BuildTimeout,
-        b"eat 300": BuildMemory,
+        b"die": WorkerDied,
+        b"crash": WorkerDied,
+        b"leave": WorkerDied,
+        b"hang": CallTimeout,
+        b"eat 300": CallMemory,
         b"refuse x": ValueError,
         b"fail x": WorkerFailed,
     }
 
     async def test() -> None:
-        async with pool(size=2, waiting=100) as workers:
+        async with pool(size=2) as workers:
             await reached(lambda: workers.warm)
             commands = [*outcomes] * 3
-            calls = [workers.call(c, SHORT if c == b"hang" else BUDGET) for c in commands]
+            calls = [workers.call(c, SHORT if c == b"hang" else LIMITS) for c in commands]
             answers = await asyncio.gather(*calls, return_exceptions=True)
             assert [type(answer) for answer in answers] == [outcomes[c] for c in commands]
 
@@ -356,7 +356,7 @@ def test_a_call_that_is_cancelled_and_soon_done_leaves_its_worker_to_others() ->
 class Immortal:
     """A worker that answers at once, and must not be killed."""
 
-    def call(self, request: bytes, budget: Budget) -> bytes:
+    def call(self, request: bytes, limits: CallLimits) -> bytes:
         return request
 
     def kill(self) -> None:
@@ -364,7 +364,7 @@ class Immortal:
 
 
 def test_the_grace_of_a_call_that_is_done_ends_nobody() -> None:
-    job: _Job[bytes, bytes] = _Job(b"x", BUDGET)
+    job: Job[bytes, bytes] = Job(b"x", LIMITS)
     job.run(Immortal())  # type: ignore[arg-type]
     assert not job.abandon()
     job.end()
@@ -380,7 +380,7 @@ def test_a_call_cancelled_while_it_waits_is_never_run() -> None:
                 first = asyncio.create_task(workers.call(b"echo x"))
                 await reached(lambda: workers.pids_at_work == [pid])
                 second = asyncio.create_task(workers.call(b"die"))
-                await reached(lambda: workers.admitted() == 2)
+                await rested()
                 second.cancel()
                 await asyncio.wait((second,))
             await first
@@ -409,19 +409,6 @@ def test_what_nobody_expected_reaches_the_caller_with_the_workers_traceback() ->
     run(test)
 
 
-def test_one_call_more_than_the_pool_holds_is_refused_at_once() -> None:
-    async def test() -> None:
-        async with pool(waiting=1) as workers:
-            calls = [asyncio.create_task(workers.call(b"echo x")) for _ in range(2)]
-            await asyncio.sleep(0)  # Both are admitted, and no turn of the loop ends one.
-            with pytest.raises(Busy, match="2 specs"):
-                await workers.call(b"echo x")
-            await asyncio.gather(*calls)
-            assert (await workers.call(b"echo y")).startswith(b"y ")
-
-    run(test)
-
-
 def test_closing_ends_what_is_in_progress_and_refuses_what_waits() -> None:
     async def test() -> None:
         async with pool() as workers:
@@ -429,7 +416,7 @@ def test_closing_ends_what_is_in_progress_and_refuses_what_waits() -> None:
             await reached(lambda: workers.pids_at_work)
             await asyncio.to_thread(workers.close)
             answers = await asyncio.gather(*calls, return_exceptions=True)
-            assert [type(answer) for answer in answers] == [WorkerLost, ShuttingDown]
+            assert [type(answer) for answer in answers] == [WorkerDied, ShuttingDown]
             with pytest.raises(ShuttingDown):
                 await workers.call(b"echo x")
 

@@ -166,8 +166,8 @@ def test_a_pass_that_fails_gives_back_its_share(
     sending: Running, monkeypatch: pytest.MonkeyPatch, first: int
 ) -> None:
     spec = many(last=1_000_000)
-    checkpoint = sending.state.checkpoints._loaded.get(sending.issue(spec).json()["id"])
-    assert checkpoint is not None
+    id_ = sending.issue(spec).json()["id"]
+    checkpoint = sending.within(sending.state.checkpoints.get(id_))
     fill = checkpoint.evaluator.fill
 
     def broken(tensor: int, start: int, *rest: Any) -> None:
@@ -199,8 +199,8 @@ def test_a_resource_that_fails_gives_back_the_share_of_its_pass(
 
 
 def test_a_body_that_is_never_begun_gives_back_its_share(sending: Running) -> None:
-    checkpoint = sending.state.checkpoints._loaded.get(sending.issue(many()).json()["id"])
-    assert checkpoint is not None
+    id_ = sending.issue(many()).json()["id"]
+    checkpoint = sending.within(sending.state.checkpoints.get(id_))
     whole = asyncio.run(sending.state.statistics.begin(checkpoint))
     mixed = Mixed(sending.state, checkpoint, checkpoint.resource, whole, Links())
     answer = mixed.response(200, {})

@@ -11,6 +11,7 @@ from seedpoint.models.generation.whole_tensors import Wholes
 from seedpoint.models.stream import cpu, orthogonal
 from seedpoint.service.checkpoints.registry import Checkpoints
 from seedpoint.service.concurrency.admission import Admission
+from seedpoint.service.concurrency.cache import LatestCache
 from seedpoint.service.generation.devices import resolve_device
 from seedpoint.service.generation.engine import Engine
 from seedpoint.service.generation.whole_tensor_task import Maker
@@ -29,6 +30,7 @@ from seedpoint.service.storage.write_probe import Probe
 
 log = get_logger("seedpoint.state")
 
+UNKEPT_BYTES = 16 << 20  # Memory for documents that the store could not write to disk.
 READY_SECONDS = 0.2  # Interval between checks whether the workers are warm.
 
 
@@ -55,7 +57,7 @@ class State:
     @classmethod
     def of(cls, settings: Settings, *, clock: Clock = system) -> State:
         metrics = Metrics()
-        store = Store(settings.store, clock=clock)
+        store = Store(settings.store, clock=clock, unkept=LatestCache(UNKEPT_BYTES, len))
         builders = Builders.of(settings)
         builders.measure(metrics)
         shelf = Shelf()

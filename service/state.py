@@ -16,7 +16,7 @@ from seedpoint.service.generation.devices import resolve_device
 from seedpoint.service.generation.engine import Engine
 from seedpoint.service.generation.whole_tensor_task import Maker
 from seedpoint.service.generation.whole_tensors import Shelf, Wholesale
-from seedpoint.service.http.shared_documents import Documents
+from seedpoint.service.http.shared_documents import SharedDocuments
 from seedpoint.service.logger import get_logger
 from seedpoint.service.metrics import Metrics
 from seedpoint.service.planning.planner_pools import Builders
@@ -47,7 +47,7 @@ class State:
     checkpoints: Checkpoints
     digests: Digests
     statistics: Statistics
-    documents: Documents
+    documents: SharedDocuments
     kernels_ready: asyncio.Event = field(default_factory=asyncio.Event)
     probe: Probe = field(init=False)
 
@@ -82,7 +82,7 @@ class State:
         at_once = settings.statistics_at_once + settings.statistics_queue
         lease_seconds = settings.statistics_lease_seconds
         digests = Digests(engine, store, turns, at_once=at_once, lease_seconds=lease_seconds)
-        documents = Documents()
+        documents = SharedDocuments()
         statistics = Statistics(
             *(engine, store, digests, metrics, turns, documents),
             at_once=at_once,

@@ -29,7 +29,7 @@ from seedpoint.models.planning.sequential import readers
 from seedpoint.service.checkpoints.materialized import BoundTensors
 from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.concurrency.cache import LatestCache
-from seedpoint.service.concurrency.cached_attribute import once
+from seedpoint.service.concurrency.cached_property import locked_cached_property
 from seedpoint.service.concurrency.single_flight import SingleFlight
 from seedpoint.service.errors import NotFound
 from seedpoint.service.generation.engine import Cuts, Needs, Read
@@ -126,17 +126,17 @@ class Checkpoint:
         """
         return f'"{hashlib.sha256(f"{self.id}/{what}".encode()).hexdigest()[:40]}"'
 
-    @once
+    @locked_cached_property
     def resource(self) -> bytes:
         """Checkpoint resource without statistics, as JSON; see `Checkpoints.resource`."""
         return to_json(resource(self.plan, self.layout))
 
-    @once
+    @locked_cached_property
     def tensor_bytes(self) -> int:
         """Bytes of all tensors, each counted once."""
         return sum(tensor.nbytes for tensor in self.plan.tensors)
 
-    @once
+    @locked_cached_property
     def indices(self) -> dict[str, int]:
         """Tensor indices by name and alias."""
         return {
@@ -208,7 +208,7 @@ class Checkpoints:
 
         A large resource takes a second and 100 MB, so at most LARGE_AT_ONCE are rendered at once.
         """
-        if once.knows(checkpoint, "resource"):
+        if locked_cached_property.is_cached(checkpoint, "resource"):
             return checkpoint.resource
         if len(checkpoint.plan.tensors) <= LARGE_TENSORS:
             return await asyncio.to_thread(lambda: checkpoint.resource)

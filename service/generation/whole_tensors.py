@@ -14,7 +14,7 @@ from functools import partial
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from seedpoint.models.generation.whole_tensors import Memory, Needed, Raw
+from seedpoint.models.generation.whole_tensors import MemoryCache, Needed, Raw
 from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.concurrency.single_flight import SingleFlight
 from seedpoint.service.errors import Busy, WholeLost
@@ -41,7 +41,7 @@ class Shelf:
     """Cache of whole tensors for all evaluators: held ones and small ones. Thread-safe."""
 
     def __init__(self) -> None:
-        self._memory = Memory(MEMORY_BYTES, len)
+        self._memory = MemoryCache(MEMORY_BYTES, len)
         self._held: WeakValueDictionary[Needed, Raw] = WeakValueDictionary()
 
     def get(self, key: Needed, make: Callable[[], Raw]) -> Raw:

@@ -19,7 +19,7 @@ from torch import nn
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.generation.sources import ReferenceDraws
-from seedpoint.models.generation.whole_tensors import Memory, Wholes
+from seedpoint.models.generation.whole_tensors import MemoryCache, Wholes
 from seedpoint.models.plan.describe import layout
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
@@ -308,7 +308,7 @@ def test_an_orthogonal_part_of_a_split_is_the_unfused_tensor() -> None:
 def test_what_many_threads_want_at_once_is_computed_once() -> None:
     made: list[object] = []
 
-    class Counting(Memory):
+    class Counting(MemoryCache):
         def get(self, key: Any, make: Any) -> Any:
             return super().get(key, lambda: (made.append(key), make())[1])
 
@@ -320,15 +320,3 @@ def test_what_many_threads_want_at_once_is_computed_once() -> None:
         pieces = list(executor.map(lambda i: bits(values(found, 0, i, i + 64)), range(64)))
     assert len(made) == 1
     assert len(set(pieces)) == 64
-
-
-def test_a_cache_forgets_what_was_used_longest_ago() -> None:
-    cache = Memory(100, len)
-    made: list[str] = []
-
-    def get(key: str) -> None:
-        cache.get(key, lambda: (made.append(key), b"x" * 40)[1])
-
-    for key in ("a", "b", "a", "c", "a", "b"):
-        get(key)
-    assert made == ["a", "b", "c", "b"]

@@ -108,9 +108,9 @@ def test_who_reads_slowly_shares_one_buffer_with_all_others(
 
 
 def test_large_documents_that_find_no_room_are_refused_and_small_ones_never(
-    service: Running, known: list[str], monkeypatch: pytest.MonkeyPatch
+    service: Running, known: list[str]
 ) -> None:
-    monkeypatch.setattr(service.state.documents, "_most_bytes", 1)
+    service.state.documents.budget = budget.Budget(1)
     small = service.issue(mlp(), Prefer="wait=60").json()["links"]["statistics"]
     with asking(service, a_get(known[0])):
         check_busy(service.http.get(known[1]))
@@ -122,7 +122,7 @@ def test_large_documents_that_find_no_room_are_refused_and_small_ones_never(
 
 
 def test_one_checkpoint_alone_finds_room_however_large_it_is() -> None:
-    shared = shared_documents.Documents(shared_documents.LARGE_BYTES)
+    shared = shared_documents.SharedDocuments(budget.Budget(shared_documents.LARGE_BYTES))
     large = bytes(2 * shared_documents.LARGE_BYTES)
     held = [shared.share("a", name, large) for name in ("resource", "statistics")]
     with pytest.raises(Busy):

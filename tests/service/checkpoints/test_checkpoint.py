@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from seedpoint.models.plan.describe import layout
 
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.plan.describe import layout
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.service.checkpoints.checkpoint import MAX_CHARACTERS, Checkpoint

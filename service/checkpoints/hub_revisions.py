@@ -67,11 +67,11 @@ async def find(service: State, repo: str, revision: str) -> Revision:
         checkpoint = await _issued(service, name, revision)
     else:
         raise RepositoryNotFound(
-            f"no repository {repo[:80]!r}; there is zoo/{{preset}} and checkpoints/{{id}}"
+            f"no repository {repo[:80]!r}; repositories are zoo/{{preset}} and checkpoints/{{id}}"
         )
     found = Revision(repo, revision, checkpoint)
     if _COMMIT.fullmatch(revision) and not found.is_commit:
-        raise _no_revision(repo, revision, "that commit was not given here")
+        raise _no_revision(repo, revision, "no stored checkpoint has this commit")
     return found
 
 
@@ -83,7 +83,9 @@ async def _preset(service: State, name: str, revision: str) -> Checkpoint:
         raise RepositoryNotFound(str(error)) from None
     seed = _seed_of(revision, named or 0)
     if seed is None or named not in (None, seed):
-        raise _no_revision(f"zoo/{name}", revision, "there is main, seed-<n> and each one's commit")
+        raise _no_revision(
+            f"zoo/{name}", revision, "revisions are main, seed-<n> and their commits"
+        )
     spec = presets.spec(name, seed=seed)
     checkpoint, _ = await service.checkpoints.issue(json.dumps(spec).encode())
     if _COMMIT.fullmatch(revision) and revision != commit(checkpoint):
@@ -104,16 +106,20 @@ async def _issued(service: State, name: str, revision: str) -> Checkpoint:
     if not _DIGITS.fullmatch(name):
         repo = f"checkpoints/{name[:80]}"
         raise RepositoryNotFound(
-            f"no repository {repo!r}; the name is {LEAST_DIGITS} hexadecimal "
-            "digits or more that the checkpoint's id begins with"
+            f"no repository {repo!r}; the name must be the first {LEAST_DIGITS} or "
+            "more hexadecimal digits of a checkpoint id"
         )
     found = await run_in_threadpool(service.store.beginning, name)
     if len(found) != 1:
-        reason = f"{len(found)} ids begin so" if found else "no id that was issued begins so"
+        reason = (
+            f"{len(found)} ids begin with these digits; give more"
+            if found
+            else "no issued id begins with these digits"
+        )
         raise RepositoryNotFound(f"no repository 'checkpoints/{name}': {reason}")
     checkpoint = await service.checkpoints.get(found[0])
     if _seed_of(revision, checkpoint.plan.seed) != checkpoint.plan.seed:
-        raise _no_revision(f"checkpoints/{name}", revision, "there is main, and its commit")
+        raise _no_revision(f"checkpoints/{name}", revision, "revisions are main and its commit")
     return checkpoint
 
 

@@ -46,14 +46,14 @@ class Lane:
         while len(self._waiting) > SHORT:
             newest = self._waiting.pop()
             if not newest.done():
-                newest.set_exception(Busy("specs that take long are being planned already"))
+                newest.set_exception(Busy("slow specs are already being planned"))
 
     async def _begin(self) -> None:
         if self._free:
             self._free -= 1
             return
         if len(self._waiting) >= self._room():
-            raise Busy(f"{len(self._waiting)} specs of this kind wait to be planned already")
+            raise Busy(f"{len(self._waiting)} specs of this kind are already waiting")
         given: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(given)
         try:

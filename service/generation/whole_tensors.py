@@ -124,7 +124,7 @@ class Wholesale:
         under_way = len(self._making)
         if refusing and needed not in self._making and under_way >= self._waiting:
             raise Busy(
-                f"{under_way} tensors are being computed as a whole or wait for it already",
+                f"{under_way} whole tensors are already being computed or waiting",
                 headers=RETRY,
             )
         return await self._making.join(needed, partial(self._made, needed, background=background))
@@ -140,12 +140,12 @@ class Wholesale:
     async def _made(self, needed: Needed, *, background: bool) -> Raw:
         async with self._gates[_is_large(needed)].passing(background=background):
             self._making.keep(needed)  # A client that retries finds it finished.
-            failure = "it was removed from the spool at once"
+            failure = "it was removed from the spool immediately"
             for _ in range(ATTEMPTS):
                 try:
                     made = await self._call(needed)
                 except (BuildMemory, BuildTimeout):
-                    failure = "it took more memory, or time, than it should"
+                    failure = "its computation took too much memory or time"
                     break
                 except WorkerLost:
                     failure = "the process that computed it died"

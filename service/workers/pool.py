@@ -150,7 +150,7 @@ class Pool(Generic[Q, R]):
         if self._closing.is_set():
             raise ShuttingDown("the service is shutting down")
         if self._admitted >= self._admissible:
-            raise Busy(f"{self._admitted} specs are being planned or wait for it already")
+            raise Busy(f"{self._admitted} specs are already being planned or waiting")
         job: _Job[Q, R] = _Job(request, budget or self.budget)
         self._admitted += 1
         self._jobs.put(job)
@@ -194,7 +194,7 @@ class Pool(Generic[Q, R]):
                     self._workers[slot] = None
                     worker.close()
             except Exception as error:  # noqa: BLE001 - a slot must go on
-                log.error("a worker did not come up", reason=str(error))
+                log.error("a worker did not start", reason=str(error))
                 self._closing.wait(RETRY_SECONDS)
 
     def _attend(self, worker: Worker[Q, R]) -> None:

@@ -26,7 +26,7 @@ START_TIMEOUT_SECONDS = 120.0
 LOOK_SECONDS = 0.05  # Interval between checks of a busy worker's memory.
 _SIGNALS = {int(number) for number in signal.Signals}
 _DEATHS = {
-    signal.SIGKILL: "was killed (SIGKILL), as it is when the machine has no memory left",
+    signal.SIGKILL: "was killed (SIGKILL), probably because the machine ran out of memory",
     signal.SIGSEGV: "crashed (SIGSEGV)",
     signal.SIGABRT: "aborted (SIGABRT)",
 }
@@ -211,7 +211,7 @@ class Worker(Generic[Q, R]):
 
     def _lost(self) -> WorkerLost:
         if self._ended:
-            return WorkerLost("the worker that planned this spec was told to end")
+            return WorkerLost("the worker that planned this spec was stopped")
         self._ended = True
         self._process.join(timeout=5)
         code = self._process.exitcode

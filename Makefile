@@ -27,35 +27,35 @@ INSTALL = $(PYTHON) -m pip --python $(BIN)/python install --quiet
 .PHONY: install demo serve test test-models test-service check coverage lint fmt bench
 .PHONY: coverage-models clean help
 
-help: ## what there is
+help: ## list these verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
 		while IFS='|' read -r verb does; do printf '  make %-15s %s\n' "$$verb" "$$does"; done
 
-install: $(VENV)/.seedpoint ## the service into .venv, with PyTorch for the CPU
+install: $(VENV)/.seedpoint ## install the service into .venv, with PyTorch for the CPU
 
 demo: $(VENV)/.seedpoint ## start the service, issue a checkpoint, show its statistics
 	@$(BIN)/python examples/demo.py
 
-serve: $(VENV)/.seedpoint ## the service on http://127.0.0.1:8000, its store in .seedpoint
+serve: $(VENV)/.seedpoint ## start the service on http://127.0.0.1:8000, with its store in .seedpoint
 	@$(BIN)/seedpoint serve
 
-test: $(TEST_STAMPS) ## every test, or those of one folder: make test DIR=tests/models/stream
+test: $(TEST_STAMPS) ## run every test, or those of one folder: make test DIR=tests/models/stream
 	$(PYTEST) $(DIR)
 
-test-models: $(TEST_STAMPS) ## the tests of models/
+test-models: $(TEST_STAMPS) ## run the tests of models/
 	$(PYTEST) tests/models
 
-test-service: $(TEST_STAMPS) ## the tests of service/
+test-service: $(TEST_STAMPS) ## run the tests of service/
 	$(PYTEST) tests/service
 
-check: lint test ## what CI runs
+check: lint test ## run lint and every test, as CI does
 
 # Measures the test processes with their threads, and the commands that tests start. It leaves out
 # processes that end by being killed, as planning workers do, and the bodies of compiled kernels.
-coverage: $(TEST_STAMPS) ## the lines that tests run, by file; DIR as for test
+coverage: $(TEST_STAMPS) ## print the lines that tests run, by file; DIR as for test
 	$(PYTEST) --cov --cov-report=term:skip-covered $(DIR)
 
-lint: $(VENV)/.lint ## style, types, imports, Dockerfile and compose file
+lint: $(VENV)/.lint ## check style, types, imports, Dockerfile and compose file
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -65,18 +65,18 @@ lint: $(VENV)/.lint ## style, types, imports, Dockerfile and compose file
 		else echo 'hadolint has no wheel for this machine: Dockerfile left unchecked'; fi
 	@if docker compose version >/dev/null 2>&1; then docker compose config --quiet; fi
 
-fmt: $(VENV)/.lint ## rewrite the code in the one style
+fmt: $(VENV)/.lint ## format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.seedpoint ## the benchmarks
+bench: $(VENV)/.seedpoint ## run the benchmarks
 	$(BIN)/python -m benchmarks
 
-coverage-models: $(VENV)/.test $(VENV)/.vision ## every model against its own code; docs/models.md
+coverage-models: $(VENV)/.test $(VENV)/.vision ## compare every model with its own code; write docs/models.md
 	$(BIN)/python -m benchmarks.coverage
 	PYTHONPATH=$(VENV)/vision $(BIN)/python -m benchmarks.coverage.vision
 
-clean: ## remove what building and testing left (neither .venv nor the store)
+clean: ## remove build and test output (but not .venv and the store)
 	rm -rf build dist out .coverage *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -path ./$(VENV) -prune -o -name __pycache__ -exec rm -rf {} +
 

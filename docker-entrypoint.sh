@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts `seedpoint` with a Numba cache that can be written, which Numba insists on.
+# Start `seedpoint` with a writable Numba cache, which Numba needs.
 #
 # The image brings kernels compiled for the machine that built it. They are copied once to the
 # volume, where a CPU of another kind adds its own, or to /tmp when the volume cannot be written.

@@ -53,7 +53,7 @@ def spec_page() -> str:
         for title, schema in parts.items()
     ]
     intro = (
-        "Every field, from the schema. [layers.md](layers.md) has the architectures and "
+        "Every field of a spec. [layers.md](layers.md) lists the architectures and "
         "[initializers.md](initializers.md) the initializers and transforms. A field without a "
         "default is required; a field that is not listed is an error.\n\n"
     )
@@ -74,10 +74,10 @@ def layers_page() -> str:
         shown = f"`{example}`" if len(example) <= 160 else "in the catalogue"
         rows.append((f"`{entry['type']}`", entry["summary"], arguments, shown))
     intro = (
-        "What `architecture` and every layer inside it can be, by `type`: the `torch.nn` classes "
-        "with exactly their constructors' arguments (required ones bold), and what Seedpoint adds. "
-        "Every layer may say `name` (where its container names its children) and `tie`; the "
-        "architecture itself may say `input_shape`, which `Lazy*` layers need.\n\n"
+        "The types of `architecture` and of the layers inside it: the `torch.nn` classes with "
+        "exactly their constructors' arguments (required ones bold), and Seedpoint's own types. "
+        "Every layer may have `name` (if its container names its children) and `tie`; the "
+        "architecture itself may have `input_shape`, which `Lazy*` layers need.\n\n"
     )
     return f"# Architectures and layers\n\n{NOTE}\n{intro}" + _table(
         ("type", "what it is", "arguments", "example"), rows
@@ -103,7 +103,10 @@ def settings_page() -> str:
         default = "the number of CPUs" if field.default_factory else f"`{field.default}`"
         flag = f"`--{name.replace('_', '-')}`"
         rows.append((f"`SEEDPOINT_{name.upper()}`", flag, default, field.description or ""))
-    intro = "Each is an environment variable, or a flag of `seedpoint serve`, which wins.\n\n"
+    intro = (
+        "Each setting is an environment variable and a flag of `seedpoint serve`; the flag takes "
+        "precedence.\n\n"
+    )
     return f"# Settings\n\n{NOTE}\n{intro}" + _table(
         ("variable", "flag", "default", "what it is"), rows
     )
@@ -121,9 +124,9 @@ def routes_page() -> str:
             what = operation["description"].split("\n\n")[0]
             rows.append((f"`{method.upper()} {path}`", what, statuses))
     intro = (
-        "The whole, with schemas and examples, is the OpenAPI document at `/openapi.json`, shown "
-        "at `/docs`. Every GET route answers HEAD too. Every error is an RFC 9457 problem "
-        "(`application/problem+json`); [api.md](api.md) says how to use the routes.\n\n"
+        "The OpenAPI document at `/openapi.json` has schemas and examples, and `/docs` shows it. "
+        "Every GET route answers HEAD too. Every error is an RFC 9457 problem "
+        "(`application/problem+json`). [api.md](api.md) describes the use of the routes.\n\n"
     )
     return f"# Routes\n\n{NOTE}\n{intro}" + _table(("route", "what it does", "answers"), rows)
 
@@ -135,11 +138,11 @@ def presets_page() -> str:
         count = f"{found.parameters:,}"
         rows.append((f"`{name}`", count, found.dtype, found.description, found.source))
     intro = (
-        'Architectures by name: `{"type": "preset", "name": "llama-tiny"}`, with `overrides` of '
-        "the fields of its config; `seedpoint build NAME -o DIR`; `zoo/NAME` as a repository of "
-        "the [Hub](hub.md). Published ones have the numbers of parameters that were published "
-        "(tied ones counted once), tiny ones make files far below 1 MB. The source is the "
-        "repository on the Hub whose config it has, or is shaped like.\n\n"
+        'Architectures by name: in a spec `{"type": "preset", "name": "llama-tiny"}`, with '
+        "`overrides` of the fields of its config; on the command line `seedpoint build NAME -o "
+        "DIR`; as a repository of the [Hub](hub.md) `zoo/NAME`. Published models have their "
+        "published numbers of parameters (tied ones counted once); tiny ones make files far below "
+        "1 MB. The source is the repository on the Hub with the same config or shape.\n\n"
     )
     head = ("preset", "parameters", "dtype", "what it is", "source")
     return f"# Presets\n\n{NOTE}\n{intro}" + _table(head, rows)
@@ -158,8 +161,8 @@ def problems_page() -> str:
         for slug, (status, title, said) in sorted(found.items(), key=lambda row: row[1][0])
     ]
     intro = (
-        f"The `type` of a problem is `{TYPE_PREFIX}` and one of these; its `errors` name the path "
-        "of each fault in the spec, where it is the spec's.\n\n"
+        f"The `type` of a problem is `{TYPE_PREFIX}` followed by one of these; `errors` has the "
+        "path of each fault in the spec.\n\n"
     )
     return f"# Problems\n\n{NOTE}\n{intro}" + _table(("type", "status", "title", "when"), rows)
 

@@ -22,7 +22,7 @@ class Metrics:
         )
         self.seconds = Histogram(
             "seedpoint_request_duration_seconds",
-            "From the request to the last byte of its body.",
+            "Seconds from the request to the last byte of its body.",
             route,
             buckets=_BUCKETS,
             registry=registry,
@@ -35,7 +35,7 @@ class Metrics:
         )
         self.plan_seconds = Histogram(
             "seedpoint_plan_duration_seconds",
-            "From a spec to its plan, with the wait for a worker.",
+            "Seconds from a spec to its plan, including the wait for a worker.",
             buckets=_BUCKETS,
             registry=registry,
         )
@@ -45,25 +45,25 @@ class Metrics:
         pool = ("pool",)
         self.workers = Gauge(
             "seedpoint_workers_warm",
-            "Worker processes that are up and warm, by pool: for small specs, for large ones.",
+            "Worker processes that are ready, by pool (for small and for large specs).",
             pool,
             registry=registry,
         )
         self.specs_waiting = Gauge(
             "seedpoint_specs_waiting",
-            "Specs that a worker is at or that wait for one, by pool.",
+            "Specs being planned or waiting, by pool.",
             pool,
             registry=registry,
         )
         self.wholes = Counter(
             "seedpoint_wholes",
-            "Orthogonal and sparse tensors computed as a whole by workers, by kind.",
+            "Whole tensors (orthogonal, sparse) computed by workers, by kind.",
             ("kind",),
             registry=registry,
         )
         self.wholes_waiting = Gauge(
             "seedpoint_wholes_waiting",
-            "Tensors that are being computed as a whole or wait for it.",
+            "Whole tensors being computed or waiting.",
             registry=registry,
         )
         self.statistics_running = Gauge(

@@ -83,7 +83,9 @@ class Client:
         until = time.monotonic() + timeout_seconds
         while not self._is_ready():
             if time.monotonic() > until:
-                raise TimeoutError(f"{self._http.base_url} is not ready")
+                raise TimeoutError(
+                    f"{self._http.base_url} is not ready after {timeout_seconds:g} s"
+                )
             time.sleep(0.2)
 
     def issue(self, spec: Mapping[str, Any], *, statistics: bool = False) -> Checkpoint:

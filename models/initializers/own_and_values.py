@@ -27,7 +27,7 @@ class Own(Initializer):
     draws: ClassVar[bool] = False
 
     def source(self, target: Target) -> Source:
-        raise ValueError("own stands for the module's own init and cannot be one part of another")
+        raise ValueError("own is the module's own init and cannot be part of another initializer")
 
 
 # Numbers that a canonical spec holds as strings because RFC 8785 would lose them.
@@ -95,7 +95,7 @@ def _array(numbers: tuple[int | float, ...], dtype: torch.dtype) -> np.ndarray:
         with np.errstate(over="ignore"):
             kept = array.astype(np.float32) if dtype == torch.float32 else array
         if not np.isfinite(kept).all():
-            raise ArgumentError("values", f"a value is beyond {_name(dtype)}")
+            raise ArgumentError("values", f"a value exceeds the range of {_name(dtype)}")
         return kept
     integers = [int(number) for number in numbers]
     low, high = (0, 1) if dtype == torch.bool else _limits(dtype)

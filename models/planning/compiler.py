@@ -155,10 +155,7 @@ class _Compiler:
         self._check_used("init.rules", self.matches, self.won, optional=self._optional())
         self._check_used("dtype.rules", self.dtype_matches, self.dtype_won, optional=set())
         for index in sorted(self.dtype_won - self.dtype_touched):
-            self.warnings.append(
-                f"dtype.rules.{index} has no effect: a dtype is for floating tensors, and it wins "
-                "none"
-            )
+            self.warnings.append(f"dtype.rules.{index} has no effect: it wins no floating tensor")
         self._warn_of_dtypes(tensors)
         if not self.sequential:
             self._warn_of_streams(tensors)
@@ -318,7 +315,7 @@ class _Compiler:
                 f"'{candidate.name}' {'no rule' if won is None else f'rule {won.index}'}"
                 for candidate, won in zip(candidates, wins, strict=True)
             )
-            self.warnings.append(f"names of one tensor win different rules: {each}")
+            self.warnings.append(f"different rules win the names of one tensor: {each}")
 
     def _warn_of_dtypes(self, tensors: Sequence[PlanTensor]) -> None:
         self.warnings.extend(
@@ -336,12 +333,12 @@ class _Compiler:
         split = {i for i, rule in enumerate(self.spec.init.rules) if rule.splits is not None}
         shared = shared_streams(tensors, split)
         self.warnings.extend(
-            f"{_listed(users)} draw from one stream, '{stream}', and so the same words: give each "
+            f"{_listed(users)} draw the same values from one stream, '{stream}': give each "
             "part its own name with `as`"
             for stream, users in shared[:SHOWN]
         )
         if (more := len(shared) - SHOWN) > 0:
-            self.warnings.append(f"and {more} streams more are shared by parts of splits")
+            self.warnings.append(f"and {more} more streams are shared by parts of splits")
 
     def _optional(self) -> set[int]:
         return {index for index, rule in enumerate(self.spec.init.rules) if rule.optional}

@@ -216,7 +216,7 @@ class _Drawn:
         except ValueError as error:
             raise InexpressibleError(f"{_place(operation)}: {error}") from None
         if isinstance(source, Whole) and view != identity(operation.writes[0].size):
-            raise InexpressibleError(f"{_place(operation)} took it as another matrix")
+            raise InexpressibleError(f"{_place(operation)} reads it as a matrix of another shape")
         if source is None:
             place = _place(operation)
             raise InexpressibleError(

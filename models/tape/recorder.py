@@ -98,7 +98,7 @@ class Recorder(TorchDispatchMode):
         """Raise the error of this recording, if it has one."""
         if self.error is None and self._storages.changed():
             self.error = RecordingError(
-                "cannot record a construction that changed a tensor's memory other than by PyTorch"
+                "cannot record a construction that changed a tensor's memory outside PyTorch"
             )
         if self.error is not None:
             raise self.error
@@ -143,7 +143,7 @@ class Recorder(TorchDispatchMode):
     def _check(self, traits: Traits, args: _Args, kwargs: _Kwargs) -> None:
         device = kwargs.get("device")
         if not traits.ours:
-            raise self.refuse(traits.name, "only PyTorch's own operators can be")
+            raise self.refuse(traits.name, "only PyTorch's own operators can be recorded")
         if device is not None and device.type != "cpu":
             raise self.refuse(traits.name, f"it is for the device {device}, not the CPU")
         if any(isinstance(value, torch.Generator) for value in (*args, *kwargs.values())):
@@ -164,7 +164,7 @@ class Recorder(TorchDispatchMode):
     def _run_on_values(self, func: OpOverload, traits: Traits, args: _Args, kwargs: _Kwargs) -> Any:
         """Run an operator whose result goes to Python or decides the shape of later tensors."""
         if traits.written or traits.random:
-            raise self.refuse(traits.name, "the shape of what it does depends on values")
+            raise self.refuse(traits.name, "the shape of its result depends on values")
 
         def value(tensor: Tensor) -> Tensor:
             return self.value(tensor, _SHOWN.get(traits.name, traits.name))

@@ -85,7 +85,7 @@ class FixedValues:
         for operation in operations:
             if operation.random:
                 raise UnknownValueError(
-                    f"depend on random ones, of {operation.name} at {shown(operation.line)}"
+                    f"depend on the random values of {operation.name} at {shown(operation.line)}"
                 )
         storages = {w.storage for operation in operations for w in operation.writes}
         if sum(self._journal.storages[s].nbytes for s in storages) > _EVALUATED_BYTES:

@@ -53,7 +53,7 @@ def _replacements(recorder: Recorder) -> Iterator[tuple[Any, str, Any]]:
         for name in _functions(module):
             why = "its values do not come from PyTorch's generator"
             yield module, name, refused(f"{shown}.{name}", why)
-    yield torch, "save", refused("torch.save", "it writes values that are not there yet")
+    yield torch, "save", refused("torch.save", "it writes values that are not computed yet")
     yield threading.Thread, "start", refused("a thread", "it would run unrecorded")
     yield np.random, "default_rng", _seeded(recorder, np.random.default_rng)
     yield torch, "tensor", _numbers_first(recorder, torch.tensor)

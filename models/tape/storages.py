@@ -58,7 +58,7 @@ class Storages:
     def _first_sight(self, tensor: Tensor, storage: torch.UntypedStorage) -> int:
         """Number memory that no operator allocated: `torch.tensor`, `from_numpy`, a closure."""
         if tensor.device.type != "cpu":
-            raise refusal(f"a tensor on {tensor.device}", "only the CPU's are")
+            raise refusal(f"a tensor on {tensor.device}", "only tensors on the CPU can be recorded")
         with unrecorded():
             memory = torch.empty(0, dtype=torch.uint8).set_(storage)
             initial = memory.clone()

@@ -131,9 +131,11 @@ def _entries(module: nn.Module, recorder: Recorder) -> list[_Entry]:
         if not isinstance(value, Tensor):
             continue  # the extra state of a module may be any object
         if is_lazy(value):
-            raise RecordingError(f"{name!r} is lazy, and no input has given it a shape")
+            raise RecordingError(f"{name!r} is lazy and has no shape; give `input_shape`")
         if value.dtype not in BY_TORCH:
-            raise RecordingError(f"{name!r} is of {value.dtype}, which safetensors does not hold")
+            raise RecordingError(
+                f"{name!r} has dtype {value.dtype}, which safetensors cannot store"
+            )
         kind = "parameter" if isinstance(value, nn.Parameter) else "buffer"
         ref = recorder.ref(value)
         entries.setdefault(ref, _Entry(ref, [], kind)).names.append(name)

@@ -92,7 +92,7 @@ def patched(program: Program, patches: Patches, size: tuple[int, ...]) -> Progra
     fills = []
     for region, value in patches:
         if not isinstance(value, Filled) or isinstance(value.value, complex):
-            raise InexpressibleError("a part of it is made in another way than the rest")
+            raise InexpressibleError("its parts are made in different ways")
         fills.append(_fill(region, float(value.value), size))
     return replace(program, transforms=(*program.transforms, *fills))
 
@@ -110,7 +110,7 @@ def tiling(regions: Sequence[Box], size: tuple[int, ...]) -> tuple[int, int]:
             cut = {k for r in regions[:tiles] for k, n in enumerate(size) if r[k] != (0, n, 1)}
             if len(cut) == 1 and _side_by_side(regions[:tiles], axis := cut.pop()):
                 return tiles, axis
-    raise InexpressibleError("its parts do not lie side by side, or were not all written")
+    raise InexpressibleError("its parts are not adjacent, or not all of them were written")
 
 
 def _side_by_side(regions: Sequence[Box], axis: int) -> bool:

@@ -55,7 +55,7 @@ async def list_checkpoints(
     request: Request,
     service: Service,
     limit: Annotated[int | None, Query(ge=1, le=1000, description="Entries on a page.")] = None,
-    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(description="`next` of the previous page.")] = None,
 ) -> Response:
     """List the issued checkpoints, newest first."""
     size, links = limit or service.settings.page_size, Links.of(request)

@@ -65,7 +65,9 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
             async with asyncio.timeout(BODY_SECONDS):
                 received = await request.receive()
         except TimeoutError:
-            raise BodyTimeout(f"nothing came for {BODY_SECONDS:.0f} seconds") from None
+            raise BodyTimeout(
+                f"no part of the body arrived for {BODY_SECONDS:.0f} seconds"
+            ) from None
         if received["type"] == "http.disconnect":
             raise ClientGone
         body += received.get("body", b"")

@@ -20,7 +20,9 @@ async def get_file(
     request: Request,
     service: Service,
     checkpoint: Found,
-    file: Annotated[str, Path(description="`model.safetensors`, or another of `links.files`.")],
+    file: Annotated[
+        str, Path(description="`model.safetensors`, or another name in `links.files`.")
+    ],
     digest: DigestQuery = None,
 ) -> Response:
     """Return a file, or ranges of it. The bytes are computed as they are sent."""

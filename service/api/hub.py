@@ -49,7 +49,7 @@ router = APIRouter(tags=["hub"])
 
 Repo = Annotated[str, Path(description="`zoo/{preset}` or `checkpoints/{first digits of an id}`.")]
 Rev = Annotated[str, Path(description="`main`, `seed-<n>`, or a commit.")]
-Inside = Annotated[str, Path(description="A file of the repository; none lists them.")]
+Inside = Annotated[str, Path(description="File of the repository; an empty path lists the files.")]
 
 
 async def find_revision(service: Service, repo: Repo, revision: Rev) -> Revision:
@@ -139,7 +139,7 @@ async def get_hub_paths(request: Request, service: Service, found: Found) -> Res
 async def get_hub_revision(
     service: Service,
     found: Found,
-    blobs: Annotated[bool, Query(description="With each file's size.")] = False,
+    blobs: Annotated[bool, Query(description="Include the size of each file.")] = False,
 ) -> Response:
     """Return a repository's commit and files at a revision."""
     document = await hub_documents.information(service, found, blobs=blobs)
@@ -172,7 +172,7 @@ async def get_hub_commits(found: Found) -> Response:
 async def get_hub_model(
     service: Service,
     repo: Repo,
-    blobs: Annotated[bool, Query(description="With each file's size.")] = False,
+    blobs: Annotated[bool, Query(description="Include the size of each file.")] = False,
 ) -> Response:
     """Return a repository's commit and files on `main`."""
     return await get_hub_revision(service, await find_revision(service, repo, MAIN), blobs)

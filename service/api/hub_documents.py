@@ -117,7 +117,9 @@ def asked_paths(body: bytes, content_type: str) -> list[str]:
         try:
             form = parse_qs(body.decode(), max_num_fields=MAX_PATHS, errors="strict")
         except ValueError:
-            raise MalformedBody("not a form of fields `paths`, nor JSON by its type") from None
+            raise MalformedBody(
+                "expected a form with fields `paths`, or JSON with `Content-Type: application/json`"
+            ) from None
         paths = form.get("paths", [])
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         raise InvalidParameter("`paths` must be a list of strings")

@@ -14,7 +14,7 @@ router = APIRouter(include_in_schema=False)
 @router.api_route("/api/whoami-v2", methods=["GET", "HEAD"])
 async def refuse_to_name_a_user() -> Response:
     """Refuse to name the owner of a client's token."""
-    message = "there are no accounts here, and no tokens"
+    message = "the service has no accounts and no tokens"
     said = {"X-Error-Code": "Unauthorized", "X-Error-Message": message}
     raise Unauthorized(message, headers=said)
 
@@ -23,13 +23,13 @@ async def refuse_to_name_a_user() -> Response:
 async def refuse_git(request: Request, namespace: str, name: str) -> Response:
     """Refuse git in plain text, the only content that git shows its user."""
     if not request.query_params.get("service", "").startswith("git-"):
-        raise NotFound(f"there is nothing at {request.url.path}")
+        raise NotFound(f"no route {request.url.path}")
     repo = f"{namespace}/{name.removesuffix('.git')}"
-    message = f"git is not offered here; use: hf download {repo}, with HF_ENDPOINT\n"
+    message = f"the service does not offer git; use: hf download {repo}, with HF_ENDPOINT\n"
     return PlainTextResponse(message, KINDS[NotOffered].status, {"Cache-Control": "no-store"})
 
 
 @router.post("/{namespace}/{name}/info/lfs/objects/batch")
 async def refuse_git_lfs(namespace: str, name: str) -> Response:
     repo = f"{namespace}/{name.removesuffix('.git')}"
-    raise NotOffered(f"git LFS is not offered here; get {repo}/resolve/main/FILE")
+    raise NotOffered(f"the service does not offer git LFS; GET {repo}/resolve/main/FILE")

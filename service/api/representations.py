@@ -79,7 +79,7 @@ async def respond(
             raise errors.PreconditionFailed(f"the entity tag is {etag}", headers=refused)
         case ranges.Unsatisfiable():
             raise errors.Unsatisfiable(
-                f"no range asked begins within the {size} bytes",
+                f"no requested range begins within the {size} bytes of the file",
                 headers=refused | {"Content-Range": ranges.unsatisfied_range(size)},
             )
     digested = await repr_digest(request, service, item, asked=digest)

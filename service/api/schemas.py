@@ -30,7 +30,7 @@ class Problem(BaseModel):
     status: int
     detail: str
     errors: list[Fault]
-    request_id: str = Field(description="As in `X-Request-Id`, and in the service's log.")
+    request_id: str = Field(description="Value of `X-Request-Id`, also in the service's log.")
 
 
 class Links(BaseModel):
@@ -97,7 +97,7 @@ class Digested(BaseModel):
     """Length and digest of a file."""
 
     bytes: int
-    sha256: str | None = Field(description="Hexadecimal; null where it was not computed.")
+    sha256: str | None = Field(description="Hexadecimal; null if it was not computed.")
 
 
 class Statistics(BaseModel):
@@ -187,9 +187,9 @@ _PARTS = {
         "schema": {
             "type": "string",
             "format": "binary",
-            "description": "The resource without statistics, each file, and the statistics, told "
-            "apart by Content-Location and Content-Disposition. Each part has its Content-Length; "
-            "blanks after the last part (its epilogue) fill the whole to its own.",
+            "description": "Parts: the resource without statistics, each file, and the statistics; "
+            "Content-Location and Content-Disposition name them. Each part has a Content-Length; "
+            "blanks after the last part pad the body to its own Content-Length.",
         }
     }
 }
@@ -219,37 +219,37 @@ def _problems(*statuses: int) -> Responses:
 
 
 _LOCATION = "The checkpoint's resource."
-_APPLIED = "What of `Prefer` was heeded: respond-async, wait=N, return=minimal (RFC 7240)."
-_DIGEST = "sha-256, once it is known: asked for, or of a small checkpoint (RFC 9530)."
-_SAVED = "The name to save it under (RFC 6266)."
+_APPLIED = "Preferences that were applied: respond-async, wait=N, return=minimal (RFC 7240)."
+_DIGEST = "sha-256 (RFC 9530), if it was requested or the checkpoint is small."
+_SAVED = "File name for a download (RFC 6266)."
 _RANGED: Responses = {
     200: _answer(
         "The bytes, computed as they are sent.",
         _FILE,
-        ETag="Strong; fixes every byte.",
+        ETag="Strong entity tag, which identifies every byte.",
         Content_Disposition=_SAVED,
         Repr_Digest=_DIGEST,
         Preference_Applied=_APPLIED,
     ),
     202: _answer(
-        "The digest that the query asks for is being computed.",
+        "The requested digest is being computed.",
         _json(Running),
         Preference_Applied=_APPLIED,
         Retry_After="Seconds.",
     ),
     206: _answer(
-        "The range asked, or several as parts.",
+        "The requested range, or several ranges as parts.",
         {**_BINARY, **_BYTERANGES},
-        Content_Range="Which bytes these are; of several ranges, in each part.",
-        ETag="Same.",
-        Repr_Digest="Of the whole.",
+        Content_Range="Position of the bytes; in each part if there are several ranges.",
+        ETag="Entity tag of the whole file.",
+        Repr_Digest="Digest of the whole file.",
     ),
-    304: {"description": "The client has these bytes."},
+    304: {"description": "The client already has these bytes."},
 }
 
 POST_CHECKPOINT: Responses = {
     200: _answer(
-        "Known already; or the file, when that is what the client accepts.",
+        "The checkpoint was issued before; or its file, if the client accepts a file.",
         {**_json(Checkpoint), **_BINARY, **_PARTS},
         Location=_LOCATION,
         Preference_Applied=_APPLIED,
@@ -284,7 +284,7 @@ TENSOR: Responses = {
 STATISTICS: Responses = {
     200: _answer("The statistics.", _json(Statistics), Preference_Applied=_APPLIED),
     202: _answer(
-        "They are being computed.",
+        "The statistics are being computed.",
         _json(Running),
         Preference_Applied=_APPLIED,
         Retry_After="Seconds.",
@@ -293,18 +293,20 @@ STATISTICS: Responses = {
 }
 _HTML = {"text/html": {"schema": {"type": "string"}}}
 REPORT: Responses = {
-    200: _answer("The page.", _HTML, Content_Security_Policy="Nothing runs, nothing is loaded."),
+    200: _answer("The page.", _HTML, Content_Security_Policy="No scripts, no loaded resources."),
     202: _answer(
-        "A page that looks again: they are being computed.", _HTML, Retry_After="Seconds."
+        "A page that reloads itself until the statistics are computed.",
+        _HTML,
+        Retry_After="Seconds.",
     ),
     **_problems(404, 409, 503),
 }
 PRESET_PAGE: Responses = {
-    200: _answer("The page.", _HTML, Content_Security_Policy="Nothing runs, nothing is loaded."),
+    200: _answer("The page.", _HTML, Content_Security_Policy="No scripts, no loaded resources."),
     **_problems(404, 409, 422, 503),
 }
 LANDING: Responses = {200: _answer("The page.", _HTML), **_problems()}
-_COMMIT = "40 hexadecimal digits, another for whatever changes a byte."
+_COMMIT = "Commit: 40 hexadecimal digits, which change with any byte."
 _CODE = "RepoNotFound, RevisionNotFound or EntryNotFound."
 
 
@@ -315,7 +317,7 @@ def _hub(*statuses: int) -> Responses:
 
 
 HUB_JSON: Responses = {
-    200: _answer("What the Hub says.", {JSON: {}}, X_Repo_Commit=_COMMIT),
+    200: _answer("The answer of the Hub's protocol.", {JSON: {}}, X_Repo_Commit=_COMMIT),
     **_hub(),
 }
 HUB_POST: Responses = {**HUB_JSON, **_hub(400, 413)}
@@ -325,7 +327,7 @@ HUB_FILE: Responses = {
     200: _answer(
         "The bytes, computed as they are sent; at the root, links to the files.",
         {**_BINARY, **_HTML, JSON: {}},
-        ETag="Strong; fixes every byte.",
+        ETag="Strong entity tag, which identifies every byte.",
         X_Repo_Commit=_COMMIT,
         Repr_Digest=_DIGEST,
     ),
@@ -336,17 +338,17 @@ PRESET: Responses = {200: _answer("The preset.", _ANY_JSON), **_problems(404)}
 HEALTH: Responses = {200: _answer("The process answers.", _ANY_JSON), **_problems()}
 READINESS: Responses = {
     200: _answer("Ready.", _ANY_JSON),
-    503: _answer("What is missing.", _ANY_JSON, Retry_After="Seconds."),
+    503: _answer("The reasons why the service is not ready.", _ANY_JSON, Retry_After="Seconds."),
 }
-METRICS: Responses = {200: _answer("Prometheus's text format.", {"text/plain": {}})}
-VERSION: Responses = {200: _answer("What is running.", _ANY_JSON)}
+METRICS: Responses = {200: _answer("Metrics in Prometheus's text format.", {"text/plain": {}})}
+VERSION: Responses = {200: _answer("The versions.", _ANY_JSON)}
 
 _HEADERS = {
     "Prefer": "`respond-async`, `wait=N` seconds, `return=minimal` (RFC 7240).",
-    "Want-Repr-Digest": "`sha-256=N`: asks for a `Repr-Digest`, without one if that takes long.",
-    "Range": "Ranges of bytes; up to 64 that are left when overlapping ones are coalesced.",
-    "If-Range": "The entity tag that a range is meant for.",
-    "If-Match": "Entity tags, one of which must be the current one.",
+    "Want-Repr-Digest": "`sha-256=N` asks for a `Repr-Digest`, omitted if it takes too long.",
+    "Range": "Ranges of bytes; up to 64 after overlapping ones are coalesced.",
+    "If-Range": "Entity tag that the range is for; with another, the answer is the whole file.",
+    "If-Match": "Entity tags; one must be the current one.",
     "If-None-Match": "Entity tags that the client has.",
 }
 

@@ -58,7 +58,9 @@ async def get_tensor(
     service: Service,
     checkpoint: Found,
     name: Annotated[str, Path(description="A tensor's name, percent-encoded.")],
-    slice: Annotated[str, Query(description="By NumPy's rules: `0:128,:`, `-1`, `::2`.")] = "",
+    slice: Annotated[
+        str, Query(description="Slice by NumPy's rules: `0:128,:`, `-1`, `::2`.")
+    ] = "",
     digest: DigestQuery = None,
 ) -> Response:
     """Return a tensor or slice as a small safetensors file under its name, or as JSON numbers."""
@@ -88,7 +90,7 @@ def _check_parameters(request: Request) -> None:
         if name not in _PARAMETERS:
             known = ", ".join(_PARAMETERS)
             raise InvalidParameter(
-                f"unknown parameter {in_words(name)}; those there are: {known}",
+                f"unknown parameter {in_words(name)}; allowed: {known}",
                 path=join("query", name),
             )
 
@@ -99,8 +101,8 @@ async def _as_numbers(
     most = service.settings.max_json_elements
     if file.slice.numel > most:
         raise TooManyElements(
-            f"{file.slice.numel} elements are more than the {most} that are given as JSON; "
-            f"ask for a smaller slice, or for {OCTETS}"
+            f"{file.slice.numel} elements are too many for JSON; at most {most} are allowed: "
+            f"request a smaller slice, or Accept: {OCTETS}"
         )
     document = {
         "name": name,

@@ -46,7 +46,7 @@ class Checkpoint:
             there = ", ".join(islice(self.layout.files, LISTED_FILES))
             more = len(self.layout.files) - LISTED_FILES
             rest = f" and {more} more" if more > 0 else ""
-            raise NotFound(f"no file {name[:MAX_CHARACTERS]!r}; there is {there}{rest}")
+            raise NotFound(f"no file {name[:MAX_CHARACTERS]!r}; files: {there}{rest}")
         return CheckpointFile(self, file, self.etag(f"files/{name}"))
 
     @property
@@ -67,7 +67,7 @@ class Checkpoint:
         if (index := self.indices.get(name)) is None:
             near = ", ".join(map(repr, await asyncio.to_thread(self._near, name)))
             shown = repr(name[:MAX_CHARACTERS])
-            raise NotFound(f"no tensor {shown}" + (f"; there is {near}" if near else ""))
+            raise NotFound(f"no tensor {shown}" + (f"; did you mean {near}?" if near else ""))
         return index
 
     def _near(self, name: str) -> list[str]:

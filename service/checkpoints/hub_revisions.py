@@ -74,11 +74,12 @@ class Revisions:
             checkpoint = await self._issued(name, revision)
         else:
             raise RepositoryNotFound(
-                f"no repository {repo[:80]!r}; there is zoo/{{preset}} and checkpoints/{{id}}"
+                f"no repository {repo[:80]!r}; "
+                "repositories are zoo/{preset} and checkpoints/{id}"
             )
         found = Revision(repo, revision, checkpoint)
         if _COMMIT.fullmatch(revision) and not found.is_commit:
-            raise _no_revision(repo, revision, "that commit was not given here")
+            raise _no_revision(repo, revision, "no stored checkpoint has this commit")
         return found
 
     async def _preset(self, name: str, revision: str) -> Checkpoint:
@@ -89,7 +90,7 @@ class Revisions:
             raise RepositoryNotFound(str(error)) from None
         seed = _seed_of(revision, named or 0)
         if seed is None or named not in (None, seed):
-            hint = "there is main, seed-<n> and each one's commit"
+            hint = "revisions are main, seed-<n> and their commits"
             raise _no_revision(f"zoo/{name}", revision, hint)
         spec = presets.spec(name, seed=seed)
         checkpoint, _ = await self.checkpoints.issue(json.dumps(spec).encode())
@@ -109,16 +110,17 @@ class Revisions:
         if not _DIGITS.fullmatch(name):
             repo = f"checkpoints/{name[:80]}"
             raise RepositoryNotFound(
-                f"no repository {repo!r}; the name is {LEAST_DIGITS} hexadecimal "
-                "digits or more that the checkpoint's id begins with"
+                f"no repository {repo!r}; the name must be the first {LEAST_DIGITS} or "
+                "more hexadecimal digits of a checkpoint id"
             )
         found = await asyncio.to_thread(self.store.beginning, name)
         if len(found) != 1:
-            reason = f"{len(found)} ids begin so" if found else "no id that was issued begins so"
+            many = f"{len(found)} ids begin with these digits; give more"
+            reason = many if found else "no issued id begins with these digits"
             raise RepositoryNotFound(f"no repository 'checkpoints/{name}': {reason}")
         checkpoint = await self.checkpoints.get(found[0])
         if _seed_of(revision, checkpoint.plan.seed) != checkpoint.plan.seed:
-            raise _no_revision(f"checkpoints/{name}", revision, "there is main, and its commit")
+            raise _no_revision(f"checkpoints/{name}", revision, "revisions are main and its commit")
         return checkpoint
 
 

@@ -63,7 +63,7 @@ class BoundTensors:
         """
         try:
             if (file := self._open(plan)) is None:
-                raise CorruptStore(f"the tensors of checkpoint {plan.id} have just gone")
+                raise CorruptStore(f"the tensors of checkpoint {plan.id} were just removed")
         except LOST as error:
             raise self.corrupt(plan, error) from error
         return _Reader(self, plan, file)
@@ -98,7 +98,7 @@ class BoundTensors:
         """Generate the tensors again unless the file is newer than `version`."""
         if await asyncio.to_thread(self.version, plan) != version:
             return
-        log.warning("tensors are to be made again", id=plan.id, reason=str(error))
+        log.warning("tensors are generated again", id=plan.id, reason=str(error))
         try:
             await self._make(plan)
         except PlatformMismatch as mismatch:

@@ -21,7 +21,7 @@ from contextlib import suppress
 import numpy as np
 from numpy.typing import NDArray
 
-HUGE_BYTES = 4 << 20  # As in NumPy: in a smaller buffer, a huge page is mostly unused.
+HUGE_BYTES = 4 << 20  # NumPy's limit: in a smaller buffer, a huge page is mostly unused.
 SMALLEST_BYTES = 1 << 16  # Smallest buffer.
 
 

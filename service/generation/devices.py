@@ -15,7 +15,7 @@ def resolve_device(wanted: Literal["auto", "cpu", "cuda"] | str) -> str:
     Raises: PlatformMismatch, if the device is not available.
     """
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise PlatformMismatch("there is no CUDA device here; use --device auto or cpu")
+        raise PlatformMismatch("no CUDA device is available; use --device auto or cpu")
     if wanted != "auto":
         return wanted
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -75,7 +75,7 @@ class _Desk:
 
 
 def _refusal(needed: Needed, error: OSError) -> StoreFull | StoreUnwritable:
-    what = f"{needed.nbytes} bytes that it must compute as a whole: {error.strerror}"
+    what = f"a whole tensor of {needed.nbytes} bytes: {error.strerror}"
     if error.errno in FULL:
-        return StoreFull(f"the service has no room on disk for {what}")
-    return StoreUnwritable(f"the service cannot keep on disk {what}")
+        return StoreFull(f"no space on disk for {what}")
+    return StoreUnwritable(f"the disk cannot store {what}")

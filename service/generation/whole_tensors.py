@@ -95,7 +95,7 @@ class Wholesale:
         under_way = len(self._making)
         if priority == "first" and needed not in self._making and under_way >= self._waiting:
             raise Busy(
-                f"{under_way} tensors are being computed as a whole or wait for it already",
+                f"{under_way} whole tensors are already being computed or waiting",
                 headers=RETRY,
             )
         make = partial(self._made, needed, background=priority == "background")
@@ -113,7 +113,7 @@ class Wholesale:
         admission = self._large if _is_large(needed) else self._others
         async with admission.slot(rank=int(background)):
             self._making.keep(needed)  # A client that retries finds it finished.
-            failure = "it was removed from the spool at once"
+            failure = "it was removed from the spool immediately"
             for _ in range(ATTEMPTS):
                 try:
                     made = await self._call(needed)
@@ -121,7 +121,7 @@ class Wholesale:
                     failure = "the process that computed it died"
                     continue
                 except CallFailed:
-                    failure = "it took more memory, or time, than it should"
+                    failure = "its computation took too much memory or time"
                     break
                 if made is not None:
                     return self._shelf.keep(needed, made)

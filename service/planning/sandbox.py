@@ -63,7 +63,7 @@ _NEVER: Mapping[str, tuple[str, int]] = {
 }
 _IMPORTING = importlib._bootstrap._find_and_load.__code__  # type: ignore[attr-defined]
 _LOOKS = ("stat", "lstat", "readlink")
-_REASON = "a constructor may read its own libraries, and nothing else"
+_REASON = "a constructor may only read its own libraries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class Guard:
             self._first = self._first or tried
         elif tried.reads:
             return
-        raise RefusedError(errno.EACCES, f"a spec may not have it {tried.verb}", tried.target)
+        raise RefusedError(errno.EACCES, f"a spec may not make it {tried.verb}", tried.target)
 
     def may_see(self, path: Any) -> bool:
         """Return whether code may learn if something exists at `path`."""

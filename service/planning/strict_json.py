@@ -16,7 +16,7 @@ from seedpoint.service.errors import MalformedBody
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _HALF = re.compile("[\ud800-\udfff]")
-_BROKEN = "a string has half of a surrogate pair, which is no character"
+_BROKEN = "a string has half of a surrogate pair, which is not a character"
 _Way = tuple["_Way", str | int] | None  # Path to a place in a document, last step first.
 
 
@@ -37,7 +37,7 @@ def parse_json(body: bytes) -> Any:
         place = f"line {error.lineno}, column {error.colno}"
         raise MalformedBody(f"not JSON: {error.msg.lower()} at {place}") from None
     except RecursionError:
-        raise MalformedBody("nested too deeply: about a thousand levels can be read") from None
+        raise MalformedBody("nested too deeply; at most about 1,000 levels are allowed") from None
     if reader.has_faults or _SURROGATE.search(text):
         _refuse(document)
     return document
@@ -82,7 +82,7 @@ class _Reader:
 
     def _constant(self, name: str) -> _NoNumber:
         self.has_faults = True
-        return _NoNumber(f"{name} is no JSON number; expected a finite number")
+        return _NoNumber(f"{name} is not a JSON number; expected a finite number")
 
     def _whole(self, digits: str) -> int | _NoNumber:
         try:

@@ -101,7 +101,7 @@ class _Desk:
         try:
             return self._plan(order.body) if isinstance(order, PlanBody) else self._make(order)
         except RecursionError:
-            raise SpecError.at("", "nested too deeply to be built") from None
+            raise SpecError.at("", "nested too deeply to build") from None
         except RuntimeError as error:
             if "can't allocate memory" in str(error):  # The message of torch.
                 raise MemoryError from None

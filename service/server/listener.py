@@ -128,11 +128,11 @@ class Listener:
         """Listen again after a pause; the shortage is of another process or the machine."""
         name = errno.errorcode.get(error.errno or 0, "")
         reason = os.strerror(error.errno or 0)
-        log.error("no connection can be accepted", errno=name, reason=reason, open=self.count)
+        log.error("connections cannot be accepted", errno=name, reason=reason, open=self.count)
         self._pause()
         self._retry = self._loop.call_later(RETRY_SECONDS, self._listen)
 
     def _tell_full(self) -> None:
         if not self._has_told:
             self._has_told = True
-            log.warning("as many connections are open as may be; others wait", open=self.count)
+            log.warning("the limit of open connections is reached; others wait", open=self.count)

@@ -169,7 +169,7 @@ class Supervisor:
                 continue
             if not member.is_running:
                 if member.exitcode == STARTUP_FAILURE:
-                    log.error("a process could not start, and the others end", pid=member.pid)
+                    log.error("a process could not start; the others are stopped", pid=member.pid)
                     return False
                 self._start_at = time.monotonic() + RETRY_SECONDS
             log.warning("a process died", pid=member.pid, exitcode=member.exitcode)
@@ -224,7 +224,7 @@ def serve(settings: Settings) -> None:
     try:
         sockets = bound(settings.host, settings.port)
     except OSError as error:
-        log.error("the address cannot be listened on", reason=str(error))
+        log.error("cannot listen on the address", reason=str(error))
         sys.exit(STARTUP_FAILURE)
     tell_started(sockets)
     document = settings.model_dump_json()

@@ -74,7 +74,7 @@ class Server(uvicorn.Server):
                 self._stalls.look(list(connections))
                 self.on_second()
             except Exception:
-                logger.exception("connections were not looked after")
+                logger.exception("the check for stalled clients failed")
             await asyncio.sleep(LOOK_SECONDS)
 
     def _listener(self, sockets: list[socket]) -> Listener:

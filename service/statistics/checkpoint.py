@@ -35,7 +35,7 @@ JOB_BLOCKS = 16  # Limit of one thread's job, in blocks: about a millisecond on 
 WIDEST_BYTES = 8  # Size of the widest floating element.
 NAME = "statistics"  # Name of the shared document.
 PASSES_TENSORS = 200_000  # Limit of tensors in passes being sent; each holds some kilobytes.
-FULL = "as many large checkpoints are being sent with their statistics as may be; ask again later"
+FULL = "too many large responses with statistics are in progress; retry later"
 
 Piece = tuple[int, int, int]  # (tensor index, start, stop): elements [start, stop).
 

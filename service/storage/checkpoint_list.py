@@ -33,5 +33,5 @@ class Issued:
             created, id_ = base64.urlsafe_b64decode(cursor.encode()).decode("ascii").split(":")
             return cls(int(created), id_)
         except (ValueError, binascii.Error):
-            message = f"{cursor!r} is no cursor that was given out"
+            message = f"{cursor!r} is not a cursor; use `next` of the previous page"
             raise InvalidParameter(message, path="query.cursor") from None

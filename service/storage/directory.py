@@ -116,7 +116,7 @@ class Store:
         except StoreUnwritable:
             if not can_list(self.root / PLANS):
                 raise
-            log.warning("the store cannot be written; what is in it is served")
+            log.warning("the store cannot be written; stored checkpoints are still served")
 
     # --- plans -----------------------------------------------------------------
 
@@ -159,7 +159,7 @@ class Store:
         Raises: NotFound; StoreUnreadable; CorruptStore if it is damaged.
         """
         if not _ID.fullmatch(id_):
-            raise NotFound(f"{id_[:80]!r} is not a checkpoint id (64 hexadecimal digits)")
+            raise NotFound(f"{id_[:80]!r} is not a checkpoint id; expected 64 hexadecimal digits")
         try:
             return self._intact("plans", id_)
         except FileNotFoundError:

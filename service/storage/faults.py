@@ -38,7 +38,7 @@ def reading(root: Path, path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in _NO_FILE:
-            raise Damaged(f"it is no file: {error.strerror}") from error
+            raise Damaged(f"it is not a file: {error.strerror}") from error
         raise unreadable(root, path, error) from error
 
 

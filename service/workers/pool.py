@@ -190,7 +190,7 @@ class Pool(Generic[Q, R]):
                     self._workers[slot] = None
                     worker.close()
             except Exception as error:  # noqa: BLE001 - a slot must go on
-                log.error("a worker did not come up", reason=str(error))
+                log.error("a worker did not start", reason=str(error))
                 self._closing.wait(RETRY_SECONDS)
 
     def _attend(self, worker: Worker[Q, R]) -> None:

@@ -26,7 +26,7 @@ START_TIMEOUT_SECONDS = 120.0
 LOOK_SECONDS = 0.05  # Interval between checks of a busy worker's memory.
 _SIGNALS = {int(number) for number in signal.Signals}
 _DEATHS = {
-    signal.SIGKILL: "was killed (SIGKILL), as it is when the machine has no memory left",
+    signal.SIGKILL: "was killed (SIGKILL), probably because the machine ran out of memory",
     signal.SIGSEGV: "crashed (SIGSEGV)",
     signal.SIGABRT: "aborted (SIGABRT)",
 }

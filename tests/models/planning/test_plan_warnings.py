@@ -41,18 +41,18 @@ REST = {"initializer": NORMAL}
 
 def test_a_part_and_a_tensor_of_its_stream_s_name_are_warned_of() -> None:
     (warning,) = warnings(listed("w", "w#0"), halves(None, None) | {"match": {"name": "w"}}, REST)
-    assert "'w#0', 'w#0' draw from one stream, 'w#0'" in warning
+    assert "'w#0', 'w#0' draw the same values from one stream, 'w#0'" in warning
 
 
 def test_two_parts_with_one_name_are_warned_of() -> None:
     (warning,) = warnings(listed("w"), halves("q", "q"))
-    assert "'w#0', 'w#1' draw from one stream, 'q'" in warning
+    assert "'w#0', 'w#1' draw the same values from one stream, 'q'" in warning
 
 
 def test_parts_of_two_tensors_with_one_name_are_warned_of() -> None:
     first, second = warnings(listed("w1", "w2"), halves("q", "k"))
-    assert "'w1#0', 'w2#0' draw from one stream, 'q'" in first
-    assert "'w1#1', 'w2#1' draw from one stream, 'k'" in second
+    assert "'w1#0', 'w2#0' draw the same values from one stream, 'q'" in first
+    assert "'w1#1', 'w2#1' draw the same values from one stream, 'k'" in second
 
 
 def test_parts_with_streams_of_their_own_are_not_warned_of() -> None:
@@ -83,7 +83,7 @@ def test_of_many_shared_streams_the_first_are_named() -> None:
     split = halves("q{i}", "q{i}") | {"match": {"name": "w.{i}"}}
     found = warnings(listed(*(f"w.{i}" for i in range(20))), split)
     assert len(found) == 9
-    assert found[-1] == "and 12 streams more are shared by parts of splits"
+    assert found[-1] == "and 12 more streams are shared by parts of splits"
 
 
 # --- dtypes ------------------------------------------------------------------------
@@ -93,7 +93,7 @@ def test_a_dtype_rule_that_wins_no_floating_tensor_is_warned_of() -> None:
     rules = [{"match": {"parameter": "num_batches_tracked"}, "dtype": "float64"}]
     norm = {"type": "BatchNorm1d", "num_features": 2}
     (warning,) = warnings(norm, dtype={"rules": rules})
-    assert warning.startswith("dtype.rules.0 has no effect: a dtype is for floating tensors")
+    assert warning.startswith("dtype.rules.0 has no effect: it wins no floating tensor")
 
 
 def test_a_dtype_rule_that_wins_one_floating_tensor_is_not() -> None:

@@ -143,7 +143,7 @@ def test_a_parameter_that_a_tensor_has_not_is_named(
     answer = service.http.get(f"{base}/tensors/hidden.weight?{query}")
     problem = assert_problem(answer, 422, "invalid-parameter")
     name = query.rpartition("&")[2].partition("=")[0]
-    said = f'unknown parameter "{name}"; those there are: slice, digest'
+    said = f'unknown parameter "{name}"; allowed: slice, digest'
     assert problem["errors"] == [{"path": f"query.{name}", "message": said}]
 
 

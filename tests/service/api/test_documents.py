@@ -96,7 +96,7 @@ def test_half_of_a_surrogate_pair_is_a_fault_at_its_place(body: bytes, path: str
 @pytest.mark.parametrize("name", ["NaN", "Infinity", "-Infinity"])
 def test_what_is_no_number_is_a_fault_at_its_place(name: str) -> None:
     body = f'{{"rules": [{{"std": 1}}, {{"std": {name}}}], "seed": {name}}}'
-    said = f"{name} is no JSON number; expected a finite number"
+    said = f"{name} is not a JSON number; expected a finite number"
     assert paths_of(body.encode(), said) == ["rules.1.std", "seed"]
     assert paths_of(name.encode(), said) == [""]
 

@@ -78,7 +78,7 @@ def test_git_tells_its_user_what_to_do(service: Running, tmp_path: Path) -> None
         timeout=100,
     )
     assert done.returncode != 0
-    assert "git is not offered here; use: hf download zoo/llama-tiny" in done.stderr
+    assert "the service does not offer git; use: hf download zoo/llama-tiny" in done.stderr
 
 
 def test_git_lfs_is_not_offered(service: Running) -> None:

@@ -243,7 +243,7 @@ def test_a_spec_that_takes_too_long_is_a_problem_and_the_next_is_issued(
         os.kill(pid, 19)
     (fault,) = assert_problem(service.issue(mlp()), 422, "build-timeout")["errors"]
     assert fault["path"] == "architecture"
-    assert fault["message"].startswith("must be smaller, or simpler to plan: ")
+    assert fault["message"].startswith("make it smaller or simpler to plan: ")
     assert fault["message"].endswith("longer than 2 seconds to plan")
     eventually(lambda: service.state.builders.warm)  # As /readyz tells.
     assert service.issue(mlp()).status_code == 201

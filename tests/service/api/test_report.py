@@ -166,7 +166,7 @@ def test_statistics_that_take_long_are_a_page_that_looks_again(
 
 @pytest.mark.parametrize(
     ("state", "shown"),
-    [("running", "42.5%"), ("waiting", "wait for their turn"), ("not-begun", "not begun yet")],
+    [("running", "42.5%"), ("waiting", "wait for their turn"), ("not-begun", "have not begun yet")],
 )
 def test_the_page_says_what_the_statistics_wait_for(
     service: Running, state: str, shown: str

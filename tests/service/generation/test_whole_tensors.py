@@ -284,7 +284,9 @@ def test_what_has_no_room_on_disk_is_kept_in_memory(start: Start) -> None:
 def test_what_has_room_neither_on_disk_nor_in_memory_is_a_problem(tmp_path: Path) -> None:
     desk = making._Desk(making.Maker(tmp_path, 1000, 1))
     side = 6000
-    with pytest.raises(making.StoreFull, match=f"no room on disk for {4 * side * side} bytes"):
+    with pytest.raises(
+        making.StoreFull, match=f"no space on disk for a whole tensor of {4 * side * side} bytes"
+    ):
         desk.run(WholeMatrix((0, 0), 0, (side, side), (1.0).hex()))
 
 

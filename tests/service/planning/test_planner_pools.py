@@ -195,7 +195,7 @@ def test_what_takes_too_much_memory_is_a_problem_that_says_so(
     service = start(build_memory_bytes=64 << 20)
     problem = assert_problem(service.issue(repeated(30_000)), 422, "build-memory")
     assert "more than 67108864 bytes of memory" in problem["detail"]
-    message = f"must be smaller, or simpler to plan: {problem['detail']}"
+    message = f"make it smaller or simpler to plan: {problem['detail']}"
     assert problem["errors"] == [{"path": "architecture", "message": message}]
     assert service.issue(mlp()).status_code == 201
 

@@ -69,7 +69,7 @@ class PlannerPool:
             size,
             waiting=waiting,
             wait_seconds=wait_seconds,
-            full="{admitted} specs are being planned or wait for it already",
+            full="{admitted} specs are already being planned or waiting",
             late=NO_WORKER,
         )
 
@@ -131,7 +131,7 @@ class Builders:
             max(1, settings.build_workers - 1),
             waiting=settings.build_queue,
             wait_seconds=seconds,
-            full="{waiting} specs of this kind wait to be planned already",
+            full="{waiting} specs of this kind are already waiting",
             late=NO_WORKER,
         )
         return cls(small, large, uncountable)
@@ -182,7 +182,7 @@ class Builders:
             self._known_large[_architecture(body)] = True
         except BuildTimeout:
             self._known_large[_architecture(body)] = True
-            refusal = "specs that take long are being planned already"
+            refusal = "slow specs are already being planned"
             self._uncountable.cut(SHORT_QUEUE, seconds=SHORT_SECONDS, refusal=refusal)
         return None
 

@@ -275,7 +275,7 @@ def test_one_spec_more_than_may_wait_is_refused_at_once() -> None:
             calls = [call(pool, b"echo x") for _ in range(2)]
             await asyncio.sleep(0)  # Both are admitted, and no turn of the loop ends one.
             assert pool.admitted() == 2
-            with pytest.raises(Busy, match=r"^2 specs are being planned or wait for it already"):
+            with pytest.raises(Busy, match=r"^2 specs are already being planned or waiting"):
                 await call(pool, b"echo x")
             await asyncio.gather(*calls)
             assert pool.admitted() == 0

@@ -11,11 +11,12 @@ from seedpoint.models.generation.whole_tensors import Wholes
 from seedpoint.models.stream import cpu, orthogonal
 from seedpoint.service.checkpoints.registry import Checkpoints
 from seedpoint.service.concurrency.admission import Admission
+from seedpoint.service.concurrency.cache import LatestCache
 from seedpoint.service.generation.devices import resolve_device
 from seedpoint.service.generation.engine import Engine
 from seedpoint.service.generation.whole_tensor_task import Maker
 from seedpoint.service.generation.whole_tensors import Shelf, Wholesale
-from seedpoint.service.http.shared_documents import Documents
+from seedpoint.service.http.shared_documents import SharedDocuments
 from seedpoint.service.logger import get_logger
 from seedpoint.service.metrics import Metrics
 from seedpoint.service.planning.planner_pools import Builders
@@ -29,6 +30,7 @@ from seedpoint.service.storage.write_probe import Probe
 
 log = get_logger("seedpoint.state")
 
+UNKEPT_BYTES = 16 << 20  # Memory for documents that the store could not write to disk.
 READY_SECONDS = 0.2  # Interval between checks whether the workers are warm.
 
 
@@ -45,7 +47,7 @@ class State:
     checkpoints: Checkpoints
     digests: Digests
     statistics: Statistics
-    documents: Documents
+    documents: SharedDocuments
     kernels_ready: asyncio.Event = field(default_factory=asyncio.Event)
     probe: Probe = field(init=False)
 
@@ -55,7 +57,7 @@ class State:
     @classmethod
     def of(cls, settings: Settings, *, clock: Clock = system) -> State:
         metrics = Metrics()
-        store = Store(settings.store, clock=clock)
+        store = Store(settings.store, clock=clock, unkept=LatestCache(UNKEPT_BYTES, len))
         builders = Builders.of(settings)
         builders.measure(metrics)
         shelf = Shelf()
@@ -80,7 +82,7 @@ class State:
         at_once = settings.statistics_at_once + settings.statistics_queue
         lease_seconds = settings.statistics_lease_seconds
         digests = Digests(engine, store, turns, at_once=at_once, lease_seconds=lease_seconds)
-        documents = Documents()
+        documents = SharedDocuments()
         statistics = Statistics(
             *(engine, store, digests, metrics, turns, documents),
             at_once=at_once,

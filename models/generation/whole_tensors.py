@@ -109,66 +109,61 @@ class Cache(Protocol):
 
 
 class MemoryCache:
-    """LRU cache in memory of at most `max_bytes`; the newest entry always stays."""
+    """LRU cache in memory of at most `max_bytes`; the newest entry always stays. Thread-safe.
+
+    All threads that ask for a missing value at once share one computation.
+    """
 
     def __init__(self, max_bytes: int, nbytes: Callable[[Any], int]) -> None:
         self._max_bytes = max_bytes
         self._nbytes = nbytes
-        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
-        self._size = 0
+        self._entries: OrderedDict[Hashable, Future[Any]] = OrderedDict()
+        self._size = 0  # In bytes, of the entries that are done.
         self._lock = threading.Lock()
-        self._flights = Flights()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return the value under `key`; if missing, `make` it once, however many callers ask."""
-        found: T | None = self.find(key)
-        return self._flights.join(key, lambda: self._made(key, make)) if found is None else found
+        """Return the value under `key`; if missing, `make` it once, however many callers ask.
+
+        An error of `make` reaches all of them, and nothing is kept.
+        """
+        with self._lock:
+            entry: Future[T] | None = self._entries.get(key)
+            if is_new := entry is None:
+                entry = self._entries[key] = Future()
+            self._entries.move_to_end(key)
+        assert entry is not None
+        if is_new:
+            self._fill(key, entry, make)
+        return entry.result()
 
     def find(self, key: Hashable) -> Any:
         """Return the value under `key`; None when there is none."""
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
+            entry = self._entries.get(key)
+            if entry is None or not entry.done():
+                return None
+            self._entries.move_to_end(key)
+            return entry.result()
 
-    def _made(self, key: Hashable, make: Callable[[], T]) -> T:
-        # Another thread may have stored it since the first lookup.
-        found: T | None = self.find(key)
-        if found is not None:
-            return found
-        value = make()
+    def _fill(self, key: Hashable, entry: Future[T], make: Callable[[], T]) -> None:
+        try:
+            value = make()
+        except BaseException as error:  # noqa: BLE001 - whoever waits must be told
+            with self._lock:
+                del self._entries[key]
+            entry.set_exception(error)
+            return
         with self._lock:
-            self._kept[key] = value
+            entry.set_result(value)
             self._size += self._nbytes(value)
-            while self._size > self._max_bytes and len(self._kept) > 1:
-                _, oldest = self._kept.popitem(last=False)
-                self._size -= self._nbytes(oldest)
-        return value
+            self._evict(key)
 
-
-class Flights:
-    """Single flight: one thread does the work that several threads request at once."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._under_way: dict[Hashable, Future[Any]] = {}
-
-    def join(self, key: Hashable, work: Callable[[], T]) -> T:
-        """Return the result of `work`, or of the same work in progress; errors propagate."""
-        with self._lock:
-            flight: Future[T] | None = self._under_way.get(key)
-            if own := flight is None:
-                flight = self._under_way[key] = Future()
-        assert flight is not None
-        if own:
-            try:
-                flight.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - whoever waits must be told
-                flight.set_exception(error)
-            finally:
-                with self._lock:
-                    del self._under_way[key]
-        return flight.result()
+    def _evict(self, newest: Hashable) -> None:
+        done = [key for key, entry in self._entries.items() if entry.done() and key != newest]
+        for oldest in done:
+            if self._size <= self._max_bytes:
+                return
+            self._size -= self._nbytes(self._entries.pop(oldest).result())
 
 
 class Wholes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -216,7 +216,7 @@ def _finite(values: Values) -> Values:
 
 def _summarized(row: Rows) -> dict[str, Any]:
     """A row's statistics without the histogram, in the order of `MEASURED`."""
-    count, mean, m2, m3, m4, low, high, zeros, nans, infs = map(float, row[: moments.SEGMENTS])
+    count, mean, m2, m3, m4, low, high, zeros, nans, infs = row[: moments.SEGMENTS].tolist()
     defined = count > 0 and nans + infs == 0
     squares = m2 + count * mean * mean
     found = {
@@ -230,7 +230,9 @@ def _summarized(row: Rows) -> dict[str, Any]:
         "kurtosis": count * m4 / m2 / m2 - 3 if m2 > 1e-140 else math.nan,
         "skewness": m3 / m2 * math.sqrt(count / m2) if m2 > 1e-140 else math.nan,
     }
-    numbers = {key: x if defined and math.isfinite(x) else None for key, x in found.items()}
+    numbers: Mapping[str, float | None] = found
+    if not (defined and all(map(math.isfinite, found.values()))):
+        numbers = {key: x if defined and math.isfinite(x) else None for key, x in found.items()}
     return {
         "numel": int(count),
         **numbers,

@@ -116,6 +116,7 @@ class CheckpointStatistics:
         verdict = judge(
             *(program, tensor.shape, tensor.dtype, observed),
             None if windows or not strata else strata[0].examined,
+            counted=None if accumulator is None else accumulator.histogram,
             different=None if comparison is None else comparison.different,
             laws=1 + len(windows),
         )
@@ -133,7 +134,9 @@ class CheckpointStatistics:
         assert window is not None
         observed = summary([stratum])
         verdict = judge(
-            *(window.program, window.shape, dtype, observed), stratum.examined, laws=laws
+            *(window.program, window.shape, dtype, observed, stratum.examined),
+            counted=stratum.histogram,
+            laws=laws,
         )
         return {
             "place": [{"axis": axis, "start": i, "stop": j} for axis, i, j in window.axes],

@@ -10,7 +10,6 @@ import math
 
 from seedpoint.models.statistics.dependence import Lag, Products, RowSquares
 from seedpoint.models.statistics.forecast import Forecast
-from seedpoint.models.statistics.grids import Floats
 from seedpoint.models.statistics.histogram import Histogram
 from seedpoint.models.statistics.masses import divergence
 from seedpoint.models.statistics.tail_bounds import Sum, evidence
@@ -60,28 +59,15 @@ def histogram(law: TensorLaw, counted: Histogram) -> float | None:
     width = 1
     while width < bins // 4 and bins // width * _PER_BIN > total:
         width *= 2
-    without = (_is_without(law, counted, expected, place) for place in (0, -1))
-    distance, occupied = divergence(counted.bins, expected, width, *without)
+    is_sure = (law.at(counted.min) > 1, law.at(counted.max) > 1)
+    sampled = 0.0 if is_whole else float(total)
+    distance, occupied = divergence(counted.bins, expected, width, sampled, is_sure)
     freedom = occupied - 1
     if math.isinf(distance) or freedom < 1:
         return math.inf if math.isinf(distance) else None
     if distance <= freedom:
         return 0.0
     return distance - freedom * (1 + math.log(distance / freedom)) - _EXTREMES
-
-
-def _is_without(law: TensorLaw, counted: Histogram, expected: Floats, place: int) -> bool:
-    """Return whether the extreme in the first or last bin is left out of its count.
-
-    An extreme that one element is at says nothing about the others, but that they are not
-    past it: without it they are independent. A value that many are expected to be at (of a
-    narrow dtype, or a clamp's bound) is sure to be an extreme, and says nothing at all. A
-    sample may hold the extreme or not: it is left out where that is nearer to what is expected.
-    """
-    count = counted.bins[place]
-    if counted.sampled < counted.of and count <= counted.sampled * expected[place]:
-        return False
-    return bool(count >= 1) and law.at(counted.max if place else counted.min) <= 1
 
 
 def lag(found: Lag, forecast: Forecast) -> float:

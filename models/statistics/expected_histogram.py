@@ -26,5 +26,6 @@ def expected_shares(
     total = sum(group.count for group in groups)
     found: Floats = np.zeros(bins)
     for group in groups:
-        found += group_law(group.law, dtype).shares(low, high, bins) * (group.count / total)
+        shares, _ = group_law(group.law, dtype).shares(low, high, bins)
+        found += shares * (group.count / total)
     return found

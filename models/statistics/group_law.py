@@ -17,10 +17,12 @@ from seedpoint.models.statistics.grids import Floats
 
 
 class GroupLaw(Protocol):
-    """The probabilities of one element."""
+    """The probabilities of one element; `has_atoms` when single values have any."""
 
-    def shares(self, low: float, high: float, bins: int) -> Floats:
-        """Return the probabilities of equal bins over [low, high], the last of which holds both."""
+    has_atoms: bool
+
+    def shares(self, low: float, high: float, bins: int) -> tuple[Floats, float]:
+        """Return those of equal bins over [low, high], the last with `high`, and their sum."""
 
     def tails(self, near: float, far: float, *, upper: bool) -> tuple[float, float]:
         """Return those of a value as great (`upper`) or as small as `near`, and as `far`."""
@@ -43,23 +45,25 @@ class Continuous:
         self._mass = law.mass
         self._form = law.variable.form
         self._lines = np.array(segments)
-        self._has_atoms = any(segment.slope == 0 for segment in law.segments)
+        self.has_atoms = any(segment.slope == 0 for segment in law.segments)
 
-    def shares(self, low: float, high: float, bins: int) -> Floats:
+    def shares(self, low: float, high: float, bins: int) -> tuple[Floats, float]:
         shares = np.zeros(bins)
-        masses.line_shares(self._lines, self._form, low, high, shares)
-        return shares
+        inside = masses.line_shares(self._lines, self._form, low, high, shares)
+        return shares, inside
 
     def tails(self, near: float, far: float, *, upper: bool) -> tuple[float, float]:
         as_far, past = masses.tails(self._lines, self._form, near, far, upper)
         return as_far / self._mass, past / self._mass
 
     def at(self, value: float) -> float:
-        return self._law.at(value) / self._mass if self._has_atoms else 0.0
+        return self._law.at(value) / self._mass if self.has_atoms else 0.0
 
 
 class Representable:
     """The finite values of a narrow dtype, ascending, each with its probability."""
+
+    has_atoms = True
 
     def __init__(self, law: Law, dtype: DType) -> None:
         points = law.points(dtype)
@@ -70,10 +74,10 @@ class Representable:
         self._below = np.concatenate([[0.0], np.cumsum(self._weights)])
         self._above = np.concatenate([np.cumsum(self._weights[::-1])[::-1], [0.0]])
 
-    def shares(self, low: float, high: float, bins: int) -> Floats:
+    def shares(self, low: float, high: float, bins: int) -> tuple[Floats, float]:
         shares = np.zeros(bins)
-        masses.binned(self._values, self._weights, low, high, shares)
-        return shares
+        inside = masses.binned(self._values, self._weights, low, high, shares)
+        return shares, inside
 
     def tails(self, near: float, far: float, *, upper: bool) -> tuple[float, float]:
         as_far, past = self._values.searchsorted((near, far), "left" if upper else "right")

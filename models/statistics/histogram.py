@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,12 +32,6 @@ class Histogram:
     of: int
     estimated: bool = False
 
-    @classmethod
-    def from_json(cls, body: Mapping[str, Any]) -> Histogram:
-        """Return the histogram of a tensor that `to_json` gave."""
-        bins = np.array(body["bins"], np.int64)
-        return cls(body["min"], body["max"], bins, body["sampled"], body["of"])
-
     def to_json(self) -> dict[str, Any]:
         body = {"min": self.min, "max": self.max, "bins": self.bins.tolist()}
         body |= {"sampled": self.sampled, "of": self.of}
@@ -65,21 +59,20 @@ def merged(histograms: Sequence[Histogram]) -> Histogram | None:
     """
     if len(histograms) < 2:
         return histograms[0] if histograms else None
-    low = min(histogram.min for histogram in histograms)
-    high = max(histogram.max for histogram in histograms)
-    mass, ends = np.zeros(BINS), np.zeros(BINS + 1, np.int64)
+    low = min([histogram.min for histogram in histograms])
+    high = max([histogram.max for histogram in histograms])
+    mass = np.zeros(BINS)
     width = high / 2 - low / 2
     for histogram in histograms:
         places = (0.0, 1.0)
         if width:
             places = ((histogram.min / 2 - low / 2) / width, (histogram.max / 2 - low / 2) / width)
         masses.spread(histogram.bins, histogram.of / max(histogram.sampled, 1), *places, mass)
-    ends[1:] = np.rint(np.cumsum(mass))
     return Histogram(
         min=low,
         max=high,
-        bins=ends[1:] - ends[:-1],
-        sampled=sum(histogram.sampled for histogram in histograms),
-        of=sum(histogram.of for histogram in histograms),
+        bins=masses.whole(mass),
+        sampled=sum([histogram.sampled for histogram in histograms]),
+        of=sum([histogram.of for histogram in histograms]),
         estimated=True,
     )

@@ -77,8 +77,11 @@ def _edge(low: float, high: float, place: int, bins: int) -> float:
 
 
 @kernel
-def line_shares(lines: Floats, form: Form, low: float, high: float, shares: Floats) -> None:
-    """Add to `shares` the law's in equal bins over [low, high], the last of which holds `high`."""
+def line_shares(lines: Floats, form: Form, low: float, high: float, shares: Floats) -> float:
+    """Add to `shares` the law's in equal bins over [low, high], the last of which holds `high`.
+
+    Returns the sum of `shares`.
+    """
     bins, total, normal = len(shares), 0.0, form[0]
     for number in range(len(lines)):
         start, stop = lines[number, 0], lines[number, 1]
@@ -102,16 +105,19 @@ def line_shares(lines: Floats, form: Form, low: float, high: float, shares: Floa
             mass += 1.0 if normal and min(x, y) < 0 <= max(x, y) else 0.0
             shares[place] += max(mass, 0.0)
             x, below = y, up_to
-    if total:
-        for place in range(bins):
-            shares[place] /= total
+    inside = 0.0
+    for place in range(bins):
+        shares[place] = shares[place] / total if total else shares[place]
+        inside += shares[place]
+    return inside
 
 
 @kernel
-def binned(values: Floats, weights: Floats, low: float, high: float, shares: Floats) -> None:
+def binned(values: Floats, weights: Floats, low: float, high: float, shares: Floats) -> float:
     """Add the weights of ascending `values` in [low, high] to equal bins over that range.
 
-    A value falls in the bin in which `moments.histogram` counts it, by the same arithmetic.
+    Returns their sum. A value falls in the bin in which `moments.histogram` counts it, by the
+    same arithmetic.
     """
     bins = len(shares)
     base = low * 0.5
@@ -120,6 +126,8 @@ def binned(values: Floats, weights: Floats, low: float, high: float, shares: Flo
     for i in range(start, stop):
         place = np.int32((values[i] * 0.5 - base) * scale) if np.isfinite(scale) else np.int32(0)
         shares[min(place, np.int32(bins - 1))] += weights[i]
+    inside: float = np.sum(shares)
+    return inside
 
 
 @kernel
@@ -156,18 +164,41 @@ def spread(counts: Keys, weight: float, start: float, stop: float, mass: Floats)
 
 
 @kernel
+def whole(mass: Floats) -> Keys:
+    """Return `mass` in whole numbers that add up to its rounded sum."""
+    counts = np.empty(len(mass), np.int64)
+    below, end = 0.0, 0
+    for place in range(len(mass)):
+        below += mass[place]
+        counts[place] = np.int64(np.rint(below)) - end
+        end += counts[place]
+    return counts
+
+
+@kernel
+def _is_left_out(count: float, expected: float, is_sure: bool) -> bool:
+    return count >= 1 and count > expected and not is_sure
+
+
+@kernel
 def divergence(
-    counts: Keys, expected: Floats, width: int, less_low: bool, less_high: bool
+    counts: Keys, expected: Floats, width: int, sampled: float, is_sure: tuple[bool, bool]
 ) -> tuple[float, int]:
     """Return the relative entropy of `counts` times their number, and how many bins may have any.
 
-    `width` bins are taken together, and one count less of the lowest and of the highest bin if
-    so. `expected` need not add up to 1. The entropy is infinite where a value is in a bin of
-    none.
+    `width` bins are taken together. `expected` need not add up to 1. The entropy is infinite
+    where a value is in a bin of none.
+
+    The least and the greatest of the values are known, and left out of the first and the last
+    bin. An extreme that one element is at says nothing about the others, but that they are not
+    past it: without it they are independent. A value that many are expected to be at (of a
+    narrow dtype, or a clamp's bound) `is_sure` to be an extreme, and says nothing at all.
+    A sample may hold the extreme or not: it is left out where that is nearer to what is
+    expected. `sampled` is the size of a sample, 0 for all values.
     """
     kept = counts.astype(np.float64)
-    kept[0] -= less_low
-    kept[-1] -= less_high
+    kept[0] -= _is_left_out(kept[0], sampled * expected[0], is_sure[0])
+    kept[-1] -= _is_left_out(kept[-1], sampled * expected[-1], is_sure[1])
     distance, occupied, ratio = 0.0, 0, np.sum(expected) / np.sum(kept)
     for start in range(0, len(counts), width):
         count, share = 0.0, 0.0
@@ -188,4 +219,5 @@ def warm_up() -> None:
     line_shares(lines, UNIFORM.form, 0.0, 1.0, np.zeros(2))
     binned(values, weights, 0.0, 1.0, np.zeros(2))
     spread(np.array([1, 1]), 1.0, 0.0, 1.0, np.zeros(2))
-    divergence(np.array([1, 1]), weights, 1, False, False)
+    whole(weights)
+    divergence(np.array([1, 1]), weights, 1, 0.0, (False, False))

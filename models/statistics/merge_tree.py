@@ -24,6 +24,8 @@ class Tree:
     About log2 of their number wait for their sibling when they come in order.
     """
 
+    __slots__ = ("_blocks", "_top", "waiting")
+
     def __init__(self, blocks: int) -> None:
         self._blocks = blocks
         self._top = max(blocks - 1, 0).bit_length()

@@ -26,6 +26,8 @@ class Stratum:
     the part, None for a whole tensor, which has its own.
     """
 
+    __slots__ = ("_center", "_lines", "_tree", "examined", "histogram", "row", "shape", "window")
+
     def __init__(
         self,
         shape: Shape,

@@ -33,6 +33,7 @@ class TensorLaw:
         self.forecast = foreseen
         self.count = sum(group.count for group in groups)
         self._tails = tuple(Tail(group, dtype) for group in groups)
+        self._atomic = [tail for tail in self._tails if tail.law.has_atoms]
         self._rows: dict[int, Sum] = {}  # by width: a tensor's rows, or segments of it
 
     @cached_property
@@ -64,14 +65,13 @@ class TensorLaw:
 
     def at(self, value: float) -> float:
         """Return how many elements are expected to be just `value`."""
-        return sum(tail.count * tail.law.at(value) for tail in self._tails)
+        return sum(tail.count * tail.law.at(value) for tail in self._atomic)
 
     def shares(self, low: float, high: float, bins: int) -> Floats:
         """Return the shares of equal bins of elements that all lie in [low, high]."""
         found: Floats = np.zeros(bins)
         for tail in self._tails:
-            shares = tail.law.shares(low, high, bins)
-            inside = float(shares.sum())
+            shares, inside = tail.law.shares(low, high, bins)
             if inside:
                 found += shares * (tail.count / (self.count * inside))
         return found

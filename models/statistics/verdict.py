@@ -50,16 +50,17 @@ def judge(
     observed: Observed,
     examined: Examined | None = None,
     *,
+    counted: Histogram | None = None,
     different: int | None = None,
     laws: int = 1,
 ) -> dict[str, Any]:
     """Return `expected`, `z`, `criteria` and `pass` for observed statistics (`MEASURED`).
 
-    `examined` holds the other statistics, and `different` the number of elements that differ
-    from the known ones (None where they are not known). `laws` laws are judged in one tensor
-    and share the probability of a false alarm. An element that is not finite fails where
-    finite ones are expected, also when converting overflowed. `pass` is null when nothing can
-    be judged.
+    `examined` and `counted` hold the other statistics, and `different` the number of elements
+    that differ from the known ones (None where they are not known). `laws` laws are judged in
+    one tensor and share the probability of a false alarm. An element that is not finite fails
+    where finite ones are expected, also when converting overflowed. `pass` is null when
+    nothing can be judged.
     """
     found = expected(program, shape)
     looked = examined or Examined()
@@ -83,11 +84,11 @@ def judge(
         else:
             judged = _Independent(law, observed)
             z_mean, z_std = judged.scores()
-            shares = judged.shares(z_mean, z_std, looked, laws)
+            shares = judged.shares(z_mean, z_std, looked, counted, laws)
     return {
         "expected": {"mean": found.mean, "std": found.std},
         "z": {"mean": _finite(z_mean), "std": _finite(z_std)},
-        "criteria": {name: _rounded(share) for name, share in shares.items()},
+        "criteria": _rounded(shares),
         "pass": all(s is not None and s <= 1 for s in shares.values()) if shares else None,
     }
 
@@ -123,17 +124,22 @@ class _Independent:
         return mean, spread_score
 
     def shares(
-        self, mean: float, std: float | None, examined: Examined, laws: int
-    ) -> dict[str, float | None]:
+        self,
+        mean: float,
+        std: float | None,
+        examined: Examined,
+        counted: Histogram | None,
+        laws: int,
+    ) -> Evidence:
         """Return every criterion for which there are statistics."""
         foreseen, observed, limit = self._foreseen, self._observed, score_limit(laws)
-        shares: dict[str, float | None] = {"mean": abs(mean) / limit}
+        shares: Evidence = {"mean": abs(mean) / limit}
         if std is not None:
             shares["std"] = abs(std) / limit
             if observed["kurtosis"] is not None and self._numel >= criteria.FEWEST:
                 shares["kurtosis"] = abs(self._kurtosis()) / score_limit(laws, OTHER_SHARE)
         most = evidence_limit(laws)
-        for name, evidence in self._evidence(examined).items():
+        for name, evidence in self._evidence(examined, counted).items():
             if evidence is not None:
                 shares[name] = math.sqrt(max(evidence, 0.0) / most)
         return shares if foreseen.std_slack < foreseen.std or mean else {}
@@ -148,13 +154,13 @@ class _Independent:
         total = count * (fourth - all_sums.slope * (spread**2 + off**2))
         return all_sums.fourth.score(total, all_sums.fourth_slack)
 
-    def _evidence(self, examined: Examined) -> dict[str, float | None]:
+    def _evidence(self, examined: Examined, counted: Histogram | None) -> Evidence:
         foreseen, observed = self._foreseen, self._observed
-        found: dict[str, float | None] = {
+        found: Evidence = {
             "extremes": criteria.extremes(self._law, observed["min"], observed["max"])
         }
-        if (counted := observed["histogram"]) is not None:
-            found["histogram"] = criteria.histogram(self._law, Histogram.from_json(counted))
+        if counted is not None:
+            found["histogram"] = criteria.histogram(self._law, counted)
         if not foreseen.is_alike:
             return found
         for lag in examined.lags:
@@ -191,6 +197,9 @@ def _finite(score: float | None) -> float | None:
     return score if score is not None and math.isfinite(score) else None
 
 
-def _rounded(share: float | None) -> float | None:
-    """Return a share with few digits; None for an infinite one."""
-    return round(share, _DIGITS) if share is not None and math.isfinite(share) else None
+def _rounded(shares: Evidence) -> Evidence:
+    """Return shares with few digits; None for an infinite one."""
+    return {
+        name: round(share, _DIGITS) if share is not None and share < math.inf else None
+        for name, share in shares.items()
+    }

@@ -15,6 +15,7 @@ from seedpoint.service.api import hub_documents, representations, schemas
 from seedpoint.service.api.dependencies import DigestQuery, Service, read_body
 from seedpoint.service.api.links import Links
 from seedpoint.service.api.representations import Representation
+from seedpoint.service.checkpoints.checkpoint import CheckpointFile
 from seedpoint.service.checkpoints.hub_revisions import MAIN, Revision, Revisions
 from seedpoint.service.errors import NotFound, RepositoryNotFound, RevisionNotFound
 from seedpoint.service.http.json_response import json_response
@@ -84,15 +85,7 @@ async def get_hub_file(
         there = ", ".join(list(found.checkpoint.layout.files)[:4])
         raise _missing(found, path, f"there is {there}")
     file = found.checkpoint.file(path)
-    headers = {
-        "X-Repo-Commit": found.commit,
-        "X-Linked-ETag": file.etag,
-        "X-Linked-Size": str(file.size_bytes),
-        "X-HF-Warning": f"step0; untrained weights, initialized from {_seed(found)}",
-    }
-    if not found.is_commit:
-        headers["Cache-Control"] = "no-cache"
-    item = Representation.of(file)
+    item, headers = Representation.of(file), _file_headers(found, file)
     return await representations.respond(
         request, service, item, digest=digest is not None, headers=headers
     )
@@ -205,9 +198,17 @@ def _said_of(error: NotFound) -> dict[str, str]:
     return {"X-Error-Code": code, "X-Error-Message": "".join(shown)[:MESSAGE_BYTES]}
 
 
+def _file_headers(found: Revision, file: CheckpointFile) -> dict[str, str]:
+    """Return the Hub's headers of a file; only what a commit names may be kept without asking."""
+    seed = found.checkpoint.plan.seed
+    return {
+        **_commit(found),
+        "X-Linked-ETag": file.etag,
+        "X-Linked-Size": str(file.size_bytes),
+        "X-HF-Warning": f"step0; untrained weights, initialized from seed {seed}",
+        **({} if found.is_commit else {"Cache-Control": "no-cache"}),
+    }
+
+
 def _commit(found: Revision) -> dict[str, str]:
     return {"X-Repo-Commit": found.commit}
-
-
-def _seed(found: Revision) -> str:
-    return f"seed {found.checkpoint.plan.seed}"

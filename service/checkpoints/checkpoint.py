@@ -18,7 +18,7 @@ from seedpoint.models.generation.evaluator import ByteArray, Evaluator
 from seedpoint.models.generation.whole_tensors import Needed
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.statistics.describe import resource
-from seedpoint.service.concurrency.cached_attribute import once
+from seedpoint.service.concurrency.cached_property import locked_cached_property
 from seedpoint.service.errors import NotFound
 
 # Bounds of a "did you mean" hint: the time to match two names grows with their lengths' product.
@@ -93,17 +93,17 @@ class Checkpoint:
         """
         return f'"{hashlib.sha256(f"{self.id}/{what}".encode()).hexdigest()[:40]}"'
 
-    @once
+    @locked_cached_property
     def resource(self) -> bytes:
         """Checkpoint resource without links and statistics, as JSON (`Checkpoints.resource`)."""
         return to_json(resource(self.plan))
 
-    @once
+    @locked_cached_property
     def tensor_bytes(self) -> int:
         """Bytes of all tensors, each counted once."""
         return sum(tensor.nbytes for tensor in self.plan.tensors)
 
-    @once
+    @locked_cached_property
     def indices(self) -> dict[str, int]:
         """Tensor indices by name and alias."""
         return {

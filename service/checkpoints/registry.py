@@ -10,6 +10,8 @@ from contextlib import suppress
 from functools import partial
 from weakref import WeakValueDictionary
 
+from cachetools import LRUCache
+
 from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import ByteArray, Evaluator, Observer, ReadBytes
 from seedpoint.models.generation.sources import draws_on
@@ -20,8 +22,8 @@ from seedpoint.models.planning.sequential import readers
 from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.checkpoints.materialized import BoundTensors
 from seedpoint.service.concurrency.admission import Admission
-from seedpoint.service.concurrency.cache import LRU
-from seedpoint.service.concurrency.cached_attribute import once
+from seedpoint.service.concurrency.cache import LatestCache
+from seedpoint.service.concurrency.cached_property import locked_cached_property
 from seedpoint.service.concurrency.single_flight import SingleFlight
 from seedpoint.service.errors import NotFound
 from seedpoint.service.metrics import Metrics
@@ -59,11 +61,11 @@ class Checkpoints:
         self._wholes = wholes
         self.device = device
         self._draws = draws_on(device)
-        self._loaded: LRU[str, Checkpoint] = LRU(cached_tensors, _weight)
+        self._loaded: LatestCache[str, Checkpoint] = LatestCache(cached_tensors, _weight)
         # A response holds the evaluator of the checkpoint that it serves, until it ends.
         self._served: WeakValueDictionary[str, Evaluator] = WeakValueDictionary()
         self.uses = Uses(store, clock=clock)
-        self._known: LRU[bytes, str] = LRU(KNOWN_BODIES)  # SHA-256 of a body -> id
+        self._known: LRUCache[bytes, str] = LRUCache(KNOWN_BODIES)  # SHA-256 of a body -> id
         self._planning: SingleFlight[bytes, tuple[Checkpoint, bool]] = SingleFlight()
         self._loading: SingleFlight[str, Checkpoint] = SingleFlight()
         self._bound = BoundTensors(builders, store)
@@ -90,7 +92,7 @@ class Checkpoints:
         if (checkpoint := self._loaded.get(id_)) is not None:
             if await self.uses.note(id_):
                 return checkpoint
-            self._loaded.drop(id_)
+            self._loaded.pop(id_, None)
         return await self._loading.join(id_, lambda: self._load(id_))
 
     async def resource(self, checkpoint: Checkpoint) -> bytes:
@@ -98,7 +100,7 @@ class Checkpoints:
 
         A large resource takes a second and 100 MB, so at most LARGE_AT_ONCE are rendered at once.
         """
-        if once.knows(checkpoint, "resource"):
+        if locked_cached_property.is_cached(checkpoint, "resource"):
             return checkpoint.resource
         if len(checkpoint.plan.tensors) <= LARGE_TENSORS:
             return await asyncio.to_thread(lambda: checkpoint.resource)
@@ -110,7 +112,7 @@ class Checkpoints:
 
         A checkpoint that is served, loaded or generated at the moment must stay.
         """
-        self._loaded.drop(id_)
+        self._loaded.pop(id_, None)
         return not (id_ in self._served or id_ in self._loading or id_ in self._bound)
 
     async def _plan(self, body: bytes, digest: bytes) -> tuple[Checkpoint, bool]:
@@ -123,7 +125,7 @@ class Checkpoints:
             raise
         self._metrics.plan_seconds.observe(time.perf_counter() - started)
         self._metrics.plans.labels("new" if checkpoint else "known").inc()
-        self._known.put(digest, planned.id)
+        self._known[digest] = planned.id
         if checkpoint is None:
             return await self.get(planned.id), False
         return self._keep(checkpoint), True
@@ -150,7 +152,7 @@ class Checkpoints:
         return Plan.from_record(self._store.plan(id_))
 
     def _keep(self, checkpoint: Checkpoint) -> Checkpoint:
-        self._loaded.put(checkpoint.id, checkpoint)
+        self._loaded[checkpoint.id] = checkpoint
         self._served[checkpoint.id] = checkpoint.evaluator
         self.uses.add(checkpoint.id)
         return checkpoint

@@ -1,44 +1,44 @@
-"""Buffers of large documents in transfer: one per document, with a bound on their total."""
+"""Large documents in transfer: one buffer for all who read the same, and a budget for all."""
 
 from __future__ import annotations
 
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, finalize
 
-from seedpoint.service.errors import Busy
+from seedpoint.service.concurrency.budget import Budget
 
 LARGE_BYTES = 1 << 20  # Smaller documents are sent too quickly to be worth sharing.
-MOST_BYTES = 256 << 20  # Limit of all shared documents together.
+TOTAL_BYTES = 256 << 20  # Limit of all shared documents together.
+FULL = "too many large responses are in progress; retry later"
 
 Key = tuple[str, str]
 
 
-class Documents:
+class SharedDocuments:
     """Documents of checkpoints in transfer, by id and name. Belongs to one event loop.
 
     A document is shared while any response holds the view that `share` returned; a response
     holds it until it is sent. The document is in memory once, however many clients read it
-    and however slowly.
+    and however slowly. The documents of one checkpoint alone may exceed the `budget`.
     """
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._most_bytes = most_bytes
-        self._shared: WeakValueDictionary[Key, memoryview] = WeakValueDictionary()
+    def __init__(self, budget: Budget | None = None) -> None:
+        self.budget = budget or Budget(TOTAL_BYTES)
+        self._views: WeakValueDictionary[Key, memoryview] = WeakValueDictionary()
 
     def get(self, id_: str, name: str) -> memoryview | None:
         """Return the document if a response is sending it, else None."""
-        return self._shared.get((id_, name))
+        return self._views.get((id_, name))
 
     def share(self, id_: str, name: str, content: bytes | memoryview) -> memoryview:
         """Return a shared view of `content`: that of another response if one is sending it.
 
         Raises: Busy, if documents of other checkpoints leave no room for it.
         """
-        if (found := self.get(id_, name)) is not None:
-            return found
-        found = memoryview(content)
+        if (shared := self.get(id_, name)) is not None:
+            return shared
+        view = memoryview(content)
         if len(content) >= LARGE_BYTES:
-            others = sum(len(view) for (id, _), view in self._shared.items() if id != id_)
-            if others and others + len(content) > self._most_bytes:
-                raise Busy("too many large responses are in progress; retry later")
-            self._shared[id_, name] = found
-        return found
+            reservation = self.budget.reserve(len(content), FULL, owner=id_)
+            finalize(view, reservation.release).atexit = False
+            self._views[id_, name] = view
+        return view

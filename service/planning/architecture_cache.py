@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any, get_args
 
 from seedpoint.models.architectures import FOREIGN, Architecture
@@ -15,7 +14,6 @@ from seedpoint.models.planning.compiler import Planned, plan_structure
 from seedpoint.models.planning.record_architecture import Structure, survey
 from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.spec.schema import Spec, parse_spec
-from seedpoint.service.concurrency.cache import LRU
 
 _FOREIGN = frozenset(
     name for cls in FOREIGN for name in get_args(cls.model_fields["type"].annotation)
@@ -43,7 +41,7 @@ class Recording:
 
 
 class Recordings:
-    """Cache of the latest used architectures, up to `tensors` tensors and modules in total.
+    """Recorded architectures, kept in `known`, which may forget them.
 
     The key is the architecture's text, not its canonical form: a fault names a place in the
     caller's own document, where children may be a list or an object. Each architecture is built
@@ -52,10 +50,10 @@ class Recordings:
 
     def __init__(
         self,
-        tensors: int,
+        known: MutableMapping[bytes, Recording],
         building: Callable[[Any], AbstractContextManager[object]] = nullcontext,
     ) -> None:
-        self._known: LRU[bytes, Recording] = LRU(tensors, attrgetter("weight"))
+        self._known = known
         self._building = building
 
     def plan(
@@ -82,7 +80,7 @@ class Recordings:
             spec = parse_spec(document)
             structure = survey(spec.architecture, limits, dtype=spec.model_dtype)
         recording = Recording(spec.architecture, structure)
-        self._known.put(key, recording)
+        self._known[key] = recording
         return spec, recording
 
 

@@ -6,11 +6,15 @@ import asyncio
 import hashlib
 import json
 from dataclasses import replace
+from functools import partial
+from operator import attrgetter
+
+from cachetools import LRUCache
 
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.spec.limits import Limits
 from seedpoint.service.concurrency.admission import Admission
-from seedpoint.service.concurrency.cache import LRU
+from seedpoint.service.concurrency.cache import LatestCache
 from seedpoint.service.errors import BuildTimeout, Busy
 from seedpoint.service.metrics import Metrics
 from seedpoint.service.planning.refusals import planning_refusals
@@ -104,7 +108,7 @@ class Builders:
         self.small = small
         self.large = large
         self._uncountable = uncountable
-        self._known_large: LRU[bytes, bool] = LRU(REMEMBERED)
+        self._known_large: LRUCache[bytes, bool] = LRUCache(REMEMBERED)
 
     @classmethod
     def of(cls, settings: Settings) -> Builders:
@@ -175,9 +179,9 @@ class Builders:
         try:
             return await self.small.call(PlanBody(body))
         except TooLargeHere:
-            self._known_large.put(_architecture(body), True)
+            self._known_large[_architecture(body)] = True
         except BuildTimeout:
-            self._known_large.put(_architecture(body), True)
+            self._known_large[_architecture(body)] = True
             refusal = "specs that take long are being planned already"
             self._uncountable.cut(SHORT_QUEUE, seconds=SHORT_SECONDS, refusal=refusal)
         return None
@@ -221,5 +225,5 @@ def _planner(settings: Settings, own: Limits | None = None) -> Planner:
             plan_bytes=settings.max_plan_bytes,
         ),
         own=own,
-        recorded_tensors=settings.recorded_tensors,
+        recordings=partial(LatestCache, settings.recorded_tensors, attrgetter("weight")),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.service.errors import MalformedBody, StoreFull, StoreUnwritable
 from seedpoint.service.planning.allowed_paths import Places
-from seedpoint.service.planning.architecture_cache import Recordings
+from seedpoint.service.planning.architecture_cache import Recording, Recordings
 from seedpoint.service.planning.sandbox import Guard
 from seedpoint.service.planning.strict_json import parse_json
 from seedpoint.service.storage.directory import Store
@@ -69,7 +69,7 @@ class Planner:
     max_materialized_bytes: int
     limits: Limits = DEFAULT
     own: Limits | None = None
-    recorded_tensors: int = 20_000
+    recordings: Callable[[], MutableMapping[bytes, Recording]] = dict
 
     def task(self) -> Task[Order, Planned]:
         """Return the task that the workers of a pool run."""
@@ -89,7 +89,7 @@ class _Desk:
         layer = {"type": "Linear", "in_features": 1, "out_features": 1}
         compiler.make_plan(parse_spec({"architecture": {"type": "Sequential", "layers": [layer]}}))
         self.guard = Guard(Places.of_process(tempfile.gettempdir()))
-        self.recordings = Recordings(self.planner.recorded_tensors, self.guard.refusing)
+        self.recordings = Recordings(self.planner.recordings(), self.guard.refusing)
         self.guard.enforce()
 
     def run(self, order: Order) -> Planned:

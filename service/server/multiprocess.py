@@ -104,9 +104,10 @@ class Member:
 class Supervisor:
     """Supervisor of `count` processes, each from `start()`, until SIGTERM or SIGINT.
 
-    Then the processes have `patience_seconds` to end; a second SIGINT kills them at once. The
-    supervisor never waits for a single process, so that a hung one delays neither the others
-    nor a signal.
+    Then it closes its `sockets`, so that new connections are refused once the processes have
+    closed theirs. The processes have `patience_seconds` to end; a second SIGINT kills them at
+    once. The supervisor never waits for a single process, so that a hung one delays neither the
+    others nor a signal.
     """
 
     def __init__(
@@ -116,8 +117,10 @@ class Supervisor:
         count: int,
         patience_seconds: float,
         killed_seconds: float = KILLED_SECONDS,
+        sockets: Sequence[socket] = (),
     ) -> None:
         self._start = start
+        self._sockets = sockets
         self._count = count
         self._patience_seconds = patience_seconds
         self._killed_seconds = killed_seconds
@@ -175,6 +178,8 @@ class Supervisor:
         return True
 
     def _end(self) -> None:
+        for listener in self._sockets:
+            listener.close()
         for member in self._members:
             member.tell_to_end()
         for member in self._living(self._patience_seconds, until=lambda: self._is_hurried):
@@ -227,6 +232,7 @@ def serve(settings: Settings) -> None:
         lambda: Member(_serve_as_member, document, sockets),
         count=settings.workers,
         patience_seconds=settings.shutdown_seconds + MARGIN_SECONDS,
+        sockets=sockets,
     )
     status = 0 if supervisor.run() else STARTUP_FAILURE
     if supervisor.has_left_some:  # An interpreter that ends as usual waits for all of them.

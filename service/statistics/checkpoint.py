@@ -23,7 +23,7 @@ from seedpoint.service.concurrency.budget import Budget, Reservation
 from seedpoint.service.concurrency.single_flight import SingleFlight
 from seedpoint.service.generation.dispatcher import Job
 from seedpoint.service.generation.engine import Engine
-from seedpoint.service.http.shared_documents import Documents
+from seedpoint.service.http.shared_documents import SharedDocuments
 from seedpoint.service.metrics import Metrics
 from seedpoint.service.statistics.computations import Computations
 from seedpoint.service.statistics.digests import Digests
@@ -55,7 +55,7 @@ class Statistics:
         digests: Digests,
         metrics: Metrics,
         turns: Admission,
-        documents: Documents,
+        documents: SharedDocuments,
         *,
         at_once: int,
         lease_seconds: float,
@@ -80,7 +80,7 @@ class Statistics:
     async def known(self, id_: str) -> memoryview | None:
         """Return the statistics as JSON if they are computed; all responses share one buffer.
 
-        Raises: Busy (`Documents`).
+        Raises: Busy (`SharedDocuments`).
         """
         if (found := self._documents.get(id_, NAME)) is not None:
             return found
@@ -99,7 +99,7 @@ class Statistics:
         See `Computations.get`. The computation does not start if nobody asked and the checkpoint
         is large.
 
-        Raises: Busy, if the statistics are computed but cannot be sent now (`Documents`).
+        Raises: Busy, if the statistics are computed but cannot be sent now (`SharedDocuments`).
         """
         if (found := await self.known(checkpoint.id)) is not None:
             return found

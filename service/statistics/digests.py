@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from functools import partial
 
+from cachetools import LRUCache
+
 from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.concurrency.admission import Admission
-from seedpoint.service.concurrency.cache import LRU
 from seedpoint.service.generation.byte_source import ByteSource
 from seedpoint.service.generation.engine import Engine
 from seedpoint.service.statistics.computations import Computations
@@ -44,7 +45,9 @@ class Digests:
         self._computations: Computations[str] = Computations(
             turns, at_once=at_once, lease_seconds=lease_seconds
         )
-        self._known: LRU[str, Mapping[str, str]] = LRU(KEPT_IN_MEMORY, lambda kept: 1 + len(kept))
+        self._known: LRUCache[str, Mapping[str, str]] = LRUCache(
+            KEPT_IN_MEMORY, lambda kept: 1 + len(kept)
+        )
         self._writing = threading.Lock()
 
     async def known(self, id_: str, etag: str) -> str | None:
@@ -77,7 +80,7 @@ class Digests:
 
     async def add(self, id_: str, found: Mapping[str, str]) -> None:
         """Store the digests `found`, by entity tag."""
-        self._known.put(id_, await asyncio.to_thread(self._write, id_, found))
+        self._known[id_] = await asyncio.to_thread(self._write, id_, found)
 
     def close(self) -> None:
         """Cancel all computations."""
@@ -95,7 +98,7 @@ class Digests:
 
     async def _read(self, id_: str) -> Mapping[str, str]:
         found = await asyncio.to_thread(self._stored, id_)
-        self._known.put(id_, found)
+        self._known[id_] = found
         return found
 
     def _write(self, id_: str, found: Mapping[str, str]) -> Mapping[str, str]:

@@ -21,14 +21,13 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from heapq import nlargest
 from itertools import chain
 from pathlib import Path
 
-from seedpoint.service.concurrency.cache import LRU
 from seedpoint.service.concurrency.shortage import is_shortage
 from seedpoint.service.errors import (
     CorruptStore,
@@ -63,7 +62,6 @@ SUFFIXES = {
     "digests": ".json",
 }
 SPOOL = "spool"  # Folder of tensors that were computed whole (`storage.spool`).
-UNKEPT_BYTES = 16 << 20  # Memory for documents that could not be written.
 PROBE_BYTES = 8192  # More than filesystems store inline with a file's name.
 POST_AGAIN = "POST the checkpoint's spec again, or restore the file from a backup"
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -84,13 +82,21 @@ class Entry:
 
 
 class Store:
-    """Plan store in the directory `root`. Thread-safe."""
+    """Plan store in the directory `root`. Thread-safe.
 
-    def __init__(self, root: Path, *, clock: Clock = system) -> None:
+    `unkept` holds documents that could not be written to disk, for later requests.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        clock: Clock = system,
+        unkept: MutableMapping[tuple[str, str], bytes] | None = None,
+    ) -> None:
         self.root = root
         self._clock = clock
-        # Documents that could not be written to disk, for later requests.
-        self._unkept: LRU[tuple[str, str], bytes] = LRU(UNKEPT_BYTES, len)
+        self._unkept = {} if unkept is None else unkept
         self._unkept_lock = threading.Lock()
 
     def check_writable(self) -> None:
@@ -357,7 +363,7 @@ class Store:
         except OSError as error:
             log.warning("a file could not be cached", kind=kind, id=id_, reason=str(error))
             with self._unkept_lock:
-                self._unkept.put((kind, id_), document)
+                self._unkept[kind, id_] = document
 
     def _intact(self, kind: str, name: str) -> bytes:
         """Return a short file's content. Raises FileNotFoundError, Damaged, StoreUnreadable."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from seedpoint.service.concurrency.cache import LRU
+from cachetools import LRUCache
+
 from seedpoint.service.errors import StoreUnreadable
 from seedpoint.service.logger import get_logger
 from seedpoint.service.storage.clock import Clock, Steps, system
@@ -28,12 +29,12 @@ class Uses:
         self._store = store
         self._clock = clock
         self._steps = Steps(clock())
-        self._used_ns: LRU[str, int] = LRU(REMEMBERED)  # By the monotonic clock.
+        self._used_ns: LRUCache[str, int] = LRUCache(REMEMBERED)  # By the monotonic clock.
         self._marked: set[str] = set()
 
     def add(self, id_: str) -> None:
         """Remember that a use has just been noted in the store."""
-        self._used_ns.put(id_, self._clock().monotonic_ns)
+        self._used_ns[id_] = self._clock().monotonic_ns
 
     def mark(self, id_: str) -> None:
         """Have the next round note a use. Thread-safe."""
@@ -44,7 +45,7 @@ class Uses:
         noted_ns, now_ns = self._used_ns.get(id_), self._clock().monotonic_ns
         if noted_ns is not None and now_ns - noted_ns < ROUND_SECONDS * 1e9:
             return True
-        self._used_ns.put(id_, now_ns)
+        self._used_ns[id_] = now_ns
         try:
             return await asyncio.to_thread(self._store.use, id_)
         except StoreUnreadable:  # The checkpoint in memory can be served; the next round notes it.
@@ -70,7 +71,7 @@ class Uses:
         marked, self._marked = self._marked, set()
         due = dict.fromkeys(list(marked), now.monotonic_ns)
         for id_ in due:
-            self._used_ns.put(id_, now.monotonic_ns)
+            self._used_ns[id_] = now.monotonic_ns
         if self._steps.step_ns(now):
             due = dict(self._used_ns.items())
         ahead_ns = now.wall_ns - now.monotonic_ns

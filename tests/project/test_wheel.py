@@ -21,7 +21,7 @@ from tests.support.places import EXAMPLES, ROOT
 LEFT_OUT = (
     "transformers",
     *("fastapi", "fastapi_offline", "httptools", "httpx", "jinja2", "prometheus_client"),
-    *("pydantic_settings", "rich", "starlette", "structlog", "typer", "uvicorn"),
+    *("cachetools", "pydantic_settings", "rich", "starlette", "structlog", "typer", "uvicorn"),
 )
 DOCUMENT = {
     "architecture": {"type": "Linear", "in_features": 20, "out_features": 3},

@@ -26,7 +26,7 @@ def exchange(service: Running, request: str) -> tuple[str, dict[str, str], bytes
 
 def break_after(element: int, service: Running, id_: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make generation of the checkpoint fail in every range that starts after `element`."""
-    evaluator = service.state.checkpoints._loaded.get(id_).evaluator
+    evaluator = service.within(service.state.checkpoints.get(id_)).evaluator
     fill = evaluator.fill
 
     def broken(tensor: int, begin: int, stop: int, out: Any, observer: Any = None) -> None:

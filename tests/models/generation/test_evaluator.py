@@ -318,15 +318,3 @@ def test_what_many_threads_want_at_once_is_computed_once() -> None:
         pieces = list(executor.map(lambda i: bits(values(found, 0, i, i + 64)), range(64)))
     assert len(made) == 1
     assert len(set(pieces)) == 64
-
-
-def test_a_cache_forgets_what_was_used_longest_ago() -> None:
-    cache = MemoryCache(100, len)
-    made: list[str] = []
-
-    def get(key: str) -> None:
-        cache.get(key, lambda: (made.append(key), b"x" * 40)[1])
-
-    for key in ("a", "b", "a", "c", "a", "b"):
-        get(key)
-    assert made == ["a", "b", "c", "b"]

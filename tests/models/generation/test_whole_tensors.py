@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,9 +16,17 @@ from seedpoint.models.draws import Normal
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.files.layout import Layout
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.generation.whole_tensors import Needed, Raw, WholeCuts, WholeMatrix, Wholes
+from seedpoint.models.generation.whole_tensors import (
+    MemoryCache,
+    Needed,
+    Raw,
+    WholeCuts,
+    WholeMatrix,
+    Wholes,
+)
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import Constant, Orthogonal, Part, Program, Scale, Sparse, Split
+from tests.support.waiting import eventually
 
 ORTHOGONAL = Program(Orthogonal(1.0), (Scale(2.0),))
 SPARSE = Program(Sparse.of(0.3, 1.0))
@@ -126,3 +136,52 @@ def test_making_one_takes_no_more_memory_than_its_cost(needed: Needed) -> None:
         tracemalloc.stop()
     assert made.nbytes == needed.nbytes
     assert peak < 1.02 * needed.cost().nbytes + 500_000
+
+
+# --- the cache in memory -----------------------------------------------------------
+
+
+def test_a_cache_forgets_what_was_used_longest_ago() -> None:
+    cache = MemoryCache(100, len)
+    made: list[str] = []
+
+    def get(key: str) -> None:
+        cache.get(key, lambda: (made.append(key), b"x" * 40)[1])
+
+    for key in ("a", "b", "a", "c", "a", "b"):
+        get(key)
+    assert made == ["a", "b", "c", "b"]
+
+
+def test_a_cache_finds_what_it_has_without_making_it() -> None:
+    cache = MemoryCache(100, len)
+    assert cache.find("a") is None
+    cache.get("a", lambda: b"x")
+    assert cache.find("a") == b"x"
+
+
+def test_a_value_that_exceeds_the_cache_alone_stays_until_the_next() -> None:
+    cache = MemoryCache(3, len)
+    cache.get("a", lambda: b"x")
+    cache.get("b", lambda: b"xxxxxxxx")
+    assert (cache.find("a"), cache.find("b")) == (None, b"xxxxxxxx")
+    cache.get("c", lambda: b"x")
+    assert (cache.find("b"), cache.find("c")) == (None, b"x")
+
+
+def test_an_error_reaches_all_who_ask_at_once_and_nothing_is_kept() -> None:
+    cache, go = MemoryCache(100, len), threading.Event()
+    made: list[str] = []
+
+    def fail() -> bytes:
+        made.append("a")
+        go.wait(60)
+        raise ValueError("gone")
+
+    with ThreadPoolExecutor(4) as threads:
+        asked = [threads.submit(cache.get, "a", fail) for _ in range(4)]
+        eventually(lambda: made)
+        assert cache.find("a") is None  # It is being made.
+        go.set()
+        assert all(isinstance(each.exception(60), ValueError) for each in asked)
+    assert cache.get("a", lambda: b"x") == b"x"

@@ -12,10 +12,10 @@ def counted(low: float, high: float, count: int, of: int | None = None) -> Histo
     return histogram.count(np.linspace(low, high, count, dtype=np.float32), low, high, of or count)
 
 
-def test_a_histogram_is_itself_after_json():
+def test_a_histogram_of_one_tensor_counts_what_is_sampled():
     body = counted(-1.0, 2.0, 1000, of=5000).to_json()
     assert sum(body["bins"]) == body["sampled"] == 1000
-    assert Histogram.from_json(body).to_json() == body
+    assert (body["min"], body["max"], body["of"]) == (-1.0, 2.0, 5000)
 
 
 def test_one_histogram_is_given_back_and_none_is_none():

@@ -83,24 +83,31 @@ def test_counts_are_spread_as_numpy_interpolates_them(counts, weight, ends):
     assert np.array_equal(mass, expected)
 
 
+COUNTS, EXPECTED = np.array([3, 1, 4, 2]), np.array([0.2, 0.2, 0.4, 0.2])
+BOTH_SURE = (True, True)
+
+
 def test_divergence_is_the_relative_entropy_of_the_counts():
-    counts, expected = np.array([3, 1, 4, 2]), np.array([0.2, 0.2, 0.4, 0.2])
-    distance, occupied = masses.divergence(counts, expected, 1, False, False)
-    assert distance == pytest.approx(10 * stats.entropy(counts / 10, expected))
+    distance, occupied = masses.divergence(COUNTS, EXPECTED, 1, 0.0, BOTH_SURE)
+    assert distance == pytest.approx(10 * stats.entropy(COUNTS / 10, EXPECTED))
     assert occupied == 4
-    distance, occupied = masses.divergence(counts, expected, 2, False, False)
+    distance, occupied = masses.divergence(COUNTS, EXPECTED, 2, 0.0, BOTH_SURE)
     assert distance == pytest.approx(10 * stats.entropy([0.4, 0.6], [0.4, 0.6]))
     assert occupied == 2
 
 
-def test_divergence_leaves_out_the_extremes():
-    counts, expected = np.array([3, 1, 4, 2]), np.array([0.2, 0.2, 0.4, 0.2])
-    fewer = masses.divergence(counts - np.array([1, 0, 0, 1]), expected, 1, False, False)
-    assert masses.divergence(counts, expected, 1, True, True) == fewer
+def test_divergence_leaves_out_extremes_that_one_element_is_at():
+    fewer = masses.divergence(COUNTS - np.array([1, 0, 0, 1]), EXPECTED, 1, 0.0, BOTH_SURE)
+    assert masses.divergence(COUNTS, EXPECTED, 1, 0.0, (False, False)) == fewer
+
+
+def test_a_sample_without_an_extreme_has_no_fewer():
+    """Of ten, two are expected in the last bin, and there are two; three in the first."""
+    fewer = masses.divergence(COUNTS - np.array([1, 0, 0, 0]), EXPECTED, 1, 0.0, BOTH_SURE)
+    assert masses.divergence(COUNTS, EXPECTED, 1, 10.0, (False, False)) == fewer
 
 
 def test_a_value_where_none_is_expected_is_infinitely_far():
-    assert masses.divergence(np.array([1, 1]), np.array([1.0, 0.0]), 1, False, False) == (
-        math.inf,
-        1,
-    )
+    nowhere = np.array([1.0, 0.0])
+    found = masses.divergence(np.array([1, 1]), nowhere, 1, 0.0, BOTH_SURE)
+    assert found == (math.inf, 1)

@@ -108,9 +108,9 @@ def test_who_reads_slowly_shares_one_buffer_with_all_others(
 
 
 def test_large_documents_that_find_no_room_are_refused_and_small_ones_never(
-    service: Running, known: list[str], monkeypatch: pytest.MonkeyPatch
+    service: Running, known: list[str]
 ) -> None:
-    monkeypatch.setattr(service.state.documents, "_most_bytes", 1)
+    service.state.documents.budget = budget.Budget(1)
     small = service.issue(mlp(), Prefer="wait=60").json()["links"]["statistics"]
     with asking(service, a_get(known[0])):
         check_busy(service.http.get(known[1]))
@@ -122,7 +122,7 @@ def test_large_documents_that_find_no_room_are_refused_and_small_ones_never(
 
 
 def test_one_checkpoint_alone_finds_room_however_large_it_is() -> None:
-    shared = shared_documents.Documents(shared_documents.LARGE_BYTES)
+    shared = shared_documents.SharedDocuments(budget.Budget(shared_documents.LARGE_BYTES))
     large = bytes(2 * shared_documents.LARGE_BYTES)
     held = [shared.share("a", name, large) for name in ("resource", "statistics")]
     with pytest.raises(Busy):
@@ -166,8 +166,8 @@ def test_a_pass_that_fails_gives_back_its_share(
     sending: Running, monkeypatch: pytest.MonkeyPatch, first: int
 ) -> None:
     spec = many(last=1_000_000)
-    checkpoint = sending.state.checkpoints._loaded.get(sending.issue(spec).json()["id"])
-    assert checkpoint is not None
+    id_ = sending.issue(spec).json()["id"]
+    checkpoint = sending.within(sending.state.checkpoints.get(id_))
     fill = checkpoint.evaluator.fill
 
     def broken(tensor: int, start: int, *rest: Any) -> None:
@@ -199,8 +199,8 @@ def test_a_resource_that_fails_gives_back_the_share_of_its_pass(
 
 
 def test_a_body_that_is_never_begun_gives_back_its_share(sending: Running) -> None:
-    checkpoint = sending.state.checkpoints._loaded.get(sending.issue(many()).json()["id"])
-    assert checkpoint is not None
+    id_ = sending.issue(many()).json()["id"]
+    checkpoint = sending.within(sending.state.checkpoints.get(id_))
     whole = asyncio.run(sending.state.statistics.begin(checkpoint))
     mixed = Mixed(sending.state, checkpoint, checkpoint.resource, whole, Links())
     answer = mixed.response(200, {})

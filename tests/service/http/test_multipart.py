@@ -210,8 +210,7 @@ def test_a_failure_in_the_first_chunk_is_a_problem(
 
 
 def fail_from(service: Running, patch: pytest.MonkeyPatch, element: int, id_: str) -> None:
-    checkpoint = service.state.checkpoints._loaded.get(id_)
-    assert checkpoint is not None
+    checkpoint = service.within(service.state.checkpoints.get(id_))
     fill = checkpoint.evaluator.fill
 
     def broken(tensor: int, begin: int, stop: int, out: Any, observer: Any = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.planning.sequential import platform
 from seedpoint.models.spec.limits import Limits
 from seedpoint.models.spec.schema import parse_spec
+from seedpoint.service.concurrency.cache import LatestCache
 from seedpoint.service.planning import architecture_cache as module
 from seedpoint.service.planning.architecture_cache import Recordings
 from tests.support.places import EXAMPLES
@@ -36,6 +38,10 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return seen
 
 
+def cached(tensors: int) -> Recordings:
+    return Recordings(LatestCache(tensors, attrgetter("weight")))
+
+
 def record(recordings: Recordings, document: Any) -> bytes:
     return recordings.plan(document, platform=platform())[1].plan.record
 
@@ -49,7 +55,7 @@ def alone(document: Any) -> bytes:
 def test_a_sweep_plans_as_if_each_spec_were_the_first(path: Path, generator: str) -> None:
     document = json.loads(path.read_text())
     document.setdefault("init", {})["generator"] = generator
-    recordings = Recordings(1000)
+    recordings = cached(1000)
     for change in (
         *({"seed": seed} for seed in (0, 1, "2", 2**32 - 1, 1)),
         {"unmatched": "own"},
@@ -64,7 +70,7 @@ def test_a_sweep_plans_as_if_each_spec_were_the_first(path: Path, generator: str
 
 
 def test_a_sweep_over_seeds_rules_and_dtypes_builds_once(built: list[object]) -> None:
-    recordings = Recordings(1000)
+    recordings = cached(1000)
     for seed in range(5):
         for dtype in ("float32", "float16"):
             document = mlp(seed) | {"dtype": dtype}
@@ -74,14 +80,14 @@ def test_a_sweep_over_seeds_rules_and_dtypes_builds_once(built: list[object]) ->
 
 
 def test_the_architectures_used_latest_are_kept(built: list[object]) -> None:
-    recordings = Recordings(3 * (1 + 4 + 3))  # One, four tensors and three modules: three MLPs.
+    recordings = cached(3 * (1 + 4 + 3))  # One, four tensors and three modules: three MLPs.
     for hidden in (1, 2, 3, 1, 4, 1, 2):
         record(recordings, mlp(hidden=hidden))
     assert len(built) == 5  # 2 was longest unused when 4 came.
 
 
 def test_one_that_is_larger_than_all_that_is_kept_still_sweeps(built: list[object]) -> None:
-    recordings = Recordings(0)
+    recordings = cached(0)
     for seed in range(3):
         record(recordings, mlp(seed))
     assert len(built) == 1
@@ -91,7 +97,7 @@ def test_a_fault_names_the_place_in_the_document_of_whoever_asks() -> None:
     layer = {"type": "Custom", "parameters": {"w": {"shape": [2]}}}
     as_object = {"type": "Module", "children": {"a": layer}}
     as_list = {"type": "Module", "children": [layer | {"name": "a"}]}
-    recordings = Recordings(1000)
+    recordings = cached(1000)
     for architecture, path in (
         (as_object, "architecture.children.a.parameters.w"),
         (as_list, "architecture.children.0.parameters.w"),
@@ -118,7 +124,7 @@ def test_a_fault_names_the_place_in_the_document_of_whoever_asks() -> None:
     ],
 )
 def test_a_known_architecture_excuses_no_fault(init: Any) -> None:
-    recordings = Recordings(1000)
+    recordings = cached(1000)
     record(recordings, mlp())
     document = mlp() | {"init": init}
     with pytest.raises(SpecError) as expected:
@@ -133,7 +139,7 @@ def test_a_known_architecture_excuses_no_fault(init: Any) -> None:
 @pytest.mark.parametrize("document", [None, [], 1, {}, {"architecture": None}, {"init": {}}])
 def test_what_is_no_spec_is_a_fault(document: Any) -> None:
     with pytest.raises(SpecError):
-        record(Recordings(10), document)
+        record(cached(10), document)
 
 
 def test_what_nests_too_deeply_is_a_fault_with_its_path() -> None:
@@ -141,12 +147,12 @@ def test_what_nests_too_deeply_is_a_fault_with_its_path() -> None:
     for _ in range(400):
         layer = {"type": "Sequential", "layers": [layer]}
     with pytest.raises(SpecError, match="nested too deep; at most 64 layers") as raised:
-        record(Recordings(10), {"architecture": layer})
+        record(cached(10), {"architecture": layer})
     assert raised.value.faults[0].path.startswith("architecture.layers.0")
 
 
 def test_what_is_beyond_a_limit_is_not_kept(built: list[object]) -> None:
-    recordings = Recordings(1000)
+    recordings = cached(1000)
     for _ in range(2):
         with pytest.raises(LimitExceeded):
             recordings.plan(mlp(), platform=platform(), limits=Limits(modules=3))

@@ -73,6 +73,16 @@ def status(url: str) -> int:
         return 0
 
 
+def is_refused(url: str) -> bool:
+    """Return whether a new connection is refused, instead of waiting in the backlog."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=60).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[Callable[..., Fleet]]:
     processes: list[Fleet] = []
@@ -179,6 +189,8 @@ def test_when_it_ends_a_body_is_finished_or_cut_and_never_looks_whole(
     reading, waiting = Slow(url, first_bytes=1_000_000), Slow(url, first_bytes=1_000_000)
     process.popen.send_signal(signal.SIGTERM)
     eventually(lambda: process.has_said("Shutting down") == int(workers))
+    eventually(lambda: is_refused(process.url))
+    assert process.popen.poll() is None  # Its processes still send.
     assert hashlib.sha256(reading.rest()).hexdigest() == whole
     process.wait()
     assert 900_000 < len(waiting.rest()) < waiting.content_length

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from seedpoint.models.generation.whole_tensors import (
-    Memory,
     Needed,
     Raw,
     WholeCuts,
@@ -349,10 +348,3 @@ def test_what_processes_want_at_once_is_made_once(tmp_path: Path) -> None:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
     assert log.read_text() == "made\n"
-
-
-def test_memory_gives_what_it_has_without_making_it() -> None:
-    memory = Memory(100, len)
-    assert memory.find("a") is None
-    memory.get("a", lambda: b"x")
-    assert memory.find("a") == b"x"

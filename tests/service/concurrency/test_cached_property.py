@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from seedpoint.service.concurrency.cached_attribute import once
+from seedpoint.service.concurrency.cached_property import locked_cached_property
 from tests.support.waiting import eventually
 
 
@@ -14,7 +14,7 @@ class Thing:
         self.gate = gate
         self.computed = 0
 
-    @once
+    @locked_cached_property
     def value(self) -> int:
         """What it is worth."""
         self.computed += 1
@@ -52,7 +52,7 @@ def test_a_slow_one_does_not_keep_that_of_another_object_waiting() -> None:
 
 def test_it_tells_whether_it_is_known_and_what_it_is() -> None:
     thing = Thing()
-    assert not once.knows(thing, "value")
+    assert not locked_cached_property.is_cached(thing, "value")
     assert thing.value == 42
-    assert once.knows(thing, "value")
+    assert locked_cached_property.is_cached(thing, "value")
     assert Thing.value.__doc__ == "What it is worth."

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar, overload
 T = TypeVar("T")
 
 
-class once(Generic[T]):  # noqa: N801 - used as a decorator
+class locked_cached_property(Generic[T]):  # noqa: N801 - used as a decorator
     """Property computed at its first read; other readers of the same object wait meanwhile.
 
     `functools.cached_property` has one lock for all objects of a class (Python 3.11), so one
@@ -22,20 +22,20 @@ class once(Generic[T]):  # noqa: N801 - used as a decorator
         self.__doc__ = compute.__doc__
 
     @overload
-    def __get__(self, instance: None, owner: type) -> once[T]: ...
+    def __get__(self, instance: None, owner: type) -> locked_cached_property[T]: ...
     @overload
     def __get__(self, instance: object, owner: type) -> T: ...
-    def __get__(self, instance: object | None, owner: type) -> once[T] | T:
+    def __get__(self, instance: object | None, owner: type) -> locked_cached_property[T] | T:
         if instance is None:
             return self
-        kept = instance.__dict__  # An entry in it under the name shadows this property.
-        with kept.setdefault(f"{self._name} lock", threading.Lock()):
-            if self._name not in kept:
-                kept[self._name] = self._compute(instance)
-            found: T = kept[self._name]
-        return found
+        values = instance.__dict__  # An entry in it under the name shadows this property.
+        with values.setdefault(f"{self._name} lock", threading.Lock()):
+            if self._name not in values:
+                values[self._name] = self._compute(instance)
+            value: T = values[self._name]
+        return value
 
     @classmethod
-    def knows(cls, instance: object, name: str) -> bool:
+    def is_cached(cls, instance: object, name: str) -> bool:
         """Return whether `name` of `instance` has been computed."""
         return name in instance.__dict__

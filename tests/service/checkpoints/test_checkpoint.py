@@ -1,0 +1,51 @@
+"""Checkpoints: their files, and the names that are near a wrong one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from seedpoint.models.plan.describe import layout
+
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.schema import parse_spec
+from seedpoint.service.checkpoints.checkpoint import MAX_CHARACTERS, Checkpoint
+from seedpoint.service.errors import NotFound
+from tests.support.running import mlp
+
+
+def issued(**options: Any) -> Checkpoint:
+    planned = make_plan(parse_spec(mlp() | options))
+    plan = planned.plan
+    return Checkpoint(plan.id, plan, layout(plan), Evaluator(plan, planned.blobs))
+
+
+def test_its_files_are_those_of_the_layout_in_order_and_add_up() -> None:
+    checkpoint = issued(max_shard_size=20_480)
+    files = checkpoint.files
+    assert [file.name for file in files] == list(checkpoint.layout.files)
+    assert sum(file.size_bytes for file in files) == checkpoint.size_bytes
+    assert len({file.etag for file in files}) == len(files)
+
+
+def test_an_entity_tag_differs_between_checkpoints_and_does_not_look_like_a_sha256() -> None:
+    first, second = issued(), issued(dtype="bfloat16")
+    tags = {checkpoint.file("model.safetensors").etag for checkpoint in (first, second)}
+    assert len(tags) == 2
+    assert {len(tag.strip('"')) for tag in tags} == {40}
+
+
+def test_a_file_that_is_missing_is_refused_with_a_few_that_exist() -> None:
+    with pytest.raises(NotFound, match=r"there is model-00001-of-.*, .*, .* and \d+ more"):
+        issued(max_shard_size=5_000).file("x" * 1000)
+
+
+def test_a_tensor_is_found_by_its_name_and_a_wrong_one_is_told_the_nearest() -> None:
+    checkpoint = issued()
+    assert asyncio.run(checkpoint.tensor("output.bias")) == checkpoint.indices["output.bias"]
+    with pytest.raises(NotFound, match=r"no tensor 'outputs.bias'; there is 'output.bias'"):
+        asyncio.run(checkpoint.tensor("outputs.bias"))
+    with pytest.raises(NotFound, match=rf"no tensor '{'x' * MAX_CHARACTERS}'$"):
+        asyncio.run(checkpoint.tensor("x" * 10_000))

@@ -84,17 +84,7 @@ class Law:
     @classmethod
     def of(cls, draw: Draw) -> Law:
         """The law of a draw's elements."""
-        line = draw.line
-        start, stop = max(line.start, line.variable.start), min(line.stop, line.variable.stop)
-        with np.errstate(over="ignore"):  # without spread, every element is the rounded intercept
-            at = float(np.float32(line.intercept)) if line.slope == 0 else line.intercept
-        law = cls(
-            (Segment(start, stop, line.slope, at),),
-            line.variable,
-            mean_error=line.mean_error,
-            std_error=line.std_error,
-        )
-        return law._rounded_by(8)
+        return _law_of(draw)
 
     @property
     def mass(self) -> float:
@@ -132,7 +122,7 @@ class Law:
                 bound = self.machine(value)
                 law = self._mapped((-bound, bound), lambda v: v if abs(v) >= bound else 0.0)
                 law = law._moved_by(self._near((-bound, bound)), bound)
-        return law._rounded_by(4)
+        return law.rounded_by(4)
 
     def points(self, dtype: DType | None = None) -> Points:
         """The law, or (given a floating dtype) that of its values converted to it."""
@@ -255,7 +245,7 @@ class Law:
         ]
         return max(ends) - min(ends)
 
-    def _rounded_by(self, roundings: int) -> Law:
+    def rounded_by(self, roundings: int) -> Law:
         """With the error of so many roundings of values as large as these."""
         if self.double or self.atom is not None:
             return self
@@ -288,6 +278,21 @@ class Law:
         edges = np.concatenate([[segment.start], x, [segment.stop]])
         weights = self.variable.masses(edges)
         return values[weights > 0], weights[weights > 0]
+
+
+@lru_cache(maxsize=256)
+def _law_of(draw: Draw) -> Law:
+    line = draw.line
+    start, stop = max(line.start, line.variable.start), min(line.stop, line.variable.stop)
+    with np.errstate(over="ignore"):  # without spread, every element is the rounded intercept
+        at = float(np.float32(line.intercept)) if line.slope == 0 else line.intercept
+    law = Law(
+        (Segment(start, stop, line.slope, at),),
+        line.variable,
+        mean_error=line.mean_error,
+        std_error=line.std_error,
+    )
+    return law.rounded_by(8)
 
 
 @lru_cache(maxsize=32)

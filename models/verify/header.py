@@ -31,7 +31,7 @@ MAX_CONTAINERS = MAX_HEADER_BYTES // 16
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # An unterminated string runs to the end; otherwise each of its quotes would be tried as a
 # beginning. Possessive, because a backtracking match would remember its positions.
-_STRING_OR_OPENING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{]+', re.DOTALL)
+STRING_OR_OPENING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{]+', re.DOTALL)
 # A quote inside a string is escaped, so it never follows a comma or a brace alone.
 _METADATA = re.compile(rb'[{,][ \t\n\r]*"%s"[ \t\n\r]*:[ \t\n\r]*' % METADATA_KEY.encode())
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
@@ -184,7 +184,7 @@ def _has_many_containers(text: str) -> bool:
         return False
     runs = (
         match.end() - match.start()
-        for match in _STRING_OR_OPENING.finditer(text)
+        for match in STRING_OR_OPENING.finditer(text)
         if text[match.start()] != '"'
     )
     return any(count > MAX_CONTAINERS for count in accumulate(runs))

@@ -210,4 +210,4 @@ def test_the_streams_vectors_are_the_known_answers() -> None:
             == (distribution, 42, "hidden.weight", 0, 0)
         )
         assert re.findall(r"[0-9a-f]{8}", values) == case["values"][:4]
-    assert len(shown) == 3
+    assert len(shown) == 4

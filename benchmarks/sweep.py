@@ -18,6 +18,7 @@ from typing import Any
 
 from benchmarks.processes import Server, drain, seedpoint
 from seedpoint.service.planning.task import PlanBody, Planner
+from seedpoint.service.storage.directory import DirectoryStore
 from seedpoint.service.workers import forkserver
 from seedpoint.service.workers.worker import Budget, Worker
 
@@ -37,7 +38,7 @@ SPECS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as store, ExitStack() as stack:
-        task = Planner(Path(store), max_materialized_bytes=0).task()
+        task = Planner(DirectoryStore(Path(store)), max_materialized_bytes=0).task()
         worker = stack.enter_context(closing(Worker(forkserver.context(), task)))
         worker.wait_until_warm()
         for name, spec in SPECS.items():

@@ -27,6 +27,7 @@ from seedpoint.service.planning.task import PlanBody, Planner
 from seedpoint.service.server.uvicorn_server import Server
 from seedpoint.service.settings import Settings
 from seedpoint.service.statistics.checkpoint import warm_up
+from seedpoint.service.storage.directory import DirectoryStore
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("models", "service", "src")
@@ -174,7 +175,7 @@ def traces() -> dict[str, Mapping[str, int]]:
                     wait_until(lambda: not server.server_state.tasks)
                 found[title] = calls
         # Last, because warming up guards this process as it guards a worker.
-        task = Planner(store=settings.store, max_materialized_bytes=0).task()
+        task = Planner(DirectoryStore(settings.store), max_materialized_bytes=0).task()
         task.warm_up()
         task.run(PlanBody(spec(100)))
         with tracer.recording() as calls:

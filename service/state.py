@@ -14,8 +14,8 @@ from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.concurrency.cache import LatestCache
 from seedpoint.service.generation.devices import resolve_device
 from seedpoint.service.generation.engine import Engine
-from seedpoint.service.generation.whole_tensor_task import Maker
-from seedpoint.service.generation.whole_tensors import Shelf, Wholesale
+from seedpoint.service.generation.whole_tensor_task import WholeTensorWorkers
+from seedpoint.service.generation.whole_tensors import WholeTensorCache, WholeTensors
 from seedpoint.service.http.shared_documents import SharedDocuments
 from seedpoint.service.logger import get_logger
 from seedpoint.service.metrics import Metrics
@@ -23,9 +23,11 @@ from seedpoint.service.planning.planner_pools import Builders
 from seedpoint.service.settings import Settings
 from seedpoint.service.statistics.checkpoint import Statistics, warm_up
 from seedpoint.service.statistics.digests import Digests
+from seedpoint.service.storage.checkpoint_store import CheckpointStore
 from seedpoint.service.storage.clock import Clock, system
-from seedpoint.service.storage.directory import SPOOL, Store
-from seedpoint.service.storage.retention import Policy, Retention
+from seedpoint.service.storage.directory import DirectoryStore
+from seedpoint.service.storage.eviction import Policy
+from seedpoint.service.storage.retention import Retention
 from seedpoint.service.storage.write_probe import Probe
 
 log = get_logger("seedpoint.state")
@@ -40,7 +42,7 @@ class State:
 
     settings: Settings
     metrics: Metrics
-    store: Store
+    store: CheckpointStore
     retention: Retention
     builders: Builders
     engine: Engine
@@ -57,23 +59,25 @@ class State:
     @classmethod
     def of(cls, settings: Settings, *, clock: Clock = system) -> State:
         metrics = Metrics()
-        store = Store(settings.store, clock=clock, unkept=LatestCache(UNKEPT_BYTES, len))
-        builders = Builders.of(settings)
+        objects = DirectoryStore(settings.store)
+        store = CheckpointStore(objects, clock=clock, unkept=LatestCache(UNKEPT_BYTES, len))
+        builders = Builders.of(settings, objects)
         builders.measure(metrics)
-        shelf = Shelf()
+        cache = WholeTensorCache()
+        workers = WholeTensorWorkers(objects, settings.spool_bytes, settings.threads)
         engine = Engine(
             threads=settings.threads,
             chunk_bytes=settings.chunk_bytes,
             look_ahead=settings.look_ahead_chunks,
             ahead_bytes=settings.shared_ahead_bytes,
             pinned=settings.pin_threads,
-            whole_tensors=Wholesale(shelf, _maker(settings), metrics, waiting=settings.whole_queue),
+            whole_tensors=WholeTensors(cache, workers, metrics, waiting=settings.whole_queue),
         )
         checkpoints = Checkpoints(
             builders,
             store,
             metrics,
-            Wholes(shelf),
+            Wholes(cache),
             device=resolve_device(settings.device),
             cached_tensors=settings.cached_tensors,
             clock=clock,
@@ -142,10 +146,6 @@ class State:
             log.exception("the kernels did not compile")
             raise
         self.kernels_ready.set()
-
-
-def _maker(settings: Settings) -> Maker:
-    return Maker(settings.store / SPOOL, settings.spool_bytes, settings.threads)
 
 
 def _policy(settings: Settings) -> Policy:

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from seedpoint.service.api import representations, schemas
+from seedpoint.service.api import page_cursors, representations, schemas
 from seedpoint.service.api.dependencies import Found, Service, accepted, read_body, while_connected
 from seedpoint.service.api.links import Links
 from seedpoint.service.api.multipart_checkpoint import Mixed
@@ -59,7 +59,9 @@ async def list_checkpoints(
 ) -> Response:
     """List the issued checkpoints, newest first."""
     size, links = limit or service.settings.page_size, Links.of(request)
-    found, following = await run_in_threadpool(service.store.page, size, cursor)
+    after = page_cursors.decode(cursor) if cursor else None
+    found, last = await run_in_threadpool(service.store.page, size, after)
+    following = None if last is None else page_cursors.encode(last)
     items = [
         {
             "id": item.id,

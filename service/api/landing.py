@@ -11,8 +11,7 @@ from seedpoint.service.api.dependencies import Service
 from seedpoint.service.api.links import Links
 from seedpoint.service.api.report import html_page
 from seedpoint.service.report.page import landing_page
-from seedpoint.service.storage.checkpoint_list import Issued
-from seedpoint.service.storage.directory import Store
+from seedpoint.service.storage.checkpoint_store import CheckpointStore, Issued
 from seedpoint.service.version import seedpoint_version
 
 router = APIRouter(tags=["operations"])
@@ -37,8 +36,8 @@ async def get_landing_page(request: Request, service: Service) -> Response:
     return html_page(await run_in_threadpool(_page, url, Links.of(request), service.store))
 
 
-def _page(url: str, links: Links, store: Store) -> str:
-    latest, _ = store.page(LATEST, None)
+def _page(url: str, links: Links, store: CheckpointStore) -> str:
+    latest, _ = store.page(LATEST)
     shown = [_shown(item, links) for item in latest]
     pages = {title: links.to(path) for title, path in PAGES.items()}
     where = {"issue": Links(url).checkpoints(), "checkpoints": links.checkpoints()}

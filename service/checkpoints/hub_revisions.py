@@ -21,7 +21,7 @@ from seedpoint.models import presets
 from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.checkpoints.registry import Checkpoints
 from seedpoint.service.errors import RepositoryNotFound, RevisionNotFound
-from seedpoint.service.storage.directory import Store
+from seedpoint.service.storage.checkpoint_store import CheckpointStore
 
 MAIN = "main"
 LEAST_DIGITS = 8  # Shortest prefix of a checkpoint's id that names a repository.
@@ -60,7 +60,7 @@ class Revisions:
     """Finder of revisions among presets and issued checkpoints."""
 
     checkpoints: Checkpoints
-    store: Store
+    store: CheckpointStore
 
     async def find(self, repo: str, revision: str) -> Revision:
         """Return the checkpoint of `repo` at `revision`.

@@ -15,19 +15,19 @@ from seedpoint.service.concurrency.single_flight import SingleFlight
 from seedpoint.service.errors import CorruptStore
 from seedpoint.service.logger import get_logger
 from seedpoint.service.planning.planner_pools import Builders
-from seedpoint.service.storage.checksums import BlockFile, Damaged
-from seedpoint.service.storage.directory import Store
+from seedpoint.service.storage.checkpoint_store import CheckpointStore
+from seedpoint.service.storage.checksums import BlockFile
+from seedpoint.service.storage.store import Damaged, Version
 
 log = get_logger("seedpoint.bound")
 
-Version = tuple[int, int] | None
 LOST = (Damaged, FileNotFoundError)  # After any other error the file itself is intact.
 
 
 class BoundTensors:
     """Generator of missing or damaged tensors in the store. Belongs to one event loop."""
 
-    def __init__(self, builders: Builders, store: Store) -> None:
+    def __init__(self, builders: Builders, store: CheckpointStore) -> None:
         self._builders = builders
         self._store = store
         self._making: SingleFlight[str, None] = SingleFlight()
@@ -68,7 +68,7 @@ class BoundTensors:
             raise self.corrupt(plan, error) from error
         return _Reader(self, plan, file)
 
-    def mend(self, plan: Plan, version: Version, error: Exception) -> None:
+    def mend(self, plan: Plan, version: Version | None, error: Exception) -> None:
         """Generate the tensors again after `error` in reading `version` of the file.
 
         Call it from a thread other than the loop's.
@@ -77,14 +77,7 @@ class BoundTensors:
         mending = self._mend(plan, version, error)
         asyncio.run_coroutine_threadsafe(mending, self._loop).result()
 
-    def read(self, file: BlockFile, start: int, stop: int) -> bytes | memoryview:
-        """Return bytes [start, stop) of the file.
-
-        Raises: the errors in LOST, and StoreUnreadable.
-        """
-        return self._store.read_materialized(file, start, stop)
-
-    def version(self, plan: Plan) -> Version:
+    def version(self, plan: Plan) -> Version | None:
         """Return the version of the file, which changes whenever the file is written."""
         return self._store.materialized_version(plan.id)
 
@@ -94,7 +87,7 @@ class BoundTensors:
     async def _make(self, plan: Plan) -> None:
         await self._making.join(plan.id, lambda: self._builders.materialize(plan))
 
-    async def _mend(self, plan: Plan, version: Version, error: Exception) -> None:
+    async def _mend(self, plan: Plan, version: Version | None, error: Exception) -> None:
         """Generate the tensors again unless the file is newer than `version`."""
         if await asyncio.to_thread(self.version, plan) != version:
             return
@@ -124,10 +117,10 @@ class _Reader:
         """Return bytes [start, stop) of all tensors, in the plan's order."""
         version = self._tensors.version(self._plan)
         try:
-            return self._tensors.read(self._file, start, stop)
+            return self._file.read(start, stop)
         except LOST as error:
             self._tensors.mend(self._plan, version, error)
         try:
-            return self._tensors.read(self._file, start, stop)
+            return self._file.read(start, stop)
         except LOST as error:
             raise self._tensors.corrupt(self._plan, error) from error

@@ -29,8 +29,8 @@ from seedpoint.service.errors import NotFound
 from seedpoint.service.metrics import Metrics
 from seedpoint.service.planning.planner_pools import Builders
 from seedpoint.service.planning.task import Planned
+from seedpoint.service.storage.checkpoint_store import CheckpointStore
 from seedpoint.service.storage.clock import Clock, system
-from seedpoint.service.storage.directory import Store
 from seedpoint.service.storage.use_notes import Uses
 
 KNOWN_BODIES = 10_000  # Request bodies whose checkpoint id is remembered.
@@ -47,7 +47,7 @@ class Checkpoints:
     def __init__(
         self,
         builders: Builders,
-        store: Store,
+        store: CheckpointStore,
         metrics: Metrics,
         wholes: Wholes,
         *,

@@ -68,7 +68,7 @@ def _check(settings: Settings) -> None:
     from seedpoint.service.server.addresses import check_free
 
     try:
-        _check_store(settings.store)
+        check_store(settings.store)
     except OSError as error:
         _end(f"--store {settings.store}", error)
     try:
@@ -77,19 +77,20 @@ def _check(settings: Settings) -> None:
         _end(f"--host {settings.host} --port {settings.port}", error)
 
 
-def _check_store(directory: Path) -> None:
+def check_store(directory: Path) -> None:
     """Check that the store is writable; the file written for it is removed.
 
     A store that is full, or that has plans, passes: it can be served. Raises: OSError.
     """
-    from seedpoint.service.storage.atomic_files import can_list, check_writable
-    from seedpoint.service.storage.directory import PLANS, PROBE_BYTES
+    from seedpoint.service.storage.checkpoint_store import has_plans
+    from seedpoint.service.storage.directory import DirectoryStore
     from seedpoint.service.storage.faults import FULL
 
+    store = DirectoryStore(directory)
     try:
-        check_writable(directory, PROBE_BYTES)
+        store.check_writable()
     except OSError as error:
-        if error.errno not in FULL and not can_list(directory / PLANS):
+        if error.errno not in FULL and not has_plans(store):
             raise
 
 

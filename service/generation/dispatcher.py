@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from seedpoint.models.generation.whole_tensors import Needed, Raw
 from seedpoint.service.generation.byte_source import Priority
 from seedpoint.service.generation.priority_threads import PriorityThreads
-from seedpoint.service.generation.whole_tensors import Wholesale, is_small
+from seedpoint.service.generation.whole_tensors import WholeTensors, is_small
 
 R = TypeVar("R")
 
@@ -37,7 +37,7 @@ class Dispatcher:
     """
 
     def __init__(
-        self, threads: PriorityThreads, provider: Wholesale | None, priority: Priority
+        self, threads: PriorityThreads, provider: WholeTensors | None, priority: Priority
     ) -> None:
         self._threads = threads
         self._provider = provider
@@ -67,7 +67,7 @@ class Dispatcher:
         task.add_done_callback(_seen)
         return task
 
-    async def _prepared(self, provider: Wholesale, needs: Sequence[Needed], job: Job[R]) -> R:
+    async def _prepared(self, provider: WholeTensors, needs: Sequence[Needed], job: Job[R]) -> R:
         # The stream has begun: it waits as long as it must.
         priority: Priority = "continuing" if self._priority == "first" else self._priority
         async with self._preparing:

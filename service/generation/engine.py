@@ -18,7 +18,7 @@ from seedpoint.service.generation.byte_source import ByteSource, Priority, Span
 from seedpoint.service.generation.dispatcher import Dispatcher, Job
 from seedpoint.service.generation.priority_threads import PriorityThreads
 from seedpoint.service.generation.thread_placement import Placement
-from seedpoint.service.generation.whole_tensors import Wholesale
+from seedpoint.service.generation.whole_tensors import WholeTensors
 
 R = TypeVar("R")
 
@@ -47,7 +47,7 @@ class Engine:
         look_ahead: int,
         ahead_bytes: int,
         pinned: bool = False,
-        whole_tensors: Wholesale | None = None,
+        whole_tensors: WholeTensors | None = None,
     ) -> None:
         self.threads = threads
         self.chunk_bytes = chunk_bytes

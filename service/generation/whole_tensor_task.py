@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from seedpoint.models.generation.whole_tensors import Needed, Raw
 from seedpoint.models.stream import orthogonal, sparse
 from seedpoint.models.stream.parallel import Each, helped, serial
 from seedpoint.service.errors import StoreFull, StoreUnwritable
 from seedpoint.service.storage.faults import FULL
-from seedpoint.service.storage.spool import Spool
+from seedpoint.service.storage.store import Store
+from seedpoint.service.storage.whole_tensor_files import WholeTensorFiles
 from seedpoint.service.workers.worker import CallLimits, Task
 
 NICENESS = 15  # Behind the threads that generate for bodies.
@@ -24,18 +24,22 @@ MAX_IN_MEMORY_BYTES = 128 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Maker:
-    """Configuration of the workers: their spool, threads per worker and niceness."""
+class WholeTensorWorkers:
+    """Configuration of the workers: the store that they fill, threads per worker and niceness."""
 
-    spool: Path
-    spool_bytes: int
+    store: Store
+    max_bytes: int
     threads: int
     niceness: int = NICENESS
 
     def task(self) -> Task[Needed, Raw | None]:
         """Return the task that the workers of a pool run."""
-        desk = _Desk(self)
-        return Task(desk.run, desk.warm_up, (StoreFull, StoreUnwritable))
+        worker = _Worker(self)
+        return Task(worker.run, worker.warm_up, (StoreFull, StoreUnwritable))
+
+    def files(self) -> WholeTensorFiles:
+        """Return the files that the workers write."""
+        return WholeTensorFiles(self.store, self.max_bytes)
 
     def limits(self, needed: Needed) -> CallLimits:
         """Return the limits of time and memory for computing `needed`."""
@@ -43,30 +47,30 @@ class Maker:
         return CallLimits(MAX_SECONDS, nbytes + nbytes // 4 + OVERHEAD_BYTES)
 
 
-class _Desk:
-    """State of one worker: its configuration, spool and threads."""
+class _Worker:
+    """State of one worker: its configuration, files and threads."""
 
-    def __init__(self, maker: Maker) -> None:
-        self._maker = maker
-        self._spool = Spool(maker.spool, maker.spool_bytes)
+    def __init__(self, workers: WholeTensorWorkers) -> None:
+        self._workers = workers
+        self._files = workers.files()
         self._each: Each = serial
 
     def warm_up(self) -> None:
         """Lower the priority of this process, start its threads and load the kernels."""
-        os.setpriority(os.PRIO_PROCESS, 0, self._maker.niceness)
-        threads = self._maker.threads
+        os.setpriority(os.PRIO_PROCESS, 0, self._workers.niceness)
+        threads = self._workers.threads
         if threads > 1:
             self._each = helped(ThreadPoolExecutor(threads - 1), threads)
         orthogonal.warm_up()
         sparse.warm_up()
 
     def run(self, needed: Needed) -> Raw | None:
-        """Compute `needed` into the spool; return it only if the spool cannot keep it.
+        """Compute `needed` into the store; return it only if the store cannot keep it.
 
         Raises: StoreFull, StoreUnwritable.
         """
         try:
-            self._spool.add(needed, lambda: needed.make(self._each))
+            self._files.add(needed, lambda: needed.make(self._each))
         except OSError as error:
             if needed.nbytes > MAX_IN_MEMORY_BYTES:
                 raise _refusal(needed, error) from None

@@ -22,7 +22,8 @@ from seedpoint.models.planning.sequential import readers
 from seedpoint.service.errors import BuildMemory, Refusal
 from seedpoint.service.planning import task
 from seedpoint.service.planning.refusals import planning_refusals
-from seedpoint.service.storage.directory import Store
+from seedpoint.service.storage.checkpoint_store import CheckpointStore
+from seedpoint.service.storage.directory import DirectoryStore
 from seedpoint.service.workers import forkserver
 from seedpoint.service.workers.errors import WorkerFailed
 from seedpoint.service.workers.worker import CallLimits, Worker
@@ -55,17 +56,20 @@ def replanning(plan: Plan) -> Iterator[Future[Replanned]]:
     The worker ends with the block, and the result is usable only inside it.
     """
     with tempfile.TemporaryDirectory(prefix="seedpoint-") as folder:
-        planner = task.Planner(Path(folder), max_materialized_bytes=sys.maxsize)
+        store = DirectoryStore(Path(folder))
+        planner = task.Planner(store, max_materialized_bytes=sys.maxsize)
         worker = Worker(forkserver.context(), planner.task())
         with ThreadPoolExecutor(1) as executor:
             try:
-                yield executor.submit(_replan, worker, plan, Store(Path(folder)))
+                yield executor.submit(_replan, worker, plan, CheckpointStore(store))
             finally:
                 worker.kill()
         worker.close()
 
 
-def _replan(worker: Worker[task.Order, task.Planned], plan: Plan, store: Store) -> Replanned:
+def _replan(
+    worker: Worker[task.Order, task.Planned], plan: Plan, store: CheckpointStore
+) -> Replanned:
     try:
         with planning_refusals():
             worker.wait_until_warm()
@@ -86,7 +90,10 @@ def _replan(worker: Worker[task.Order, task.Planned], plan: Plan, store: Store) 
 
 
 def _materialize(
-    worker: Worker[task.Order, task.Planned], plan: Plan, record: bytes, store: Store
+    worker: Worker[task.Order, task.Planned],
+    plan: Plan,
+    record: bytes,
+    store: CheckpointStore,
 ) -> ReadBytes:
     """Have the worker make a platform-bound plan's tensors, and return their reader.
 

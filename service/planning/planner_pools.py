@@ -28,6 +28,7 @@ from seedpoint.service.planning.task import (
     work_bytes,
 )
 from seedpoint.service.settings import Settings
+from seedpoint.service.storage.store import Store
 from seedpoint.service.workers.errors import NoWorker
 from seedpoint.service.workers.pool import Pool
 from seedpoint.service.workers.worker import CallLimits, Task
@@ -111,17 +112,17 @@ class Builders:
         self._known_large: LRUCache[bytes, bool] = LRUCache(REMEMBERED)
 
     @classmethod
-    def of(cls, settings: Settings) -> Builders:
+    def of(cls, settings: Settings, store: Store) -> Builders:
         seconds, memory_bytes = settings.build_timeout_seconds, settings.build_memory_bytes
         small = PlannerPool(
-            _planner(settings, SMALL).task(),
+            _planner(settings, store, SMALL).task(),
             size=settings.build_workers,
             waiting=settings.build_queue,
             wait_seconds=seconds,
             limits=CallLimits(min(SMALL_SECONDS, seconds), memory_bytes),
         )
         large = PlannerPool(
-            _planner(settings).task(),
+            _planner(settings, store).task(),
             size=settings.large_build_workers,
             waiting=settings.large_build_queue,
             wait_seconds=seconds,
@@ -215,9 +216,9 @@ def _architecture(body: bytes) -> bytes:
     return hashlib.sha256(content).digest()
 
 
-def _planner(settings: Settings, own: Limits | None = None) -> Planner:
+def _planner(settings: Settings, store: Store, own: Limits | None = None) -> Planner:
     return Planner(
-        store=settings.store,
+        store=store,
         max_materialized_bytes=settings.max_materialized_bytes,
         limits=Limits(
             modules=settings.max_modules,

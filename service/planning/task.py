@@ -6,7 +6,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from seedpoint.models.errors import LimitExceeded, PlatformMismatch, SpecError
 from seedpoint.models.plan.plan import Plan
@@ -19,7 +18,8 @@ from seedpoint.service.planning.allowed_paths import Places
 from seedpoint.service.planning.architecture_cache import Recording, Recordings
 from seedpoint.service.planning.sandbox import Guard
 from seedpoint.service.planning.strict_json import parse_json
-from seedpoint.service.storage.directory import Store
+from seedpoint.service.storage.checkpoint_store import CheckpointStore
+from seedpoint.service.storage.store import Store
 from seedpoint.service.workers.worker import Task
 
 
@@ -65,7 +65,7 @@ class Planner:
     `limits` are those of the service; `own` are tighter ones, of workers for small specs.
     """
 
-    store: Path
+    store: Store
     max_materialized_bytes: int
     limits: Limits = DEFAULT
     own: Limits | None = None
@@ -140,7 +140,7 @@ class _Desk:
         with self.guard.refusing(document):
             tensors = sequential.materialize(spec, planned)
         with self.guard.lifted():
-            store = Store(self.planner.store)
+            store = CheckpointStore(self.planner.store)
             store.put_materialized(recorded.id, sequential.raw(recorded, tensors))
         return _planned(planned)
 

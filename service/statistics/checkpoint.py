@@ -29,7 +29,7 @@ from seedpoint.service.statistics.computations import Computations
 from seedpoint.service.statistics.digests import Digests
 from seedpoint.service.statistics.passes import Pass, document, gathering, is_current
 from seedpoint.service.statistics.progress import Document, Progress
-from seedpoint.service.storage.directory import Store
+from seedpoint.service.storage.checkpoint_store import CheckpointStore
 
 JOB_BLOCKS = 16  # Limit of one thread's job, in blocks: about a millisecond on a CPU.
 WIDEST_BYTES = 8  # Size of the widest floating element.
@@ -51,7 +51,7 @@ class Statistics:
     def __init__(
         self,
         engine: Engine,
-        store: Store,
+        store: CheckpointStore,
         digests: Digests,
         metrics: Metrics,
         turns: Admission,

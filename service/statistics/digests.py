@@ -19,7 +19,7 @@ from seedpoint.service.generation.byte_source import ByteSource
 from seedpoint.service.generation.engine import Engine
 from seedpoint.service.statistics.computations import Computations
 from seedpoint.service.statistics.progress import Document, Progress
-from seedpoint.service.storage.directory import Store
+from seedpoint.service.storage.checkpoint_store import CheckpointStore
 
 KEPT_IN_MEMORY = 20_000  # Cache weight: one per checkpoint and one per digest.
 KEPT_OF_ONE = 2_000  # Digests stored per checkpoint; every slice is its own representation.
@@ -34,7 +34,7 @@ class Digests:
     def __init__(
         self,
         engine: Engine,
-        store: Store,
+        store: CheckpointStore,
         turns: Admission,
         *,
         at_once: int,
@@ -88,8 +88,7 @@ class Digests:
 
     async def _compute(self, id_: str, source: ByteSource, progress: Progress) -> str:
         digest = hashlib.sha256()
-        stream = self._engine.stream(source, priority="background")
-        async with aclosing(stream) as chunks:
+        async with aclosing(self._engine.stream(source, priority="background")) as chunks:
             async for chunk in chunks:
                 await self._engine.run(partial(digest.update, chunk), priority="background")
                 await progress.add(len(chunk))

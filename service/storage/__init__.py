@@ -1,1 +1,1 @@
-"""The store: a directory of files that are written atomically and checked when read."""
+"""Storage: the backend that holds objects, and what the service keeps in it."""

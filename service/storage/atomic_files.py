@@ -16,13 +16,14 @@ _SHOWN = 40  # Characters of a file's name in its temporary name: 160 bytes at m
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[int]:
+def replacing(path: Path, *, create: bool = False) -> Iterator[int]:
     """Yield a descriptor of a new file that replaces `path` when the block ends without error.
 
     The replacement is durable: after a power failure, `path` is the whole new file or the old
     one. A symbolic link stays, and its target is replaced. A process killed inside the block
-    leaves a temporary file, which `is_left` recognizes. Raises: OSError, also for a device or a
-    pipe, which must not be replaced: /dev/null would be gone for the whole machine.
+    leaves a temporary file, which `is_left` recognizes. Raises: FileExistsError at the end of the
+    block if `create` and `path` exists by then; OSError, also for a device or a pipe, which must
+    not be replaced: /dev/null would be gone for the whole machine.
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
@@ -35,7 +36,10 @@ def replacing(path: Path) -> Iterator[int]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield descriptor
             os.fsync(descriptor)
-            temporary.replace(path)
+            if create:
+                _rename_new(temporary, path)
+            else:
+                temporary.replace(path)
         finally:
             os.close(descriptor)
     except BaseException:
@@ -47,32 +51,28 @@ def replacing(path: Path) -> Iterator[int]:
 
 def write_atomically(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
     """Write `pieces` to `path` as `replacing` does, and make its directory. Raises OSError."""
-    _make_folder(path.parent)
+    make_folder(path.parent)
     with replacing(path) as descriptor:
         for piece in pieces:
-            left = memoryview(piece)
-            while left:
-                left = left[os.write(descriptor, left) :]
+            write_all(descriptor, piece)
+
+
+def write_all(descriptor: int, piece: bytes | memoryview) -> None:
+    """Write all of `piece`, however many calls that takes. Raises OSError."""
+    left = memoryview(piece)
+    while left:
+        left = left[os.write(descriptor, left) :]
 
 
 def check_writable(folder: Path, nbytes: int) -> None:
     """Raise OSError if no file of `nbytes` can be written in `folder`, which is made."""
-    _make_folder(folder)
+    make_folder(folder)
     probe = temporary_path(folder / "probe")
     try:
         write_atomically(probe, [bytes(nbytes)])
     finally:
         with suppress(OSError):
             probe.unlink()
-
-
-def can_list(folder: Path) -> bool:
-    """Return whether `folder` exists and can be listed."""
-    try:
-        with os.scandir(folder):
-            return True
-    except OSError:
-        return False
 
 
 def temporary_path(path: Path) -> Path:
@@ -110,14 +110,26 @@ def locked(path: Path, *, exclusive: bool) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _make_folder(path: Path) -> None:
-    """Make a directory and its parents durably."""
+def make_folder(path: Path) -> None:
+    """Make a directory and its parents durably. Raises OSError."""
     if path.is_dir():
         return
-    _make_folder(path.parent)
+    make_folder(path.parent)
     with suppress(FileExistsError):
         path.mkdir()
     _sync_folder(path.parent)
+
+
+def _rename_new(temporary: Path, path: Path) -> None:
+    """Rename a file, unless `path` exists. Raises OSError, FileExistsError."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # A filesystem without hard links: the last of two writers wins there.
+        temporary.replace(path)
+    else:
+        temporary.unlink()
 
 
 def _sync_folder(path: Path) -> None:

@@ -11,19 +11,15 @@ A digest takes 32 bytes, the length 8 bytes, little-endian. SHA-256 runs at 2 GB
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import threading
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+
+from seedpoint.service.storage.store import Damaged
 
 BLOCK_BYTES = 1 << 20
 DIGEST_BYTES = 32
 _LINE = re.compile(rb"[0-9a-f]{64}")
-
-
-class Damaged(Exception):
-    """A file that is not what was written; the message states the fault."""
 
 
 # --- short files -----------------------------------------------------------------------
@@ -72,35 +68,45 @@ def with_block_digests(
     yield digests + _seal(id_, size_bytes, digests)
 
 
+def trailer_bytes(size_bytes: int) -> int:
+    """Return the length of the digests after a content of this length."""
+    return DIGEST_BYTES * (-(-size_bytes // BLOCK_BYTES) + 1)
+
+
+def checked_content(file: memoryview, id_: str, size_bytes: int) -> memoryview:
+    """Return the content of a whole file with block digests. Raises Damaged."""
+    content = file[:size_bytes]
+    *_, trailer = with_block_digests([content], id_)
+    if file[size_bytes:] != trailer:
+        raise Damaged("its blocks do not have the digests that were written")
+    return content
+
+
 class BlockFile:
     """Content, `size_bytes` long, of a file with block digests.
 
-    Every read opens the file and checks the block: the file may be damaged, removed and restored
-    at any time. Only the digests are kept in memory. Thread-safe.
+    Every read gets a block anew and checks it: the file may be damaged, removed and restored at
+    any time. Only the digests are kept in memory. Thread-safe.
     """
 
-    def __init__(self, path: Path, id_: str, size_bytes: int) -> None:
-        """Read the digests.
+    def __init__(self, read: Callable[[int, int], bytes], id_: str, size_bytes: int) -> None:
+        """Read the digests. `read(start, stop)` returns bytes of the file, fewer at its end.
 
-        Raises: OSError; Damaged if the file has another length or its digests are damaged.
+        Raises: the errors of `read`; Damaged if the file has another length or its digests are
+        damaged.
         """
-        self.path = path
         self.size_bytes = size_bytes
-        count = -(-size_bytes // BLOCK_BYTES)
-        trailer_bytes = DIGEST_BYTES * (count + 1)
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            if (found := os.fstat(descriptor).st_size) != size_bytes + trailer_bytes:
-                raise Damaged(f"it has {found} bytes, not {size_bytes + trailer_bytes}")
-            trailer = _pread(descriptor, size_bytes, trailer_bytes)
-        finally:
-            os.close(descriptor)
+        self._read = read
+        nbytes = trailer_bytes(size_bytes)
+        trailer = read(size_bytes, size_bytes + nbytes + 1)
+        if len(trailer) != nbytes:
+            raise Damaged(f"it has not {size_bytes + nbytes} bytes")
         self._digests, seal = trailer[:-DIGEST_BYTES], trailer[-DIGEST_BYTES:]
         if seal != _seal(id_, size_bytes, self._digests):
             raise Damaged("the digests of its blocks are not what was written")
 
     def read(self, start: int, stop: int) -> bytes | memoryview:
-        """Return bytes [start, stop) of the content. Raises Damaged, OSError."""
+        """Return bytes [start, stop) of the content. Raises Damaged, and the errors of `read`."""
         assert 0 <= start <= stop <= self.size_bytes
         blocks = range(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES))
         parts = [
@@ -114,47 +120,26 @@ class BlockFile:
     def _block(self, index: int) -> bytes:
         """Return a block, from memory if this thread read it last: consecutive reads share one."""
         digest = self._digests[DIGEST_BYTES * index : DIGEST_BYTES * (index + 1)]
-        if _latest.digest == digest:
-            return _latest.block
-        block = self._read(index)
+        if latest.digest == digest:
+            return latest.block
+        start = index * BLOCK_BYTES
+        block = self._read(start, min(start + BLOCK_BYTES, self.size_bytes))
         if hashlib.sha256(block).digest() != digest:
-            raise Damaged(
-                f"bytes {index * BLOCK_BYTES} to {index * BLOCK_BYTES + len(block)} of it"
-            )
-        _latest.digest, _latest.block = digest, block
+            raise Damaged(f"bytes {start} to {start + len(block)} of it")
+        latest.digest, latest.block = digest, block
         return block
 
-    def _read(self, index: int) -> bytes:
-        offset = index * BLOCK_BYTES
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return _pread(descriptor, offset, min(BLOCK_BYTES, self.size_bytes - offset))
-        finally:
-            os.close(descriptor)
 
-
-class _Latest(threading.local):
+class LatestBlock(threading.local):
     """The block that a thread read last, and its digest."""
 
     digest = b""
     block = b""
 
 
-_latest = _Latest()
+latest = LatestBlock()
 
 
 def _seal(id_: str, size_bytes: int, digests: bytes) -> bytes:
-    said = id_.encode() + size_bytes.to_bytes(8, "little") + digests
-    return hashlib.sha256(said).digest()
-
-
-def _pread(descriptor: int, offset: int, nbytes: int) -> bytes:
-    """Return `nbytes` bytes from `offset` on. Raises Damaged if the file ends first."""
-    parts: list[bytes] = []
-    while nbytes:
-        part = os.pread(descriptor, nbytes, offset)
-        if not part:
-            raise Damaged(f"it ends at byte {offset}")
-        parts.append(part)
-        offset, nbytes = offset + len(part), nbytes - len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    sealed_bytes = id_.encode() + size_bytes.to_bytes(8, "little") + digests
+    return hashlib.sha256(sealed_bytes).digest()

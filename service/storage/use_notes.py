@@ -9,8 +9,8 @@ from cachetools import LRUCache
 
 from seedpoint.service.errors import StoreUnreadable
 from seedpoint.service.logger import get_logger
+from seedpoint.service.storage.checkpoint_store import CheckpointStore
 from seedpoint.service.storage.clock import Clock, Steps, system
-from seedpoint.service.storage.directory import Store
 
 log = get_logger("seedpoint.uses")
 
@@ -25,7 +25,7 @@ class Uses:
     they are due. Belongs to one event loop, except for `mark`.
     """
 
-    def __init__(self, store: Store, *, clock: Clock = system) -> None:
+    def __init__(self, store: CheckpointStore, *, clock: Clock = system) -> None:
         self._store = store
         self._clock = clock
         self._steps = Steps(clock())

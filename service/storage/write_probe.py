@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from seedpoint.service.errors import Refusal
-from seedpoint.service.storage.directory import Store
+from seedpoint.service.storage.checkpoint_store import CheckpointStore
 
 PROBE_SECONDS = 3.0  # Lifetime of a result.
 
@@ -17,7 +17,7 @@ class Probe:
     A result is valid for `PROBE_SECONDS`; callers during that time, or during the write, share it.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: CheckpointStore) -> None:
         self._store = store
         self._lock = asyncio.Lock()
         self._reason: str | None = None

@@ -8,7 +8,8 @@ import json
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from seedpoint.service.storage.directory import Store
+from seedpoint.service.storage.checkpoint_store import CheckpointStore
+from seedpoint.service.storage.directory import DirectoryStore
 
 
 def digest(content: bytes) -> str:
@@ -17,7 +18,7 @@ def digest(content: bytes) -> str:
 
 def put_for_ever(root: Path, first: int, pipe: Connection) -> None:
     """Store plans, each with its own and a shared literal, and send each one once stored."""
-    store = Store(root)
+    store = CheckpointStore(DirectoryStore(root))
     for number in itertools.count(first):
         literal = b"%d" % number * 1000
         blobs = {digest(literal): literal, digest(b"shared"): b"shared"}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 
+from seedpoint.service.storage.store import key
 from tests.support.hub import (
     FILE,
     assert_missing,
@@ -47,8 +48,8 @@ def test_an_issued_checkpoint_is_a_repository_by_its_first_digits(
 def test_digits_that_two_ids_begin_with_name_neither(
     service: Running, issued: dict[str, Any]
 ) -> None:
-    store, id_ = service.state.store, issued["id"]
-    twin = store._path("plans", id_[:20] + "0" * 44)
+    id_ = issued["id"]
+    twin = service.state.settings.store / key("plans", id_[:20] + "0" * 44)
     twin.write_bytes(b"")
     try:
         answer = get(service, f"/checkpoints/{id_[:20]}/resolve/main/{FILE}")

@@ -8,7 +8,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,12 @@ import safetensors.numpy
 
 from seedpoint.models.files.layout import Layout, layout
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.generation.whole_tensors import Needed, Raw, WholeMatrix
+from seedpoint.models.generation.whole_tensors import Needed, Raw
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.service import state
-from seedpoint.service.generation import whole_tensor_task as making
 from seedpoint.service.generation import whole_tensors as wholes
+from seedpoint.service.generation.whole_tensor_task import WholeTensorWorkers
 from seedpoint.service.settings import Settings
 from seedpoint.service.workers.errors import WorkerDied
 from seedpoint.service.workers.pool import Pool
@@ -71,16 +71,15 @@ def made(service: Running) -> float:
     )
 
 
-def spooled(service: Running) -> list[Path]:
-    folder = service.state.settings.store / "spool"
-    return [path for path in folder.iterdir() if not path.name.startswith(".")]
+def stored(service: Running) -> list[Path]:
+    return list(service.state.settings.store.glob("whole_tensors/*/*.bin"))
 
 
 def workers_of(service: Running) -> Pool[Needed, Raw | None]:
     """The workers that make wholes."""
-    wholesale = service.state.engine.whole_tensors
-    assert wholesale is not None
-    return wholesale._pool
+    whole_tensors = service.state.engine.whole_tensors
+    assert whole_tensors is not None
+    return whole_tensors.pool
 
 
 def waiting_for(service: Running) -> float:
@@ -91,9 +90,8 @@ def waiting_for(service: Running) -> float:
 @pytest.fixture(scope="module", autouse=True)
 def eager() -> Iterator[None]:
     """Workers that are not behind others: on a machine whose cores are busy they hardly run."""
-    maker = state._maker
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(state, "_maker", lambda settings: replace(maker(settings), niceness=0))
+        patch.setattr(state, "WholeTensorWorkers", partial(WholeTensorWorkers, niceness=0))
         yield
 
 
@@ -140,7 +138,7 @@ def test_a_file_is_what_it_is_without_a_service(kept: Running, spec: dict[str, A
     service, before = kept, made(kept)
     assert service.http.get(link(service, spec)).content == expected(spec)
     assert made(service) == before + 1
-    assert spooled(service)
+    assert stored(service)
 
 
 @pytest.mark.parametrize("spec", [orthogonal(2), sparse(2)], ids=["orthogonal", "sparse"])
@@ -210,7 +208,7 @@ def test_what_many_ask_for_at_once_is_computed_once(start: Start) -> None:
 
 
 @pytest.mark.usefixtures("large")
-def test_a_restarted_service_takes_what_was_spooled(start: Start) -> None:
+def test_a_restarted_service_takes_what_was_stored(start: Start) -> None:
     first = start()
     content = first.http.get(link(first, orthogonal())).content
     second = start()
@@ -219,10 +217,10 @@ def test_a_restarted_service_takes_what_was_spooled(start: Start) -> None:
 
 
 @pytest.mark.usefixtures("large")
-def test_a_damaged_file_of_the_spool_is_computed_again(start: Start) -> None:
+def test_a_damaged_file_is_computed_again(start: Start) -> None:
     first = start()
     content = first.http.get(link(first, orthogonal())).content
-    (path,) = spooled(first)
+    (path,) = stored(first)
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     second = start()
     assert second.http.get(link(second, orthogonal())).content == content
@@ -231,12 +229,10 @@ def test_a_damaged_file_of_the_spool_is_computed_again(start: Start) -> None:
 
 @pytest.mark.usefixtures("large")
 @pytest.mark.parametrize("put", [Path.mkdir, os.mkfifo])
-def test_what_is_no_file_in_the_spool_costs_nobody_an_answer(
-    start: Start, put: Callable[[Path], None]
-) -> None:
+def test_what_is_no_file_costs_nobody_an_answer(start: Start, put: Callable[[Path], None]) -> None:
     first = start()
     content = first.http.get(link(first, orthogonal())).content
-    (path,) = spooled(first)
+    (path,) = stored(first)
     path.unlink()
     put(path)
     second = start()
@@ -245,13 +241,13 @@ def test_what_is_no_file_in_the_spool_costs_nobody_an_answer(
 
 
 @pytest.mark.usefixtures("large")
-def test_a_place_in_the_spool_that_stays_taken_costs_nobody_an_answer(start: Start) -> None:
+def test_a_place_that_stays_taken_costs_nobody_an_answer(start: Start) -> None:
     first = start()
     content = first.http.get(link(first, orthogonal())).content
-    (path,) = spooled(first)
+    (path,) = stored(first)
     path.unlink()
     path.mkdir()
-    lock = path.with_name(f".{path.name[:2]}.lock")
+    lock = path.parent.with_name(f".{path.name[:2]}.lock")
     lock.unlink()
     lock.mkdir()  # Nothing can be made there now.
     second = start()
@@ -261,14 +257,14 @@ def test_a_place_in_the_spool_that_stays_taken_costs_nobody_an_answer(start: Sta
 
 
 @pytest.mark.usefixtures("large")
-def test_the_spool_stays_within_its_bound(start: Start) -> None:
+def test_files_stay_within_their_limit(start: Start) -> None:
     service = start(spool_bytes=3 * 250_000)
     for seed in range(6):
         assert service.http.get(link(service, orthogonal(seed))).content == expected(
             orthogonal(seed)
         )
-        assert sum(path.stat().st_size for path in spooled(service)) <= 3 * 250_000
-    assert len(spooled(service)) == 3
+        assert sum(path.stat().st_size for path in stored(service)) <= 3 * 250_000
+    assert len(stored(service)) == 3
 
 
 @pytest.mark.usefixtures("large")
@@ -278,16 +274,7 @@ def test_what_has_no_room_on_disk_is_kept_in_memory(start: Start) -> None:
     for _ in range(2):
         assert service.http.get(url).content == expected(orthogonal())
     assert made(service) == 1
-    assert spooled(service) == []
-
-
-def test_what_has_room_neither_on_disk_nor_in_memory_is_a_problem(tmp_path: Path) -> None:
-    desk = making._Desk(making.Maker(tmp_path, 1000, 1))
-    side = 6000
-    with pytest.raises(
-        making.StoreFull, match=f"no space on disk for a whole tensor of {4 * side * side} bytes"
-    ):
-        desk.run(WholeMatrix((0, 0), 0, (side, side), (1.0).hex()))
+    assert stored(service) == []
 
 
 # --- others ---------------------------------------------------------------------------
@@ -354,7 +341,7 @@ def test_a_later_part_of_an_answer_waits_and_is_never_refused(start: Start, way:
     headers = {"Accept": "multipart/mixed"}
     if way == "known statistics":
         service.issue(spec, Prefer="wait=60")
-        for path in spooled(service):
+        for path in stored(service):
             path.unlink()
     answer = service.http.post("/v1/checkpoints", json=spec, headers=headers)
     assert answer.status_code in (200, 201)
@@ -407,14 +394,12 @@ def test_workers_that_die_each_time_are_a_problem(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = start()
-    wholesale = service.state.engine.whole_tensors
-    assert wholesale is not None
 
     async def dies(*_: object, **__: object) -> None:
         raise WorkerDied("died")
 
     with monkeypatch.context() as patch:
-        patch.setattr(wholesale._pool, "call", dies)
+        patch.setattr(workers_of(service), "call", dies)
         answer = service.http.get(link(service, orthogonal()))
     problem = assert_problem(answer, 503, "whole-lost")
     assert problem["detail"] == (
@@ -429,4 +414,4 @@ def test_what_is_too_large_to_compute_is_a_problem_before_anything_is(start: Sta
     problem = assert_problem(answer, 422, "invalid-spec")
     assert "2000000 x 2000000" in problem["detail"]
     assert workers_of(service).pids == []
-    assert not (service.state.settings.store / "spool").exists()
+    assert not (service.state.settings.store / "whole_tensors").exists()

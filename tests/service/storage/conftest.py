@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from seedpoint.service.storage.directory import DirectoryStore
+from seedpoint.service.storage.store import Store
+from tests.support.memory_store import MemoryStore
 from tests.support.running import Running
+
+
+@pytest.fixture(params=["directory", "memory"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A backend: what is written above the interface works on each."""
+    return DirectoryStore(tmp_path / "store") if request.param == "directory" else MemoryStore()
 
 
 @pytest.fixture

@@ -26,8 +26,14 @@ from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.planning.sequential import materialized, platform
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.service.storage.atomic_files import is_left
-from seedpoint.service.storage.checksums import BLOCK_BYTES, DIGEST_BYTES, BlockFile, unsealed
-from seedpoint.service.storage.directory import Store
+from seedpoint.service.storage.checkpoint_store import CheckpointStore
+from seedpoint.service.storage.checksums import (
+    BLOCK_BYTES,
+    DIGEST_BYTES,
+    checked_content,
+    unsealed,
+)
+from seedpoint.service.storage.directory import DirectoryStore
 from seedpoint.service.workers import forkserver
 from tests.support.process import Process
 from tests.support.running import mlp
@@ -63,7 +69,7 @@ def test_a_process_that_is_killed_while_it_writes_leaves_the_store_whole(tmp_pat
         process.kill()
         process.join()
         plans += told(ours)
-    store = Store(tmp_path)
+    store = CheckpointStore(DirectoryStore(tmp_path))
     assert len(plans) > ROUNDS
     for plan in plans:
         assert store.plan(digest(plan)) == plan
@@ -73,13 +79,13 @@ def test_a_process_that_is_killed_while_it_writes_leaves_the_store_whole(tmp_pat
 
 def assert_whole(root: Path) -> None:
     """Every file of the store is what its name says, once what was left behind is gone."""
-    store = Store(root)
+    store = CheckpointStore(DirectoryStore(root))
     left = [path for path in root.rglob("*") if is_left(path.name)]
-    store.remove_left(time.time_ns() - int(3600e9))
+    store.discard_unfinished(time.time_ns() - int(3600e9))
     assert all(path.exists() for path in left), "somebody may still be writing them"
     for path in left:
         os.utime(path, (0, 0))
-    store.remove_left(time.time_ns() - int(3600e9))
+    store.discard_unfinished(time.time_ns() - int(3600e9))
     files = [path for path in root.rglob("*") if path.is_file()]
     assert not [path for path in files if is_left(path.name)]
     for path in files:
@@ -90,7 +96,7 @@ def assert_whole(root: Path) -> None:
             assert digest(path.read_bytes()) == path.name
         elif kind in {"statistics", "digests"}:
             json.loads(unsealed(path.read_bytes()))
-        elif kind == "materialized":
+        elif kind in {"materialized", "whole_tensors"} and path.suffix == ".bin":
             assert_blocks_are_whole(path)
 
 
@@ -98,7 +104,7 @@ def assert_blocks_are_whole(path: Path) -> None:
     """Of tensors, which those of a plan that was never stored are too."""
     blocks = -(-path.stat().st_size // (BLOCK_BYTES + DIGEST_BYTES))
     size_bytes = path.stat().st_size - DIGEST_BYTES * (blocks + 1)
-    assert len(BlockFile(path, path.stem, size_bytes).read(0, size_bytes)) == size_bytes
+    assert checked_content(memoryview(path.read_bytes()), path.stem, size_bytes)
 
 
 @contextmanager

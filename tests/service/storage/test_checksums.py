@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from seedpoint.service.storage import checksums
 from seedpoint.service.storage.checksums import (
     BlockFile,
-    Damaged,
+    checked_content,
     sealed,
+    trailer_bytes,
     unsealed,
     with_block_digests,
 )
+from seedpoint.service.storage.store import Damaged
 
 ID = "ab" * 32
 BLOCK = 16
@@ -33,7 +35,11 @@ def content(nbytes: int) -> bytes:
 
 def stored(path: Path, nbytes: int) -> BlockFile:
     path.write_bytes(b"".join(with_block_digests([content(nbytes)], ID)))
-    return BlockFile(path, ID, nbytes)
+    return opened(path, ID, nbytes)
+
+
+def opened(path: Path, id_: str, nbytes: int) -> BlockFile:
+    return BlockFile(lambda start, stop: path.read_bytes()[start:stop], id_, nbytes)
 
 
 def flip(path: Path, at: int) -> None:
@@ -113,7 +119,7 @@ def test_a_flipped_bit_of_the_trailer_is_seen_before_anything_is_read(tmp_path: 
     for at in range(50, path.stat().st_size):
         flip(path, at)
         with pytest.raises(Damaged):
-            BlockFile(path, ID, 50)
+            opened(path, ID, 50)
         flip(path, at)
 
 
@@ -122,7 +128,7 @@ def test_a_file_of_another_length_or_checkpoint_is_refused(tmp_path: Path) -> No
     stored(path, 50)
     for id_, nbytes in (("cd" * 32, 50), (ID, 49), (ID, 18)):
         with pytest.raises(Damaged):
-            BlockFile(path, id_, nbytes)
+            opened(path, id_, nbytes)
 
 
 def test_a_file_that_is_truncated_while_it_is_open_fails_and_kills_nobody(tmp_path: Path) -> None:
@@ -143,3 +149,19 @@ def test_a_file_that_is_stored_again_is_read_again(tmp_path: Path) -> None:
         file.read(32, 50)
     stored(path, 50)
     assert bytes(file.read(0, 50)) == content(50)
+
+
+@pytest.mark.parametrize("nbytes", [0, 1, 15, 16, 17, 50])
+def test_a_whole_file_is_its_content_unless_a_bit_is_flipped_or_missing(nbytes: int) -> None:
+    file = b"".join(with_block_digests([content(nbytes)], ID))
+    assert len(file) == nbytes + trailer_bytes(nbytes)
+    assert checked_content(memoryview(file), ID, nbytes) == content(nbytes)
+    for at in range(len(file)):
+        flipped = bytearray(file)
+        flipped[at] ^= 1
+        for damaged in (flipped, file[:at]):
+            with pytest.raises(Damaged):
+                checked_content(memoryview(damaged), ID, nbytes)
+    for id_, length in (("cd" * 32, nbytes), (ID, nbytes + 1)):
+        with pytest.raises(Damaged):
+            checked_content(memoryview(file), id_, length)

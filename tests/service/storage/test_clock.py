@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
+from seedpoint.service.storage.checkpoint_store import CheckpointStore
 from seedpoint.service.storage.clock import TOLERANCE_NS, Instant, Steps
-from seedpoint.service.storage.directory import Store
 from seedpoint.service.storage.retention import QUIET_SECONDS, Policy, Retention
+from seedpoint.service.storage.store import Store
 from seedpoint.service.storage.use_notes import ROUND_SECONDS, Uses
 from tests.support.clocks import DAY_SECONDS, FakeClock
 from tests.support.running import Running, mlp
@@ -26,11 +26,11 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: FakeClock) -> Store:
-    return Store(tmp_path / "store", clock=clock)
+def store(backend: Store, clock: FakeClock) -> CheckpointStore:
+    return CheckpointStore(backend, clock=clock)
 
 
-def put(store: Store, number: int) -> str:
+def put(store: CheckpointStore, number: int) -> str:
     """Store a plan and note its use, as if it were just issued; return its id."""
     plan = b"[%d]" % number
     id_ = hashlib.sha256(plan).hexdigest()
@@ -39,7 +39,7 @@ def put(store: Store, number: int) -> str:
     return id_
 
 
-def retention(store: Store, clock: FakeClock, policy: Policy = A_DAY) -> Retention:
+def retention(store: CheckpointStore, clock: FakeClock, policy: Policy = A_DAY) -> Retention:
     """Return one that nobody is served by, past the quiet after its start."""
     made = Retention(store, policy, lambda _: True, clock=clock)
     clock.pass_(QUIET_SECONDS)
@@ -69,7 +69,7 @@ def test_a_clock_that_is_steered_does_not_step() -> None:
 
 @pytest.mark.parametrize("step", [2 * DAY_SECONDS, -2 * DAY_SECONDS])
 def test_nothing_goes_for_two_rounds_after_a_step(
-    store: Store, clock: FakeClock, step: float
+    store: CheckpointStore, clock: FakeClock, step: float
 ) -> None:
     used, idle = put(store, 1), put(store, 2)
     sweeping = retention(store, clock)
@@ -86,7 +86,7 @@ def test_nothing_goes_for_two_rounds_after_a_step(
     assert not store.has_plan(idle)
 
 
-def test_each_step_begins_the_wait_anew(store: Store, clock: FakeClock) -> None:
+def test_each_step_begins_the_wait_anew(store: CheckpointStore, clock: FakeClock) -> None:
     id_ = put(store, 1)
     sweeping = retention(store, clock)
     for _ in range(5):
@@ -100,7 +100,9 @@ def test_each_step_begins_the_wait_anew(store: Store, clock: FakeClock) -> None:
     assert not store.has_plan(id_)
 
 
-def test_a_process_that_starts_after_the_step_waits_too(store: Store, clock: FakeClock) -> None:
+def test_a_process_that_starts_after_the_step_waits_too(
+    store: CheckpointStore, clock: FakeClock
+) -> None:
     id_ = put(store, 1)
     clock.step(2 * DAY_SECONDS)
     starting = Retention(store, A_DAY, lambda _: True, clock=clock)
@@ -108,17 +110,19 @@ def test_a_process_that_starts_after_the_step_waits_too(store: Store, clock: Fak
     assert store.has_plan(id_)
 
 
-def test_tensors_that_wait_for_their_plan_stay_after_a_step(store: Store, clock: FakeClock) -> None:
+def test_tensors_that_wait_for_their_plan_stay_after_a_step(
+    store: CheckpointStore, clock: FakeClock
+) -> None:
     id_ = "ab" * 32
     store.put_materialized(id_, [b"tensors"])
     sweeping = retention(store, clock)
     clock.step(2 * DAY_SECONDS)
     asyncio.run(sweeping.sweep())
-    assert store.materialized_version(id_)
+    assert store.materialized_version(id_) is not None
 
 
 def test_a_use_is_seen_by_who_removes_though_the_clock_was_set_back(
-    store: Store, clock: FakeClock
+    store: CheckpointStore, clock: FakeClock
 ) -> None:
     id_ = put(store, 1)
     (seen,) = store.entries()
@@ -131,7 +135,9 @@ def test_a_use_is_seen_by_who_removes_though_the_clock_was_set_back(
 # --- use notes ---------------------------------------------------------------------
 
 
-def test_after_a_step_what_was_used_has_the_age_that_it_has(store: Store, clock: FakeClock) -> None:
+def test_after_a_step_what_was_used_has_the_age_that_it_has(
+    store: CheckpointStore, clock: FakeClock
+) -> None:
     uses, sweeping = Uses(store, clock=clock), retention(store, clock)
     old, young = put(store, 1), put(store, 2)
     uses.add(old)
@@ -147,7 +153,7 @@ def test_after_a_step_what_was_used_has_the_age_that_it_has(store: Store, clock:
 
 
 def test_what_one_process_uses_no_other_removes_after_a_step(
-    store: Store, clock: FakeClock
+    store: CheckpointStore, clock: FakeClock
 ) -> None:
     uses, sweeping = Uses(store, clock=clock), retention(store, clock)
     asked, read, idle = (put(store, number) for number in range(3))
@@ -163,27 +169,6 @@ def test_what_one_process_uses_no_other_removes_after_a_step(
     asyncio.run(sweeping.sweep())
     assert store.has_plan(asked) and store.has_plan(read)
     assert not store.has_plan(idle)
-
-
-def test_a_use_is_noted_once_a_round(store: Store, clock: FakeClock) -> None:
-    uses, id_ = Uses(store, clock=clock), put(store, 1)
-
-    def noted() -> int:
-        (entry,) = store.entries()
-        return entry.used_ns
-
-    assert asyncio.run(uses.note(id_))
-    first = noted()
-    clock.pass_(ROUND_SECONDS / 2)
-    assert asyncio.run(uses.note(id_))
-    assert noted() == first
-    clock.pass_(ROUND_SECONDS)
-    assert asyncio.run(uses.note(id_))
-    assert noted() > first
-    (entry,) = store.entries()
-    assert store.remove(entry)
-    clock.pass_(ROUND_SECONDS)
-    assert not asyncio.run(uses.note(id_))
 
 
 # --- in a service --------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,9 +13,10 @@ import httpx
 import pytest
 
 from seedpoint.models.plan.plan import Plan
-from seedpoint.service.cli.serve import _check_store
-from seedpoint.service.storage import checksums, write_probe
+from seedpoint.service.cli.serve import check_store
+from seedpoint.service.storage import write_probe
 from tests.service.storage.test_retention import bound, digest
+from tests.support.blocks import forget_blocks
 from tests.support.problems import assert_problem
 from tests.support.running import Running, mlp
 from tests.support.waiting import eventually
@@ -72,9 +72,7 @@ def test_tensors_that_are_damaged_are_made_again_and_never_served(
         if not in_memory:
             service.issue(mlp())  # Drives the other out.
         damage(path)
-        monkeypatch.setattr(
-            checksums, "_latest", checksums._Latest()
-        )  # No thread has just read it.
+        forget_blocks(monkeypatch)  # No thread has just read it.
         assert service.http.get(link).content == before, name
         if not (in_memory and "digests" in name):  # These are in memory, too.
             assert path.read_bytes() == whole, name
@@ -99,7 +97,7 @@ def test_many_who_find_the_same_damage_have_it_mended_once(
     path = file_of(running, "materialized")
     for at in range(0, 12_000_000, 1 << 20):  # Every block.
         flip(path, at)
-    monkeypatch.setattr(checksums, "_latest", checksums._Latest())
+    forget_blocks(monkeypatch)
 
     with ThreadPoolExecutor(4) as clients:
         found = clients.map(lambda _: digest(httpx.get(running.url + link).content), range(4))
@@ -136,7 +134,7 @@ def test_tensors_that_are_damaged_and_cannot_be_made_here_are_a_problem(
         else:
             service.issue(mlp())
         DAMAGES[name](path)
-        monkeypatch.setattr(checksums, "_latest", checksums._Latest())
+        forget_blocks(monkeypatch)
         answer = service.http.get(link)
         said = assert_problem(answer, 500, "corrupt-store")["detail"]
         assert f"materialized/{path.parent.name}/{path.name} in the store is damaged" in said
@@ -296,22 +294,11 @@ def test_a_full_store_can_be_started_on_and_read(
     assert after.http.get("/readyz").status_code == 503
 
 
-def test_readiness_writes_now_and_again_and_not_for_everybody(
-    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(write_probe, "PROBE_SECONDS", 3600)
-    service = start()
-    asked: list[float] = []
-    monkeypatch.setattr(service.state.store, "check_writable", lambda: asked.append(time.time()))
-    assert [service.http.get("/readyz").status_code for _ in range(5)] == 5 * [200]
-    assert len(asked) <= 1
-
-
 def test_the_command_starts_on_a_full_store_and_on_no_other_that_cannot_be_written(
     tmp_path: Path, refusing: Callable[[int], None]
 ) -> None:
     refusing(errno.ENOSPC)
-    _check_store(tmp_path)
+    check_store(tmp_path)
     refusing(errno.EROFS)
     with pytest.raises(OSError, match="Read-only"):
-        _check_store(tmp_path)
+        check_store(tmp_path)

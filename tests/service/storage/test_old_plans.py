@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from seedpoint.service.storage.directory import Store
+from seedpoint.service.storage.checkpoint_store import CheckpointStore
+from seedpoint.service.storage.directory import DirectoryStore
 from tests.support.places import GOLDEN
 from tests.support.running import Running
 
@@ -18,7 +19,7 @@ CONFIG_SHA256 = "0fab5d980a0a2046570b624021ee386289d6ca0ad258528a4aac0981e8a10ec
 
 
 def test_a_stored_id_keeps_its_bytes(start: Callable[..., Running], tmp_path: Path) -> None:
-    Store(tmp_path / "store").put_plan(ID, RECORD, {})
+    CheckpointStore(DirectoryStore(tmp_path / "store")).put_plan(ID, RECORD, {})
     http = start().http
     for file, digest in (("model.safetensors", MODEL_SHA256), ("config.json", CONFIG_SHA256)):
         content = http.get(f"/v1/checkpoints/{ID}/files/{file}").raise_for_status().content

@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from seedpoint.service.cli.serve import _check_store
-from seedpoint.service.storage import checksums
+from seedpoint.service.cli.serve import check_store
 from tests.service.storage.test_damage import file_of
 from tests.service.storage.test_retention import bound
+from tests.support.blocks import forget_blocks
 from tests.support.problems import assert_problem
 from tests.support.running import Running, mlp
 
@@ -90,7 +90,7 @@ def test_sound_tensors_that_cannot_be_read_are_neither_damaged_nor_made_again(
     before = service.http.get(link).content
     if not in_memory:
         service.issue(mlp())
-    monkeypatch.setattr(checksums, "_latest", checksums._Latest())
+    forget_blocks(monkeypatch)
     with monkeypatch.context() as patch:
         patch.setattr(service.state.builders, "materialize", pytest.fail)
         unreadable(number, "materialized")
@@ -183,6 +183,6 @@ def test_the_command_starts_on_a_store_that_has_plans_though_it_cannot_be_writte
 ) -> None:
     running.issue(mlp())
     refusing(errno.EROFS)
-    _check_store(running.state.settings.store)
+    check_store(running.state.settings.store)
     with pytest.raises(OSError, match="Read-only"):
-        _check_store(tmp_path / "none")
+        check_store(tmp_path / "none")

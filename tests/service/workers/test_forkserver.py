@@ -13,7 +13,8 @@ from seedpoint.service.workers.forkserver import PRELOAD
 for name in PRELOAD:
     importlib.import_module(name)
 from seedpoint.service.planning.task import PlanBody, Planner
-run = Planner(Path("unused"), max_materialized_bytes=0).task()
+from seedpoint.service.storage.directory import DirectoryStore
+run = Planner(DirectoryStore(Path("unused")), max_materialized_bytes=0).task()
 run.warm_up()
 before = set(sys.modules)
 for body in sys.argv[1:]:

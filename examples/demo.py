@@ -24,7 +24,7 @@ from seedpoint.service.cli.tables import statistics_table
 
 SPEC = Path(__file__).with_name("mlp.json")
 OUT = Path("out")
-READY_SECONDS = 120.0  # The first start compiles the kernels.
+READY_SECONDS = 300.0  # The first start compiles the kernels, which takes long on a busy machine.
 
 
 def main() -> None:
@@ -82,14 +82,19 @@ def free_port() -> int:
 
 def wait_until_ready(url: str, service: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + READY_SECONDS
+    missing = "no answer"
     while time.monotonic() < deadline and service.poll() is None:
         try:
-            if httpx.get(f"{url}/readyz").is_success:
+            answer = httpx.get(f"{url}/readyz")
+            if answer.is_success:
                 return
+            missing = ", ".join(answer.json()["missing"])
         except httpx.TransportError:
             pass
         time.sleep(0.1)
-    sys.exit(f"the service did not get ready:\n{log.read_text(errors='replace')}")
+    ended = service.poll() is not None
+    reason = "ended" if ended else f"is not ready after {READY_SECONDS:.0f} seconds: {missing}"
+    sys.exit(f"the service {reason}\n{log.read_text(errors='replace')}")
 
 
 def stop(service: subprocess.Popen[bytes]) -> None:

@@ -23,6 +23,7 @@ from seedpoint.models.plan.program import (
     Constant,
     Dirac,
     Eye,
+    Formula,
     Literal,
     Norms,
     Orthogonal,
@@ -163,6 +164,8 @@ class Sources:
                 out.copy_(self._literal(source, start, stop))
             case Eye():
                 _ones(out, start, range(0, shape[0] * shape[1], shape[1] + 1)[: shape[1]])
+            case Formula():
+                out.copy_(source.values(start, stop, shape, device=out.device))
             case Dirac(groups=groups):
                 _dirac(out, start, shape, groups)
             case Orthogonal():

@@ -36,6 +36,7 @@ from seedpoint.models.initializers.fan_scaled import (
     XavierUniform,
 )
 from seedpoint.models.initializers.own_and_values import Own, Values
+from seedpoint.models.initializers.positional import Positional
 
 __all__ = [
     "CATALOGUE",
@@ -68,6 +69,7 @@ InitializerSpec = Annotated[
     | GlorotUniform
     | HeNormal
     | HeUniform
+    | Positional
     | Values
     | Own,
     Field(discriminator="type"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from seedpoint.models.plan.program import Source
 from seedpoint.models.validation import expressions
 from seedpoint.models.validation.messages import in_words
 from seedpoint.models.validation.numbers import Number, Schema, tagged
+
+INFINITE = {"Infinity": math.inf, "+Infinity": math.inf, "-Infinity": -math.inf}
+"""Spellings of the infinities, which JSON has no numbers for."""
 
 _INTEGER = re.compile("-?[0-9]{1,20}")
 
@@ -63,6 +67,24 @@ class Target:
         if isinstance(value, int) and not inexact:
             return value
         return self.number(argument, value)
+
+    def value(self, argument: str, value: int | float | str) -> int | float:
+        """Return the value as `exact` does, or the infinity that "Infinity" or "-Infinity" names.
+
+        Raises:
+            ArgumentError: If the argument has no value, or not one that the tensor can hold.
+        """
+        known = str(value).lstrip("+-") in self.scope
+        if not isinstance(value, str) or known or (infinite := INFINITE.get(value)) is None:
+            found = self.exact(argument, value)
+            if not self.dtype.takes(found):
+                raise ArgumentError(
+                    argument, f"{found} is not a value that a {self.dtype} tensor can hold"
+                )
+            return found
+        if not self.dtype.has_infinity:
+            raise ArgumentError(argument, f"{self.dtype} has no infinity")
+        return infinite
 
     def required_fans(self, initializer: str) -> Fans:
         """Return the fans.

@@ -20,7 +20,7 @@ from seedpoint.models.validation.numbers import Number
 
 
 class Constant(Initializer):
-    """The same value in every element."""
+    """The same value in every element: a number, or "Infinity" or "-Infinity"."""
 
     type: Literal["constant"]
     val: Number = Field(validation_alias=AliasChoices("val", "value"))
@@ -28,9 +28,7 @@ class Constant(Initializer):
     example: ClassVar[Mapping[str, Any]] = {"val": 0.5}
 
     def source(self, target: Target) -> Source:
-        value, dtype = target.exact("val", self.val), target.dtype
-        if not dtype.takes(value):
-            raise ArgumentError("val", f"{value} is not a value that a {dtype} tensor can hold")
+        value, dtype = target.value("val", self.val), target.dtype
         inexact = dtype.is_floating or dtype.torch.is_complex
         return program.Constant(value if inexact else int(value))
 

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, PlainValidator, WithJsonSchema
 
 from seedpoint.models.dtypes import BY_NAME
-from seedpoint.models.initializers.base import ArgumentError, Initializer, Target
+from seedpoint.models.initializers.base import INFINITE, ArgumentError, Initializer, Target
 from seedpoint.models.plan.program import Source
 
 MAX_VALUES = 1 << 20  # numbers in one tensor
@@ -31,7 +31,7 @@ class Own(Initializer):
 
 
 # Numbers that a canonical spec holds as strings because RFC 8785 would lose them.
-_WRITTEN: dict[str, Any] = {"-0.0": -0.0}
+_WRITTEN: dict[str, Any] = {"-0.0": -0.0, **INFINITE}
 _INTEGER = re.compile("-?[0-9]{1,309}")  # digits of the largest float64
 
 
@@ -46,6 +46,8 @@ def _numbers(values: Any) -> tuple[tuple[int, ...], tuple[int | float, ...]]:
         if len(level) * shape[-1] > MAX_VALUES or len(shape) > MAX_DIMENSIONS:
             raise ValueError(f"must hold at most {MAX_VALUES} numbers in {MAX_DIMENSIONS} levels")
         level = [item for row in level for item in row]
+    if any(isinstance(item, float) and not math.isfinite(item) for item in level):
+        raise ValueError('must be finite numbers, "Infinity" or "-Infinity"')
     level = [_WRITTEN.get(item, item) if isinstance(item, str) else item for item in level]
     level = [
         int(item) if isinstance(item, str) and _INTEGER.fullmatch(item) else item for item in level
@@ -53,7 +55,7 @@ def _numbers(values: Any) -> tuple[tuple[int, ...], tuple[int | float, ...]]:
     for item in level:
         if isinstance(item, bool) or not isinstance(item, int | float):
             raise ValueError("must be numbers in lists of equal length")
-        if not abs(item) <= sys.float_info.max:  # also true for NaN
+        if isinstance(item, int) and abs(item) > sys.float_info.max:
             raise ValueError("must be finite numbers, none beyond float64")
     return tuple(shape), tuple(level)
 
@@ -66,7 +68,10 @@ Nested = Annotated[
 
 
 class Values(Initializer):
-    """Given numbers: nested lists in the tensor's shape, or one flat list."""
+    """Given numbers: nested lists in the tensor's shape, or one flat list.
+
+    "Infinity" and "-Infinity" are numbers here.
+    """
 
     type: Literal["values"]
     values: Nested = Field(examples=[[[0.5, -0.5], [0.25, 1.0]]])
@@ -86,6 +91,9 @@ class Values(Initializer):
             raise ArgumentError("values", f"values cannot fill a {dtype} tensor")
         if dtype.is_floating and dtype.name != "float64":
             dtype = BY_NAME["float32"]
+        infinite = any(abs(number) == math.inf for number in numbers)
+        if infinite and not target.dtype.has_infinity:
+            raise ArgumentError("values", f"{target.dtype} has no infinity")
         return target.literal(_array(numbers, dtype.torch), dtype)
 
 
@@ -94,7 +102,7 @@ def _array(numbers: tuple[int | float, ...], dtype: torch.dtype) -> np.ndarray:
         array = np.asarray([float(number) for number in numbers], dtype=np.float64)
         with np.errstate(over="ignore"):
             kept = array.astype(np.float32) if dtype == torch.float32 else array
-        if not np.isfinite(kept).all():
+        if not (np.isfinite(kept) | np.isinf(array)).all():
             raise ArgumentError("values", f"a value exceeds the range of {_name(dtype)}")
         return kept
     integers = [int(number) for number in numbers]

@@ -69,6 +69,69 @@ class HardThreshold(Schema):
         return program.HardThreshold(value)
 
 
+class _Function(Schema):
+    """Function of one number, without arguments."""
+
+    def resolve(self, shape: tuple[int, ...], number: Resolve) -> Transform:
+        function: Transform = FUNCTIONS[self.type]  # type: ignore[attr-defined]
+        return function
+
+
+class Exp(_Function):
+    """e^x."""
+
+    type: Literal["exp"]
+
+
+class Log(_Function):
+    """Natural logarithm of x, which must be above zero: below it is NaN."""
+
+    type: Literal["log"]
+
+
+class Sqrt(_Function):
+    """Square root of x."""
+
+    type: Literal["sqrt"]
+
+
+class Neg(_Function):
+    """-x."""
+
+    type: Literal["neg"]
+
+
+class Reciprocal(_Function):
+    """1 / x."""
+
+    type: Literal["reciprocal"]
+
+
+class Softplus(_Function):
+    """ln(1 + e^x)."""
+
+    type: Literal["softplus"]
+
+
+class InverseSoftplus(_Function):
+    """Number whose softplus is x, which must be above zero: x + ln(1 - e^-x)."""
+
+    type: Literal["inverse_softplus"]
+
+
+FUNCTIONS: dict[str, Transform] = {
+    "exp": program.Exp(),
+    "log": program.Log(),
+    "sqrt": program.Sqrt(),
+    "neg": program.Scale(-1.0),
+    "reciprocal": program.Reciprocal(),
+    "softplus": program.Softplus(),
+    "inverse_softplus": program.Plus(
+        (program.Scale(-1.0), program.Expm1(), program.Scale(-1.0), program.Log())
+    ),
+}
+
+
 class ZeroRows(Schema):
     """Rows set to zero, by their index along axis 0; a negative index counts from the end."""
 
@@ -107,7 +170,20 @@ def _index(index: int, size: int, what: str) -> int:
 
 
 TransformSpec = Annotated[
-    Scale | Add | Clamp | HardThreshold | ZeroRows | SetElement, Field(discriminator="type")
+    Scale
+    | Add
+    | Clamp
+    | HardThreshold
+    | Exp
+    | Log
+    | Sqrt
+    | Neg
+    | Reciprocal
+    | Softplus
+    | InverseSoftplus
+    | ZeroRows
+    | SetElement,
+    Field(discriminator="type"),
 ]
 
 EXACT = (ZeroRows, SetElement)
@@ -132,6 +208,13 @@ def catalogue() -> list[dict[str, Any]]:
             (Add, {"type": "add", "value": 1}),
             (Clamp, {"type": "clamp", "min": -2, "max": 2}),
             (HardThreshold, {"type": "hard_threshold", "value": 5}),
+            (Exp, {"type": "exp"}),
+            (Log, {"type": "log"}),
+            (Sqrt, {"type": "sqrt"}),
+            (Neg, {"type": "neg"}),
+            (Reciprocal, {"type": "reciprocal"}),
+            (Softplus, {"type": "softplus"}),
+            (InverseSoftplus, {"type": "inverse_softplus"}),
             (ZeroRows, {"type": "zero_rows", "rows": [0]}),
             (SetElement, {"type": "set", "index": [0, 0], "value": 100}),
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from seedpoint.models.draws import DRAWS, Draw, Normal
+from seedpoint.models.formulas import FORMULAS, Formula
 from seedpoint.models.plan.transforms import (
     Add,
     Clamp,
@@ -18,12 +19,16 @@ from seedpoint.models.plan.transforms import (
     Exp,
     Expm1,
     FillRegion,
+    Function,
     HardThreshold,
     Log,
     Plus,
     Pointwise,
+    Reciprocal,
     Scale,
     SetElement,
+    Softplus,
+    Sqrt,
     Transform,
     ZeroRows,
 )
@@ -38,6 +43,8 @@ __all__ = [
     "Expm1",
     "Eye",
     "FillRegion",
+    "Formula",
+    "Function",
     "HardThreshold",
     "Literal",
     "Log",
@@ -49,12 +56,15 @@ __all__ = [
     "Plus",
     "Pointwise",
     "Program",
+    "Reciprocal",
     "Scalar",
     "Scale",
     "SetElement",
+    "Softplus",
     "Source",
     "Sparse",
     "Split",
+    "Sqrt",
     "Transform",
     "Whole",
     "ZeroRows",
@@ -198,7 +208,19 @@ class Norms:
 
 Whole = Orthogonal | Sparse
 """Sources that are computed whole, not element by element."""
-Source = Constant | Literal | Draw | Whole | Eye | Dirac | Materialized | Opaque | Split | Norms
+Source = (
+    Constant
+    | Literal
+    | Draw
+    | Whole
+    | Eye
+    | Dirac
+    | Formula
+    | Materialized
+    | Opaque
+    | Split
+    | Norms
+)
 
 
 def keyed(source: Source, stream: str | None) -> Source:
@@ -229,15 +251,19 @@ class Program:
         return isinstance(self.source, Draw | Whole | Norms)
 
 
-_TYPES: Mapping[str, Any] = DRAWS | {
-    cls.type: cls
-    for cls in (
-        *(Constant, Literal, Eye, Dirac),
-        *(Orthogonal, Sparse, Materialized, Opaque, Split, Norms),
-        *(Scale, Add, Clamp, HardThreshold, ZeroRows, SetElement, FillRegion),
-        *(Divide, Exp, Expm1, Log, Plus),
-    )
-}
+_TYPES: Mapping[str, Any] = (
+    DRAWS
+    | FORMULAS
+    | {
+        cls.type: cls
+        for cls in (
+            *(Constant, Literal, Eye, Dirac),
+            *(Orthogonal, Sparse, Materialized, Opaque, Split, Norms),
+            *(Scale, Add, Clamp, HardThreshold, ZeroRows, SetElement, FillRegion),
+            *(Divide, Exp, Expm1, Log, Reciprocal, Sqrt, Softplus, Plus),
+        )
+    }
+)
 
 
 def to_json(value: Any) -> Any:
@@ -287,7 +313,7 @@ def _from_json(document: Mapping[str, Any]) -> Any:
         return Norms(program_from_json(body["of"]), tuple(body["shape"]), body["axis"])
     if cls is Plus:
         return Plus(tuple(_from_json(transform) for transform in body["transforms"]))
-    strings = {"stream", "sha256", "dtype"}
+    strings = {"stream", "sha256", "dtype", "layout", "expression"}
     return cls(**{k: v if k in strings else _value(v) for k, v in body.items()})
 
 

@@ -28,6 +28,7 @@ from seedpoint.models.plan.program import (
     Constant,
     Dirac,
     Eye,
+    Formula,
     Literal,
     Materialized,
     Orthogonal,
@@ -40,7 +41,7 @@ from seedpoint.models.planning.compiler import Planned
 from seedpoint.models.rules.resolve import Resolved
 from seedpoint.models.rules.rule import Candidate
 from seedpoint.models.spec.schema import Spec
-from seedpoint.models.stream.apply_transforms import apply
+from seedpoint.models.stream.apply_transforms import EXACT, TORCH, apply
 
 
 def platform() -> dict[str, Any]:
@@ -152,6 +153,7 @@ class _Run:
         }
         self.replaced: dict[str, torch.Tensor] = {}
         self.transformed: set[str] = set()
+        self.functions = TORCH if plan.generator == "torch" else EXACT
         self.generator = np.random.RandomState(plan.seed) if plan.generator == "numpy" else None
 
     def visit(self, module: nn.Module) -> None:
@@ -209,7 +211,7 @@ class _Run:
             working = torch.float64 if tensor.dtype.name == "float64" else torch.float32
             if resolved.transforms:
                 wide = wide.to(working)
-                apply(resolved.transforms, wide.view(-1), 0, tensor.shape)
+                apply(resolved.transforms, wide.view(-1), 0, tensor.shape, self.functions)
             self.replaced[tensor.name] = wide.to(tensor.dtype.torch)
             value.copy_(wide)
             return
@@ -218,7 +220,7 @@ class _Run:
         self.replaced.pop(tensor.name, None)  # the value that another rule gave it before
         # A tied tensor is visited under each of its modules, but has one own init.
         if resolved.sources or tensor.name not in self.transformed or _in_turn(tensor):
-            apply(resolved.transforms, value.view(-1), 0, tensor.shape)
+            apply(resolved.transforms, value.view(-1), 0, tensor.shape, self.functions)
         self.transformed.add(tensor.name)
 
     def _wide(self, tensor: PlanTensor, resolved: Resolved) -> bool:
@@ -231,7 +233,7 @@ class _Run:
                 pieces = value.split([part.size for part in parts], axis)
                 for piece, part in zip(pieces, parts, strict=True):
                     self._source(piece, part.program.source)
-            case Constant() | Literal() | Eye() | Dirac():
+            case Constant() | Literal() | Eye() | Dirac() | Formula():
                 _give(value, source, self.blobs)
             case Draw() if self.generator is not None:
                 drawn = source.sample(self.generator, tuple(value.shape))
@@ -269,7 +271,9 @@ def _in_turn(tensor: PlanTensor) -> bool:
 
 
 def _give(
-    value: torch.Tensor, source: Constant | Literal | Eye | Dirac, blobs: Mapping[str, bytes]
+    value: torch.Tensor,
+    source: Constant | Literal | Eye | Dirac | Formula,
+    blobs: Mapping[str, bytes],
 ) -> None:
     match source:
         case Constant(value=constant):
@@ -279,5 +283,8 @@ def _give(
             value.copy_(torch.frombuffer(raw, dtype=BY_NAME[dtype].torch).view(value.shape))
         case Eye():
             nn.init.eye_(value)
+        case Formula():
+            shape = tuple(value.shape)
+            value.copy_(source.values(0, value.numel(), shape).view(shape))
         case Dirac(groups=groups):
             nn.init.dirac_(value, groups)

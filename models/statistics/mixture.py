@@ -18,11 +18,9 @@ from seedpoint.models.plan.program import (
     Constant,
     Dirac,
     Divide,
-    Exp,
-    Expm1,
     Eye,
     FillRegion,
-    Log,
+    Function,
     Materialized,
     Plus,
     Program,
@@ -112,7 +110,7 @@ def _paint(program: Program, box: Axes, *, double: bool) -> list[Painted]:
         match transform:
             case ZeroRows() | SetElement() | FillRegion():
                 painted.append(_filled(transform, box, double=double))
-            case Divide() | Exp() | Expm1() | Log() | Plus():
+            case _ if isinstance(transform, Divide | Function | Plus):
                 raise NoClosedFormError
             case _:
                 painted = [

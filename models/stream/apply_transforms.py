@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from seedpoint.models.formulas import pointwise
 from seedpoint.models.plan.program import (
     Add,
     Clamp,
@@ -16,21 +17,50 @@ from seedpoint.models.plan.program import (
     Exp,
     Expm1,
     FillRegion,
+    Function,
     HardThreshold,
     Log,
     Plus,
+    Reciprocal,
     Scale,
     SetElement,
+    Softplus,
+    Sqrt,
     Transform,
     ZeroRows,
 )
-from seedpoint.models.stream import pointwise
 
 Shape = tuple[int, ...]
-_FUNCTIONS = {Exp: pointwise.exp, Expm1: pointwise.expm1, Log: pointwise.log}
+Functions = Mapping[type[Function], Callable[[torch.Tensor], torch.Tensor]]
+
+EXACT: Functions = {
+    Exp: pointwise.exp,
+    Expm1: pointwise.expm1,
+    Log: pointwise.log,
+    Reciprocal: torch.reciprocal,
+    Sqrt: pointwise.sqrt,
+    Softplus: pointwise.softplus,
+}
+"""The stream's functions, with the same bits everywhere."""
+
+TORCH: Functions = {
+    Exp: torch.exp,
+    Expm1: torch.expm1,
+    Log: torch.log,
+    Reciprocal: torch.reciprocal,
+    Sqrt: torch.sqrt,
+    Softplus: torch.nn.functional.softplus,
+}
+"""PyTorch's own functions, as a script calls them."""
 
 
-def apply(transforms: Sequence[Transform], values: torch.Tensor, start: int, shape: Shape) -> None:
+def apply(
+    transforms: Sequence[Transform],
+    values: torch.Tensor,
+    start: int,
+    shape: Shape,
+    functions: Functions = EXACT,
+) -> None:
     """Apply `transforms` to elements [start, start + len(values)) of a tensor of `shape`.
 
     `values` is one-dimensional, of any dtype. Each operation is rounded once to that dtype, and
@@ -44,11 +74,11 @@ def apply(transforms: Sequence[Transform], values: torch.Tensor, start: int, sha
                 values.add_(_rounded(value, values))
             case Divide(value=value):
                 values.div_(_rounded(value, values))
-            case Exp() | Expm1() | Log():
-                values.copy_(_FUNCTIONS[type(transform)](values))
+            case Exp() | Expm1() | Log() | Reciprocal() | Sqrt() | Softplus():
+                values.copy_(functions[type(transform)](values))
             case Plus(transforms=inner):
                 other = values.clone()
-                apply(inner, other, start, shape)
+                apply(inner, other, start, shape, functions)
                 values.add_(other)
             case Clamp(min=low, max=high):
                 values.clamp_(

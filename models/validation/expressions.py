@@ -45,9 +45,12 @@ class ExpressionError(ValueError):
     """Expression that does not parse or has no finite value."""
 
 
+_NAMES = frozenset(FUNCTIONS)
+
+
 @lru_cache(maxsize=4096)
-def parse(text: str) -> ast.expr:
-    """Return the syntax tree of `text`.
+def parse(text: str, functions: frozenset[str] = _NAMES) -> ast.expr:
+    """Return the syntax tree of `text`, which may call `functions`.
 
     Raises:
         ExpressionError: If `text` is not plain arithmetic.
@@ -61,7 +64,7 @@ def parse(text: str) -> ast.expr:
             f"expression {_shown(text)} does not parse; write arithmetic such as "
             "'0.02 / sqrt(2 * n_layer)'"
         ) from None
-    _check(body, text, depth=0)
+    _check(body, text, 0, functions)
     return body
 
 
@@ -95,7 +98,7 @@ def evaluate(value: float | int | str, scope: Mapping[str, float | None]) -> flo
     return result
 
 
-def _check(node: ast.expr, text: str, depth: int) -> None:
+def _check(node: ast.expr, text: str, depth: int, functions: frozenset[str]) -> None:
     if depth > MAX_DEPTH:
         raise ExpressionError(f"expression is nested more than {MAX_DEPTH} deep")
     match node:
@@ -107,20 +110,21 @@ def _check(node: ast.expr, text: str, depth: int) -> None:
             children = [node.left, node.right]
         case ast.UnaryOp() if type(node.op) in _UNARY:
             children = [node.operand]
-        case ast.Call(func=ast.Name(id=name), keywords=[]) if name in FUNCTIONS and node.args:
+        case ast.Call(func=ast.Name(id=name), keywords=[]) if name in functions and node.args:
             children = node.args
-        case ast.Call(func=ast.Name(id=name), keywords=[], args=[]) if name in FUNCTIONS:
+        case ast.Call(func=ast.Name(id=name), keywords=[], args=[]) if name in functions:
             raise ExpressionError(f"{name}() in {_shown(text)} needs an argument")
         case ast.Call():
             called = _shown(ast.unparse(node.func) if depth < MAX_DEPTH else text)
             raise ExpressionError(
-                f"{called} cannot be called in an expression; functions: {', '.join(FUNCTIONS)}"
+                f"{called} cannot be called in an expression; functions: "
+                f"{', '.join(sorted(functions))}"
             )
         case _:
             kind = type(node).__name__
             raise ExpressionError(f"{_shown(text)} is not arithmetic (it holds a {kind})")
     for child in children:
-        _check(child, text, depth + 1)
+        _check(child, text, depth + 1, functions)
 
 
 def _evaluate(node: ast.expr, scope: Mapping[str, float | None]) -> float:

@@ -23,13 +23,12 @@ from seedpoint.models.plan.program import (
     Constant,
     Dirac,
     Divide,
-    Exp,
-    Expm1,
     Eye,
     FillRegion,
+    Formula,
+    Function,
     HardThreshold,
     Literal,
-    Log,
     Materialized,
     Norms,
     Orthogonal,
@@ -188,6 +187,8 @@ class _Check:
                 _require(len(shape) == 2, "sparse needs two dimensions")
             case Eye():
                 _require(len(shape) == 2, "eye needs two dimensions")
+            case Formula():
+                self._formula(source, shape)
             case Dirac(groups=groups):
                 _require(len(shape) in (3, 4, 5), "dirac needs three, four or five dimensions")
                 _require(
@@ -200,6 +201,13 @@ class _Check:
                 self._norms(source, shape, depth)
             case _:
                 raise ValueError(f"{shown(source)} is not a source")
+
+    def _formula(self, formula: Formula, shape: Shape) -> None:
+        _require(not self.dtype.is_complex, f"{formula.type} cannot fill a complex tensor")
+        try:
+            formula.check(shape, floating=self.dtype.is_floating_point)
+        except (TypeError, AttributeError, OverflowError):
+            raise ValueError(f"{shown(formula)} has arguments of wrong types") from None
 
     def _norms(self, norms: Norms, shape: Shape, depth: int) -> None:
         of = norms.shape
@@ -252,7 +260,7 @@ class _Check:
                 self._arithmetic(transform.type, value)
             case Divide(value=value):
                 self._arithmetic("divide", value)
-            case Exp() | Expm1() | Log():
+            case _ if isinstance(transform, Function):
                 self._arithmetic(transform.type)
             case Plus(transforms=inner):
                 _require(depth < MAX_NESTED_SPLITS, "transforms nest too deep")

@@ -5,6 +5,7 @@ Every function computes elements [start, stop), row-major, as a one-dimensional 
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from seedpoint.models.generation.device_copy import Staging, staging_from
 from seedpoint.models.generation.whole_tensors import Needed, WholeCuts, WholeMatrix, Wholes
 from seedpoint.models.plan.program import (
     Constant,
+    Copy,
     Dirac,
     Eye,
     Formula,
@@ -31,6 +33,7 @@ from seedpoint.models.plan.program import (
     Source,
     Sparse,
     Split,
+    Sum,
     Whole,
 )
 from seedpoint.models.stream import cpu, reference
@@ -41,6 +44,8 @@ from seedpoint.models.stream.norms import column_norms, row_norms
 from seedpoint.models.stream.sparse import sparse_range
 
 Shape = tuple[int, ...]
+
+MAX_GAP = 32  # elements between those of a copy that are generated rather than skipped
 
 
 class Draws(Protocol):
@@ -137,6 +142,11 @@ class Sources:
             yield self._needed(source, name, shape)
         if isinstance(source, Norms):
             yield from self.needs(source.of, name, source.shape, 0, math.prod(source.shape))
+        if isinstance(source, Copy):
+            yield from self.needs(source.of, source.name, source.shape, 0, math.prod(source.shape))
+        if isinstance(source, Sum):
+            for term in source.terms:
+                yield from self.needs(term, name, shape, start, stop)
         if isinstance(source, Split):
             for number in _touched(source, shape, start, stop):
                 part = source.parts[number]
@@ -168,6 +178,14 @@ class Sources:
                 out.copy_(source.values(start, stop, shape, device=out.device))
             case Dirac(groups=groups):
                 _dirac(out, start, shape, groups)
+            case _:
+                self._combined(source, name, shape, start, stop, out)
+
+    def _combined(
+        self, source: Source, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
+    ) -> None:
+        """Compute a source that consists of others, or depends on more than the range."""
+        match source:
             case Orthogonal():
                 needed = self._needed(source, name, shape)
                 assert isinstance(needed, WholeMatrix)
@@ -177,6 +195,10 @@ class Sources:
                 self._sparse(source, name, shape, start, out)
             case Split():
                 self._split(source, name, shape, start, stop, out)
+            case Sum():
+                self._sum(source, name, shape, start, stop, out)
+            case Copy():
+                self._copy(source, shape, start, stop, out)
             case Norms():
                 self._norms(source, name, start, stop, out)
             case _:
@@ -210,6 +232,29 @@ class Sources:
         else:
             found = column_norms(values, rows, columns)[start:stop]
         out.copy_(torch.from_numpy(found))
+
+    def _sum(
+        self, source: Sum, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
+    ) -> None:
+        first, *others = source.terms
+        self.values(first, name, shape, start, stop, out)
+        values = torch.empty_like(out)
+        for term in others:
+            self.values(term, name, shape, start, stop, values)
+            out.add_(values)
+
+    def _copy(self, source: Copy, shape: Shape, start: int, stop: int, out: torch.Tensor) -> None:
+        """Generate the runs of the other tensor that hold the elements, and pick these."""
+        places = _places(source, shape, start, stop)
+        order = np.argsort(places, kind="stable")
+        places = places[order]
+        cuts = np.flatnonzero(np.diff(places) > MAX_GAP) + 1
+        for low, high in itertools.pairwise((0, *cuts.tolist(), len(places))):
+            first, last = int(places[low]), int(places[high - 1]) + 1
+            values = out.new_empty(last - first)
+            self.values(source.of, source.name, source.shape, first, last, values)
+            picked = torch.from_numpy(places[low:high] - first).to(out.device)
+            out[torch.from_numpy(order[low:high]).to(out.device)] = values[picked]
 
     def _split(
         self, split: Split, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
@@ -246,6 +291,15 @@ class Sources:
             offset += width
         if whole is not None:
             out.copy_(whole[start - first * row : stop - first * row])
+
+
+def _places(source: Copy, shape: Shape, start: int, stop: int) -> npt.NDArray[np.int64]:
+    """Return the indices in the other tensor of elements [start, stop)."""
+    index = np.arange(start, stop)
+    places = np.full(stop - start, source.offset)
+    for axis, stride in enumerate(source.strides):
+        places += index // math.prod(shape[axis + 1 :]) % shape[axis] * stride
+    return places
 
 
 def _touched(split: Split, shape: Shape, start: int, stop: int) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -16,7 +16,7 @@ from pydantic import StrictFloat, StrictInt, Tag
 from seedpoint.models.dtypes import DType
 from seedpoint.models.initializers.fans import Fans
 from seedpoint.models.plan import program
-from seedpoint.models.plan.program import Source
+from seedpoint.models.plan.program import Program, Source
 from seedpoint.models.validation import expressions
 from seedpoint.models.validation.messages import in_words
 from seedpoint.models.validation.numbers import Number, Schema, tagged
@@ -36,10 +36,25 @@ class ArgumentError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Other:
+    """Another tensor of the checkpoint, under its first name."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    program: Program
+
+
+def _no_other(name: str) -> Other:
+    raise ValueError(f"no tensor '{name}'")
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """Tensor, or part of one, that an initializer is resolved against.
 
-    `blobs` collects the bytes that literals refer to, by their SHA-256.
+    `blobs` collects the bytes that literals refer to, by their SHA-256. `other` returns another
+    tensor by one of its names, or raises ValueError.
     """
 
     shape: tuple[int, ...]
@@ -47,6 +62,7 @@ class Target:
     fans: Fans | None
     scope: Mapping[str, float | None]
     blobs: MutableMapping[str, bytes] = field(default_factory=dict)
+    other: Callable[[str], Other] = _no_other
 
     def number(self, argument: str, value: int | float | str) -> float:
         """Return the value of a numeric argument.
@@ -116,6 +132,8 @@ class Initializer(Schema):
     """True if it needs random numbers, and hence a floating tensor."""
     example: ClassVar[Mapping[str, Any]] = {}
     """Required arguments in the catalogue's example."""
+    example_others: ClassVar[Mapping[str, Any]] = {}
+    """Other tensors of the catalogue's example: shape and initializer, by name."""
     example_shape: ClassVar[tuple[int, ...]] = (16, 8)
 
     def source(self, target: Target) -> Source:

@@ -37,6 +37,7 @@ __all__ = [
     "Add",
     "Clamp",
     "Constant",
+    "Copy",
     "Dirac",
     "Divide",
     "Exp",
@@ -65,6 +66,7 @@ __all__ = [
     "Sparse",
     "Split",
     "Sqrt",
+    "Sum",
     "Transform",
     "Whole",
     "ZeroRows",
@@ -206,6 +208,32 @@ class Norms:
     axis: int
 
 
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Source of the sum of `terms`, from left to right, one rounding each.
+
+    The terms fill tensors of the same shape; their draws have numbers of their own.
+    """
+
+    type: ClassVar[str] = "sum"
+    terms: tuple[Program, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Source of elements of the tensor `name`, of `shape`, whose program is `of`.
+
+    The element at indices k is its row-major element `offset` + the sum of k * `strides`.
+    """
+
+    type: ClassVar[str] = "copy"
+    of: Program
+    name: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int = 0
+
+
 Whole = Orthogonal | Sparse
 """Sources that are computed whole, not element by element."""
 Source = (
@@ -220,11 +248,16 @@ Source = (
     | Opaque
     | Split
     | Norms
+    | Sum
+    | Copy
 )
 
 
 def keyed(source: Source, stream: str | None) -> Source:
     """Return `source` with its draws taken from `stream` instead of the tensor's own name."""
+    if stream is not None and isinstance(source, Sum):
+        terms = (replace(term, source=keyed(term.source, stream)) for term in source.terms)
+        return Sum(tuple(terms))
     if stream is None or not isinstance(source, Draw | Whole):
         return source
     return replace(source, stream=stream)
@@ -248,6 +281,10 @@ class Program:
         """True when any value is random."""
         if isinstance(self.source, Split):
             return any(part.program.draws for part in self.source.parts)
+        if isinstance(self.source, Sum):
+            return any(term.draws for term in self.source.terms)
+        if isinstance(self.source, Copy):
+            return self.source.of.draws
         return isinstance(self.source, Draw | Whole | Norms)
 
 
@@ -258,7 +295,7 @@ _TYPES: Mapping[str, Any] = (
         cls.type: cls
         for cls in (
             *(Constant, Literal, Eye, Dirac),
-            *(Orthogonal, Sparse, Materialized, Opaque, Split, Norms),
+            *(Orthogonal, Sparse, Materialized, Opaque, Split, Norms, Sum, Copy),
             *(Scale, Add, Clamp, HardThreshold, ZeroRows, SetElement, FillRegion),
             *(Divide, Exp, Expm1, Log, Reciprocal, Sqrt, Softplus, Plus),
         )
@@ -311,6 +348,12 @@ def _from_json(document: Mapping[str, Any]) -> Any:
         return Materialized(program_from_json(body["shown"]), _value(body.get("rules", ())))
     if cls is Norms:
         return Norms(program_from_json(body["of"]), tuple(body["shape"]), body["axis"])
+    if cls is Sum:
+        return Sum(tuple(program_from_json(term) for term in body["terms"]))
+    if cls is Copy:
+        body["of"] = program_from_json(body["of"])
+        shape, strides = tuple(body.pop("shape")), tuple(body.pop("strides"))
+        return Copy(shape=shape, strides=strides, **body)
     if cls is Plus:
         return Plus(tuple(_from_json(transform) for transform in body["transforms"]))
     strings = {"stream", "sha256", "dtype", "layout", "expression"}

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.files.layout import METADATA_KEY
@@ -19,10 +18,9 @@ from seedpoint.models.plan.program import (
     Materialized,
     Opaque,
     Program,
-    Source,
-    Split,
-    Whole,
 )
+from seedpoint.models.planning.numpy_draws import check_numpy
+from seedpoint.models.planning.planned_tensors import PlannedTensors
 from seedpoint.models.planning.record_architecture import Declared, Structure, survey
 from seedpoint.models.planning.script_order import scripted
 from seedpoint.models.planning.shared_streams import shared_streams
@@ -136,13 +134,13 @@ class _Compiler:
         # Caches of results shared by tensors that differ only in name.
         self._resolutions: dict[tuple[Any, ...], Resolved] = {}
         self._programs: dict[tuple[int, int], Program] = {}
+        self._planned = PlannedTensors(structure, self._tensor)
 
     def tensors(self) -> Iterator[PlanTensor]:
         """Yield each tensor's plan; faulty tensors are left out and their faults kept."""
-        structure = self.structure
-        for declared, candidates in zip(structure.tensors, structure.candidates, strict=True):
+        for index in range(len(self.structure.tensors)):
             try:
-                yield self._tensor(declared, candidates)
+                yield self._planned.get(index)
             except SpecError as error:
                 self.faults.extend(error.faults)
 
@@ -167,7 +165,8 @@ class _Compiler:
         if self.faults:
             raise SpecError(list(dict.fromkeys(self.faults))[:MAX_FAULTS])
 
-    def _tensor(self, declared: Declared, candidates: Sequence[Candidate]) -> PlanTensor:
+    def _tensor(self, index: int) -> PlanTensor:
+        declared, candidates = self.structure.tensors[index], self.structure.candidates[index]
         if declared.name == METADATA_KEY:
             raise SpecError.at(
                 declared.path, f"{METADATA_KEY} is reserved by the safetensors format"
@@ -242,9 +241,9 @@ class _Compiler:
         key = (won.index, *won.captures.items(), subject.shape, subject.dtype)
         if (resolved := self._resolutions.get(key)) is None:
             rule, constants = self.spec.init.rules[won.index], self.spec.init.constants
-            resolved = resolve(rule, won, subject, constants, self.blobs)
+            resolved = resolve(rule, won, subject, constants, self.blobs, self._planned.other)
             if self.spec.init.generator == "numpy":
-                _check_numpy(resolved.sources, won.index)
+                check_numpy(resolved.sources, won.index)
             self._resolutions[key] = resolved
         return resolved
 
@@ -377,18 +376,6 @@ def _composed(own: Program | None, resolved: Resolved | None) -> Program:
         return Program(own.source, own.transforms + transforms)
     assert resolved is not None
     return Program(resolved.sources[-1], transforms)
-
-
-def _check_numpy(sources: Sequence[Source], rule: int) -> None:
-    for source in sources:
-        parts = source.parts if isinstance(source, Split) else ()
-        for inner in (source, *(part.program.source for part in parts)):
-            if isinstance(inner, Whole) or (isinstance(inner, Draw) and not inner.in_numpy):
-                raise SpecError.at(
-                    f"init.rules.{rule}.initializer",
-                    "generator numpy draws uniform and normal values only, not "
-                    f"{inner.type}; use generator torch or philox-v1",
-                )
 
 
 def _because(reason: str | None) -> str:

@@ -26,6 +26,7 @@ from seedpoint.models.generation.evaluator import ReadBytes
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
     Constant,
+    Copy,
     Dirac,
     Eye,
     Formula,
@@ -36,6 +37,7 @@ from seedpoint.models.plan.program import (
     Source,
     Sparse,
     Split,
+    Sum,
 )
 from seedpoint.models.planning.compiler import Planned
 from seedpoint.models.rules.resolve import Resolved
@@ -84,9 +86,15 @@ def materialize(spec: Spec, planned: Planned) -> dict[str, torch.Tensor]:
     run = _Run(spec, planned)
     torch.manual_seed(plan.seed)
     if isinstance(spec.architecture, Tensors):
-        return {tensor.name: run.fill_new(tensor) for tensor in plan.tensors}
+        for tensor in plan.tensors:
+            run.make(tensor)
+        run.finish()
+        return {
+            tensor.name: run.value(tensor.name).to(tensor.dtype.torch) for tensor in plan.tensors
+        }
     module = _built(spec)
     run.visit(module)
+    run.finish()
     state = module.state_dict(keep_vars=False)
     return {
         tensor.name: run.replaced.get(tensor.name, state[tensor.name]).to(tensor.dtype.torch)
@@ -152,6 +160,8 @@ class _Run:
             name: tensor for tensor in plan.tensors for name in (tensor.name, *tensor.aliases)
         }
         self.replaced: dict[str, torch.Tensor] = {}
+        self.values: dict[str, torch.Tensor] = {}
+        self.copies: dict[str, tuple[torch.Tensor, PlanTensor, Resolved]] = {}
         self.transformed: set[str] = set()
         self.functions = TORCH if plan.generator == "torch" else EXACT
         self.generator = np.random.RandomState(plan.seed) if plan.generator == "numpy" else None
@@ -172,6 +182,7 @@ class _Run:
                 tensor = self.tensors.get(prefix + local)
                 if tensor is None or value is None:
                     continue
+                self.values[tensor.name] = value.detach()
                 if _in_turn(tensor):
                     if (resolved := self.resolved.get(prefix + local)) is not None:
                         self._fill(value.detach(), tensor, resolved)
@@ -189,14 +200,33 @@ class _Run:
         candidate = Candidate(name, classes, len(tensor.shape), tensor.kind)
         return self.matches[tensor.rule].captures(candidate) is not None
 
-    def fill_new(self, tensor: PlanTensor) -> torch.Tensor:
-        """Return a tensor without a module, filled by its rule."""
+    def make(self, tensor: PlanTensor) -> None:
+        """Make a tensor without a module, and fill it by its rule."""
         floating = tensor.dtype.is_floating
         value = torch.empty(tensor.shape, dtype=torch.float32 if floating else tensor.dtype.torch)
+        self.values[tensor.name] = value
         self._fill(value, tensor, self.resolved[tensor.name])
-        return self.replaced.get(tensor.name, value).to(tensor.dtype.torch)
+
+    def value(self, name: str) -> torch.Tensor:
+        """Return the value of a tensor by its first name."""
+        return self.replaced.get(name, self.values[name])
+
+    def finish(self) -> None:
+        """Fill the tensors that copy others, after all others and in the order of their needs."""
+        while self.copies:
+            self._settle(next(iter(self.copies)))
+
+    def _settle(self, name: str) -> None:
+        if (waiting := self.copies.pop(name, None)) is not None:
+            self._run(*waiting)
 
     def _fill(self, value: torch.Tensor, tensor: PlanTensor, resolved: Resolved) -> None:
+        if any(map(_copies, resolved.sources)):
+            self.copies[tensor.name] = (value, tensor, resolved)
+        else:
+            self._run(value, tensor, resolved)
+
+    def _run(self, value: torch.Tensor, tensor: PlanTensor, resolved: Resolved) -> None:
         """Run the rule on `value` in place.
 
         NumPy's draws are converted once from float64 to the tensor's dtype, and a float64 tensor
@@ -235,6 +265,18 @@ class _Run:
                     self._source(piece, part.program.source)
             case Constant() | Literal() | Eye() | Dirac() | Formula():
                 _give(value, source, self.blobs)
+            case Sum(terms=terms):
+                total = torch.empty_like(value)
+                self._source(total, terms[0].source)
+                for term in terms[1:]:
+                    added = torch.empty_like(value)
+                    self._source(added, term.source)
+                    total += added
+                value.copy_(total)
+            case Copy(name=name, strides=strides, offset=offset):
+                self._settle(name)
+                other = self.value(name).reshape(-1).clone()
+                value.copy_(other.as_strided(value.shape, strides, offset))
             case Draw() if self.generator is not None:
                 drawn = source.sample(self.generator, tuple(value.shape))
                 value.copy_(torch.from_numpy(drawn))
@@ -262,6 +304,17 @@ def _applied(
             yield from _applied(child, f"{prefix}{name}.", again=again or child in seen)
             seen.add(child)
     yield prefix, module, again
+
+
+def _copies(source: Source) -> bool:
+    """Return whether a source copies another tensor."""
+    match source:
+        case Split(parts=parts):
+            return any(_copies(part.program.source) for part in parts)
+        case Sum(terms=terms):
+            return any(_copies(term.source) for term in terms)
+        case _:
+            return isinstance(source, Copy)
 
 
 def _in_turn(tensor: PlanTensor) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from seedpoint.models.draws import Draw
 from seedpoint.models.plan.plan import PlanTensor
-from seedpoint.models.plan.program import Norms, Program, Split, Whole
+from seedpoint.models.plan.program import Norms, Program, Split, Sum, Whole
 
 
 def shared_streams(
@@ -40,6 +40,9 @@ def _streams(program: Program, name: str) -> Iterator[tuple[str, str]]:
     if isinstance(source, Split):
         for number, part in enumerate(source.parts):
             yield from _streams(part.program, f"{name}#{number}")
+    elif isinstance(source, Sum):  # its draws differ by their numbers
+        for term in source.terms:
+            yield from dict.fromkeys(_streams(term, name))
     elif isinstance(source, Norms):
         yield from _streams(source.of, name)
     elif isinstance(source, Draw | Whole):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seedpoint.models.dtypes import DType, f32
 from seedpoint.models.errors import SpecError
 from seedpoint.models.initializers import ArgumentError, Initializer, Own, Target
+from seedpoint.models.initializers.base import Other
+from seedpoint.models.initializers.captured import filled
 from seedpoint.models.initializers.fans import Fans, default_fans
 from seedpoint.models.initializers.transforms import EXACT
 from seedpoint.models.plan import program
@@ -18,10 +19,6 @@ from seedpoint.models.plan.program import Part, Program, Source, Transform
 from seedpoint.models.rules.rule import Rule, SplitPart, Won
 
 Scope = Mapping[str, float | None]
-
-# Used instead of str.format, whose fields reach attributes and ask for any width.
-_FIELD = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +49,24 @@ def resolve(
     subject: Subject,
     constants: Mapping[str, float],
     blobs: MutableMapping[str, bytes],
+    other: Callable[[str], Other],
 ) -> Resolved:
     """Return the effect of `rule` on `subject`; bytes of literals are added to `blobs`.
+
+    `other` returns another tensor of the checkpoint, which a copy is of.
 
     Raises:
         SpecError: At the rule's place in the spec, if the tensor cannot take the rule.
     """
     path = f"init.rules.{won.index}"
     scope = {**constants, **won.captures}
-    whole = _target(rule, path, subject, subject.shape, scope, blobs)
+    whole = replace(_target(rule, path, subject, subject.shape, scope, blobs), other=other)
     if _is_own(rule, path):
         sources: tuple[Source, ...] = ()
     elif rule.splits is None:
         sources = tuple(_sources(rule, path, subject.name, whole))
     else:
-        sources = tuple(_split_sources(rule, path, subject, scope, blobs))
+        sources = tuple(_split_sources(rule, path, subject, scope, blobs, other))
     return Resolved(sources, tuple(_transforms(rule, path, subject, whole)), whole.fans)
 
 
@@ -128,6 +128,7 @@ def _split_sources(
     subject: Subject,
     scope: Scope,
     blobs: MutableMapping[str, bytes],
+    other: Callable[[str], Other],
 ) -> Iterator[Source]:
     """Yield, for each initializer, the split whose parts are each initialized by themselves."""
     assert rule.splits is not None
@@ -143,7 +144,7 @@ def _split_sources(
     columns: list[list[Part]] = []
     for number, part in enumerate(rule.splits.parts):
         shape = (*subject.shape[:axis], part.size, *subject.shape[axis + 1 :])
-        target = _target(rule, path, subject, shape, scope, blobs)
+        target = replace(_target(rule, path, subject, shape, scope, blobs), other=other)
         with _fault(f"{path}.splits.parts.{number}.as", subject.name):
             stream = _stream(part, scope)
         sources = _sources(rule, path, subject.name, target)
@@ -156,21 +157,7 @@ def _stream(part: SplitPart, scope: Scope) -> str | None:
     if part.as_ is None:
         return None
 
-    def filled(found: re.Match[str]) -> str:
-        if found[0] in ("{{", "}}"):
-            return found[0][0]
-        value = scope.get(found[1]) if found[1] else None
-        if value is None or value != int(value):
-            raise ValueError(
-                f"{found[0]!r} in {part.as_!r} is not a captured integer; captured: "
-                f"{sorted(scope)}; write '{{{{' and '}}}}' for braces"
-            )
-        return str(int(value))
-
-    stream = _FIELD.sub(filled, part.as_)
-    if not stream or _SURROGATE.search(stream):
-        raise ValueError(f"{part.as_!r} cannot name a stream: it is empty or not valid UTF-8")
-    return stream
+    return filled(part.as_, scope)
 
 
 def _transforms(rule: Rule, path: str, subject: Subject, target: Target) -> Iterator[Transform]:

@@ -15,7 +15,9 @@ import numpy as np
 from seedpoint.models.draws import Draw, Normal
 from seedpoint.models.dtypes import DType
 from seedpoint.models.plan.program import (
+    Add,
     Constant,
+    Copy,
     Dirac,
     Divide,
     Eye,
@@ -27,6 +29,7 @@ from seedpoint.models.plan.program import (
     SetElement,
     Sparse,
     Split,
+    Sum,
     ZeroRows,
 )
 from seedpoint.models.statistics.distribution import Law, Points
@@ -140,11 +143,43 @@ def _source(program: Program, box: Axes, *, double: bool) -> list[Painted]:
         case Sparse(sparsity=sparsity, std=std):
             zeros = math.ceil(sparsity * shape[0]) * shape[1]
             groups = [Group(zeros, zero), Group(total - zeros, Law.of(Normal.of(0.0, std)))]
+        case Sum(terms=terms):
+            groups = list(_summed(terms, box, double=double))
+        case Copy() as copy:
+            groups = list(_copied(copy, total, double=double))
         case Split() as split:
             return _parts(split, box, double=double)
         case _:
             raise NoClosedFormError
     return [Painted(box, tuple(group for group in groups if group.count))]
+
+
+def _summed(terms: Sequence[Program], box: Axes, *, double: bool) -> tuple[Group, ...]:
+    """The groups of a sum in which at most one term is drawn, and one differs by element."""
+    groups: tuple[Group, ...] = ()
+    for number, term in enumerate(terms):
+        painted = _paint(term, box, double=double)
+        if len(painted) != 1:
+            raise NoClosedFormError
+        groups = _plus(groups, painted[0].groups) if number else painted[0].groups
+    return groups
+
+
+def _plus(some: tuple[Group, ...], others: tuple[Group, ...]) -> tuple[Group, ...]:
+    if not (len(some) == 1 and all(group.law.atom is not None for group in others)):
+        some, others = others, some
+    if len(some) != 1 or any(group.law.atom is None for group in others):
+        raise NoClosedFormError
+    law = some[0].law
+    return tuple(Group(g.count, law.transformed(Add(g.law.atom or 0.0))) for g in others)
+
+
+def _copied(copy: Copy, total: int, *, double: bool) -> tuple[Group, ...]:
+    """The groups of another tensor, or of a part of one whose elements have one law."""
+    groups = population(copy.of, copy.shape, double=double)
+    if not groups or (len(groups) > 1 and math.prod(copy.shape) != total):
+        raise NoClosedFormError
+    return groups if len(groups) > 1 else (replace(groups[0], count=total),)
 
 
 def _parts(split: Split, box: Axes, *, double: bool) -> list[Painted]:

@@ -15,6 +15,7 @@ from seedpoint.models.plan.plan import PlanTensor
 from seedpoint.models.plan.program import (
     Add,
     Constant,
+    Copy,
     Dirac,
     Eye,
     FillRegion,
@@ -26,6 +27,7 @@ from seedpoint.models.plan.program import (
     SetElement,
     Source,
     Split,
+    Sum,
     ZeroRows,
 )
 from seedpoint.models.statistics.distribution import Law
@@ -131,6 +133,10 @@ def _source_reach(source: Source) -> float:
             return abs(gain)
         case Split(parts=parts):
             return max((_reach(part.program) for part in parts), default=0.0)
+        case Sum(terms=terms):
+            return sum(map(_reach, terms))
+        case Copy(of=of):
+            return _reach(of)
         case Constant(value=value) if not isinstance(value, complex):
             return abs(value)
         case Eye() | Dirac():

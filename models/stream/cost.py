@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seedpoint.models.plan.program import Norms, Orthogonal, Program, Split, Whole
+from seedpoint.models.plan.program import Copy, Norms, Orthogonal, Program, Split, Sum, Whole
 from seedpoint.models.stream.orthogonal import orthogonal_cost
 
 Shape = tuple[int, ...]
@@ -21,8 +21,11 @@ def whole_sources(program: Program, shape: Shape) -> Iterator[tuple[Whole, Shape
     source = program.source
     if isinstance(source, Whole):
         yield source, shape
-    if isinstance(source, Norms):
+    if isinstance(source, Norms | Copy):
         yield from whole_sources(source.of, source.shape)
+    if isinstance(source, Sum):
+        for term in source.terms:
+            yield from whole_sources(term, shape)
     if isinstance(source, Split):
         for part in source.parts:
             inner = (*shape[: source.axis], part.size, *shape[source.axis + 1 :])

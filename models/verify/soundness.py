@@ -21,6 +21,7 @@ from seedpoint.models.plan.program import (
     Add,
     Clamp,
     Constant,
+    Copy,
     Dirac,
     Divide,
     Eye,
@@ -39,6 +40,7 @@ from seedpoint.models.plan.program import (
     SetElement,
     Sparse,
     Split,
+    Sum,
     ZeroRows,
 )
 from seedpoint.models.stream.cost import MAX_NORMED_ELEMENTS
@@ -99,8 +101,10 @@ def _checks(plan: Plan) -> int:
 
 def _size(program: Program) -> int:
     size = 1 + _steps(program.transforms)
-    if isinstance(program.source, Norms) and isinstance(program.source.of, Program):
+    if isinstance(program.source, Norms | Copy) and isinstance(program.source.of, Program):
         size += _size(program.source.of)
+    if isinstance(program.source, Sum):
+        size += sum(map(_size, program.source.terms))
     if isinstance(program.source, Split):
         size += sum(_size(part.program) for part in program.source.parts)
     return size
@@ -195,8 +199,19 @@ class _Check:
                     type(groups) is int and groups > 0 and shape[0] % groups == 0,
                     f"{shown(groups)} groups do not divide {shape[0]}",
                 )
+            case _:
+                self._combined(source, shape, depth)
+
+    def _combined(self, source: Any, shape: Shape, depth: int) -> None:
+        match source:
             case Split():
                 self._split(source, shape, depth)
+            case Sum(terms=terms):
+                _require(bool(terms) and depth < MAX_NESTED_SPLITS, "sums nest too deep")
+                for term in terms:
+                    self.program(term, shape, depth + 1)
+            case Copy():
+                self._copy(source, shape, depth)
             case Norms():
                 self._norms(source, shape, depth)
             case _:
@@ -208,6 +223,25 @@ class _Check:
             formula.check(shape, floating=self.dtype.is_floating_point)
         except (TypeError, AttributeError, OverflowError):
             raise ValueError(f"{shown(formula)} has arguments of wrong types") from None
+
+    def _copy(self, copy: Copy, shape: Shape, depth: int) -> None:
+        of, strides = copy.shape, copy.strides
+        _require(depth < MAX_NESTED_SPLITS, "copies nest too deep")
+        _require(isinstance(copy.name, str), "the copied tensor has no name")
+        _require(
+            len(of) <= MAX_DIMENSIONS and all(_is_index(size, MAX_FILE_BYTES + 1) for size in of),
+            f"{shown(of)} is not a shape",
+        )
+        _require(
+            len(strides) == len(shape)
+            and all(_is_index(step, MAX_FILE_BYTES) for step in (*strides, copy.offset)),
+            f"{shown(strides)} are not strides of shape {shown(shape)}",
+        )
+        last = copy.offset + sum(
+            (size - 1) * step for size, step in zip(shape, strides, strict=True)
+        )
+        _require(not math.prod(shape) or last < math.prod(of), "the copy is larger than its tensor")
+        self.program(copy.of, of, depth + 1)
 
     def _norms(self, norms: Norms, shape: Shape, depth: int) -> None:
         of = norms.shape

@@ -79,7 +79,7 @@ BAD: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
         ],
         {},
     ),
-    ("init.rules.0.transforms.0.type", [rule({}, normal(), transforms=[{"type": "sqrt"}])], {}),
+    ("init.rules.0.transforms.0.type", [rule({}, normal(), transforms=[{"type": "power"}])], {}),
     (
         "init.rules.0.splits.parts",
         [rule({"ndim": 2}, normal(), splits={"parts": [{"size": 5}]})],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ def test_infinities_are_written_as_strings() -> None:
         {"type": "values", "values": [["-Infinity", 0.5], ["Infinity", 1]]},
         {"type": "triu", "val": "-Infinity", "diagonal": 1},
     ):
-        found = load(issued(filled(shape, initializer)))["w"].flatten().tolist()
+        found = load(issued(_filled_spec(shape, initializer)))["w"].flatten().tolist()
         wanted = {"constant": [-math.inf] * 4, "values": [-math.inf, 0.5, math.inf, 1.0]}
         assert found == wanted.get(str(initializer["type"]), [0.0, -math.inf, 0.0, 0.0])
 
@@ -64,12 +65,31 @@ def test_a_dtype_without_infinity_refuses_it(dtype: str) -> None:
         {"type": "values", "values": ["Infinity", 0]},
     ):
         with pytest.raises(SpecError, match=f"{dtype} has no infinity"):
-            issued(filled(shape, initializer))
+            issued(_filled_spec(shape, initializer))
 
 
-def filled(tensor: dict[str, Any], initializer: dict[str, Any]) -> dict[str, Any]:
+def _filled_spec(tensor: dict[str, Any], initializer: dict[str, Any]) -> dict[str, Any]:
     rules = [{"match": {}, "initializer": initializer}]
     return {
         "architecture": {"type": "tensors", "tensors": [tensor]},
         "init": {"seed": 0, "rules": rules},
     }
+
+
+def test_03_identity_and_noise_are_a_sum() -> None:
+    spec = report("03-list-void")
+    rule = spec["init"]["rules"][0]
+    noise = load(issued(spec))["weight"]
+    rule["initializer"] = {"type": "sum", "initializers": rule["initializer"]}
+    assert torch.equal(load(issued(spec))["weight"], torch.eye(4) + noise)
+
+
+def test_26_a_transposed_tie_leads_to_the_copy() -> None:
+    spec = report("26-transposed-tie")
+    copy = '{"type": "copy", "of": "enc.weight", "transpose": true}'
+    with pytest.raises(SpecError, match=re.escape(copy)):
+        issued(spec)
+    del spec["architecture"]["children"]["dec"]["tie"]
+    spec["init"] = {"rules": [{"match": {"name": "dec.weight"}, "initializer": json.loads(copy)}]}
+    found = load(issued(spec))
+    assert torch.equal(found["dec.weight"], found["enc.weight"].T)

@@ -348,13 +348,15 @@ class _Compiler:
     ) -> None:
         unused = sorted(set(range(len(matches))) - won)
         matched = self._matched([matches[index] for index in unused])
-        for number, index in enumerate(unused):
-            if number in matched:
-                self.warnings.append(f"{path}.{index} has no effect: earlier rules win its tensors")
-            elif index not in optional:
-                names = [tensor.name for tensor in self.structure.tensors]
-                known = f"tensors: {_listed(names)}" if names else "the checkpoint has no tensors"
-                self.faults.append(Fault(f"{path}.{index}.match", f"matches no tensor; {known}"))
+        names = [tensor.name for tensor in self.structure.tensors]
+        known = f"tensors: {_listed(names)}" if names else "the checkpoint has no tensors"
+        idle = [index for number, index in enumerate(unused) if number not in matched]
+        idle = [index for index in idle if index not in optional]
+        for index in idle[:MAX_FAULTS]:  # no more are reported
+            self.faults.append(Fault(f"{path}.{index}.match", f"matches no tensor; {known}"))
+        for number in sorted(matched):
+            index = unused[number]
+            self.warnings.append(f"{path}.{index} has no effect: earlier rules win its tensors")
 
     def _matched(self, matches: Sequence[Match]) -> set[int]:
         """Return which of `matches` any tensor matches, whichever rule wins it."""

@@ -10,7 +10,7 @@ and kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -35,6 +35,7 @@ from seedpoint.models.plan.program import (
     Source,
     Sparse,
     Split,
+    Transform,
 )
 from seedpoint.models.planning.compiler import Planned
 from seedpoint.models.rules.resolve import Resolved
@@ -209,7 +210,7 @@ class _Run:
             working = torch.float64 if tensor.dtype.name == "float64" else torch.float32
             if resolved.transforms:
                 wide = wide.to(working)
-                apply(resolved.transforms, wide.view(-1), 0, tensor.shape)
+                transform(wide, resolved.transforms)
             self.replaced[tensor.name] = wide.to(tensor.dtype.torch)
             value.copy_(wide)
             return
@@ -218,7 +219,7 @@ class _Run:
         self.replaced.pop(tensor.name, None)  # the value that another rule gave it before
         # A tied tensor is visited under each of its modules, but has one own init.
         if resolved.sources or tensor.name not in self.transformed or _in_turn(tensor):
-            apply(resolved.transforms, value.view(-1), 0, tensor.shape)
+            transform(value, resolved.transforms)
         self.transformed.add(tensor.name)
 
     def _wide(self, tensor: PlanTensor, resolved: Resolved) -> bool:
@@ -260,6 +261,14 @@ def _applied(
             yield from _applied(child, f"{prefix}{name}.", again=again or child in seen)
             seen.add(child)
     yield prefix, module, again
+
+
+def transform(value: torch.Tensor, transforms: Sequence[Transform]) -> None:
+    """Apply `transforms` to `value` in place, in logical order however it lies in memory."""
+    flat = value.reshape(-1)  # a copy, if the elements are not contiguous
+    apply(transforms, flat, 0, tuple(value.shape))
+    if not value.is_contiguous():
+        value.copy_(flat.view(value.shape))
 
 
 def _in_turn(tensor: PlanTensor) -> bool:

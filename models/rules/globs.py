@@ -18,6 +18,8 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 
+_SPECIAL = re.compile(r"[*?\[\]{}]")
+
 
 class GlobError(ValueError):
     """Glob that does not parse."""
@@ -51,9 +53,7 @@ def compile_glob(pattern: str) -> re.Pattern[str]:
     Raises:
         GlobError: If `pattern` does not parse.
     """
-    if len(pattern) > MAX_LENGTH:
-        raise GlobError(f"glob is longer than {MAX_LENGTH} characters")
-    tokens = list(_tokens(pattern))
+    tokens = list(_tokens(pattern, set()))
     chunks = _split(tokens, "many")
     parts = [_chunk(chunk, anchored=len(chunks) == 1) for chunk in chunks[:1]]
     for number, chunk in enumerate(chunks[1:], start=2):
@@ -64,8 +64,17 @@ def compile_glob(pattern: str) -> re.Pattern[str]:
 
 
 def captures(pattern: str) -> frozenset[str]:
-    """Return the names that `pattern` captures."""
-    return frozenset(compile_glob(pattern).groupindex)
+    """Return the names that `pattern` captures, without compiling it.
+
+    Raises:
+        GlobError: If `pattern` does not parse.
+    """
+    names: set[str] = set()
+    if len(pattern) <= MAX_LENGTH and _SPECIAL.search(pattern) is None:
+        return frozenset()
+    for _ in _tokens(pattern, names):
+        pass
+    return frozenset(names)
 
 
 def texts(pattern: str) -> list[str]:
@@ -73,16 +82,20 @@ def texts(pattern: str) -> list[str]:
 
     Without wildcards the result is the whole pattern, which is then the only matching name.
     """
+    if _SPECIAL.search(pattern) is None:
+        return [pattern] if pattern else []
     found = [token["text"] for token in _TOKEN.finditer(pattern) if token["text"]]
     # The first dot after `**` may be missing in a name.
-    return found if found == [pattern] else [text.removeprefix(".") for text in found]
+    return [text.removeprefix(".") for text in found]
 
 
 Token = tuple[str, str]
 
 
-def _tokens(pattern: str) -> Iterator[Token]:
-    seen: set[str] = set()
+def _tokens(pattern: str, captured: set[str]) -> Iterator[Token]:
+    """Yield the tokens, and add the names of captures to `captured`."""
+    if len(pattern) > MAX_LENGTH:
+        raise GlobError(f"glob is longer than {MAX_LENGTH} characters")
     previous = ""
     for found in _TOKEN.finditer(pattern):
         kind = found.lastgroup or ""
@@ -90,7 +103,7 @@ def _tokens(pattern: str) -> Iterator[Token]:
             raise GlobError(f"glob {pattern!r} does not parse at '{pattern[found.start() :][:20]}'")
         previous = kind
         if kind == "name":
-            yield "text", _capture(found["name"], pattern, seen)
+            yield "text", _capture(found["name"], pattern, captured)
         elif kind == "set":
             yield "text", _character_set(found["set"], bool(found["not"]), pattern)
         elif kind == "text":

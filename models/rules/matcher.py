@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from seedpoint.models.rules import globs
 from seedpoint.models.rules.rule import Candidate, Match, Won
 
-_Tried = tuple[int, Match]
+_Tried = tuple[int, Match, list[str]]  # the texts of its glob
 
 
 class Matcher:
@@ -22,7 +22,9 @@ class Matcher:
     """
 
     def __init__(self, matches: Sequence[Match]) -> None:
-        self._all: tuple[_Tried, ...] = tuple(enumerate(matches))
+        self._all: tuple[_Tried, ...] = tuple(
+            (index, match, globs.texts(match.name or "")) for index, match in enumerate(matches)
+        )
         self._parameters = {m.parameter for m in matches if m.parameter is not None}
         # Keys: (kind, ndim, classes), of which there are few.
         self._alike: dict[Any, tuple[_Tried, ...]] = {}
@@ -63,44 +65,47 @@ class Matcher:
 class _Names:
     """Criteria on names that are left to try once all other criteria hold.
 
-    `unnamed` hold for every name, `exact` for one name. `globs` are (index, text, compiled glob);
+    `unnamed` hold for every name, `exact` for one name. `globs` are (index, text, glob);
     the text is in every matching name and, of the glob's texts, in the fewest other globs.
+    A glob is compiled when a name holds its text.
     """
 
     unnamed: list[int] = field(default_factory=list)
     exact: dict[str, list[int]] = field(default_factory=dict)
-    globs: list[tuple[int, str, Callable[[str], Any]]] = field(default_factory=list)
+    globs: list[tuple[int, str, str]] = field(default_factory=list)
 
     @classmethod
     def of(cls, tried: Iterable[_Tried]) -> _Names:
         names = cls()
-        named = [(index, match.name, globs.texts(match.name or "")) for index, match in tried]
-        counts = Counter(chain.from_iterable(texts for _, _, texts in named))
-        for index, name, texts in named:
-            if name is None:
+        wild: list[_Tried] = []
+        for index, match, texts in tried:
+            if match.name is None:
                 names.unnamed.append(index)
-            elif texts == [name]:
-                names.exact.setdefault(name, []).append(index)
+            elif texts == [match.name]:
+                names.exact.setdefault(match.name, []).append(index)
             else:
-                text = min(texts, key=lambda text: (counts[text], -len(text)), default="")
-                names.globs.append((index, text, globs.compile_glob(name).fullmatch))
+                wild.append((index, match, texts))
+        counts = Counter(chain.from_iterable(texts for _, _, texts in wild))
+        for index, match, texts in wild:
+            text = min(texts, key=lambda text: (counts[text], -len(text)), default="")
+            names.globs.append((index, text, match.name or ""))
         return names
 
     def first(self, name: str) -> Won | None:
         plain = [*self.unnamed[:1], *self.exact.get(name, ())[:1]]
         best = min(plain, default=None)
-        for index, text, fullmatch in self.globs:
+        for index, text, pattern in self.globs:
             if best is not None and index > best:
                 break
-            if text in name and (found := fullmatch(name)) is not None:
-                return Won(index, globs.captured(found))
+            if text in name and (captures := globs.match(pattern, name)) is not None:
+                return Won(index, captures)
         return None if best is None else Won(best, {})
 
     def add(self, name: str, found: set[int]) -> None:
         """Add the indices of all criteria that hold for `name` to `found`."""
         found.update(self.unnamed, self.exact.get(name, ()))
-        for index, text, fullmatch in self.globs:
-            if index not in found and text in name and fullmatch(name) is not None:
+        for index, text, pattern in self.globs:
+            if index not in found and text in name and globs.match(pattern, name) is not None:
                 found.add(index)
 
 

@@ -111,8 +111,8 @@ class Worker(Generic[Q, R]):
 
     @property
     def grown_bytes(self) -> int:
-        """Memory, in bytes, in addition to that after the warm-up; 0 without /proc."""
-        return (resident_bytes(self.pid) or 0) - self._idle_bytes
+        """Memory, in bytes, in addition to that after the warm-up; 0 if it cannot be read."""
+        return max((resident_bytes(self.pid) or 0) - self._idle_bytes, 0)
 
     def wait_until_warm(self) -> None:
         """Wait for the end of the warm-up.

@@ -119,6 +119,12 @@ def test_a_span_is_that_slice_of_the_whole(kind: str, first: int, second: int) -
         assert read(SOURCES[kind](), [(start, stop)]) == whole[start:stop]
 
 
+@pytest.mark.parametrize("start", range(5))
+def test_a_span_may_begin_inside_the_head_and_end_with_an_element(start: int) -> None:
+    whole = whole_of("rows")
+    assert read(SOURCES["rows"](), [(start, len(whole))]) == whole[start:]
+
+
 def test_an_entity_tag_is_strong_and_always_the_same(kind: str) -> None:
     first, second = SOURCES[kind]().etag, SOURCES[kind]().etag
     assert first == second

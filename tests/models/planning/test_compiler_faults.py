@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from seedpoint.models.spec.faults import MAX_FAULTS
 
 from seedpoint.models.draws import Normal
 from seedpoint.models.errors import SpecError
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.program import Constant, Program, SetElement
 from seedpoint.models.planning.compiler import make_plan
-from seedpoint.models.spec.faults import MAX_FAULTS
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.models.statistics.checkpoint import CheckpointStatistics
 from seedpoint.models.statistics.describe import resource

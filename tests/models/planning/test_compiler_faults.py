@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from seedpoint.models.spec.faults import MAX_FAULTS
 
 from seedpoint.models.draws import Normal
 from seedpoint.models.errors import SpecError
@@ -17,6 +16,7 @@ from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.models.statistics.checkpoint import CheckpointStatistics
 from seedpoint.models.statistics.describe import resource
+from seedpoint.models.validation.faults import MAX_FAULTS
 from tests.support.plans import (
     LINEAR,
     faults,

@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from seedpoint.models.plan.describe import layout
 
+from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec

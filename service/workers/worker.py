@@ -255,6 +255,7 @@ def _serve(pipe: Connection, task: Task[Any, Any], folder: str) -> None:
     tempfile.tempdir = os.environ["TMPDIR"] = folder
     pipe.send(_outcome(task, lambda _: task.warm_up(), None))
     gc.freeze()  # Keeps shared pages shared: the collector skips them from now on.
+    gc.set_threshold(10_000)  # At 700 it takes most of the time that a long list of rules does.
     while True:
         try:
             request, memory_bytes = pipe.recv()

@@ -239,7 +239,7 @@ _RANGED: Responses = {
     ),
     206: _answer(
         "The requested range, or several ranges as parts.",
-        {**_BINARY, **_BYTERANGES},
+        {**_BINARY, JSON: {}, **_BYTERANGES},  # A part of a JSON file is not JSON.
         Content_Range="Position of the bytes; in each part if there are several ranges.",
         ETag="Entity tag of the whole file.",
         Repr_Digest="Digest of the whole file.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -176,9 +177,12 @@ class Numbers(BaseModel):
     values: Any
 
 
-MODELS: tuple[type[BaseModel], ...] = (
-    *(Problem, Checkpoint, Begun, Statistics, Running, Page, Numbers),
+MODELS: tuple[type[BaseModel], ...] = tuple(
+    value
+    for value in list(vars().values())
+    if inspect.isclass(value) and issubclass(value, BaseModel) and value is not BaseModel
 )
+"""Every model above: the schemas that the OpenAPI document adds."""
 
 _BINARY = {OCTETS: {"schema": {"type": "string", "format": "binary"}}}
 _FILE = {**_BINARY, JSON: {"schema": {}}}

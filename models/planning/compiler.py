@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -13,7 +14,7 @@ from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.files.layout import METADATA_KEY
-from seedpoint.models.initializers.fans import default_fans
+from seedpoint.models.initializers.fans import Surroundings, default_fans
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
     Materialized,
@@ -26,6 +27,7 @@ from seedpoint.models.plan.program import (
 from seedpoint.models.planning.record_architecture import Declared, Structure, survey
 from seedpoint.models.planning.script_order import scripted
 from seedpoint.models.planning.shared_streams import shared_streams
+from seedpoint.models.rules.dependencies import Dependencies
 from seedpoint.models.rules.matcher import Matcher
 from seedpoint.models.rules.resolve import Resolved, Subject, check_single, resolve
 from seedpoint.models.rules.rule import Candidate, Match, Won
@@ -135,6 +137,7 @@ class _Compiler:
         self.blobs: dict[str, bytes] = dict(structure.blobs)
         # Caches of results shared by tensors that differ only in name.
         self._resolutions: dict[tuple[Any, ...], Resolved] = {}
+        self._dependencies: dict[int, Dependencies] = {}
         self._programs: dict[tuple[int, int], Program] = {}
 
     def tensors(self) -> Iterator[PlanTensor]:
@@ -174,7 +177,7 @@ class _Compiler:
             )
         dtype = self._dtype(declared, candidates)
         self._warn_of_aliases(candidates)
-        subject = Subject(declared.name, declared.shape, dtype)
+        subject = self._subject(declared, dtype)
         in_turn = self._in_turn(candidates, subject)
         won, resolved = self._matcher.first(candidates), None
         if in_turn:
@@ -182,7 +185,7 @@ class _Compiler:
         elif won is not None:
             self.won.add(won.index)
             resolved = self.resolved[declared.name] = self._resolve(won, subject)
-        fans = default_fans(declared.shape) if resolved is None else resolved.fans
+        fans = resolved.fans if resolved else default_fans(declared.shape, declared.layout)
         program = (
             self._program_in_turn(declared, dtype, in_turn)
             if in_turn
@@ -201,6 +204,12 @@ class _Compiler:
             fan_out=None if fans is None else fans.fan_out,
             reproducibility="platform" if self.sequential else "everywhere",
         )
+
+    def _subject(self, declared: Declared, dtype: DType) -> Subject:
+        numbers = self.structure.numbers_of(declared)
+        sibling = partial(self.structure.sibling, declared.name)
+        around = Surroundings(declared.layout, numbers.groups, sibling)
+        return Subject(declared.name, declared.shape, dtype, around, numbers.by_name)
 
     def _in_turn(
         self, candidates: Sequence[Candidate], subject: Subject
@@ -239,9 +248,12 @@ class _Compiler:
         return Program(Materialized(shown, tuple(won.index for won, _ in in_turn)))
 
     def _resolve(self, won: Won, subject: Subject) -> Resolved:
-        key = (won.index, *won.captures.items(), subject.shape, subject.dtype)
+        rule, constants = self.spec.init.rules[won.index], self.spec.init.constants
+        if won.index not in self._dependencies:
+            self._dependencies[won.index] = Dependencies.of(rule)
+        outside = self._dependencies[won.index].values(subject)
+        key = (won.index, *won.captures.items(), subject.shape, subject.dtype, outside)
         if (resolved := self._resolutions.get(key)) is None:
-            rule, constants = self.spec.init.rules[won.index], self.spec.init.constants
             resolved = resolve(rule, won, subject, constants, self.blobs)
             if self.spec.init.generator == "numpy":
                 _check_numpy(resolved.sources, won.index)
@@ -253,8 +265,9 @@ class _Compiler:
     ) -> Program:
         if resolved is None and self.spec.init.unmatched == "error":
             self.unmatched.append(declared.name)
-        own = self._own(declared) if resolved is None or not resolved.sources else None
-        if own is None and (resolved is None or not resolved.sources):
+        keeps = resolved is None or resolved.keeps_own
+        own = self._own(declared) if keeps else None
+        if own is None and keeps:
             raise SpecError.at(
                 declared.path,
                 f"'{declared.name}' has no own init{_because(declared.reason)} and no rule fills "
@@ -371,24 +384,29 @@ class _Compiler:
 
 
 def _composed(own: Program | None, resolved: Resolved | None) -> Program:
-    """Return the rule's source, or else the own init, followed by the rule's transforms."""
-    transforms = () if resolved is None else resolved.transforms
-    if own is not None:
-        return Program(own.source, own.transforms + transforms)
-    assert resolved is not None
-    return Program(resolved.sources[-1], transforms)
+    """Return the rule's source, or else the own init, followed by the rule's transforms.
+
+    Parts of a split may keep the own init.
+    """
+    if resolved is None or not resolved.sources:
+        assert own is not None
+        return Program(own.source, own.transforms + (resolved.transforms if resolved else ()))
+    source = resolved.sources[-1]
+    if own is not None and isinstance(source, Split):
+        source = replace(source, base=own)
+    return Program(source, resolved.transforms)
 
 
-def _check_numpy(sources: Sequence[Source], rule: int) -> None:
+def _check_numpy(sources: Iterable[Source], rule: int) -> None:
     for source in sources:
-        parts = source.parts if isinstance(source, Split) else ()
-        for inner in (source, *(part.program.source for part in parts)):
-            if isinstance(inner, Whole) or (isinstance(inner, Draw) and not inner.in_numpy):
-                raise SpecError.at(
-                    f"init.rules.{rule}.initializer",
-                    "generator numpy draws uniform and normal values only, not "
-                    f"{inner.type}; use generator torch or philox-v1",
-                )
+        if isinstance(source, Split):
+            _check_numpy((part.program.source for part in source.parts), rule)
+        if isinstance(source, Whole) or (isinstance(source, Draw) and not source.in_numpy):
+            raise SpecError.at(
+                f"init.rules.{rule}.initializer",
+                "generator numpy draws uniform and normal values only, not "
+                f"{source.type}; use generator torch or philox-v1",
+            )
 
 
 def _because(reason: str | None) -> str:

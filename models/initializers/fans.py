@@ -116,6 +116,19 @@ class FanSpec(Schema):
             return Fans(_divided(fan_in, groups), fan_out)
         return Fans(fan_in, _divided(fan_out, groups))
 
+    def may_be_stacked(self, shape: Shape, around: Surroundings) -> bool:
+        """Return whether axis 0 counts as receptive field where it may be a stack of weights.
+
+        Kernels have their field there in the layout of Flax: last axes (in, out) of four or more.
+        """
+        if self.in_axes is None or self.out_axes is None or self.of is not None:
+            return False
+        ins, outs = _places(self.in_axes, shape), _places(self.out_axes, shape)
+        ndim = len(shape)
+        is_kernel = around.layout == "in_out" or around.groups is not None
+        is_kernel |= ndim > 3 and (ins, outs) == ({ndim - 2}, {ndim - 1})
+        return ndim > 2 and not is_kernel and 0 not in ins | outs | self.batch(shape)
+
     def batch(self, shape: Shape) -> set[int]:
         """Return the batch axes of `shape`, none of them negative."""
         return _places(self.batch_axes, shape)

@@ -16,6 +16,7 @@ from seedpoint.models.draws import DRAWS, Draw, Normal
 from seedpoint.models.plan.transforms import (
     Add,
     Clamp,
+    ClampRegion,
     Divide,
     Exp,
     Expm1,
@@ -34,6 +35,7 @@ __all__ = [
     "Add",
     "Base",
     "Clamp",
+    "ClampRegion",
     "Constant",
     "Dirac",
     "Divide",
@@ -284,7 +286,7 @@ _TYPES: Mapping[str, Any] = DRAWS | {
     for cls in (
         *(Constant, Literal, Eye, Dirac),
         *(Orthogonal, Sparse, Materialized, Opaque, Split, Base, Norms),
-        *(Scale, Add, Clamp, HardThreshold, ZeroRows, SetElement, FillRegion),
+        *(Scale, Add, Clamp, HardThreshold, ZeroRows, SetElement, FillRegion, ClampRegion),
         *(Divide, Exp, Expm1, Log, Plus),
     )
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.files.layout import METADATA_KEY
@@ -20,10 +19,9 @@ from seedpoint.models.plan.program import (
     Materialized,
     Opaque,
     Program,
-    Source,
     Split,
-    Whole,
 )
+from seedpoint.models.planning.numpy_draws import check_numpy
 from seedpoint.models.planning.record_architecture import Declared, Structure, survey
 from seedpoint.models.planning.script_order import scripted
 from seedpoint.models.planning.shared_streams import shared_streams
@@ -137,7 +135,7 @@ class _Compiler:
         self.blobs: dict[str, bytes] = dict(structure.blobs)
         # Caches of results shared by tensors that differ only in name.
         self._resolutions: dict[tuple[Any, ...], Resolved] = {}
-        self._dependencies: dict[int, Dependencies] = {}
+        self._dependencies = tuple(map(Dependencies.of, spec.init.rules))
         self._programs: dict[tuple[int, int], Program] = {}
 
     def tensors(self) -> Iterator[PlanTensor]:
@@ -249,14 +247,13 @@ class _Compiler:
 
     def _resolve(self, won: Won, subject: Subject) -> Resolved:
         rule, constants = self.spec.init.rules[won.index], self.spec.init.constants
-        if won.index not in self._dependencies:
-            self._dependencies[won.index] = Dependencies.of(rule)
         outside = self._dependencies[won.index].values(subject)
         key = (won.index, *won.captures.items(), subject.shape, subject.dtype, outside)
         if (resolved := self._resolutions.get(key)) is None:
             resolved = resolve(rule, won, subject, constants, self.blobs)
+            self.warnings += [text for text in resolved.warnings if text not in self.warnings]
             if self.spec.init.generator == "numpy":
-                _check_numpy(resolved.sources, won.index)
+                check_numpy(resolved.sources, won.index)
             self._resolutions[key] = resolved
         return resolved
 
@@ -266,18 +263,17 @@ class _Compiler:
         if resolved is None and self.spec.init.unmatched == "error":
             self.unmatched.append(declared.name)
         keeps = resolved is None or resolved.keeps_own
-        own = self._own(declared) if keeps else None
-        if own is None and keeps:
+        if (own := self._own(declared) if keeps else None) is None and keeps:
+            because = "" if declared.reason is None else f" ({declared.reason})"
             raise SpecError.at(
                 declared.path,
-                f"'{declared.name}' has no own init{_because(declared.reason)} and no rule fills "
-                f"it; {self._rules()}",
+                f"'{declared.name}' has no own init{because} and no rule fills it; {self._rules()}",
             )
         key = (id(own), id(resolved))
         if (program := self._programs.get(key)) is None:
             composed = _composed(own, resolved)
             if resolved is not None and self._in_single(composed, resolved, dtype):
-                check_single(resolved.transforms, f"init.rules.{rule}", declared.name)
+                check_single(resolved, f"init.rules.{rule}", declared.name)
             program = Program(Materialized(composed)) if self.sequential else composed
             self._programs[key] = program
         if not self.sequential:
@@ -395,22 +391,6 @@ def _composed(own: Program | None, resolved: Resolved | None) -> Program:
     if own is not None and isinstance(source, Split):
         source = replace(source, base=own)
     return Program(source, resolved.transforms)
-
-
-def _check_numpy(sources: Iterable[Source], rule: int) -> None:
-    for source in sources:
-        if isinstance(source, Split):
-            _check_numpy((part.program.source for part in source.parts), rule)
-        if isinstance(source, Whole) or (isinstance(source, Draw) and not source.in_numpy):
-            raise SpecError.at(
-                f"init.rules.{rule}.initializer",
-                "generator numpy draws uniform and normal values only, not "
-                f"{source.type}; use generator torch or philox-v1",
-            )
-
-
-def _because(reason: str | None) -> str:
-    return "" if reason is None else f" ({reason})"
 
 
 def _listed(names: Sequence[str]) -> str:

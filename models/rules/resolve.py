@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -43,12 +43,15 @@ class Resolved:
     """Effect of a rule on one tensor.
 
     `sources` are applied one after another, each overwriting the whole tensor but the parts that
-    keep its own init (`Base`); an empty tuple keeps it all. `transforms` follow.
+    keep its own init (`Base`); an empty tuple keeps it all. `transforms` follow; `places` are the
+    numbers of those in the spec that they come from.
     """
 
     sources: tuple[Source, ...]
     transforms: tuple[Transform, ...]
     fans: Fans | None
+    places: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def keeps_own(self) -> bool:
@@ -114,8 +117,18 @@ def resolve(
             sources = ()
     else:
         sources = tuple(_split_sources(rule, piece))
-    transforms = _transforms(rule.transforms, path, subject, whole)
-    return Resolved(sources, tuple(transforms), whole.fans)
+    numbered = tuple(_transforms(rule.transforms, path, subject, whole))
+    transforms = tuple(transform for _, transform in numbered)
+    places = tuple(number for number, _ in numbered)
+    return Resolved(sources, transforms, whole.fans, places, tuple(_warnings(rule, path, subject)))
+
+
+def _warnings(rule: Rule, path: str, subject: Subject) -> Iterator[str]:
+    if rule.fan is not None and rule.fan.may_be_stacked(subject.shape, subject.around):
+        yield (
+            f"{path}.fan: axis 0 is in neither list and counts as receptive field, in both fans; "
+            'for separate weights stacked along it, add "batch_axes": [0]'
+        )
 
 
 def _sources(given: InitializerList, path: str, name: str, target: Target) -> tuple[Source, ...]:
@@ -230,7 +243,7 @@ def _part_programs(
     transforms = _transforms(part.transforms, path, replace(subject, shape=shape), target)
     *earlier, last = sources
     yield from map(Program, earlier)
-    yield Program(last, tuple(transforms))
+    yield Program(last, tuple(transform for _, transform in transforms))
 
 
 def _stream_at(piece: _Piece, splits: Splits, number: int, turn: int) -> str | None:
@@ -269,36 +282,47 @@ def _stream(part: SplitPart, scope: Scope) -> str | None:
 
 def _transforms(
     transforms: Sequence[TransformSpec], path: str, subject: Subject, target: Target
-) -> Iterator[Transform]:
+) -> Iterator[tuple[int, Transform]]:
+    """Yield each transform of the plan, with the number of that in the spec."""
     for number, transform in enumerate(transforms):
         with _fault(f"{path}.transforms.{number}", subject.name):
             if not (subject.dtype.is_floating or isinstance(transform, EXACT)):
                 raise ValueError(f"{transform.type} needs a floating tensor, not {subject.dtype}")
-            resolved = transform.resolve(subject.shape, target.exact)
-            if isinstance(resolved, program.SetElement) and not subject.dtype.takes(resolved.value):
-                raise ArgumentError(
-                    "value", f"{resolved.value} is not a value that {subject.dtype} can hold"
-                )
-            yield resolved
+            for resolved in transform.resolve(subject.shape, target.exact):
+                if isinstance(resolved, program.SetElement | program.FillRegion) and not (
+                    subject.dtype.takes(resolved.value)
+                ):
+                    raise ArgumentError(
+                        "value", f"{resolved.value} is not a value that {subject.dtype} can hold"
+                    )
+                yield number, resolved
 
 
-def check_single(transforms: Iterable[Transform], path: str, name: str) -> None:
+def check_single(resolved: Resolved, path: str, name: str) -> None:
     """Check that the constants of transforms are finite in float32, in which they are computed.
 
-    `path` is the place of the rule that has these `transforms`.
+    `path` is the place of the rule.
 
     Raises:
         SpecError: For a constant that is infinite in float32.
     """
-    for number, transform in enumerate(transforms):
-        for argument in ("value", "min", "max"):
-            constant = getattr(transform, argument, None)
-            if constant is not None and not math.isfinite(f32(constant)):
-                raise SpecError.at(
-                    f"{path}.transforms.{number}.{argument}",
-                    f"'{name}': {constant} is infinite in float32, in which this "
-                    "tensor's transforms are computed",
-                )
+    for number, transform in zip(resolved.places, resolved.transforms, strict=True):
+        _check_constants(transform, f"{path}.transforms.{number}", name)
+    split = resolved.sources[-1] if resolved.sources else None
+    for number, part in enumerate(split.parts if isinstance(split, program.Split) else ()):
+        for transform in part.program.transforms:
+            _check_constants(transform, f"{path}.splits.parts.{number}.transforms", name)
+
+
+def _check_constants(transform: Transform, path: str, name: str) -> None:
+    for argument in ("value", "min", "max"):
+        constant = getattr(transform, argument, None)
+        if constant is not None and not math.isfinite(f32(constant)):
+            raise SpecError.at(
+                f"{path}.{argument}",
+                f"'{name}': {constant} is infinite in float32, in which this "
+                "tensor's transforms are computed",
+            )
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from seedpoint.models.draws import Draw, Normal
 from seedpoint.models.dtypes import DType
 from seedpoint.models.plan.program import (
     Base,
+    Clamp,
+    ClampRegion,
     Constant,
     Dirac,
     Divide,
@@ -170,6 +172,10 @@ def _transformed(
         match transform:
             case ZeroRows() | SetElement() | FillRegion():
                 painted.append(_filled(transform, box, double=double))
+            case ClampRegion(region=region, min=low, max=high):
+                inside = tuple(axis[slice(*part)] for axis, part in zip(box, region, strict=True))
+                kept = [_within(paint, inside) for paint in painted]
+                painted += _transformed(kept, (Clamp(low, high),), inside, double=double)
             case Divide() | Exp() | Expm1() | Log() | Plus():
                 raise NoClosedFormError
             case _:

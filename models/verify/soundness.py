@@ -21,6 +21,7 @@ from seedpoint.models.plan.program import (
     Add,
     Base,
     Clamp,
+    ClampRegion,
     Constant,
     Dirac,
     Divide,
@@ -300,14 +301,20 @@ class _Check:
                 )
             case FillRegion(region=region, value=value):
                 self._set(value)
-                _require(
-                    isinstance(region, tuple)
-                    and len(region) == len(shape)
-                    and all(map(_is_stretch, region, shape)),
-                    f"{shown(region)} is not a region of shape {shown(shape)}",
-                )
+                self._region(region, shape)
+            case ClampRegion(region=region, min=low, max=high):
+                self._transform(Clamp(low, high), shape)
+                self._region(region, shape)
             case _:
                 raise ValueError(f"{shown(transform)} is not a transform")
+
+    def _region(self, region: Any, shape: Shape) -> None:
+        _require(
+            isinstance(region, tuple)
+            and len(region) == len(shape)
+            and all(map(_is_stretch, region, shape)),
+            f"{shown(region)} is not a region of shape {shown(shape)}",
+        )
 
     def _arithmetic(self, kind: str, *values: Any) -> None:
         _require(self.dtype.is_floating_point, f"{kind} needs a floating tensor")

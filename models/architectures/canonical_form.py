@@ -35,7 +35,8 @@ def normalized(architecture: Layer | Tensors | Foreign) -> dict[str, Any]:
             if field in document:
                 document[field] = _tensors(getattr(architecture, field))
     elif isinstance(architecture, Tensors):
-        document = {"type": architecture.type, "tensors": _all_tensors(architecture)}
+        layout = {} if architecture.layout == "out_in" else {"layout": architecture.layout}
+        document = {"type": architecture.type, **layout, "tensors": _all_tensors(architecture)}
     return document
 
 

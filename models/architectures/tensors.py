@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from seedpoint.models.architectures.base import Name, Size, SpecPart
 from seedpoint.models.architectures.limits import numel
-from seedpoint.models.architectures.shapes import DTypeCode, Shape, Shaped, Shapes, entries
+from seedpoint.models.architectures.shapes import DTypeCode, Layout, Shape, Shaped, Shapes, entries
 from seedpoint.models.dtypes import BY_CODE, DType
 from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.validation.faults import join
@@ -65,6 +65,11 @@ class Tensors(SpecPart):
     type: Literal["tensors"]
     tensors: Shapes | None = None
     header: Header | None = None
+    layout: Layout = Field(
+        default="out_in",
+        description="Order of the last axes of weights: `out_in`, outputs first, as PyTorch has "
+        "them, or `in_out`, outputs last, as the kernels of Flax and Keras (HWIO).",
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Tensors:
@@ -81,6 +86,7 @@ class NamedTensor:
     shape: tuple[int, ...]
     dtype: DType
     path: str
+    layout: Layout = "out_in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,7 @@ def tensor_list(architecture: Tensors, *, root: str = "architecture") -> TensorL
         SpecError: For a name that is given twice, empty, or reserved by the file format.
     """
     listed = tuple(
-        NamedTensor(name, entry.shape, entry.element, path)
+        NamedTensor(name, entry.shape, entry.element, path, architecture.layout)
         for path, name, entry in _listed(architecture, root)
     )
     seen: set[str] = set()

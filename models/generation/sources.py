@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,12 +21,14 @@ from seedpoint.models.dtypes import BY_NAME, BY_TORCH
 from seedpoint.models.generation.device_copy import Staging, staging_from
 from seedpoint.models.generation.whole_tensors import Needed, WholeCuts, WholeMatrix, Wholes
 from seedpoint.models.plan.program import (
+    Base,
     Constant,
     Dirac,
     Eye,
     Literal,
     Norms,
     Orthogonal,
+    Part,
     Program,
     Source,
     Sparse,
@@ -137,16 +140,18 @@ class Sources:
         if isinstance(source, Norms):
             yield from self.needs(source.of, name, source.shape, 0, math.prod(source.shape))
         if isinstance(source, Split):
-            for number in _touched(source, shape, start, stop):
-                part = source.parts[number]
-                inner = (*shape[: source.axis], part.size, *shape[source.axis + 1 :])
-                default = f"{name}#{number}"
-                yield from self.needs(part.program, default, inner, 0, math.prod(inner))
+            if source.base is not None:
+                yield from self.needs(source.base, name, shape, start, stop)
+            name = source.stream or name
+            for number, part in _touched(source, shape, start, stop):
+                inner = source.shape_of(part, shape)
+                yield from self.needs(part.program, f"{name}#{number}", inner, 0, math.prod(inner))
 
     def _needed(self, source: Whole, name: str, shape: Shape) -> Needed:
         key = derive_key(self.seed, source.stream or name)
         if isinstance(source, Orthogonal):
-            return WholeMatrix(key, source.draw, shape, float(source.gain).hex())
+            matrix = source.matrix(shape)
+            return WholeMatrix(key, source.draw, matrix, float(source.gain).hex())
         rows, columns = shape
         zeros = zeros_per_column(rows, source.sparsity)
         return WholeCuts(key, source.draw, (rows, columns), zeros)
@@ -216,50 +221,81 @@ class Sources:
         For more than two rows, each part is generated over all of them at once and copied into
         place, instead of row by row.
         """
-        inner = math.prod(shape[split.axis + 1 :])
-        row = shape[split.axis] * inner
+        row = math.prod(shape[split.axis :])
         first, last = start // row, -(-stop // row)
-        whole = out.new_empty((last - first) * row) if last - first > 2 else None
-        offset = 0
-        for number, part in enumerate(split.parts):
-            default = f"{name}#{number}"
-            part_shape = (*shape[: split.axis], part.size, *shape[split.axis + 1 :])
-            width = part.size * inner
-            if whole is not None:
-                values = out.new_empty((last - first) * width)
-                self.values(part.program, default, part_shape, first * width, last * width, values)
-                rows = whole.view(last - first, row)
-                rows[:, offset : offset + width] = values.view(last - first, width)
-            else:
-                for index in range(first, last):
-                    begin = max(start, index * row + offset)
-                    end = min(stop, index * row + offset + width)
-                    if begin < end:
-                        shift = index * row + offset - index * width
-                        target = out[begin - start : end - start]
-                        self.values(
-                            part.program, default, part_shape, begin - shift, end - shift, target
-                        )
-            offset += width
-        if whole is not None:
-            out.copy_(whole[start - first * row : stop - first * row])
+        if last - first > 2:
+            self._rows(split, name, shape, start, stop, out)
+            return
+        if split.base is not None:
+            self.values(split.base, name, shape, start, stop, out)
+        name = split.stream or name
+        for index in range(first, last):
+            low, high = max(start, index * row), min(stop, (index + 1) * row)
+            for number, part, offset in _between(
+                split, shape, low - index * row, high - index * row
+            ):
+                width = row // shape[split.axis] * part.size
+                begin = max(low, index * row + offset)
+                end = min(high, index * row + offset + width)
+                shift = index * row + offset - index * width
+                target = out[begin - start : end - start]
+                inner = split.shape_of(part, shape)
+                self._part(part, f"{name}#{number}", inner, begin - shift, end - shift, target)
+
+    def _rows(
+        self, split: Split, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
+    ) -> None:
+        row = math.prod(shape[split.axis :])
+        first, last = start // row, -(-stop // row)
+        rows = out.new_empty((last - first, row))
+        if split.base is not None:
+            self.values(split.base, name, shape, first * row, last * row, rows.view(-1))
+        name = split.stream or name
+        for number, part, offset in _between(split, shape, 0, row):
+            width = row // shape[split.axis] * part.size
+            values = rows[:, offset : offset + width].contiguous().view(-1)
+            inner = split.shape_of(part, shape)
+            self._part(part, f"{name}#{number}", inner, first * width, last * width, values)
+            rows[:, offset : offset + width] = values.view(last - first, width)
+        out.copy_(rows.view(-1)[start - first * row : stop - first * row])
+
+    def _part(
+        self, part: Part, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
+    ) -> None:
+        """Write elements [start, stop) of a part; `out` holds those of the base."""
+        if isinstance(part.program.source, Base):
+            apply(part.program.transforms, out, start, shape)
+        else:
+            self.values(part.program, name, shape, start, stop, out)
 
 
-def _touched(split: Split, shape: Shape, start: int, stop: int) -> list[int]:
-    """Return the numbers of the parts that overlap elements [start, stop), which is not empty."""
+def _between(split: Split, shape: Shape, low: int, high: int) -> Iterator[tuple[int, Part, int]]:
+    """Yield the number, part and first column of the parts within columns [low, high) of a row."""
     inner = math.prod(shape[split.axis + 1 :])
-    row = shape[split.axis] * inner
-    if stop - start >= row:
-        return list(range(len(split.parts)))
-    low, high = start % row, (stop - 1) % row + 1
-    found, offset = [], 0
-    for number, part in enumerate(split.parts):
-        end = offset + part.size * inner
-        touched = offset < high and low < end if low < high else offset < high or low < end
-        if touched and offset < end:
-            found.append(number)
-        offset = end
-    return found
+    stops = split.stops
+    turn, place = divmod(low // inner, stops[-1])
+    number = turn * len(stops) + bisect_right(stops, place)
+    while number < split.count:
+        turn, place = divmod(number, len(stops))
+        part = split.parts[place]
+        offset = (turn * stops[-1] + stops[place] - part.size) * inner
+        if offset >= high:
+            return
+        yield number, part, offset
+        number += 1
+
+
+def _touched(split: Split, shape: Shape, start: int, stop: int) -> Iterator[tuple[int, Part]]:
+    """Yield the number and part of those that overlap elements [start, stop), which is not empty.
+
+    A part may be yielded twice.
+    """
+    row = math.prod(shape[split.axis :])
+    low, high = start % row, start % row + stop - start
+    for first, last in ((low, min(high, row)), (0, min(high - row, low))):
+        if first < last:
+            for number, part, _ in _between(split, shape, first, last):
+                yield number, part
 
 
 def _ones(out: torch.Tensor, start: int, places: range) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from pydantic import StrictFloat, StrictInt, Tag
 
+from seedpoint.models.architectures.shapes import Layout
 from seedpoint.models.dtypes import DType
 from seedpoint.models.initializers.fans import Fans
 from seedpoint.models.plan import program
@@ -35,7 +36,8 @@ class ArgumentError(ValueError):
 class Target:
     """Tensor, or part of one, that an initializer is resolved against.
 
-    `blobs` collects the bytes that literals refer to, by their SHA-256.
+    `blobs` collects the bytes that literals refer to, by their SHA-256. Along `batch_axes` separate
+    weights are stacked.
     """
 
     shape: tuple[int, ...]
@@ -43,6 +45,8 @@ class Target:
     fans: Fans | None
     scope: Mapping[str, float | None]
     blobs: MutableMapping[str, bytes] = field(default_factory=dict)
+    layout: Layout = "out_in"
+    batch_axes: frozenset[int] = frozenset()
 
     def number(self, argument: str, value: int | float | str) -> float:
         """Return the value of a numeric argument.
@@ -92,6 +96,8 @@ class Initializer(Schema):
     """URL of the paper that the rule is from."""
     draws: ClassVar[bool] = True
     """True if it needs random numbers, and hence a floating tensor."""
+    of_matrix: ClassVar[bool] = False
+    """True if it fills a matrix as a whole: each of a stack is filled separately."""
     example: ClassVar[Mapping[str, Any]] = {}
     """Required arguments in the catalogue's example."""
     example_shape: ClassVar[tuple[int, ...]] = (16, 8)

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
 import torch
 
-from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.files.layout import METADATA_KEY
-from seedpoint.models.initializers.fans import default_fans
+from seedpoint.models.initializers.fans import Surroundings, default_fans
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
     Materialized,
     Opaque,
     Program,
-    Source,
     Split,
-    Whole,
 )
+from seedpoint.models.planning.numpy_draws import check_numpy
 from seedpoint.models.planning.record_architecture import Declared, Structure, survey
 from seedpoint.models.planning.script_order import scripted
 from seedpoint.models.planning.shared_streams import shared_streams
+from seedpoint.models.rules.dependencies import Dependencies
 from seedpoint.models.rules.matcher import Matcher
 from seedpoint.models.rules.resolve import Resolved, Subject, check_single, resolve
 from seedpoint.models.rules.rule import Candidate, Match, Won
@@ -135,6 +135,7 @@ class _Compiler:
         self.blobs: dict[str, bytes] = dict(structure.blobs)
         # Caches of results shared by tensors that differ only in name.
         self._resolutions: dict[tuple[Any, ...], Resolved] = {}
+        self._dependencies = tuple(map(Dependencies.of, spec.init.rules))
         self._programs: dict[tuple[int, int], Program] = {}
 
     def tensors(self) -> Iterator[PlanTensor]:
@@ -174,7 +175,7 @@ class _Compiler:
             )
         dtype = self._dtype(declared, candidates)
         self._warn_of_aliases(candidates)
-        subject = Subject(declared.name, declared.shape, dtype)
+        subject = self._subject(declared, dtype)
         in_turn = self._in_turn(candidates, subject)
         won, resolved = self._matcher.first(candidates), None
         if in_turn:
@@ -182,7 +183,7 @@ class _Compiler:
         elif won is not None:
             self.won.add(won.index)
             resolved = self.resolved[declared.name] = self._resolve(won, subject)
-        fans = default_fans(declared.shape) if resolved is None else resolved.fans
+        fans = resolved.fans if resolved else default_fans(declared.shape, declared.layout)
         program = (
             self._program_in_turn(declared, dtype, in_turn)
             if in_turn
@@ -201,6 +202,12 @@ class _Compiler:
             fan_out=None if fans is None else fans.fan_out,
             reproducibility="platform" if self.sequential else "everywhere",
         )
+
+    def _subject(self, declared: Declared, dtype: DType) -> Subject:
+        numbers = self.structure.numbers_of(declared)
+        sibling = partial(self.structure.sibling, declared.name)
+        around = Surroundings(declared.layout, numbers.groups, sibling)
+        return Subject(declared.name, declared.shape, dtype, around, numbers.by_name)
 
     def _in_turn(
         self, candidates: Sequence[Candidate], subject: Subject
@@ -239,12 +246,14 @@ class _Compiler:
         return Program(Materialized(shown, tuple(won.index for won, _ in in_turn)))
 
     def _resolve(self, won: Won, subject: Subject) -> Resolved:
-        key = (won.index, *won.captures.items(), subject.shape, subject.dtype)
+        rule, constants = self.spec.init.rules[won.index], self.spec.init.constants
+        outside = self._dependencies[won.index].values(subject)
+        key = (won.index, *won.captures.items(), subject.shape, subject.dtype, outside)
         if (resolved := self._resolutions.get(key)) is None:
-            rule, constants = self.spec.init.rules[won.index], self.spec.init.constants
             resolved = resolve(rule, won, subject, constants, self.blobs)
+            self.warnings += [text for text in resolved.warnings if text not in self.warnings]
             if self.spec.init.generator == "numpy":
-                _check_numpy(resolved.sources, won.index)
+                check_numpy(resolved.sources, won.index)
             self._resolutions[key] = resolved
         return resolved
 
@@ -253,18 +262,18 @@ class _Compiler:
     ) -> Program:
         if resolved is None and self.spec.init.unmatched == "error":
             self.unmatched.append(declared.name)
-        own = self._own(declared) if resolved is None or not resolved.sources else None
-        if own is None and (resolved is None or not resolved.sources):
+        keeps = resolved is None or resolved.keeps_own
+        if (own := self._own(declared) if keeps else None) is None and keeps:
+            because = "" if declared.reason is None else f" ({declared.reason})"
             raise SpecError.at(
                 declared.path,
-                f"'{declared.name}' has no own init{_because(declared.reason)} and no rule fills "
-                f"it; {self._rules()}",
+                f"'{declared.name}' has no own init{because} and no rule fills it; {self._rules()}",
             )
         key = (id(own), id(resolved))
         if (program := self._programs.get(key)) is None:
             composed = _composed(own, resolved)
             if resolved is not None and self._in_single(composed, resolved, dtype):
-                check_single(resolved.transforms, f"init.rules.{rule}", declared.name)
+                check_single(resolved, f"init.rules.{rule}", declared.name)
             program = Program(Materialized(composed)) if self.sequential else composed
             self._programs[key] = program
         if not self.sequential:
@@ -373,28 +382,17 @@ class _Compiler:
 
 
 def _composed(own: Program | None, resolved: Resolved | None) -> Program:
-    """Return the rule's source, or else the own init, followed by the rule's transforms."""
-    transforms = () if resolved is None else resolved.transforms
-    if own is not None:
-        return Program(own.source, own.transforms + transforms)
-    assert resolved is not None
-    return Program(resolved.sources[-1], transforms)
+    """Return the rule's source, or else the own init, followed by the rule's transforms.
 
-
-def _check_numpy(sources: Sequence[Source], rule: int) -> None:
-    for source in sources:
-        parts = source.parts if isinstance(source, Split) else ()
-        for inner in (source, *(part.program.source for part in parts)):
-            if isinstance(inner, Whole) or (isinstance(inner, Draw) and not inner.in_numpy):
-                raise SpecError.at(
-                    f"init.rules.{rule}.initializer",
-                    "generator numpy draws uniform and normal values only, not "
-                    f"{inner.type}; use generator torch or philox-v1",
-                )
-
-
-def _because(reason: str | None) -> str:
-    return "" if reason is None else f" ({reason})"
+    Parts of a split may keep the own init.
+    """
+    if resolved is None or not resolved.sources:
+        assert own is not None
+        return Program(own.source, own.transforms + (resolved.transforms if resolved else ()))
+    source = resolved.sources[-1]
+    if own is not None and isinstance(source, Split):
+        source = replace(source, base=own)
+    return Program(source, resolved.transforms)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -23,12 +23,14 @@ from seedpoint.models.architectures import (
     normalized,
 )
 from seedpoint.models.architectures.construction_limit import at_most
+from seedpoint.models.architectures.shapes import Layout
 from seedpoint.models.dtypes import BY_TORCH, DType
 from seedpoint.models.errors import LimitExceeded, SpecError
 from seedpoint.models.files.layout import METADATA_KEY
 from seedpoint.models.plan import canonical_json
 from seedpoint.models.plan.canonical_json import Serialized
 from seedpoint.models.plan.program import Program, to_json
+from seedpoint.models.planning.module_numbers import NO_NUMBERS, ModuleNumbers, module_numbers
 from seedpoint.models.rules.rule import Candidate
 from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.tape import RecordingError, Tape, TapeTensor, imagined, record
@@ -52,6 +54,7 @@ class Declared:
     path: str
     reason: str | None = None
     is_computable: bool = False
+    layout: Layout = "out_in"
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class Structure:
     root, in `named_modules()` order. `classes` maps a module's dotted name to the names of its
     class and base classes. `files` are the small text files that go with the tensors. `dtype` is
     the dtype of the library's model; its tensors of another dtype keep theirs. `warnings` name
-    parts of the architecture that have no effect.
+    parts of the architecture that have no effect. `numbers` maps a module's dotted name to those
+    that expressions may name.
     """
 
     tensors: tuple[Declared, ...]
@@ -74,6 +78,7 @@ class Structure:
     files: Mapping[str, str] = field(default_factory=dict)
     dtype: DType | None = None
     warnings: tuple[str, ...] = ()
+    numbers: Mapping[str, ModuleNumbers] = field(default_factory=dict)
 
     @cached_property
     def candidates(self) -> tuple[tuple[Candidate, ...], ...]:
@@ -89,6 +94,31 @@ class Structure:
         """Return the class of the module that holds the tensor `name`; empty without modules."""
         owner = _owner(name)
         return self._class_names.get(owner, "") if owner else self.root
+
+    def numbers_of(self, tensor: Declared) -> ModuleNumbers:
+        """Return the numbers of the modules that hold a tensor; its canonical name goes first."""
+        found = NO_NUMBERS
+        for name in (tensor.name, *tensor.aliases):
+            found = found.over(self.numbers.get(_owner(name), NO_NUMBERS))
+        return found
+
+    def sibling(self, name: str, local: str) -> tuple[int, ...]:
+        """Return the shape of another tensor of the module that holds the tensor `name`.
+
+        Raises:
+            ValueError: The module has no such tensor.
+        """
+        owner = _owner(name)
+        found = self._shapes.get(f"{owner}.{local}" if owner else local)
+        if found is None:
+            raise ValueError(f"{owner or 'the root module'!r} has no tensor {local!r} beside it")
+        return found
+
+    @cached_property
+    def _shapes(self) -> Mapping[str, tuple[int, ...]]:
+        return {
+            name: tensor.shape for tensor in self.tensors for name in (tensor.name, *tensor.aliases)
+        }
 
     @cached_property
     def _class_names(self) -> Mapping[str, str]:
@@ -211,6 +241,7 @@ def _structure(tape: Tape, path_of: Callable[[str], str], document: Serialized) 
         modules=tuple((name, type(module).__name__) for name, module in modules.items() if name),
         classes={name: classes[type(module)] for name, module in modules.items()},
         blobs=tape.literals,
+        numbers=module_numbers(modules),
     )
 
 
@@ -228,7 +259,10 @@ def _one(program: Program, programs: dict[str, Program]) -> Program:
 
 def _listed(tensor: NamedTensor) -> Declared:
     return Declared(
-        *(tensor.name, (), tensor.shape, tensor.dtype, "parameter"), own=None, path=tensor.path
+        *(tensor.name, (), tensor.shape, tensor.dtype, "parameter"),
+        own=None,
+        path=tensor.path,
+        layout=tensor.layout,
     )
 
 

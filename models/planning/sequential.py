@@ -25,6 +25,7 @@ from seedpoint.models.errors import PlatformMismatch
 from seedpoint.models.generation.evaluator import ReadBytes
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
+    Base,
     Constant,
     Dirac,
     Eye,
@@ -201,6 +202,11 @@ class _Run:
         NumPy's draws are converted once from float64 to the tensor's dtype, and a float64 tensor
         takes given numbers exactly, so these replace `value`.
         """
+        # A tied tensor is visited under each of its modules, but has one own init.
+        again = tensor.name in self.transformed and not _in_turn(tensor)
+        if again and resolved.keeps_own:
+            return
+        self.transformed.add(tensor.name)
         if tensor.dtype.is_floating and resolved.sources and self._wide(tensor, resolved):
             *earlier, last = resolved.sources
             for source in earlier:  # in float32, because torch draws other numbers in float64
@@ -217,10 +223,7 @@ class _Run:
         for source in resolved.sources:
             self._source(value, source)
         self.replaced.pop(tensor.name, None)  # the value that another rule gave it before
-        # A tied tensor is visited under each of its modules, but has one own init.
-        if resolved.sources or tensor.name not in self.transformed or _in_turn(tensor):
-            transform(value, resolved.transforms)
-        self.transformed.add(tensor.name)
+        transform(value, resolved.transforms)
 
     def _wide(self, tensor: PlanTensor, resolved: Resolved) -> bool:
         given = not Program(resolved.sources[-1]).draws
@@ -228,10 +231,10 @@ class _Run:
 
     def _source(self, value: torch.Tensor, source: Source) -> None:
         match source:
-            case Split(axis=axis, parts=parts):
-                pieces = value.split([part.size for part in parts], axis)
-                for piece, part in zip(pieces, parts, strict=True):
-                    self._source(piece, part.program.source)
+            case Split():
+                self._split(value, source)
+            case Base():
+                pass  # the module's own values stay
             case Constant() | Literal() | Eye() | Dirac():
                 _give(value, source, self.blobs)
             case Draw() if self.generator is not None:
@@ -240,11 +243,24 @@ class _Run:
             case Draw():
                 source.fill(value)
             case Orthogonal(gain=gain):
-                nn.init.orthogonal_(value, gain)
+                matrix = value.new_empty(source.matrix(tuple(value.shape)))
+                nn.init.orthogonal_(matrix, gain)
+                value.copy_(matrix.view(value.shape))
             case Sparse(sparsity=sparsity, std=std):
                 nn.init.sparse_(value, sparsity, std)
             case _:
                 raise AssertionError(f"{source.type} is not a draw")
+
+    def _split(self, value: torch.Tensor, split: Split) -> None:
+        parts = split.parts * split.repeat
+        pieces = value.split([part.size for part in parts], split.axis)
+        for kept, part in zip(pieces, parts, strict=True):
+            piece = kept.squeeze(split.axis) if split.squeeze else kept
+            self._source(piece, part.program.source)
+            if part.program.transforms:
+                flat = piece.reshape(-1).clone()
+                apply(part.program.transforms, flat, 0, tuple(piece.shape))
+                piece.copy_(flat.view(piece.shape))
 
 
 def _applied(

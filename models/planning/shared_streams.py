@@ -38,8 +38,10 @@ def _streams(program: Program, name: str) -> Iterator[tuple[str, str]]:
     """Yield (user, its stream) for each draw of a tensor or part called `name`."""
     source = program.source
     if isinstance(source, Split):
-        for number, part in enumerate(source.parts):
-            yield from _streams(part.program, f"{name}#{number}")
+        if source.base is not None:
+            yield from _streams(source.base, name)
+        for number, part in enumerate(source.parts * source.repeat):
+            yield from _streams(part.program, f"{source.stream or name}#{number}")
     elif isinstance(source, Norms):
         yield from _streams(source.of, name)
     elif isinstance(source, Draw | Whole):

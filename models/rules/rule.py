@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -14,7 +15,9 @@ from pydantic import (
     StrictStr,
     Tag,
     WithJsonSchema,
+    model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from seedpoint.models.initializers import InitializerSpec
 from seedpoint.models.initializers.fans import FanSpec
@@ -92,16 +95,40 @@ class Match(Schema):
         return {} if self.name is None else globs.match(self.name, candidate.name)
 
 
+InitializerList = Annotated[
+    Annotated[InitializerSpec, Tag("<one>")]
+    | Annotated[tuple[InitializerSpec, ...], Field(min_length=1, max_length=64), Tag("<list>")],
+    tagged("<one>", "<list>", (list, tuple)),
+]
+Transforms = Annotated[tuple[TransformSpec, ...], Field(max_length=64)]
+MAX_PARTS = 100_000  # repetitions included
+
+
 class SplitPart(Schema):
-    """Part of a fused tensor: `size` slots along the axis, initialized as a separate tensor."""
+    """Part of a fused tensor: `size` slots along the axis, initialized as a separate tensor.
+
+    Its `initializer`, `transforms` and `fan` apply to this part alone.
+    """
 
     size: int = Field(ge=1, strict=True, description="Size along the axis.")
     as_: StrictStr | None = Field(
         default=None,
         alias="as",
         description="Name of the part's random stream: a part named as the unfused tensor "
-        "equals it. Captures are filled in: `h.{layer}.q_proj.weight`.",
+        "equals it. Captures are filled in: `h.{layer}.q_proj.weight`; where parts repeat, "
+        "`{repeat}` is the number of the repetition.",
     )
+    initializer: InitializerList | None = Field(
+        default=None,
+        description="Initializer of this part in place of the rule's; `own` keeps the elements "
+        "that the module's own init gives.",
+        examples=[{"type": "ones"}],
+    )
+    transforms: Transforms = Field(
+        default=(),
+        description="Applied to the part, in order; the rule's follow, on the whole tensor.",
+    )
+    fan: FanSpec | None = Field(default=None, description="Fans of this part, not the rule's.")
 
 
 class Splits(Schema):
@@ -114,16 +141,22 @@ class Splits(Schema):
     axis: int = Field(default=0, strict=True, description="Axis along which the parts lie.")
     parts: tuple[SplitPart, ...] = Field(
         min_length=1,
-        max_length=256,
-        description="Parts in order; their sizes sum to the size of the axis.",
+        max_length=MAX_PARTS,
+        description="Parts in order; their sizes, times `repeat`, sum to the size of the axis.",
+    )
+    repeat: int = Field(
+        default=1,
+        ge=1,
+        strict=True,
+        description="Number of times that the list of parts follows itself along the axis: the "
+        "heads of an interleaved q, k, v.",
     )
 
-
-InitializerList = Annotated[
-    Annotated[InitializerSpec, Tag("<one>")]
-    | Annotated[tuple[InitializerSpec, ...], Field(min_length=1, max_length=64), Tag("<list>")],
-    tagged("<one>", "<list>", (list, tuple)),
-]
+    @model_validator(mode="after")
+    def _within_limit(self) -> Splits:
+        if len(self.parts) * self.repeat > MAX_PARTS:
+            raise ValueError(f"at most {MAX_PARTS} parts are allowed, repetitions included")
+        return self
 
 
 class Rule(Schema):
@@ -135,9 +168,7 @@ class Rule(Schema):
     initializer: InitializerList = Field(
         description="One, or a list applied in sequence; the last draw wins."
     )
-    transforms: tuple[TransformSpec, ...] = Field(
-        default=(), max_length=64, description="Applied to the values, in order."
-    )
+    transforms: Transforms = Field(default=(), description="Applied to the values, in order.")
     fan: FanSpec | None = Field(
         default=None, description="Fans of these tensors in place of PyTorch's."
     )
@@ -153,6 +184,24 @@ class Rule(Schema):
         """Initializers in the order they are applied."""
         given = self.initializer
         return given if isinstance(given, tuple) else (given,)
+
+    @model_validator(mode="after")
+    def _no_list_of_the_parts(self) -> Rule:
+        count = len(self.initializers)
+        if self.splits is not None and count > 1 and count == len(self.splits.parts):
+            first = self.initializers[0].model_dump(mode="json", exclude_defaults=True)
+            part = {"size": self.splits.parts[0].size, "initializer": first}
+            raise PydanticCustomError(
+                "initializer_list",
+                "{problem}",
+                {
+                    "problem": f"{count} initializers beside {count} parts: a list is applied in "
+                    "sequence to every part; for an initializer for each, give it to the part: "
+                    f'"parts": [{json.dumps(part)}, ...]',
+                    "at": ["initializer"],
+                },
+            )
+        return self
 
 
 @dataclass(frozen=True, slots=True)

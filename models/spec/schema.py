@@ -237,8 +237,10 @@ def normalized(spec: Spec, *, architecture: Mapping[str, Any] | None = None) -> 
     if "seed" in init:
         init["seed"] = str(init["seed"])
     for rule in init.get("rules", ()):
-        if isinstance(rule["initializer"], list) and len(rule["initializer"]) == 1:
-            rule["initializer"] = rule["initializer"][0]
+        for holder in (rule, *rule.get("splits", {}).get("parts", ())):
+            given = holder.get("initializer")
+            if isinstance(given, list) and len(given) == 1:
+                holder["initializer"] = given[0]
     if architecture is None:
         architecture = representable(architectures.normalized(spec.architecture))
     document.pop("dtype", None)

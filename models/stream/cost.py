@@ -24,16 +24,17 @@ def whole_sources(program: Program, shape: Shape) -> Iterator[tuple[Whole, Shape
     if isinstance(source, Norms):
         yield from whole_sources(source.of, source.shape)
     if isinstance(source, Split):
+        if source.base is not None:
+            yield from whole_sources(source.base, shape)
         for part in source.parts:
-            inner = (*shape[: source.axis], part.size, *shape[source.axis + 1 :])
-            yield from whole_sources(part.program, inner)
+            yield from whole_sources(part.program, source.shape_of(part, shape))
 
 
 def too_costly(source: Whole, shape: Shape) -> str | None:
     """Return the reason why a tensor of `shape` exceeds the limits; None when it does not."""
     size = " x ".join(map(str, shape))
     if isinstance(source, Orthogonal):
-        cost = orthogonal_cost(shape)
+        cost = orthogonal_cost(source.matrix(shape))
         if cost.nbytes <= MAX_ORTHOGONAL_BYTES and cost.operations <= MAX_ORTHOGONAL_OPERATIONS:
             return None
         return (

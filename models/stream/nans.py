@@ -24,7 +24,9 @@ def may_have(program: Program) -> bool:
     """Return whether a program can produce NaN: plain draws, constants and identities never do."""
     source = program.source
     if isinstance(source, Split):
-        return bool(program.transforms) or any(may_have(part.program) for part in source.parts)
+        inner = [part.program for part in source.parts]
+        inner += [] if source.base is None else [source.base]
+        return bool(program.transforms) or any(map(may_have, inner))
     return bool(program.transforms) or isinstance(source, Literal | Norms)
 
 

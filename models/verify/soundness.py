@@ -19,7 +19,9 @@ from seedpoint.models.files.layout import MAX_FILE_BYTES
 from seedpoint.models.plan.plan import STREAM, Plan, PlanTensor
 from seedpoint.models.plan.program import (
     Add,
+    Base,
     Clamp,
+    ClampRegion,
     Constant,
     Dirac,
     Divide,
@@ -104,6 +106,8 @@ def _size(program: Program) -> int:
         size += _size(program.source.of)
     if isinstance(program.source, Split):
         size += sum(_size(part.program) for part in program.source.parts)
+        if isinstance(program.source.base, Program):
+            size += _size(program.source.base)
     return size
 
 
@@ -182,6 +186,7 @@ class _Check:
                 self._draw(source)
                 _require(_is_number(gain), f"{shown(gain)} is not a gain")
                 _require(len(shape) >= 2, "orthogonal needs two dimensions")
+                _require(source.layout in ("out_in", "in_out"), "its layout is unknown")
             case Sparse(sparsity=sparsity):
                 self._draw(source)
                 _require(_is_number(sparsity) and 0 <= sparsity <= 1, "its sparsity is not in 0..1")
@@ -223,14 +228,30 @@ class _Check:
         sizes = [part.size for part in split.parts]
         _require(depth < MAX_NESTED_SPLITS, "splits nest too deep")
         _require(_is_index(split.axis, len(shape)), f"{shown(split.axis)} is not an axis to split")
-        width = shape[split.axis]
+        width, repeat = shape[split.axis], split.repeat
         _require(
-            all(_is_index(size, width + 1) and size > 0 for size in sizes) and sum(sizes) == width,
+            _is_index(repeat, width + 1) and (repeat > 0 or not width),
+            f"{shown(repeat)} is not a number of repetitions",
+        )
+        _require(
+            all(_is_index(size, width + 1) and size > 0 for size in sizes)
+            and sum(sizes) * repeat == width,
             f"parts of {shown(sizes)} do not sum to {width}",
         )
+        _require(split.stream is None or isinstance(split.stream, str), "its stream is not a name")
+        _require(type(split.squeeze) is bool, "its squeeze is not a boolean")
+        _require(not split.squeeze or set(sizes) == {1}, "parts without the axis have not size 1")
+        if split.base is not None:
+            _require(isinstance(split.base, Program), "the base has no program")
+            self.program(split.base, shape, depth + 1)
         for part in split.parts:
-            inner = (*shape[: split.axis], part.size, *shape[split.axis + 1 :])
-            self.program(part.program, inner, depth + 1)
+            inner = split.shape_of(part, shape)
+            if isinstance(part.program.source, Base):
+                _require(split.base is not None, "a part keeps elements of a base that is missing")
+                for transform in part.program.transforms:
+                    self._transform(transform, inner)
+            else:
+                self.program(part.program, inner, depth + 1)
 
     def _draw(self, source: Draw | Orthogonal | Sparse) -> None:
         _require(self.dtype.is_floating_point, f"{source.type} needs a floating tensor")
@@ -280,14 +301,20 @@ class _Check:
                 )
             case FillRegion(region=region, value=value):
                 self._set(value)
-                _require(
-                    isinstance(region, tuple)
-                    and len(region) == len(shape)
-                    and all(map(_is_stretch, region, shape)),
-                    f"{shown(region)} is not a region of shape {shown(shape)}",
-                )
+                self._region(region, shape)
+            case ClampRegion(region=region, min=low, max=high):
+                self._transform(Clamp(low, high), shape)
+                self._region(region, shape)
             case _:
                 raise ValueError(f"{shown(transform)} is not a transform")
+
+    def _region(self, region: Any, shape: Shape) -> None:
+        _require(
+            isinstance(region, tuple)
+            and len(region) == len(shape)
+            and all(map(_is_stretch, region, shape)),
+            f"{shown(region)} is not a region of shape {shown(shape)}",
+        )
 
     def _arithmetic(self, kind: str, *values: Any) -> None:
         _require(self.dtype.is_floating_point, f"{kind} needs a floating tensor")

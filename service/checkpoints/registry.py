@@ -202,8 +202,11 @@ def _literals(program: Program) -> Iterator[str]:
     source = program.source
     if isinstance(source, Literal):
         yield source.sha256
-    for part in source.parts if isinstance(source, Split) else ():
-        yield from _literals(part.program)
+    if isinstance(source, Split):
+        for part in source.parts:
+            yield from _literals(part.program)
+        if source.base is not None:
+            yield from _literals(source.base)
     if isinstance(source, Norms):
         yield from _literals(source.of)
 

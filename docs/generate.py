@@ -22,7 +22,8 @@ from seedpoint.service.settings import Settings
 
 FOLDER = Path(__file__).parent
 NOTE = "<!-- Written by `python -m docs.generate` from the code; edit that instead. -->\n"
-COMMON = ("type", "name", "tie", "input_shape")  # Fields of every layer, documented once.
+# fields of every layer, documented once
+COMMON = ("type", "name", "tie", "input_shape", "parametrizations")
 
 
 def pages() -> dict[str, str]:
@@ -64,8 +65,9 @@ def layers_page() -> str:
     rows = []
     for entry in architectures.catalogue():
         schema = entry["schema"]
-        fields = {k: v for k, v in schema.get("properties", {}).items() if k not in COMMON}
-        required = set(schema.get("required", ()))
+        required = set(schema.get("required", ())) - {"type"}
+        properties = schema.get("properties", {})
+        fields = {k: v for k, v in properties.items() if k in required or k not in COMMON}
         arguments = ", ".join(
             f"**{name}**" if name in required else f"{name}={_json(field.get('default'))}"
             for name, field in fields.items()
@@ -77,7 +79,16 @@ def layers_page() -> str:
         "The types of `architecture` and of the layers inside it: the `torch.nn` classes with "
         "exactly their constructors' arguments (required ones bold), and Seedpoint's own types. "
         "Every layer may have `name` (if its container names its children) and `tie`; the "
-        "architecture itself may have `input_shape`, which `Lazy*` layers need.\n\n"
+        "architecture itself may have `input_shape`, which `Lazy*` layers need. Any type may be a "
+        "child, a library's model too: its tensors are named and initialized as at the top, and no "
+        "`config.json` is written for it. A preset has a `name` already, so its container gives "
+        "its children as an object, whose keys name them. The forward passes (a residual sum, an "
+        "attention) are not described: only names and shapes are.\n\n"
+        "A layer of `torch.nn`, a `Module` or a `Custom` may have `parametrizations`, an object of "
+        'tensor name -> `{"type": "weight_norm", "dim": 0}` or '
+        '`{"type": "spectral_norm"}`, with the arguments, tensor names and initialization of '
+        "`torch.nn.utils.parametrizations`: `weight` becomes `parametrizations.weight.original1`, "
+        "and so on.\n\n"
     )
     return f"# Architectures and layers\n\n{NOTE}\n{intro}" + _table(
         ("type", "what it is", "arguments", "example"), rows

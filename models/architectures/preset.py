@@ -58,10 +58,16 @@ class Preset(Foreign):
         examples=[{"num_hidden_layers": 4}],
     )
 
+    @property
+    def child_name(self) -> None:
+        """None: `name` is the preset's, so a container names this child by key or index."""
+        return None
+
     def expanded(self) -> Foreign:
         """Return the architecture that the preset and its overrides stand for."""
         document = presets.overridden(presets.get(self.name).architecture, self.overrides)
-        return _TYPES[document["type"]].model_validate(document)
+        tie = {"tie": self.tie} if self.tie else {}
+        return _TYPES[document["type"]].model_validate(document | tie)
 
     def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:
         """Return the recipe of the architecture that the preset stands for.

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from seedpoint.models.architectures.base import Name, Size, SpecPart
+from seedpoint.models.architectures.base import Layer, Name, Size, SpecPart
 from seedpoint.models.architectures.limits import numel
 from seedpoint.models.architectures.shapes import DTypeCode, Layout, Shape, Shaped, Shapes, entries
 from seedpoint.models.dtypes import BY_CODE, DType
@@ -54,7 +54,7 @@ def _without_metadata(header: Any) -> Any:
 Header = Annotated[dict[Name, HeaderEntry], BeforeValidator(_without_metadata)]
 
 
-class Tensors(SpecPart):
+class Tensors(Layer):
     """List of tensors, or the header of an existing safetensors file."""
 
     example: ClassVar[Mapping[str, Any]] = {
@@ -70,6 +70,13 @@ class Tensors(SpecPart):
         description="Order of the last axes of weights: `out_in`, outputs first, as PyTorch has "
         "them, or `in_out`, outputs last, as the kernels of Flax and Keras (HWIO).",
     )
+
+    @property
+    def names(self) -> list[str]:
+        """Names in document order."""
+        if self.header is not None:
+            return list(self.header)
+        return [name for _, name, _ in entries(self.tensors or ())]
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Tensors:

@@ -309,9 +309,8 @@ class _Compiler:
         if won is not None:
             self.dtype_touched.add(won.index)
         policy = self.spec.dtype_policy
-        made_in = self.structure.dtype
-        if won is None and made_in is not None and declared.dtype != made_in:
-            return declared.dtype  # the model's code chose its dtype
+        if won is None and declared.keeps_dtype:
+            return declared.dtype
         name = policy.default if won is None else policy.rules[won.index].dtype
         return declared.dtype if name == "declared" else BY_NAME[name]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
+import torch
 from torch import nn
 
 from seedpoint.models.architectures import (
@@ -14,6 +15,7 @@ from seedpoint.models.architectures import (
     Built,
     Foreign,
     Layer,
+    LibraryModels,
     NamedTensor,
     Recipe,
     Tensors,
@@ -21,6 +23,7 @@ from seedpoint.models.architectures import (
     check,
     construct,
     normalized,
+    recipes_of,
 )
 from seedpoint.models.architectures.construction_limit import at_most
 from seedpoint.models.architectures.shapes import Layout
@@ -42,7 +45,8 @@ class Declared:
 
     `own` is None when the plan could hold no own init, and `reason` says why; `is_computable` says
     that running the module's code gives the values all the same. `path` is the position in the spec
-    of the layer that holds the tensor.
+    of the layer that holds the tensor. `keeps_dtype`: another library's model gives the tensor a
+    dtype that is not the model's own, so the spec's default dtype does not change it.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Declared:
     reason: str | None = None
     is_computable: bool = False
     layout: Layout = "out_in"
+    keeps_dtype: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,10 +68,9 @@ class Structure:
 
     `document` is its canonical form. `modules` are (dotted name, class name) of all modules but the
     root, in `named_modules()` order. `classes` maps a module's dotted name to the names of its
-    class and base classes. `files` are the small text files that go with the tensors. `dtype` is
-    the dtype of the library's model; its tensors of another dtype keep theirs. `warnings` name
-    parts of the architecture that have no effect. `numbers` maps a module's dotted name to those
-    that expressions may name.
+    class and base classes. `files` are the small text files that go with the tensors. `warnings`
+    name parts of the architecture that have no effect. `numbers` maps a module's dotted name to
+    those that expressions may name.
     """
 
     tensors: tuple[Declared, ...]
@@ -76,7 +80,6 @@ class Structure:
     classes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
-    dtype: DType | None = None
     warnings: tuple[str, ...] = ()
     numbers: Mapping[str, ModuleNumbers] = field(default_factory=dict)
 
@@ -134,7 +137,7 @@ def check_size(architecture: Architecture, limits: Limits) -> None:
     """
     if isinstance(architecture, Tensors):
         limits.check_tensors(len(build(architecture).tensors))
-    elif isinstance(architecture, Layer):
+    elif not isinstance(architecture, Foreign):
         _checked(architecture, limits)
 
 
@@ -154,23 +157,32 @@ def survey(
         listed = build(architecture).tensors
         limits.check_tensors(len(listed))
         return Structure(tuple(map(_listed, listed)), document)
-    if isinstance(architecture, Foreign):
-        recipe = architecture.recipe("architecture", dtype=dtype, max_modules=limits.modules)
-        return _foreign(recipe, limits, document)
     blueprint = _checked(architecture, limits)
+    recipes = recipes_of(blueprint.tree, dtype=dtype, max_modules=limits.modules)
+    if isinstance(architecture, Foreign):
+        return _library_model(recipes[blueprint.tree.path], limits, document)
     built: list[Built] = []
+    library = LibraryModels(recipes, _wide, limits.modules)
 
     def make() -> nn.Module:
-        built.append(construct(blueprint))
+        built.append(construct(blueprint, library))
         return built[-1].module
 
-    tape = _recorded(make, "architecture", limits)
-    return _structure(tape, built[-1].path_of, document)
+    tape = _recorded(make, lambda: library.place or "architecture", limits)
+    structure = _structure(tape, built[-1].path_of, document)
+    models = {
+        name: recipes[node.path] for name, node in built[-1].nodes.items() if node.path in recipes
+    }
+    return _as_stored(structure, tape.module, models)
 
 
-def _foreign(recipe: Recipe, limits: Limits, document: Serialized) -> Structure:
+def _wide(recipe: Recipe) -> nn.Module:
+    return recipe.make(recipe.wide)
+
+
+def _library_model(recipe: Recipe, limits: Limits, document: Serialized) -> Structure:
     with at_most(limits.modules, recipe.path):
-        tape = _recorded(partial(recipe.make, recipe.wide), recipe.path, limits)
+        tape = _recorded(partial(_wide, recipe), lambda: recipe.path, limits)
     if not tape.tensors:
         raise SpecError.at(recipe.path, f"{type(tape.module).__name__} has no tensors")
     count = sum(1 for _ in tape.module.modules())
@@ -178,12 +190,46 @@ def _foreign(recipe: Recipe, limits: Limits, document: Serialized) -> Structure:
         message = f"has {count} modules; at most {limits.modules} are allowed"
         raise LimitExceeded.at(recipe.path, message)
     structure = _structure(tape, lambda _: recipe.path, document)
-    made = _narrow(recipe, {tensor.name: tensor.dtype for tensor in structure.tensors})
-    stored = {**made, **recipe.dtypes(tape.module, made)}
-    tensors = tuple(replace(tensor, dtype=stored[tensor.name]) for tensor in structure.tensors)
-    files = recipe.files(tape.module)
-    warnings = tuple(map(str, recipe.warnings))
-    return replace(structure, tensors=tensors, files=files, dtype=recipe.dtype, warnings=warnings)
+    structure = _as_stored(structure, tape.module, {"": recipe})
+    return replace(structure, files=recipe.files(tape.module))
+
+
+def _as_stored(structure: Structure, root: nn.Module, models: Mapping[str, Recipe]) -> Structure:
+    """Return the structure with the dtypes of library models, by name, and their warnings."""
+    if not models:
+        return structure
+    stored: dict[str, tuple[DType, bool]] = {}
+    known: dict[str, Mapping[str, DType]] = {}
+    for name, recipe in models.items():
+        if recipe.path not in known:
+            known[recipe.path] = _stored(recipe, root.get_submodule(name))
+        for inner, dtype in known[recipe.path].items():
+            full = f"{name}.{inner}" if name else inner
+            stored[full] = dtype, dtype != recipe.dtype
+
+    def as_stored(tensor: Declared) -> Declared:
+        for each in (tensor.name, *tensor.aliases):
+            if each in stored:
+                dtype, keeps = stored[each]
+                return replace(tensor, dtype=dtype, keeps_dtype=keeps)
+        return tensor
+
+    tensors = tuple(map(as_stored, structure.tensors))
+    distinct = {recipe.path: recipe for recipe in models.values()}
+    warnings = tuple(str(fault) for recipe in distinct.values() for fault in recipe.warnings)
+    return replace(structure, tensors=tensors, warnings=warnings)
+
+
+def _stored(recipe: Recipe, module: nn.Module) -> Mapping[str, DType]:
+    """Return the dtypes in which a model's tensors are stored."""
+    state = module.state_dict(keep_vars=True)
+    wide = {name: BY_TORCH[value.dtype] for name, value in state.items() if _is_tensor(value)}
+    made = _narrow(recipe, wide)
+    return {**made, **recipe.dtypes(module, made)}
+
+
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, torch.Tensor)  # the extra state of a module may be any object
 
 
 def _narrow(recipe: Recipe, wide: dict[str, DType]) -> dict[str, DType]:
@@ -198,17 +244,17 @@ def _narrow(recipe: Recipe, wide: dict[str, DType]) -> dict[str, DType]:
     return {name: BY_TORCH[state[name].dtype] for name in wide}
 
 
-def _recorded(make: Callable[[], nn.Module], path: str, limits: Limits) -> Tape:
+def _recorded(make: Callable[[], nn.Module], place: Callable[[], str], limits: Limits) -> Tape:
     """Record the construction of a module.
 
     Raises:
-        SpecError: It cannot be recorded; the fault is at `path`.
+        SpecError: It cannot be recorded; the fault is at `place()`.
         LimitExceeded: It has too many tensors.
     """
     try:
         tape = record(make)
     except RecordingError as error:
-        raise SpecError.at(path, str(error)) from None
+        raise SpecError.at(place(), str(error)) from None
     limits.check_tensors(len(tape.tensors))
     return tape
 

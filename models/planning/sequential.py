@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from seedpoint.models.architectures import MAX_MODULES, Foreign, Layer, Tensors, build
+from seedpoint.models.architectures import Tensors, build
 from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.errors import PlatformMismatch
@@ -86,7 +86,7 @@ def materialize(spec: Spec, planned: Planned) -> dict[str, torch.Tensor]:
     torch.manual_seed(plan.seed)
     if isinstance(spec.architecture, Tensors):
         return {tensor.name: run.fill_new(tensor) for tensor in plan.tensors}
-    module = _built(spec)
+    module = build(spec.architecture, dtype=spec.model_dtype).module
     run.visit(module)
     state = module.state_dict(keep_vars=False)
     return {
@@ -95,16 +95,6 @@ def materialize(spec: Spec, planned: Planned) -> dict[str, torch.Tensor]:
         else state[tensor.name]
         for tensor in plan.tensors
     }
-
-
-def _built(spec: Spec) -> nn.Module:
-    if isinstance(spec.architecture, Foreign):
-        recipe = spec.architecture.recipe(
-            "architecture", dtype=spec.model_dtype, max_modules=MAX_MODULES
-        )
-        return recipe.make(recipe.dtype)
-    assert isinstance(spec.architecture, Layer)
-    return build(spec.architecture).module
 
 
 def materialized(spec: Spec, planned: Planned) -> dict[str, ReadBytes]:

@@ -159,11 +159,17 @@ class MemoryCache:
             self._evict(key)
 
     def _evict(self, newest: Hashable) -> None:
-        done = [key for key, entry in self._entries.items() if entry.done() and key != newest]
-        for oldest in done:
-            if self._size <= self._max_bytes:
-                return
-            self._size -= self._nbytes(self._entries.pop(oldest).result())
+        """Remove the oldest entries until the rest fit, looking at few others."""
+        excess = self._size - self._max_bytes
+        leaving: list[Hashable] = []
+        for key, entry in self._entries.items():
+            if excess <= 0:
+                break
+            if entry.done() and key != newest:
+                leaving.append(key)
+                excess -= self._nbytes(entry.result())
+        for key in leaving:
+            self._size -= self._nbytes(self._entries.pop(key).result())
 
 
 class Wholes:

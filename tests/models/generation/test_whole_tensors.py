@@ -169,6 +169,27 @@ def test_a_value_that_exceeds_the_cache_alone_stays_until_the_next() -> None:
     assert (cache.find("b"), cache.find("c")) == (None, b"x")
 
 
+@pytest.mark.parametrize("max_bytes", [10_000, 100])
+def test_a_cache_of_many_values_looks_at_few_of_them(max_bytes: int) -> None:
+    compared = 0
+
+    class Key(int):
+        __hash__ = int.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return int(self) == other
+
+        def __ne__(self, other: object) -> bool:
+            return not self == other
+
+    cache = MemoryCache(max_bytes, len)
+    for number in range(1_000):
+        cache.get(Key(number), lambda: b"x")
+    assert compared <= 2_000
+
+
 def test_an_error_reaches_all_who_ask_at_once_and_nothing_is_kept() -> None:
     cache, go = MemoryCache(100, len), threading.Event()
     made: list[str] = []

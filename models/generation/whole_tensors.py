@@ -100,6 +100,13 @@ def _unpacked(raw: Raw, columns: int) -> cuts.Cuts:
 
 # --- caches --------------------------------------------------------------------------
 
+ENTRY_BYTES = 1500  # memory of an entry of `MemoryCache` beside its tensor
+
+
+def entry_bytes(tensor: Raw) -> int:
+    """Return the memory that `MemoryCache` takes for a tensor, most of it overhead if tiny."""
+    return len(tensor) + ENTRY_BYTES
+
 
 class Cache(Protocol):
     """Cache of whole tensors, keyed by their description."""
@@ -179,7 +186,7 @@ class Wholes:
     """
 
     def __init__(self, cache: Cache | None = None, *, each: Each = serial) -> None:
-        self._cache = cache or MemoryCache(MAX_BYTES, len)
+        self._cache = cache or MemoryCache(MAX_BYTES, entry_bytes)
         self._each = each
 
     def matrix(self, needed: WholeMatrix) -> Floats:

@@ -52,6 +52,7 @@ __all__ = [
     "Scalar",
     "Scale",
     "SetElement",
+    "SingularVector",
     "Source",
     "Sparse",
     "Split",
@@ -196,9 +197,38 @@ class Norms:
     axis: int
 
 
+@dataclass(frozen=True, slots=True)
+class SingularVector:
+    """Source of a left (`axis` 0) or right (1) singular vector of a matrix of `shape`.
+
+    It is the vector after `iterations` of the power method from the right vector `start`, both
+    programs' draws naming their streams. Spectral normalization keeps such a pair.
+    """
+
+    type: ClassVar[str] = "singular_vector"
+    of: Program
+    shape: tuple[int, ...]
+    start: Program
+    iterations: int
+    eps: float
+    axis: int
+
+
 Whole = Orthogonal | Sparse
 """Sources that are computed whole, not element by element."""
-Source = Constant | Literal | Draw | Whole | Eye | Dirac | Materialized | Opaque | Split | Norms
+Source = (
+    Constant
+    | Literal
+    | Draw
+    | Whole
+    | Eye
+    | Dirac
+    | Materialized
+    | Opaque
+    | Split
+    | Norms
+    | SingularVector
+)
 
 
 def keyed(source: Source, stream: str | None) -> Source:
@@ -226,14 +256,14 @@ class Program:
         """True when any value is random."""
         if isinstance(self.source, Split):
             return any(part.program.draws for part in self.source.parts)
-        return isinstance(self.source, Draw | Whole | Norms)
+        return isinstance(self.source, Draw | Whole | Norms | SingularVector)
 
 
 _TYPES: Mapping[str, Any] = DRAWS | {
     cls.type: cls
     for cls in (
         *(Constant, Literal, Eye, Dirac),
-        *(Orthogonal, Sparse, Materialized, Opaque, Split, Norms),
+        *(Orthogonal, Sparse, Materialized, Opaque, Split, Norms, SingularVector),
         *(Scale, Add, Clamp, HardThreshold, ZeroRows, SetElement, FillRegion),
         *(Divide, Exp, Expm1, Log, Plus),
     )
@@ -285,6 +315,9 @@ def _from_json(document: Mapping[str, Any]) -> Any:
         return Materialized(program_from_json(body["shown"]), _value(body.get("rules", ())))
     if cls is Norms:
         return Norms(program_from_json(body["of"]), tuple(body["shape"]), body["axis"])
+    if cls is SingularVector:
+        of, start = (program_from_json(body.pop(key)) for key in ("of", "start"))
+        return SingularVector(of=of, start=start, **{k: _value(v) for k, v in body.items()})
     if cls is Plus:
         return Plus(tuple(_from_json(transform) for transform in body["transforms"]))
     strings = {"stream", "sha256", "dtype"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from seedpoint.models.dtypes import DType
-from seedpoint.models.plan.program import Literal, Norms, Program, Split
+from seedpoint.models.plan.program import Literal, Norms, Program, SingularVector, Split
 
 PATTERNS = {"float64": 0x7FF8_0000_0000_0000, "float32": 0x7FC0_0000}
 """NaN patterns by dtype.
@@ -25,7 +25,7 @@ def may_have(program: Program) -> bool:
     source = program.source
     if isinstance(source, Split):
         return bool(program.transforms) or any(may_have(part.program) for part in source.parts)
-    return bool(program.transforms) or isinstance(source, Literal | Norms)
+    return bool(program.transforms) or isinstance(source, Literal | Norms | SingularVector)
 
 
 def settle(out: torch.Tensor, values: torch.Tensor, dtype: DType) -> None:

@@ -30,6 +30,7 @@ from seedpoint.models.plan.program import (
     Orthogonal,
     Part,
     Program,
+    SingularVector,
     Source,
     Sparse,
     Split,
@@ -40,6 +41,7 @@ from seedpoint.models.stream.apply_transforms import apply
 from seedpoint.models.stream.cuts import zeros_per_column
 from seedpoint.models.stream.key import derive_key
 from seedpoint.models.stream.norms import column_norms, row_norms
+from seedpoint.models.stream.power_iteration import singular_vectors
 from seedpoint.models.stream.sparse import sparse_range
 
 Shape = tuple[int, ...]
@@ -139,6 +141,10 @@ class Sources:
             yield self._needed(source, name, shape)
         if isinstance(source, Norms):
             yield from self.needs(source.of, name, source.shape, 0, math.prod(source.shape))
+        if isinstance(source, SingularVector):
+            rows, columns = source.shape
+            yield from self.needs(source.of, name, source.shape, 0, rows * columns)
+            yield from self.needs(source.start, name, (columns,), 0, columns)
         if isinstance(source, Split):
             if source.base is not None:
                 yield from self.needs(source.base, name, shape, start, stop)
@@ -181,6 +187,8 @@ class Sources:
                 self._split(source, name, shape, start, stop, out)
             case Norms():
                 self._norms(source, name, start, stop, out)
+            case SingularVector():
+                out.copy_(torch.from_numpy(self._singular_vector(source, name)[start:stop]))
             case _:
                 raise AssertionError(f"{source.type} cannot be evaluated element by element")
 
@@ -199,12 +207,27 @@ class Sources:
         raw = memoryview(self.blobs[source.sha256])[start * dtype.itemsize : stop * dtype.itemsize]
         return torch.frombuffer(bytearray(raw), dtype=dtype.torch) if raw else torch.empty(0)
 
+    def _array(
+        self, program: Program, name: str, shape: Shape, first: int, last: int
+    ) -> npt.NDArray[np.float32]:
+        """Return elements [first, last) of a program in host memory."""
+        made = torch.empty(last - first, dtype=torch.float32, device=self.draws.device)
+        self.values(program, name, shape, first, last, made)
+        found: npt.NDArray[np.float32] = made.cpu().numpy()
+        return found
+
+    def _singular_vector(self, source: SingularVector, name: str) -> npt.NDArray[np.float64]:
+        rows, columns = source.shape
+        matrix = self._array(source.of, name, source.shape, 0, rows * columns)
+        start = self._array(source.start, name, (columns,), 0, columns)
+        vectors = singular_vectors(
+            matrix.reshape(rows, columns), start, source.iterations, source.eps
+        )
+        return vectors[source.axis]
+
     def _norms(self, source: Norms, name: str, start: int, stop: int, out: torch.Tensor) -> None:
         def values(first: int, last: int) -> npt.NDArray[np.float32]:
-            made = torch.empty(last - first, dtype=torch.float32, device=self.draws.device)
-            self.values(source.of, name, source.shape, first, last, made)
-            found: npt.NDArray[np.float32] = made.cpu().numpy()
-            return found
+            return self._array(source.of, name, source.shape, first, last)
 
         rows, columns = source.shape
         if source.axis == 0:

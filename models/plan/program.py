@@ -57,6 +57,7 @@ __all__ = [
     "Scalar",
     "Scale",
     "SetElement",
+    "SingularVector",
     "Source",
     "Sparse",
     "Split",
@@ -243,10 +244,38 @@ class Norms:
     axis: int
 
 
+@dataclass(frozen=True, slots=True)
+class SingularVector:
+    """Source of a left (`axis` 0) or right (1) singular vector of a matrix of `shape`.
+
+    It is the vector after `iterations` of the power method from the right vector `start`, both
+    programs' draws naming their streams. Spectral normalization keeps such a pair.
+    """
+
+    type: ClassVar[str] = "singular_vector"
+    of: Program
+    shape: tuple[int, ...]
+    start: Program
+    iterations: int
+    eps: float
+    axis: int
+
+
 Whole = Orthogonal | Sparse
 """Sources that are computed whole, not element by element."""
 Source = (
-    Constant | Literal | Draw | Whole | Eye | Dirac | Materialized | Opaque | Split | Base | Norms
+    Constant
+    | Literal
+    | Draw
+    | Whole
+    | Eye
+    | Dirac
+    | Materialized
+    | Opaque
+    | Split
+    | Base
+    | Norms
+    | SingularVector
 )
 
 
@@ -278,14 +307,14 @@ class Program:
             return (base is not None and base.draws) or any(
                 part.program.draws for part in self.source.parts
             )
-        return isinstance(self.source, Draw | Whole | Norms)
+        return isinstance(self.source, Draw | Whole | Norms | SingularVector)
 
 
 _TYPES: Mapping[str, Any] = DRAWS | {
     cls.type: cls
     for cls in (
         *(Constant, Literal, Eye, Dirac),
-        *(Orthogonal, Sparse, Materialized, Opaque, Split, Base, Norms),
+        *(Orthogonal, Sparse, Materialized, Opaque, Split, Base, Norms, SingularVector),
         *(Scale, Add, Clamp, HardThreshold, ZeroRows, SetElement, FillRegion, ClampRegion),
         *(Divide, Exp, Expm1, Log, Plus),
     )
@@ -338,6 +367,9 @@ def _from_json(document: Mapping[str, Any]) -> Any:
         return Materialized(program_from_json(body["shown"]), _value(body.get("rules", ())))
     if cls is Norms:
         return Norms(program_from_json(body["of"]), tuple(body["shape"]), body["axis"])
+    if cls is SingularVector:
+        of, start = (program_from_json(body.pop(key)) for key in ("of", "start"))
+        return SingularVector(of=of, start=start, **{k: _value(v) for k, v in body.items()})
     if cls is Plus:
         return Plus(tuple(_from_json(transform) for transform in body["transforms"]))
     strings = {"stream", "sha256", "dtype", "layout"}

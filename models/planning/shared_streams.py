@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from seedpoint.models.draws import Draw
 from seedpoint.models.plan.plan import PlanTensor
-from seedpoint.models.plan.program import Norms, Program, Split, Whole
+from seedpoint.models.plan.program import Norms, Program, SingularVector, Split, Whole
 
 
 def shared_streams(
@@ -42,7 +42,7 @@ def _streams(program: Program, name: str) -> Iterator[tuple[str, str]]:
             yield from _streams(source.base, name)
         for number, part in enumerate(source.parts * source.repeat):
             yield from _streams(part.program, f"{source.stream or name}#{number}")
-    elif isinstance(source, Norms):
+    elif isinstance(source, Norms | SingularVector):
         yield from _streams(source.of, name)
     elif isinstance(source, Draw | Whole):
         yield name, name if source.stream is None else source.stream

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from seedpoint.models.plan.program import Norms, Orthogonal, Program, Split, Whole
+from seedpoint.models.plan.program import Norms, Orthogonal, Program, SingularVector, Split, Whole
 from seedpoint.models.stream.orthogonal import orthogonal_cost
 
 Shape = tuple[int, ...]
@@ -14,6 +14,7 @@ MAX_ORTHOGONAL_OPERATIONS = 10**13  # about two minutes on two cores
 MAX_SPARSE_ELEMENTS = 10**11
 MAX_SPARSE_COLUMNS = 10**7
 MAX_NORMED_ELEMENTS = 1 << 28  # recomputed for every range of norms: a second or two
+MAX_POWER_PRODUCTS = 1 << 28  # elements times iterations of a power method: likewise
 
 
 def whole_sources(program: Program, shape: Shape) -> Iterator[tuple[Whole, Shape]]:
@@ -21,7 +22,7 @@ def whole_sources(program: Program, shape: Shape) -> Iterator[tuple[Whole, Shape
     source = program.source
     if isinstance(source, Whole):
         yield source, shape
-    if isinstance(source, Norms):
+    if isinstance(source, Norms | SingularVector):
         yield from whole_sources(source.of, source.shape)
     if isinstance(source, Split):
         if source.base is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from seedpoint.models.dtypes import DType
-from seedpoint.models.plan.program import Literal, Norms, Program, Split
+from seedpoint.models.plan.program import Literal, Norms, Program, SingularVector, Split
 
 PATTERNS = {"float64": 0x7FF8_0000_0000_0000, "float32": 0x7FC0_0000}
 """NaN patterns by dtype.
@@ -27,7 +27,7 @@ def may_have(program: Program) -> bool:
         inner = [part.program for part in source.parts]
         inner += [] if source.base is None else [source.base]
         return bool(program.transforms) or any(map(may_have, inner))
-    return bool(program.transforms) or isinstance(source, Literal | Norms)
+    return bool(program.transforms) or isinstance(source, Literal | Norms | SingularVector)
 
 
 def settle(out: torch.Tensor, values: torch.Tensor, dtype: DType) -> None:

@@ -40,11 +40,12 @@ from seedpoint.models.plan.program import (
     Program,
     Scale,
     SetElement,
+    SingularVector,
     Sparse,
     Split,
     ZeroRows,
 )
-from seedpoint.models.stream.cost import MAX_NORMED_ELEMENTS
+from seedpoint.models.stream.cost import MAX_NORMED_ELEMENTS, MAX_POWER_PRODUCTS
 from seedpoint.models.verify.header import MAX_DIMENSIONS, shown
 
 Shape = tuple[int, ...]
@@ -104,6 +105,9 @@ def _size(program: Program) -> int:
     size = 1 + _steps(program.transforms)
     if isinstance(program.source, Norms) and isinstance(program.source.of, Program):
         size += _size(program.source.of)
+    if isinstance(program.source, SingularVector):
+        programs = (program.source.of, program.source.start)
+        size += sum(_size(each) for each in programs if isinstance(each, Program))
     if isinstance(program.source, Split):
         size += sum(_size(part.program) for part in program.source.parts)
         if isinstance(program.source.base, Program):
@@ -203,6 +207,8 @@ class _Check:
                 self._split(source, shape, depth)
             case Norms():
                 self._norms(source, shape, depth)
+            case SingularVector():
+                self._singular_vector(source, shape, depth)
             case _:
                 raise ValueError(f"{shown(source)} is not a source")
 
@@ -223,6 +229,34 @@ class _Check:
         )
         _require(isinstance(norms.of, Program), "the norms have no program")
         self.program(norms.of, of, depth + 1)
+
+    def _singular_vector(self, vector: SingularVector, shape: Shape, depth: int) -> None:
+        of = vector.shape
+        _require(self.dtype.is_floating_point, "a singular vector needs a floating tensor")
+        _require(depth < MAX_NESTED_SPLITS, "programs nest too deep")
+        _require(
+            isinstance(of, tuple)
+            and len(of) == 2
+            and all(_is_index(size, MAX_FILE_BYTES + 1) and size > 0 for size in of),
+            f"{shown(of)} is not the shape of a matrix",
+        )
+        _require(
+            _is_index(vector.iterations, MAX_POWER_PRODUCTS + 1)
+            and vector.iterations > 0
+            and math.prod(of) * vector.iterations <= MAX_POWER_PRODUCTS,
+            f"{shown(vector.iterations)} iterations are not allowed",
+        )
+        _require(_is_number(vector.eps), f"{shown(vector.eps)} is not a number")
+        _require(
+            type(vector.axis) is int
+            and vector.axis in (0, 1)
+            and of[vector.axis] == math.prod(shape),
+            f"{shown(vector.axis)} is not an axis with one element for each of the vector",
+        )
+        programs = (vector.of, vector.start)
+        _require(all(isinstance(p, Program) for p in programs), "the vector has no program")
+        self.program(vector.of, of, depth + 1)
+        self.program(vector.start, (of[1],), depth + 1)
 
     def _split(self, split: Split, shape: Shape, depth: int) -> None:
         sizes = [part.size for part in split.parts]

@@ -17,7 +17,7 @@ from seedpoint.models.generation.evaluator import ByteArray, Evaluator, Observer
 from seedpoint.models.generation.sources import draws_on
 from seedpoint.models.generation.whole_tensors import Wholes
 from seedpoint.models.plan.plan import Plan
-from seedpoint.models.plan.program import Literal, Norms, Program, Split
+from seedpoint.models.plan.program import Literal, Norms, Program, SingularVector, Split
 from seedpoint.models.planning.sequential import readers
 from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.checkpoints.materialized import BoundTensors
@@ -207,8 +207,10 @@ def _literals(program: Program) -> Iterator[str]:
             yield from _literals(part.program)
         if source.base is not None:
             yield from _literals(source.base)
-    if isinstance(source, Norms):
+    if isinstance(source, Norms | SingularVector):
         yield from _literals(source.of)
+    if isinstance(source, SingularVector):
+        yield from _literals(source.start)
 
 
 def _weight(checkpoint: Checkpoint) -> int:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load
 from torch import nn
@@ -13,6 +14,7 @@ from torch.nn.utils import parametrizations
 
 from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.plan.plan import Plan
 from seedpoint.models.planning.compiler import Planned, make_plan
 from seedpoint.models.planning.sequential import materialize, platform
 from seedpoint.models.spec.schema import parse_spec
@@ -96,3 +98,40 @@ def test_22_weight_norm_under_torch_s_names_and_own_init() -> None:
     norms = torch.linalg.vector_norm(direction.double(), dim=1, keepdim=True)
     assert torch.equal(values["parametrizations.weight.original0"], norms.float())
     assert direction.abs().max() <= 0.5  # 1/sqrt(fan_in): Linear's own init
+
+
+def test_22_spectral_norm_under_torch_s_names_and_own_init() -> None:
+    layer = {"type": "Conv2d", "in_channels": 8, "out_channels": 16, "kernel_size": 3}
+    document = {
+        "architecture": {**layer, "parametrizations": {"weight": {"type": "spectral_norm"}}}
+    }
+    torch.manual_seed(5)
+    module = parametrizations.spectral_norm(nn.Conv2d(8, 16, 3))
+    assert_equal(as_a_script(document), module)
+    values = issued(document)
+    module.load_state_dict(values, strict=True)
+    matrix = values["parametrizations.weight.original"].flatten(1).double()
+    left = values["parametrizations.weight.0._u"].double()
+    right = values["parametrizations.weight.0._v"].double()
+    again = nn.functional.normalize(matrix.T @ left, dim=0)
+    assert torch.allclose(right, again, atol=1e-6)
+    assert torch.linalg.vector_norm(left).item() == pytest.approx(1, abs=1e-6)
+    sigma = torch.linalg.matrix_norm(module.eval().weight.flatten(1), 2).item()
+    assert 0.999 < sigma < 1.2  # 16 iterations approach the norm from below
+
+
+def test_22_every_range_of_the_vectors_is_the_whole_s() -> None:
+    linear = {"type": "Linear", "in_features": 40, "out_features": 30}
+    document = {
+        "architecture": {**linear, "parametrizations": {"weight": {"type": "spectral_norm"}}}
+    }
+    made = planned(document)
+    assert Plan.from_record(made.plan.record) == made.plan
+    file = layout(made.plan).files["model.safetensors"]
+    evaluator = Evaluator(made.plan, made.blobs)
+    whole = np.empty(file.size_bytes, np.uint8)
+    evaluator.read(file, 0, file.size_bytes, whole)
+    for start in range(0, file.size_bytes, 333):
+        part = np.empty(min(333, file.size_bytes - start), np.uint8)
+        evaluator.read(file, start, start + len(part), part)
+        assert np.array_equal(part, whole[start : start + len(part)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -9,10 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from seedpoint.models.draws import Uniform
-from seedpoint.models.plan.program import Base, Part, Program, Split
+from seedpoint.models.draws import Normal, Uniform
+from seedpoint.models.plan.plan import Plan
+from seedpoint.models.plan.program import Base, ClampRegion, Constant, Part, Program, Scale, Split
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import normalized, parse_spec
+from seedpoint.models.statistics.expected import expected
+from seedpoint.models.verify.soundness import check_plan
 from tests.support.issued import evaluated, issued, stretch
 from tests.support.plans import faults, normal, plan, rule, tensor
 
@@ -96,6 +100,36 @@ def test_a_part_keeps_the_own_init_at_its_place() -> None:
     for start in range(0, 60, 7):
         piece = stretch(planned, "weight", start, start + 4)
         assert torch.equal(piece, expected.flatten()[start : start + 4])
+
+
+def test_plans_of_parts_are_sound_and_read_back() -> None:
+    layer = {"type": "Linear", "in_features": 4, "out_features": 12}
+    parts = [{"size": 2, "initializer": OWN}, {"size": 1, "initializer": normal()}]
+    clamped = {"type": "clamp", "min": 0, "index": ["1:3"]}
+    given = split(parts, repeat=4) | {"match": {"name": "weight"}, "transforms": [clamped]}
+    stacked = rule({}, {"type": "orthogonal"}, fan={"batch_axes": [0]})
+    for found in (plan(layer, given), plan(tensors(3, 4, 5), stacked)):
+        check_plan(found)
+        assert Plan.from_record(found.record).tensors == found.tensors
+
+
+def test_many_parts_have_the_law_of_the_parts_written_out() -> None:
+    inner = (Part(2, Program(Normal.of(1.0, 2.0))), Part(1, Program(Constant(5.0))))
+    shape = (24, 10)
+    for transforms in ((), (Scale(2.0),)):
+        repeated = expected(Program(Split(0, inner, repeat=8), transforms), shape)
+        written = expected(Program(Split(0, inner * 8), transforms), shape)
+        assert repeated.mean == pytest.approx(written.mean)
+        assert repeated.std == pytest.approx(written.std)
+
+
+def test_kept_parts_and_clamped_boxes_have_the_law_of_their_base() -> None:
+    base = Program(Normal.of(0.0, 1.0))
+    kept = Program(Split(0, (Part(3, Program(Base())), Part(1, Program(Constant(0.0)))), base=base))
+    assert expected(kept, (4, 10)).std == pytest.approx(math.sqrt(0.75))
+    box = ClampRegion(((0, 2, 1), (0, 10, 1)), 0.0, 0.0)
+    clamped = expected(Program(Normal.of(0.0, 1.0), (box,)), (4, 10))
+    assert clamped.std == pytest.approx(math.sqrt(0.5))
 
 
 def test_the_rules_own_init_stays_where_parts_have_no_initializer() -> None:

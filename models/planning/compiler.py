@@ -15,17 +15,11 @@ from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.files.layout import METADATA_KEY
 from seedpoint.models.initializers.fans import default_fans
 from seedpoint.models.plan.plan import Plan, PlanTensor
-from seedpoint.models.plan.program import (
-    Materialized,
-    Opaque,
-    Program,
-    Source,
-    Split,
-    Whole,
-)
+from seedpoint.models.plan.program import Materialized, Opaque, Program, Source, Split, Whole
 from seedpoint.models.planning.record_architecture import Declared, Structure, survey
 from seedpoint.models.planning.script_order import scripted
 from seedpoint.models.planning.shared_streams import shared_streams
+from seedpoint.models.planning.stale_parametrizations import stale_parametrizations
 from seedpoint.models.rules.matcher import Matcher
 from seedpoint.models.rules.resolve import Resolved, Subject, check_single, resolve
 from seedpoint.models.rules.rule import Candidate, Match, Won
@@ -157,6 +151,7 @@ class _Compiler:
         for index in sorted(self.dtype_won - self.dtype_touched):
             self.warnings.append(f"dtype.rules.{index} has no effect: it wins no floating tensor")
         self._warn_of_dtypes(tensors)
+        self.warnings.extend(stale_parametrizations(tensors))
         if not self.sequential:
             self._warn_of_streams(tensors)
         if self.unmatched:

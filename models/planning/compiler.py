@@ -25,6 +25,7 @@ from seedpoint.models.planning.numpy_draws import check_numpy
 from seedpoint.models.planning.record_architecture import Declared, Structure, survey
 from seedpoint.models.planning.script_order import scripted
 from seedpoint.models.planning.shared_streams import shared_streams
+from seedpoint.models.planning.stale_parametrizations import stale_parametrizations
 from seedpoint.models.rules.dependencies import Dependencies
 from seedpoint.models.rules.matcher import Matcher
 from seedpoint.models.rules.resolve import Resolved, Subject, check_single, resolve
@@ -158,6 +159,7 @@ class _Compiler:
         for index in sorted(self.dtype_won - self.dtype_touched):
             self.warnings.append(f"dtype.rules.{index} has no effect: it wins no floating tensor")
         self._warn_of_dtypes(tensors)
+        self.warnings.extend(stale_parametrizations(tensors))
         if not self.sequential:
             self._warn_of_streams(tensors)
         if self.unmatched:

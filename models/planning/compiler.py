@@ -124,7 +124,7 @@ class _Compiler:
         self.matches = [rule.match for rule in spec.init.rules]
         self.dtype_matches = [rule.match for rule in spec.dtype_policy.rules]
         self._matcher = Matcher(self.matches)
-        self._dtype_matcher = Matcher(self.dtype_matches)
+        self._dtype_matcher = Matcher(self.dtype_matches, sweeps=True)
         self.won: set[int] = set()
         self.dtype_won: set[int] = set()
         self.dtype_touched: set[int] = set()
@@ -251,7 +251,8 @@ class _Compiler:
     def _program(
         self, declared: Declared, dtype: DType, resolved: Resolved | None, rule: int | None
     ) -> Program:
-        if resolved is None and self.spec.init.unmatched == "error":
+        strict = self.spec.init.unmatched == "error" and declared.kind == "parameter"
+        if resolved is None and strict:
             self.unmatched.append(declared.name)
         own = self._own(declared) if resolved is None or not resolved.sources else None
         if own is None and (resolved is None or not resolved.sources):

@@ -83,7 +83,8 @@ class Structure:
     def _candidates(self, tensor: Declared) -> Iterator[Candidate]:
         for name in (tensor.name, *tensor.aliases):
             classes = self.classes.get(_owner(name), frozenset())
-            yield Candidate(name, classes, len(tensor.shape), tensor.kind)
+            swept = tensor.kind == "parameter" or tensor.own is None
+            yield Candidate(name, classes, len(tensor.shape), tensor.kind, swept)
 
     def module_class(self, name: str) -> str:
         """Return the class of the module that holds the tensor `name`; empty without modules."""

@@ -28,7 +28,6 @@ from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.errors import SpecError
 from seedpoint.models.files import shards
 from seedpoint.models.plan.canonical_json import representable
-from seedpoint.models.rules import globs
 from seedpoint.models.rules.rule import Match, Rule
 from seedpoint.models.validation import expressions
 from seedpoint.models.validation.faults import faults_from
@@ -217,7 +216,7 @@ def parse_spec(document: Any, *, architecture: Architecture | None = None) -> Sp
         raise SpecError.at("init.seed", "generator numpy takes seeds below 2^32")
     taken = RESERVED | set(spec.init.constants)
     for index, rule in enumerate(spec.init.rules):
-        if shadowed := taken & globs.captures(rule.match.name or ""):
+        if shadowed := taken & rule.match.captured:
             raise SpecError.at(
                 f"init.rules.{index}.match.name",
                 f"captures {sorted(shadowed)}, which has a meaning already; use another name",

@@ -1,0 +1,134 @@
+"""Specs that users' reports led to: rules, their criteria, warnings and messages."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+from seedpoint.models.plan.plan import Plan
+from seedpoint.models.planning.compiler import Planned, make_plan
+from seedpoint.models.spec.schema import parse_spec
+from tests.support.places import ROOT
+
+TIMM = pytest.mark.skipif(not find_spec("timm"), reason="timm is not installed")
+FOLDER = ROOT / "tests" / "reports"
+
+
+def report(number: int) -> Any:
+    (path,) = FOLDER.glob(f"{number:02}-*.json")
+    return json.loads(path.read_text())
+
+
+def planned(document: Any) -> Planned:
+    return make_plan(parse_spec(document))
+
+
+def plan_of(number: int) -> Plan:
+    return planned(report(number)).plan
+
+
+def rules(plan: Plan) -> dict[str, int | None]:
+    return {tensor.name: tensor.rule for tensor in plan.tensors}
+
+
+# --- criteria ----------------------------------------------------------------------
+
+
+def test_running_statistics_keep_their_own_init() -> None:
+    won = rules(plan_of(4))
+    assert won == {
+        **dict.fromkeys(["0.bias", "1.weight", "1.bias"], 0),
+        **dict.fromkeys(["0.weight", "1.running_mean", "1.running_var"]),
+        "1.num_batches_tracked": None,
+    }
+
+
+def test_a_rule_without_criteria_leaves_counters_alone() -> None:
+    assert rules(plan_of(43))["1.num_batches_tracked"] is None
+
+
+@TIMM
+def test_a_name_may_be_one_of_a_list() -> None:
+    won = rules(plan_of(27))
+    assert {name for name, rule in won.items() if rule == 0} == {
+        name for name in won if name.endswith(("bn2.weight", "bn3.weight"))
+    }
+
+
+def test_ndim_may_be_one_of_a_list() -> None:
+    assert rules(plan_of(28)) == {
+        "0.weight": 0,
+        "0.bias": None,
+        "1.weight": 0,
+        "1.bias": None,
+    }
+
+
+@TIMM
+def test_a_capture_may_be_digits_within_a_segment() -> None:
+    won = {name for name, rule in rules(plan_of(39)).items() if rule == 0}
+    assert won == {f"layer{n}.{block}.bn2.weight" for n in range(1, 5) for block in range(2)}
+
+
+def test_not_negates_a_match() -> None:
+    document = report(28)
+    document["init"]["rules"][0] = {
+        "match": {"parameter": "bias", "not": {"name": "1.**"}},
+        "initializer": {"type": "zeros"},
+    }
+    won = rules(planned(document).plan)
+    assert [name for name, rule in won.items() if rule == 0] == ["0.bias"]
+
+
+@pytest.mark.parametrize("name", ["1.running_var", ["1.running_var", "0.*"]])
+def test_a_name_without_wildcards_is_a_buffer_s_own(name: Any) -> None:
+    document = report(4)
+    document["init"]["rules"][0] = {"match": {"name": name}, "initializer": {"type": "ones"}}
+    won = rules(planned(document).plan)
+    assert won["1.running_var"] == 0 and won["1.running_mean"] is None
+
+
+@pytest.mark.parametrize("kind", ["buffer", "any", ["parameter", "buffer"]])
+def test_a_kind_takes_buffers(kind: Any) -> None:
+    document = report(4)
+    match = {"kind": kind, "name": "**.running_*"}
+    document["init"]["rules"][0] = {"match": match, "initializer": {"type": "ones"}}
+    won = rules(planned(document).plan)
+    assert {name for name, rule in won.items() if rule == 0} == {
+        "1.running_mean",
+        "1.running_var",
+    }
+
+
+def test_every_parameter_needs_a_rule_if_own_init_is_refused_and_buffers_do_not() -> None:
+    document = report(43)
+    document["init"]["unmatched"] = "error"
+    assert set(rules(planned(document).plan).values()) == {0, None}
+
+
+def test_a_buffer_without_an_own_init_is_filled_by_any_rule() -> None:
+    layer = {"type": "Custom", "buffers": [{"name": "table", "shape": [2]}]}
+    document = {"architecture": layer, "init": {"rules": [{"initializer": {"type": "ones"}}]}}
+    assert rules(planned(document).plan) == {"table": 0}
+
+
+@pytest.mark.parametrize("match", [{"ndim": {"min": 2}}, {"not": {"ndim": {"max": 1}}}])
+def test_weights_are_the_tensors_of_two_dimensions_or_more(match: Any) -> None:
+    document = report(28)
+    document["init"]["rules"][0]["match"] = match
+    won = rules(planned(document).plan)
+    assert {name for name, rule in won.items() if rule == 0} == {"0.weight", "1.weight"}
+
+
+def test_a_list_of_one_is_the_item() -> None:
+    listed = {"name": ["0.bias"], "ndim": [1], "kind": ["any"]}
+    single = {"name": "0.bias", "ndim": 1, "kind": "any"}
+    document = report(28)
+    ids = set()
+    for match in (single, listed):
+        document["init"]["rules"][0] = {"match": match, "initializer": {"type": "zeros"}}
+        ids.add(planned(document).plan.id)
+    assert len(ids) == 1

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
-import torch
-
 from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.errors import Fault, SpecError
@@ -23,23 +21,22 @@ from seedpoint.models.plan.program import (
     Split,
     Whole,
 )
+from seedpoint.models.plan.warning import PlanWarning
 from seedpoint.models.planning.record_architecture import Declared, Structure, survey
 from seedpoint.models.planning.script_order import scripted
-from seedpoint.models.planning.shared_streams import shared_streams
+from seedpoint.models.planning.warnings import found_in
 from seedpoint.models.rules.matcher import Matcher
 from seedpoint.models.rules.resolve import Resolved, Subject, check_single, resolve
 from seedpoint.models.rules.rule import Candidate, Match, Won
 from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.spec.schema import Spec, normalized
-from seedpoint.models.statistics.overflow import overflowing
 from seedpoint.models.stream.cost import too_costly, whole_sources
 from seedpoint.models.validation.faults import MAX_FAULTS
+from seedpoint.models.validation.messages import listed
 
 # largest checkpoint, in bytes; JSON numbers are exact up to it
 MAX_BYTES = 2**53 - 1
 OPAQUE = Program(Opaque())
-SHOWN = 8
-"""Number of names that a message lists before it counts the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +127,7 @@ class _Compiler:
         self.dtype_touched: set[int] = set()
         self.unmatched: list[str] = []
         self.faults: list[Fault] = []
-        self.warnings: list[str] = list(structure.warnings)
+        self.warnings: list[PlanWarning] = list(structure.warnings)
         self.resolved: dict[str, Resolved] = {}
         self.blobs: dict[str, bytes] = dict(structure.blobs)
         # Caches of results shared by tensors that differ only in name.
@@ -155,10 +152,10 @@ class _Compiler:
         self._check_used("init.rules", self.matches, self.won, optional=self._optional())
         self._check_used("dtype.rules", self.dtype_matches, self.dtype_won, optional=set())
         for index in sorted(self.dtype_won - self.dtype_touched):
-            self.warnings.append(f"dtype.rules.{index} has no effect: it wins no floating tensor")
-        self._warn_of_dtypes(tensors)
-        if not self.sequential:
-            self._warn_of_streams(tensors)
+            path = f"dtype.rules.{index}"
+            message = f"{path} has no effect: it wins no floating tensor"
+            self.warnings.append(PlanWarning("SP102", path, message))
+        self.warnings.extend(found_in(self.spec, self.structure, tensors))
         if self.unmatched:
             self.faults.append(Fault("init.unmatched", self._no_rule()))
         total = sum(tensor.nbytes for tensor in tensors)
@@ -316,30 +313,8 @@ class _Compiler:
                 f"'{candidate.name}' {'no rule' if won is None else f'rule {won.index}'}"
                 for candidate, won in zip(candidates, wins, strict=True)
             )
-            self.warnings.append(f"different rules win the names of one tensor: {each}")
-
-    def _warn_of_dtypes(self, tensors: Sequence[PlanTensor]) -> None:
-        self.warnings.extend(
-            f"values of {_listed(names)} are expected to overflow {dtype}, whose largest is "
-            f"{torch.finfo(dtype.torch).max:g}"
-            for dtype, names in overflowing(tensors).items()
-        )
-        if names := [tensor.name for tensor in tensors if tensor.dtype.name == "float8_e8m0fnu"]:
-            self.warnings.append(
-                f"{_listed(names)} are float8_e8m0fnu, which safetensors.torch.load does not read "
-                "from bytes (seen with safetensors 0.8); its load_file and safe_open do"
-            )
-
-    def _warn_of_streams(self, tensors: Sequence[PlanTensor]) -> None:
-        split = {i for i, rule in enumerate(self.spec.init.rules) if rule.splits is not None}
-        shared = shared_streams(tensors, split)
-        self.warnings.extend(
-            f"{_listed(users)} draw the same values from one stream, '{stream}': give each "
-            "part its own name with `as`"
-            for stream, users in shared[:SHOWN]
-        )
-        if (more := len(shared) - SHOWN) > 0:
-            self.warnings.append(f"and {more} more streams are shared by parts of splits")
+            message = f"different rules win the names of one tensor: {each}"
+            self.warnings.append(PlanWarning("SP103", "init.rules", message))
 
     def _optional(self) -> set[int]:
         return {index for index, rule in enumerate(self.spec.init.rules) if rule.optional}
@@ -351,10 +326,11 @@ class _Compiler:
         matched = self._matched([matches[index] for index in unused])
         for number, index in enumerate(unused):
             if number in matched:
-                self.warnings.append(f"{path}.{index} has no effect: earlier rules win its tensors")
+                message = f"{path}.{index} has no effect: earlier rules win its tensors"
+                self.warnings.append(PlanWarning("SP101", f"{path}.{index}", message))
             elif index not in optional:
                 names = [tensor.name for tensor in self.structure.tensors]
-                known = f"tensors: {_listed(names)}" if names else "the checkpoint has no tensors"
+                known = f"tensors: {listed(names)}" if names else "the checkpoint has no tensors"
                 self.faults.append(Fault(f"{path}.{index}.match", f"matches no tensor; {known}"))
 
     def _matched(self, matches: Sequence[Match]) -> set[int]:
@@ -364,11 +340,11 @@ class _Compiler:
         return Matcher(matches).matching(chain.from_iterable(self.structure.candidates))
 
     def _no_rule(self) -> str:
-        return f"no rule for {_listed(self.unmatched)}; {self._rules()}"
+        return f"no rule for {listed(self.unmatched)}; {self._rules()}"
 
     def _rules(self) -> str:
         shown = [str(match.model_dump(exclude_none=True)) for match in self.matches]
-        return f"rules: {_listed(shown)}" if shown else "there are no rules"
+        return f"rules: {listed(shown)}" if shown else "there are no rules"
 
 
 def _composed(own: Program | None, resolved: Resolved | None) -> Program:
@@ -394,8 +370,3 @@ def _check_numpy(sources: Sequence[Source], rule: int) -> None:
 
 def _because(reason: str | None) -> str:
     return "" if reason is None else f" ({reason})"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(repr(name) for name in names[:SHOWN]) + more

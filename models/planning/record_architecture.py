@@ -17,6 +17,7 @@ from seedpoint.models.architectures import (
     NamedTensor,
     Recipe,
     Tensors,
+    broken_chains,
     build,
     check,
     construct,
@@ -29,6 +30,7 @@ from seedpoint.models.files.layout import METADATA_KEY
 from seedpoint.models.plan import canonical_json
 from seedpoint.models.plan.canonical_json import Serialized
 from seedpoint.models.plan.program import Program, to_json
+from seedpoint.models.plan.warning import PlanWarning
 from seedpoint.models.rules.rule import Candidate
 from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.tape import RecordingError, Tape, TapeTensor, imagined, record
@@ -62,7 +64,8 @@ class Structure:
     root, in `named_modules()` order. `classes` maps a module's dotted name to the names of its
     class and base classes. `files` are the small text files that go with the tensors. `dtype` is
     the dtype of the library's model; its tensors of another dtype keep theirs. `warnings` name
-    parts of the architecture that have no effect.
+    parts of the architecture that have no effect. `padding` are the rows of `padding_idx` by
+    weight, `clones` the names of modules whose layers are copies of one.
     """
 
     tensors: tuple[Declared, ...]
@@ -73,7 +76,9 @@ class Structure:
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     dtype: DType | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[PlanWarning, ...] = ()
+    padding: Mapping[str, int] = field(default_factory=dict)
+    clones: tuple[str, ...] = ()
 
     @cached_property
     def candidates(self) -> tuple[tuple[Candidate, ...], ...]:
@@ -136,7 +141,9 @@ def survey(
         return built[-1].module
 
     tape = _recorded(make, "architecture", limits)
-    return _structure(tape, built[-1].path_of, document)
+    structure = _structure(tape, built[-1].path_of, document)
+    broken = (PlanWarning("SP303", w.path, str(w)) for w in broken_chains(blueprint.tree))
+    return replace(structure, warnings=tuple(broken))
 
 
 def _foreign(recipe: Recipe, limits: Limits, document: Serialized) -> Structure:
@@ -153,7 +160,7 @@ def _foreign(recipe: Recipe, limits: Limits, document: Serialized) -> Structure:
     stored = {**made, **recipe.dtypes(tape.module, made)}
     tensors = tuple(replace(tensor, dtype=stored[tensor.name]) for tensor in structure.tensors)
     files = recipe.files(tape.module)
-    warnings = tuple(map(str, recipe.warnings))
+    warnings = tuple(PlanWarning("SP301", w.path, str(w)) for w in recipe.warnings)
     return replace(structure, tensors=tensors, files=files, dtype=recipe.dtype, warnings=warnings)
 
 
@@ -212,7 +219,21 @@ def _structure(tape: Tape, path_of: Callable[[str], str], document: Serialized) 
         modules=tuple((name, type(module).__name__) for name, module in modules.items() if name),
         classes={name: classes[type(module)] for name, module in modules.items()},
         blobs=tape.literals,
+        padding=dict(_padding(modules)),
+        clones=tuple(name for name, module in modules.items() if _clones(module)),
     )
+
+
+def _padding(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, int]]:
+    for name, module in modules.items():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.padding_idx is not None:
+            yield f"{name}.weight" if name else "weight", module.padding_idx
+
+
+def _clones(module: nn.Module) -> bool:
+    """Return whether PyTorch copied one layer, values included, to all layers of the module."""
+    is_stack = isinstance(module, nn.TransformerEncoder | nn.TransformerDecoder)
+    return is_stack and "layers.1" in dict(module.named_modules())
 
 
 def _check_names(tensors: Sequence[TapeTensor], path_of: Callable[[str], str]) -> None:

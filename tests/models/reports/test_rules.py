@@ -132,3 +132,53 @@ def test_a_list_of_one_is_the_item() -> None:
         document["init"]["rules"][0] = {"match": match, "initializer": {"type": "zeros"}}
         ids.add(planned(document).plan.id)
     assert len(ids) == 1
+
+
+# --- warnings ----------------------------------------------------------------------
+
+
+def codes(plan: Plan) -> list[str]:
+    return [warning.code for warning in plan.warnings]
+
+
+def test_an_initializer_that_the_next_one_overwrites_is_warned_of() -> None:
+    (warning,) = plan_of(3).warnings
+    assert (warning.code, warning.path) == ("SP105", "init.rules.0.initializer.0")
+    assert "eye has no effect" in str(warning)
+
+
+def test_a_star_that_stays_in_the_first_level_is_warned_of() -> None:
+    (warning,) = plan_of(6).warnings
+    assert warning.path == "init.rules.0.match.name"
+    assert str(warning).startswith(
+        "SP104: init.rules.0: '*.bias' matches 1 of the 3 names that '**.bias' matches"
+    )
+
+
+def test_a_padding_row_drawn_over_is_warned_of_until_it_is_zeroed() -> None:
+    (warning,) = plan_of(51).warnings
+    assert warning.code == "SP207" and "zero_rows" in str(warning)
+    document = report(51)
+    document["init"]["rules"][0]["transforms"] = [{"type": "zero_rows", "rows": [0]}]
+    assert not planned(document).plan.warnings
+
+
+def test_own_init_keeps_the_padding_row() -> None:
+    document = report(51)
+    document["init"]["rules"][0]["initializer"] = {"type": "own"}
+    assert not planned(document).plan.warnings
+
+
+def test_bounds_that_truncate_nothing_are_warned_of() -> None:
+    (warning,) = plan_of(53).warnings
+    assert warning.code == "SP205" and "std is 0.02" in str(warning)
+
+
+def test_bounds_may_be_written_in_std() -> None:
+    document, literal = report(53), report(53)
+    bounds = {"a": "-2 * std", "b": "mean + 2 * std"}
+    document["init"]["rules"][0]["initializer"] |= bounds
+    literal["init"]["rules"][0]["initializer"] |= {"a": -0.04, "b": 0.04}
+    named, given = planned(document).plan, planned(literal).plan
+    assert not named.warnings
+    assert named.tensors[0].program == given.tensors[0].program

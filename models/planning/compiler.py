@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -26,6 +27,7 @@ from seedpoint.models.planning.record_architecture import Declared, Structure, s
 from seedpoint.models.planning.script_order import scripted
 from seedpoint.models.planning.warnings import found_in
 from seedpoint.models.rules.matcher import Matcher
+from seedpoint.models.rules.no_match import reason
 from seedpoint.models.rules.resolve import Resolved, Subject, check_single, resolve
 from seedpoint.models.rules.rule import Candidate, Match, Won
 from seedpoint.models.spec.limits import DEFAULT, Limits
@@ -127,6 +129,8 @@ class _Compiler:
         self.dtype_touched: set[int] = set()
         self.unmatched: list[str] = []
         self.faults: list[Fault] = []
+        self._causes: dict[tuple[str, str], Fault] = {}
+        self._alike: Counter[tuple[str, str]] = Counter()
         self.warnings: list[PlanWarning] = list(structure.warnings)
         self.resolved: dict[str, Resolved] = {}
         self.blobs: dict[str, bytes] = dict(structure.blobs)
@@ -141,7 +145,20 @@ class _Compiler:
             try:
                 yield self._tensor(declared, candidates)
             except SpecError as error:
-                self.faults.extend(error.faults)
+                self._keep(error, declared.name)
+
+    def _keep(self, error: SpecError, name: str) -> None:
+        """Keep faults; one that other tensors have too is counted instead."""
+        for fault in error.faults:
+            cause = (fault.path, fault.message.removeprefix(f"'{name}': "))
+            self._causes.setdefault(cause, fault)
+            self._alike[cause] += 1
+
+    def _kept(self) -> Iterator[Fault]:
+        for cause, fault in self._causes.items():
+            more = self._alike[cause] - 1
+            also = f" (and {more} more tensors)" if more else ""
+            yield Fault(fault.path, fault.message + also)
 
     def check(self, tensors: Sequence[PlanTensor]) -> None:
         """Check the rules and the tensors as a whole, and report all faults.
@@ -161,8 +178,8 @@ class _Compiler:
         total = sum(tensor.nbytes for tensor in tensors)
         if total > MAX_BYTES:
             self.faults.append(Fault("architecture", f"{total} bytes are more than 2^53 - 1"))
-        if self.faults:
-            raise SpecError(list(dict.fromkeys(self.faults))[:MAX_FAULTS])
+        if faults := [*self._kept(), *self.faults]:
+            raise SpecError(list(dict.fromkeys(faults))[:MAX_FAULTS])
 
     def _tensor(self, declared: Declared, candidates: Sequence[Candidate]) -> PlanTensor:
         if declared.name == METADATA_KEY:
@@ -329,9 +346,9 @@ class _Compiler:
                 message = f"{path}.{index} has no effect: earlier rules win its tensors"
                 self.warnings.append(PlanWarning("SP101", f"{path}.{index}", message))
             elif index not in optional:
-                names = [tensor.name for tensor in self.structure.tensors]
-                known = f"tensors: {listed(names)}" if names else "the checkpoint has no tensors"
-                self.faults.append(Fault(f"{path}.{index}.match", f"matches no tensor; {known}"))
+                candidates = list(chain.from_iterable(self.structure.candidates))
+                why = reason(matches[index], candidates, self.structure.module_class)
+                self.faults.append(Fault(f"{path}.{index}.match", f"matches no tensor: {why}"))
 
     def _matched(self, matches: Sequence[Match]) -> set[int]:
         """Return which of `matches` any tensor matches, whichever rule wins it."""

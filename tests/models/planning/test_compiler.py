@@ -284,7 +284,7 @@ def test_aliases_that_would_win_different_rules_are_warned_of() -> None:
 
 def test_a_rule_for_a_checkpoint_without_tensors_is_told_that_there_are_none() -> None:
     told = faults({"type": "ReLU"}, rule({}, {"type": "zeros"}))
-    assert told == {"init.rules.0.match": "matches no tensor; the checkpoint has no tensors"}
+    assert told == {"init.rules.0.match": "matches no tensor: the checkpoint has no tensors"}
 
 
 def test_a_rule_that_never_wins_is_warned_of() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from seedpoint.models.errors import SpecError
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.planning.compiler import Planned, make_plan
 from seedpoint.models.spec.schema import parse_spec
@@ -182,3 +183,43 @@ def test_bounds_may_be_written_in_std() -> None:
     named, given = planned(document).plan, planned(literal).plan
     assert not named.warnings
     assert named.tensors[0].program == given.tensors[0].program
+
+
+# --- messages ----------------------------------------------------------------------
+
+
+def refused(document: Any) -> str:
+    with pytest.raises(SpecError) as raised:
+        planned(document)
+    (fault,) = raised.value.faults
+    return str(fault)
+
+
+NO_TENSOR = "init.rules.0.match: matches no tensor: "
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (34, "`module` is the name of a class, or a list of them, not a glob; classes here: 'Conv"),
+        (37, "a LazyLinear is a Linear once it has its shape: match 'Linear'"),
+        (38, '`parameter` is the last segment of a name, not a glob; use `"name": '),
+        (40, "'encoder' is a module; its tensors are 'encoder.**'"),
+    ],
+)
+def test_a_rule_that_matches_no_tensor_names_the_criterion_and_the_nearest(
+    number: int, hint: str
+) -> None:
+    assert refused(report(number)).startswith(NO_TENSOR + hint)
+
+
+def test_a_power_is_written_with_stars() -> None:
+    assert "a power is written `**`, not `^`" in refused(report(45))
+
+
+def test_one_cause_is_one_fault_with_a_count() -> None:
+    document = report(46)
+    document["init"]["rules"][0]["initializer"]["std"] = "no_such_number"
+    fault = refused(document)
+    assert "unknown name 'no_such_number'" in fault and "more tensors)" in fault
+    assert "init.constants" in fault

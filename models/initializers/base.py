@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -136,6 +136,9 @@ GainSpec = Annotated[
 
 def resolve_gain(gain: int | float | str | Gain, target: Target) -> float:
     """Return the number that a gain argument stands for."""
+    if isinstance(gain, str) and gain.isidentifier() and gain not in target.scope:
+        known = ", ".join(get_args(Nonlinearity))
+        raise ArgumentError("gain", f"unknown name {gain!r}; PyTorch has a gain for {known}")
     if not isinstance(gain, Gain):
         return target.number("gain", gain)
     return gain_of(gain.nonlinearity, gain.param, "gain.param")

@@ -29,6 +29,7 @@ from seedpoint.models.errors import SpecError
 from seedpoint.models.files import shards
 from seedpoint.models.plan.canonical_json import representable
 from seedpoint.models.rules.rule import Match, Rule
+from seedpoint.models.spec.wordings import rewritten
 from seedpoint.models.validation import expressions
 from seedpoint.models.validation.faults import faults_from
 from seedpoint.models.validation.numbers import Schema, tagged
@@ -207,6 +208,7 @@ def parse_spec(document: Any, *, architecture: Architecture | None = None) -> Sp
         SpecError: With the path of every fault.
     """
     check_depth(document)
+    document = rewritten(document)
     given = document if architecture is None else document | {"architecture": architecture}
     try:
         spec = Spec.model_validate(given)

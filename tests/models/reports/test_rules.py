@@ -223,3 +223,13 @@ def test_one_cause_is_one_fault_with_a_count() -> None:
     fault = refused(document)
     assert "unknown name 'no_such_number'" in fault and "more tensors)" in fault
     assert "init.constants" in fault
+
+
+def test_words_that_are_taken() -> None:
+    assert rules(plan_of(35)) == {"0.weight": 0, "0.bias": None, "1.weight": None, "1.bias": None}
+    for number in (44, 47, 50):
+        assert plan_of(number).tensors
+
+
+def test_a_seed_belongs_in_init() -> None:
+    assert refused(report(49)) == "seed: belongs in `init`: init.seed"

@@ -30,6 +30,7 @@ from seedpoint.models.rules.matcher import Matcher
 from seedpoint.models.rules.no_match import reason
 from seedpoint.models.rules.resolve import Resolved, Subject, check_single, resolve
 from seedpoint.models.rules.rule import Candidate, Match, Won
+from seedpoint.models.spec.constants import constant_values
 from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.spec.schema import Spec, normalized
 from seedpoint.models.stream.cost import too_costly, whole_sources
@@ -122,6 +123,7 @@ class _Compiler:
         self.sequential = spec.init.generator != "philox-v1"
         self.matches = [rule.match for rule in spec.init.rules]
         self.dtype_matches = [rule.match for rule in spec.dtype_policy.rules]
+        self.constants = constant_values(spec.init.constants)
         self._matcher = Matcher(self.matches)
         self._dtype_matcher = Matcher(self.dtype_matches, sweeps=True)
         self.won: set[int] = set()
@@ -255,8 +257,8 @@ class _Compiler:
     def _resolve(self, won: Won, subject: Subject) -> Resolved:
         key = (won.index, *won.captures.items(), subject.shape, subject.dtype)
         if (resolved := self._resolutions.get(key)) is None:
-            rule, constants = self.spec.init.rules[won.index], self.spec.init.constants
-            resolved = resolve(rule, won, subject, constants, self.blobs)
+            rule = self.spec.init.rules[won.index]
+            resolved = resolve(rule, won, subject, self.constants, self.blobs)
             if self.spec.init.generator == "numpy":
                 _check_numpy(resolved.sources, won.index)
             self._resolutions[key] = resolved

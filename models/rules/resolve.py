@@ -116,6 +116,10 @@ def _source(initializer: Initializer, target: Target) -> Source:
         )
     try:
         return initializer.source(target)
+    except ArgumentError as error:
+        if 0 in target.shape and error.divides_by_zero:
+            return program.Constant(0.0)
+        raise
     except ZeroDivisionError:
         if 0 in target.shape:
             return program.Constant(0.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keyword
-import math
 import unicodedata
 from collections.abc import Mapping
 from functools import cache
@@ -14,8 +13,6 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
-    StrictFloat,
-    StrictInt,
     Tag,
     ValidationError,
     WithJsonSchema,
@@ -29,10 +26,11 @@ from seedpoint.models.errors import SpecError
 from seedpoint.models.files import shards
 from seedpoint.models.plan.canonical_json import representable
 from seedpoint.models.rules.rule import Match, Rule
+from seedpoint.models.spec.constants import ConstantError, constant_values
 from seedpoint.models.spec.wordings import rewritten
 from seedpoint.models.validation import expressions
 from seedpoint.models.validation.faults import faults_from
-from seedpoint.models.validation.numbers import Schema, tagged
+from seedpoint.models.validation.numbers import Number, Schema, tagged
 
 MAX_SEED = 2**64 - 1
 # Names that expressions define for every tensor.
@@ -61,15 +59,22 @@ def _size(value: Any) -> int:
     return size
 
 
-def _constants(constants: dict[str, int | float]) -> dict[str, int | float]:
-    for name, value in constants.items():
+def _constants(constants: dict[str, int | float | str]) -> dict[str, int | float | str]:
+    for name in constants:
         if problem := _no_name(name):
             raise PydanticCustomError(
                 "constant_name", "{problem}", {"problem": problem, "at": [name]}
             )
-        if not (abs(value) < 2**1023 if isinstance(value, int) else math.isfinite(value)):
-            raise ValueError(f"constant {name!r} must be finite")
-    return {name: float(v) if abs(v) >= 2**53 else v for name, v in constants.items()}
+    try:
+        constant_values(constants)
+    except ConstantError as error:
+        raise PydanticCustomError(
+            "constant_value", "{problem}", {"problem": str(error), "at": [error.name]}
+        ) from None
+    return {
+        name: float(value) if not isinstance(value, str) and abs(value) >= 2**53 else value
+        for name, value in constants.items()
+    }
 
 
 def _no_name(name: str) -> str | None:
@@ -123,8 +128,10 @@ class Init(Schema):
     rules: tuple[Rule, ...] = Field(
         default=(), description="Tried in order for each tensor; the first that matches wins."
     )
-    constants: Annotated[dict[str, StrictInt | StrictFloat], AfterValidator(_constants)] = Field(
-        default={}, description="Named numbers for expressions.", examples=[{"n_layer": 12}]
+    constants: Annotated[dict[str, Number], AfterValidator(_constants)] = Field(
+        default={},
+        description="Named numbers for expressions, or expressions over each other.",
+        examples=[{"n_layer": 12, "depth": "2 * n_layer"}],
     )
     unmatched: Literal["own", "error"] = Field(
         default="own",

@@ -61,6 +61,10 @@ class ExpressionError(ValueError):
     """Expression that does not parse or has no finite value."""
 
 
+class DivisionByZero(ExpressionError):
+    """Expression that divides by zero."""
+
+
 @lru_cache(maxsize=4096)
 def parse(text: str) -> ast.expr:
     """Return the syntax tree of `text`.
@@ -101,7 +105,7 @@ def evaluate(value: float | int | str, scope: Mapping[str, float | None]) -> flo
     try:
         result = _evaluate(parse(value), scope)
     except ZeroDivisionError:
-        raise ExpressionError(f"expression {_shown(value)} divides by zero") from None
+        raise DivisionByZero(f"expression {_shown(value)} divides by zero") from None
     except (OverflowError, ValueError, TypeError) as error:
         if isinstance(error, ExpressionError):
             raise

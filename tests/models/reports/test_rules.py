@@ -6,9 +6,11 @@ import json
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 import pytest
 
 from seedpoint.models.errors import SpecError
+from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.planning.compiler import Planned, make_plan
 from seedpoint.models.spec.schema import parse_spec
@@ -233,3 +235,56 @@ def test_words_that_are_taken() -> None:
 
 def test_a_seed_belongs_in_init() -> None:
     assert refused(report(49)) == "seed: belongs in `init`: init.seed"
+
+
+# --- presets and small faults --------------------------------------------------------
+
+
+def test_an_expression_over_a_fan_of_zero_leaves_an_empty_tensor_alone() -> None:
+    assert plan_of(30).tensors[0].numel == 0
+
+
+def test_a_preset_is_also_known_by_its_id_on_the_hub() -> None:
+    document = report(32)
+    named = {"architecture": {"type": "preset", "name": "gpt2"}}
+    assert planned(document).plan.id == planned(named).plan.id
+
+
+def test_constants_may_be_expressions_over_each_other() -> None:
+    document = report(28)
+    document["init"]["constants"] = {"std": "0.02 / sqrt(2 * depth)", "depth": 8}
+    document["init"]["rules"][0]["initializer"] = {"type": "normal", "std": "std"}
+    literal = report(28)
+    literal["init"]["rules"][0]["initializer"] = {"type": "normal", "std": 0.005}
+    programs = [planned(each).plan.tensors[0].program for each in (document, literal)]
+    assert programs[0] == programs[1]
+
+
+@pytest.mark.parametrize(
+    ("constants", "message"),
+    [
+        ({"a": "b", "b": "a"}, "needs itself"),
+        ({"a": "1 / 0"}, "init.constants.a: expression '1 / 0' divides by zero"),
+        ({"a": "c"}, "init.constants.a: unknown name 'c'"),
+    ],
+)
+def test_a_constant_without_a_value_is_a_fault(constants: Any, message: str) -> None:
+    document = report(28)
+    document["init"]["constants"] = constants
+    assert message in refused(document)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([1, 2], [1 + 0j, 2 + 0j]), ([[1, -1], [0, 2]], [1 - 1j, 2j])],
+)
+def test_values_fill_complex_tensors(values: Any, expected: list[complex]) -> None:
+    tensor = {"name": "w", "shape": [2], "dtype": "complex64"}
+    document = {
+        "architecture": {"type": "tensors", "tensors": [tensor]},
+        "init": {"rules": [{"initializer": {"type": "values", "values": values}}]},
+    }
+    made = planned(document)
+    out = np.empty(16, np.uint8)
+    Evaluator(made.plan, made.blobs).fill(0, 0, 2, out)
+    assert out.view(np.complex64).tolist() == expected

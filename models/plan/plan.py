@@ -60,7 +60,8 @@ class Plan:
     the small text files (`config.json`) that belong to the checkpoint. Descriptive data is recorded
     beside the canonical plan: a tensor's `kind`, `module`, `rule` and fans; the class of the root
     module; `modules`, (dotted name, class name) of every module below it in `named_modules()`
-    order, a shared one under each of its names; warnings. `platform` lists the further dependencies
+    order, a shared one under each of its names; warnings; `about`, the spec's name, description and
+    labels. `platform` lists the further dependencies
     of a platform-bound plan.
     """
 
@@ -76,6 +77,7 @@ class Plan:
     warnings: tuple[PlanWarning, ...] = ()
     platform: Mapping[str, Any] | None = None
     stream: str = STREAM
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def reproducibility(self) -> Reproducibility:
@@ -133,6 +135,7 @@ class Plan:
             "root": self.root,
             "modules": [list(module) for module in self.modules],
             "warnings": [warning.to_json() for warning in self.warnings],
+            **({"about": dict(self.about)} if self.about else {}),
             "tensors": [[t.kind, t.module, t.rule, t.fan_in, t.fan_out] for t in self.tensors],
         }
         return json.dumps(description).encode()
@@ -183,6 +186,7 @@ class Plan:
             warnings=tuple(map(PlanWarning.from_json, description.get("warnings", ()))),
             platform=platform,
             stream=document["stream"],
+            about=description.get("about", {}),
         )
 
 

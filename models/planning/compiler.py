@@ -109,6 +109,7 @@ def plan_structure(
         max_shard_size=spec.max_shard_size,
         ties=spec.ties,
         warnings=tuple(compiler.warnings),
+        about=spec.about,
         platform=platform if compiler.sequential else None,
     )
     return Planned(plan, compiler.blobs, compiler.resolved)

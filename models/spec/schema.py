@@ -13,6 +13,10 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
     Tag,
     ValidationError,
     WithJsonSchema,
@@ -160,6 +164,11 @@ DTypeSpec = Annotated[
 ]
 
 
+Label = Annotated[StrictStr, Field(max_length=1000)] | StrictInt | StrictFloat | StrictBool | None
+OUTSIDE = frozenset({"name", "description", "labels", "schema_url"})
+"""Fields of a spec that its canonical form leaves out."""
+
+
 class Spec(Schema):
     """Checkpoint to issue: an architecture and its initialization."""
 
@@ -184,7 +193,29 @@ class Spec(Schema):
         "into shards.",
     )
 
+    name: Annotated[StrictStr, Field(max_length=200)] | None = Field(
+        default=None, description="Name for people, outside the id; the first issue's is kept."
+    )
+    description: Annotated[StrictStr, Field(max_length=10_000)] | None = Field(
+        default=None, description="Text for people, outside the id; the first issue's is kept."
+    )
+    labels: Annotated[dict[StrictStr, Label], Field(max_length=100)] = Field(
+        default={},
+        description="Texts, numbers, booleans or nulls by name, outside the id; the first issue's "
+        "are kept.",
+        examples=[{"team": "vision", "attempt": 3}],
+    )
+    schema_url: Any = Field(
+        default=None, alias="$schema", description="Ignored: editors read it, to complete a spec."
+    )
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Name, description and labels, those that are given."""
+        given = {"name": self.name, "description": self.description, "labels": self.labels}
+        return {key: value for key, value in given.items() if value}
 
     @property
     def dtype_policy(self) -> DTypePolicy:
@@ -239,7 +270,7 @@ def normalized(spec: Spec, *, architecture: Mapping[str, Any] | None = None) -> 
     `architecture` is the spec's normalized architecture, if it is known.
     """
     document: dict[str, Any] = spec.model_dump(
-        mode="json", by_alias=True, exclude_defaults=True, exclude={"architecture"}
+        mode="json", by_alias=True, exclude_defaults=True, exclude={"architecture", *OUTSIDE}
     )
     init = document.get("init", {})
     if "seed" in init:

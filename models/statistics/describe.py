@@ -26,6 +26,7 @@ def resource(plan: Plan, links: Mapping[str, Any] | None = None) -> dict[str, An
         "modules": describe_modules(plan),
         "warnings": list(map(str, plan.warnings)),
         "warning_details": [warning.details for warning in plan.warnings],
+        **plan.about,
     }
 
 

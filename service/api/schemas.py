@@ -99,6 +99,9 @@ class Checkpoint(BaseModel):
     modules: dict[str, Any]
     warnings: list[str] = Field(examples=[["SP101: init.rules.1 has no effect: ..."]])
     warning_details: list[WarningDetails]
+    name: str | None = None
+    description: str | None = None
+    labels: dict[str, Any] | None = None
     statistics: Statistics | None = None
 
 

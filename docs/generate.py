@@ -13,6 +13,7 @@ from typing import Any
 from docs.imports import picture
 from seedpoint.models import architectures, initializers, presets
 from seedpoint.models.initializers import transforms
+from seedpoint.models.plan.warning import CODES
 from seedpoint.models.spec.schema import json_schema
 from seedpoint.models.validation.messages import Asked
 from seedpoint.service.app import create_app
@@ -36,6 +37,7 @@ def pages() -> dict[str, str]:
         "routes.md": routes_page(),
         "presets.md": presets_page(),
         "problems.md": problems_page(),
+        "warnings.md": warnings_page(),
         "imports.svg": picture(),
     }
 
@@ -178,6 +180,16 @@ def problems_page() -> str:
         "path of each fault in the spec.\n\n"
     )
     return f"# Problems\n\n{NOTE}\n{intro}" + _table(("type", "status", "title", "when"), rows)
+
+
+def warnings_page() -> str:
+    sections = [f"## {code}\n\n{meaning}\n" for code, meaning in CODES.items()]
+    intro = (
+        "A checkpoint with warnings is issued, and may not be what was meant. Each of `warnings` "
+        "begins with its code; `warning_details` has the code, the place in the spec and the "
+        "section of this page.\n\n"
+    )
+    return f"# Warnings\n\n{NOTE}\n{intro}" + "\n".join(sections)
 
 
 def _entry(entry: Mapping[str, Any]) -> str:

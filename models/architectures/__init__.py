@@ -9,6 +9,7 @@ from seedpoint.models.architectures.catalogue import catalogue
 from seedpoint.models.architectures.external_models import Foreign, Recipe
 from seedpoint.models.architectures.library_models import LibraryModels, recipes_of
 from seedpoint.models.architectures.limits import MAX_MODULES, check_depth
+from seedpoint.models.architectures.size_chains import broken_chains
 from seedpoint.models.architectures.tensors import NamedTensor, TensorList, Tensors
 from seedpoint.models.architectures.type_union import FOREIGN, Architecture, json_schema, parse
 
@@ -25,6 +26,7 @@ __all__ = [
     "Recipe",
     "TensorList",
     "Tensors",
+    "broken_chains",
     "build",
     "catalogue",
     "check",

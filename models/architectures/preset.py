@@ -33,10 +33,9 @@ _OTHER_TYPE = (
 
 def _known(name: str) -> str:
     try:
-        presets.get(name)
+        return presets.resolve(name)
     except presets.UnknownPreset as error:
         raise PydanticCustomError("unknown_preset", "{why}", {"why": str(error)}) from None
-    return name
 
 
 class Preset(Foreign):
@@ -49,7 +48,9 @@ class Preset(Foreign):
 
     type: Literal["preset"]
     name: Annotated[Name, AfterValidator(_known)] = Field(
-        description="Name of a preset; `GET /v1/presets` lists them.", examples=["llama-tiny"]
+        description="Name of a preset, or the id on the Hub of the model that it is; "
+        "`GET /v1/presets` lists them.",
+        examples=["llama-tiny"],
     )
     overrides: Annotated[dict[Name, Any], AfterValidator(exact)] = Field(
         default={},

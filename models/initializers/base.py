@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -25,11 +25,15 @@ _INTEGER = re.compile("-?[0-9]{1,20}")
 
 
 class ArgumentError(ValueError):
-    """Argument of an initializer that does not fit the tensor."""
+    """Argument of an initializer that does not fit the tensor.
 
-    def __init__(self, argument: str, message: str) -> None:
+    `divides_by_zero` is true for an expression that does, such as one over a fan of zero.
+    """
+
+    def __init__(self, argument: str, message: str, *, divides_by_zero: bool = False) -> None:
         super().__init__(message)
         self.argument = argument
+        self.divides_by_zero = divides_by_zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class Target:
         """
         try:
             return expressions.evaluate(value, self.scope)
+        except expressions.DivisionByZero as error:
+            raise ArgumentError(argument, str(error), divides_by_zero=True) from None
         except expressions.ExpressionError as error:
             raise ArgumentError(argument, str(error)) from None
 
@@ -142,6 +148,9 @@ GainSpec = Annotated[
 
 def resolve_gain(gain: int | float | str | Gain, target: Target) -> float:
     """Return the number that a gain argument stands for."""
+    if isinstance(gain, str) and gain.isidentifier() and gain not in target.scope:
+        known = ", ".join(get_args(Nonlinearity))
+        raise ArgumentError("gain", f"unknown name {gain!r}; PyTorch has a gain for {known}")
     if not isinstance(gain, Gain):
         return target.number("gain", gain)
     return gain_of(gain.nonlinearity, gain.param, "gain.param")

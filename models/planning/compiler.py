@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import Any
-
-import torch
 
 from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.errors import Fault, SpecError
@@ -21,26 +20,27 @@ from seedpoint.models.plan.program import (
     Program,
     Split,
 )
+from seedpoint.models.plan.warning import PlanWarning
 from seedpoint.models.planning.numpy_draws import check_numpy
 from seedpoint.models.planning.record_architecture import Declared, Structure, survey
 from seedpoint.models.planning.script_order import scripted
-from seedpoint.models.planning.shared_streams import shared_streams
 from seedpoint.models.planning.stale_parametrizations import stale_parametrizations
+from seedpoint.models.planning.warnings import found_in
 from seedpoint.models.rules.dependencies import Dependencies
 from seedpoint.models.rules.matcher import Matcher
+from seedpoint.models.rules.no_match import reason
 from seedpoint.models.rules.resolve import Resolved, Subject, check_single, resolve
 from seedpoint.models.rules.rule import Candidate, Match, Won
+from seedpoint.models.spec.constants import constant_values
 from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.spec.schema import Spec, normalized
-from seedpoint.models.statistics.overflow import overflowing
 from seedpoint.models.stream.cost import too_costly, whole_sources
 from seedpoint.models.validation.faults import MAX_FAULTS
+from seedpoint.models.validation.messages import listed
 
 # largest checkpoint, in bytes; JSON numbers are exact up to it
 MAX_BYTES = 2**53 - 1
 OPAQUE = Program(Opaque())
-SHOWN = 8
-"""Number of names that a message lists before it counts the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,7 @@ def plan_structure(
         max_shard_size=spec.max_shard_size,
         ties=spec.ties,
         warnings=tuple(compiler.warnings),
+        about=spec.about,
         platform=platform if compiler.sequential else None,
     )
     return Planned(plan, compiler.blobs, compiler.resolved)
@@ -124,14 +125,17 @@ class _Compiler:
         self.sequential = spec.init.generator != "philox-v1"
         self.matches = [rule.match for rule in spec.init.rules]
         self.dtype_matches = [rule.match for rule in spec.dtype_policy.rules]
+        self.constants = constant_values(spec.init.constants)
         self._matcher = Matcher(self.matches)
-        self._dtype_matcher = Matcher(self.dtype_matches)
+        self._dtype_matcher = Matcher(self.dtype_matches, sweeps=True)
         self.won: set[int] = set()
         self.dtype_won: set[int] = set()
         self.dtype_touched: set[int] = set()
         self.unmatched: list[str] = []
         self.faults: list[Fault] = []
-        self.warnings: list[str] = list(structure.warnings)
+        self._causes: dict[tuple[str, str], Fault] = {}
+        self._alike: Counter[tuple[str, str]] = Counter()
+        self.warnings: list[PlanWarning] = list(structure.warnings)
         self.resolved: dict[str, Resolved] = {}
         self.blobs: dict[str, bytes] = dict(structure.blobs)
         # Caches of results shared by tensors that differ only in name.
@@ -146,7 +150,20 @@ class _Compiler:
             try:
                 yield self._tensor(declared, candidates)
             except SpecError as error:
-                self.faults.extend(error.faults)
+                self._keep(error, declared.name)
+
+    def _keep(self, error: SpecError, name: str) -> None:
+        """Keep faults; one that other tensors have too is counted instead."""
+        for fault in error.faults:
+            cause = (fault.path, fault.message.removeprefix(f"'{name}': "))
+            self._causes.setdefault(cause, fault)
+            self._alike[cause] += 1
+
+    def _kept(self) -> Iterator[Fault]:
+        for cause, fault in self._causes.items():
+            more = self._alike[cause] - 1
+            also = f" (and {more} more tensors)" if more else ""
+            yield Fault(fault.path, fault.message + also)
 
     def check(self, tensors: Sequence[PlanTensor]) -> None:
         """Check the rules and the tensors as a whole, and report all faults.
@@ -157,18 +174,18 @@ class _Compiler:
         self._check_used("init.rules", self.matches, self.won, optional=self._optional())
         self._check_used("dtype.rules", self.dtype_matches, self.dtype_won, optional=set())
         for index in sorted(self.dtype_won - self.dtype_touched):
-            self.warnings.append(f"dtype.rules.{index} has no effect: it wins no floating tensor")
-        self._warn_of_dtypes(tensors)
+            path = f"dtype.rules.{index}"
+            message = f"{path} has no effect: it wins no floating tensor"
+            self.warnings.append(PlanWarning("SP102", path, message))
+        self.warnings.extend(found_in(self.spec, self.structure, tensors))
         self.warnings.extend(stale_parametrizations(tensors))
-        if not self.sequential:
-            self._warn_of_streams(tensors)
         if self.unmatched:
             self.faults.append(Fault("init.unmatched", self._no_rule()))
         total = sum(tensor.nbytes for tensor in tensors)
         if total > MAX_BYTES:
             self.faults.append(Fault("architecture", f"{total} bytes are more than 2^53 - 1"))
-        if self.faults:
-            raise SpecError(list(dict.fromkeys(self.faults))[:MAX_FAULTS])
+        if faults := [*self._kept(), *self.faults]:
+            raise SpecError(list(dict.fromkeys(faults))[:MAX_FAULTS])
 
     def _tensor(self, declared: Declared, candidates: Sequence[Candidate]) -> PlanTensor:
         if declared.name == METADATA_KEY:
@@ -248,12 +265,12 @@ class _Compiler:
         return Program(Materialized(shown, tuple(won.index for won, _ in in_turn)))
 
     def _resolve(self, won: Won, subject: Subject) -> Resolved:
-        rule, constants = self.spec.init.rules[won.index], self.spec.init.constants
+        rule = self.spec.init.rules[won.index]
         outside = self._dependencies[won.index].values(subject)
         key = (won.index, *won.captures.items(), subject.shape, subject.dtype, outside)
         if (resolved := self._resolutions.get(key)) is None:
-            resolved = resolve(rule, won, subject, constants, self.blobs)
-            self.warnings += [text for text in resolved.warnings if text not in self.warnings]
+            resolved = resolve(rule, won, subject, self.constants, self.blobs)
+            self.warnings += [found for found in resolved.warnings if found not in self.warnings]
             if self.spec.init.generator == "numpy":
                 check_numpy(resolved.sources, won.index)
             self._resolutions[key] = resolved
@@ -262,7 +279,8 @@ class _Compiler:
     def _program(
         self, declared: Declared, dtype: DType, resolved: Resolved | None, rule: int | None
     ) -> Program:
-        if resolved is None and self.spec.init.unmatched == "error":
+        strict = self.spec.init.unmatched == "error" and declared.kind == "parameter"
+        if resolved is None and strict:
             self.unmatched.append(declared.name)
         keeps = resolved is None or resolved.keeps_own
         if (own := self._own(declared) if keeps else None) is None and keeps:
@@ -325,30 +343,8 @@ class _Compiler:
                 f"'{candidate.name}' {'no rule' if won is None else f'rule {won.index}'}"
                 for candidate, won in zip(candidates, wins, strict=True)
             )
-            self.warnings.append(f"different rules win the names of one tensor: {each}")
-
-    def _warn_of_dtypes(self, tensors: Sequence[PlanTensor]) -> None:
-        self.warnings.extend(
-            f"values of {_listed(names)} are expected to overflow {dtype}, whose largest is "
-            f"{torch.finfo(dtype.torch).max:g}"
-            for dtype, names in overflowing(tensors).items()
-        )
-        if names := [tensor.name for tensor in tensors if tensor.dtype.name == "float8_e8m0fnu"]:
-            self.warnings.append(
-                f"{_listed(names)} are float8_e8m0fnu, which safetensors.torch.load does not read "
-                "from bytes (seen with safetensors 0.8); its load_file and safe_open do"
-            )
-
-    def _warn_of_streams(self, tensors: Sequence[PlanTensor]) -> None:
-        split = {i for i, rule in enumerate(self.spec.init.rules) if rule.splits is not None}
-        shared = shared_streams(tensors, split)
-        self.warnings.extend(
-            f"{_listed(users)} draw the same values from one stream, '{stream}': give each "
-            "part its own name with `as`"
-            for stream, users in shared[:SHOWN]
-        )
-        if (more := len(shared) - SHOWN) > 0:
-            self.warnings.append(f"and {more} more streams are shared by parts of splits")
+            message = f"different rules win the names of one tensor: {each}"
+            self.warnings.append(PlanWarning("SP103", "init.rules", message))
 
     def _optional(self) -> set[int]:
         return {index for index, rule in enumerate(self.spec.init.rules) if rule.optional}
@@ -358,15 +354,16 @@ class _Compiler:
     ) -> None:
         unused = sorted(set(range(len(matches))) - won)
         matched = self._matched([matches[index] for index in unused])
-        names = [tensor.name for tensor in self.structure.tensors]
-        known = f"tensors: {_listed(names)}" if names else "the checkpoint has no tensors"
         idle = [index for number, index in enumerate(unused) if number not in matched]
         idle = [index for index in idle if index not in optional]
+        candidates = list(chain.from_iterable(self.structure.candidates)) if idle else []
         for index in idle[:MAX_FAULTS]:  # no more are reported
-            self.faults.append(Fault(f"{path}.{index}.match", f"matches no tensor; {known}"))
+            why = reason(matches[index], candidates, self.structure.module_class)
+            self.faults.append(Fault(f"{path}.{index}.match", f"matches no tensor: {why}"))
         for number in sorted(matched):
             index = unused[number]
-            self.warnings.append(f"{path}.{index} has no effect: earlier rules win its tensors")
+            message = f"{path}.{index} has no effect: earlier rules win its tensors"
+            self.warnings.append(PlanWarning("SP101", f"{path}.{index}", message))
 
     def _matched(self, matches: Sequence[Match]) -> set[int]:
         """Return which of `matches` any tensor matches, whichever rule wins it."""
@@ -375,11 +372,11 @@ class _Compiler:
         return Matcher(matches).matching(chain.from_iterable(self.structure.candidates))
 
     def _no_rule(self) -> str:
-        return f"no rule for {_listed(self.unmatched)}; {self._rules()}"
+        return f"no rule for {listed(self.unmatched)}; {self._rules()}"
 
     def _rules(self) -> str:
         shown = [str(match.model_dump(exclude_none=True)) for match in self.matches]
-        return f"rules: {_listed(shown)}" if shown else "there are no rules"
+        return f"rules: {listed(shown)}" if shown else "there are no rules"
 
 
 def _composed(own: Program | None, resolved: Resolved | None) -> Program:
@@ -394,8 +391,3 @@ def _composed(own: Program | None, resolved: Resolved | None) -> Program:
     if own is not None and isinstance(source, Split):
         source = replace(source, base=own)
     return Program(source, resolved.transforms)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(repr(name) for name in names[:SHOWN]) + more

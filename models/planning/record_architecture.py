@@ -19,6 +19,7 @@ from seedpoint.models.architectures import (
     NamedTensor,
     Recipe,
     Tensors,
+    broken_chains,
     build,
     check,
     construct,
@@ -33,6 +34,7 @@ from seedpoint.models.files.layout import METADATA_KEY
 from seedpoint.models.plan import canonical_json
 from seedpoint.models.plan.canonical_json import Serialized
 from seedpoint.models.plan.program import Program, to_json
+from seedpoint.models.plan.warning import PlanWarning
 from seedpoint.models.planning.module_numbers import NO_NUMBERS, ModuleNumbers, module_numbers
 from seedpoint.models.rules.rule import Candidate
 from seedpoint.models.spec.limits import DEFAULT, Limits
@@ -70,7 +72,8 @@ class Structure:
     root, in `named_modules()` order. `classes` maps a module's dotted name to the names of its
     class and base classes. `files` are the small text files that go with the tensors. `warnings`
     name parts of the architecture that have no effect. `numbers` maps a module's dotted name to
-    those that expressions may name.
+    those that expressions may name. `padding` are the rows of `padding_idx` by weight, `clones`
+    the names of modules whose layers are copies of one.
     """
 
     tensors: tuple[Declared, ...]
@@ -80,8 +83,10 @@ class Structure:
     classes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[PlanWarning, ...] = ()
     numbers: Mapping[str, ModuleNumbers] = field(default_factory=dict)
+    padding: Mapping[str, int] = field(default_factory=dict)
+    clones: tuple[str, ...] = ()
 
     @cached_property
     def candidates(self) -> tuple[tuple[Candidate, ...], ...]:
@@ -91,7 +96,8 @@ class Structure:
     def _candidates(self, tensor: Declared) -> Iterator[Candidate]:
         for name in (tensor.name, *tensor.aliases):
             classes = self.classes.get(_owner(name), frozenset())
-            yield Candidate(name, classes, len(tensor.shape), tensor.kind)
+            swept = tensor.kind == "parameter" or tensor.own is None
+            yield Candidate(name, classes, len(tensor.shape), tensor.kind, swept)
 
     def module_class(self, name: str) -> str:
         """Return the class of the module that holds the tensor `name`; empty without modules."""
@@ -173,7 +179,9 @@ def survey(
     models = {
         name: recipes[node.path] for name, node in built[-1].nodes.items() if node.path in recipes
     }
-    return _as_stored(structure, tape.module, models)
+    stored = _as_stored(structure, tape.module, models)
+    broken = tuple(PlanWarning("SP303", w.path, str(w)) for w in broken_chains(blueprint.tree))
+    return replace(stored, warnings=stored.warnings + broken)
 
 
 def _wide(recipe: Recipe) -> nn.Module:
@@ -216,7 +224,11 @@ def _as_stored(structure: Structure, root: nn.Module, models: Mapping[str, Recip
 
     tensors = tuple(map(as_stored, structure.tensors))
     distinct = {recipe.path: recipe for recipe in models.values()}
-    warnings = tuple(str(fault) for recipe in distinct.values() for fault in recipe.warnings)
+    warnings = tuple(
+        PlanWarning("SP301", fault.path, str(fault))
+        for recipe in distinct.values()
+        for fault in recipe.warnings
+    )
     return replace(structure, tensors=tensors, warnings=warnings)
 
 
@@ -288,7 +300,21 @@ def _structure(tape: Tape, path_of: Callable[[str], str], document: Serialized) 
         classes={name: classes[type(module)] for name, module in modules.items()},
         blobs=tape.literals,
         numbers=module_numbers(modules),
+        padding=dict(_padding(modules)),
+        clones=tuple(name for name, module in modules.items() if _clones(module)),
     )
+
+
+def _padding(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, int]]:
+    for name, module in modules.items():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.padding_idx is not None:
+            yield f"{name}.weight" if name else "weight", module.padding_idx
+
+
+def _clones(module: nn.Module) -> bool:
+    """Return whether PyTorch copied one layer, values included, to all layers of the module."""
+    is_stack = isinstance(module, nn.TransformerEncoder | nn.TransformerDecoder)
+    return is_stack and "layers.1" in dict(module.named_modules())
 
 
 def _check_names(tensors: Sequence[TapeTensor], path_of: Callable[[str], str]) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from seedpoint.models.plan.plan import PlanTensor
 from seedpoint.models.plan.program import Materialized, Norms, SingularVector, Source
+from seedpoint.models.plan.warning import PlanWarning
 
 
-def stale_parametrizations(tensors: Sequence[PlanTensor]) -> Iterator[str]:
+def stale_parametrizations(tensors: Sequence[PlanTensor]) -> Iterator[PlanWarning]:
     """Yield a warning for each tensor whose own init was computed from values that a rule replaced.
 
     PyTorch leaves the tensor as it is, too: weight normalization then gives the new values the
@@ -22,9 +23,12 @@ def stale_parametrizations(tensors: Sequence[PlanTensor]) -> Iterator[str]:
         kind = "norms" if isinstance(source, Norms) else "singular vectors"
         original = _original(tensor.name, source)
         if original in filled:
-            yield (
-                f"init.rules.{filled[original]} fills '{original}', but '{tensor.name}' keeps the "
-                f"{kind} of its own init; fill that by a rule, too"
+            path = f"init.rules.{filled[original]}"
+            yield PlanWarning(
+                "SP208",
+                path,
+                f"{path} fills '{original}', but '{tensor.name}' keeps the {kind} of its own init; "
+                "fill that by a rule, too",
             )
 
 

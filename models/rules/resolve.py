@@ -15,6 +15,7 @@ from seedpoint.models.initializers.fans import Fans, FanSpec, Surroundings, defa
 from seedpoint.models.initializers.transforms import EXACT, TransformSpec
 from seedpoint.models.plan import program
 from seedpoint.models.plan.program import Part, Program, Source, Transform
+from seedpoint.models.plan.warning import PlanWarning
 from seedpoint.models.rules.rule import InitializerList, Rule, SplitPart, Splits, Won
 
 Scope = Mapping[str, float | None]
@@ -51,7 +52,7 @@ class Resolved:
     transforms: tuple[Transform, ...]
     fans: Fans | None
     places: tuple[int, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[PlanWarning, ...] = ()
 
     @property
     def keeps_own(self) -> bool:
@@ -123,11 +124,13 @@ def resolve(
     return Resolved(sources, transforms, whole.fans, places, tuple(_warnings(rule, path, subject)))
 
 
-def _warnings(rule: Rule, path: str, subject: Subject) -> Iterator[str]:
+def _warnings(rule: Rule, path: str, subject: Subject) -> Iterator[PlanWarning]:
     if rule.fan is not None and rule.fan.may_be_stacked(subject.shape, subject.around):
-        yield (
+        yield PlanWarning(
+            "SP106",
+            f"{path}.fan",
             f"{path}.fan: axis 0 is in neither list and counts as receptive field, in both fans; "
-            'for separate weights stacked along it, add "batch_axes": [0]'
+            'for separate weights stacked along it, add "batch_axes": [0]',
         )
 
 
@@ -154,6 +157,10 @@ def _source_at(initializer: Initializer, path: str, name: str, target: Target) -
             )
         try:
             return _stacked(initializer, target)
+        except ArgumentError as error:
+            if 0 in target.shape and error.divides_by_zero:
+                return program.Constant(0.0)
+            raise
         except ZeroDivisionError:
             if 0 in target.shape:
                 return program.Constant(0.0)

@@ -44,7 +44,7 @@ BAD: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
     ("init.rules.0.initializer.std", [rule({}, normal(-1))], {}),
     ("init.rules.0.initializer.std", [rule({}, {"type": "normal", "std": None})], {}),
     ("init.rules.0.initializer.1.std", [rule({}, [normal(), normal(-1)])], {}),
-    ("init.rules.0.initializer.type", [rule({}, {"type": "gaussian"})], {}),
+    ("init.rules.0.initializer.type", [rule({}, {"type": "gamma"})], {}),
     ("init.rules.0.initializer.sd", [rule({}, {"type": "normal", "sd": 1})], {}),
     ("init.rules.0.initializer", [rule({}, [])], {}),
     ("init.rules.0.initializer", [{"match": {}}], {}),

@@ -11,6 +11,8 @@ from typing import Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from seedpoint.service.devices import Device
+
 # A path that cannot lead elsewhere: no `//`, no `..`, no characters to be quoted.
 PREFIX = r"^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?$"
 MAX_PREFIX_CHARACTERS = 200
@@ -164,7 +166,7 @@ class Settings(BaseSettings):
     )
 
     # Generation and statistics
-    device: Literal["auto", "cpu", "cuda"] = Field(
+    device: Device = Field(
         "auto", description="Device that generates elements; `auto` takes a GPU if there is one."
     )
     threads: int = Field(

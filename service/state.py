@@ -12,7 +12,7 @@ from seedpoint.models.stream import cpu, orthogonal
 from seedpoint.service.checkpoints.registry import Checkpoints
 from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.concurrency.cache import LatestCache
-from seedpoint.service.generation.devices import resolve_device
+from seedpoint.service.devices import resolve_device
 from seedpoint.service.generation.engine import Engine
 from seedpoint.service.generation.whole_tensor_task import WholeTensorWorkers
 from seedpoint.service.generation.whole_tensors import WholeTensorCache, WholeTensors

@@ -1,4 +1,4 @@
-"""Draws: the distributions that the stream has, each with all that other rooms ask of it.
+"""Draws: the distributions that the stream has, each with what other folders need of it.
 
 A distribution is one module here (constants, law, recording, sequential drawing), its kernels in
 `models/stream`, its initializer in `models/initializers/drawn.py`, and its name in this registry.

@@ -100,6 +100,13 @@ def _unpacked(raw: Raw, columns: int) -> cuts.Cuts:
 
 # --- caches --------------------------------------------------------------------------
 
+ENTRY_BYTES = 1500  # memory of an entry of `MemoryCache` beside its tensor
+
+
+def entry_bytes(tensor: Raw) -> int:
+    """Return the memory that `MemoryCache` takes for a tensor, most of it overhead if tiny."""
+    return len(tensor) + ENTRY_BYTES
+
 
 class Cache(Protocol):
     """Cache of whole tensors, keyed by their description."""
@@ -159,11 +166,17 @@ class MemoryCache:
             self._evict(key)
 
     def _evict(self, newest: Hashable) -> None:
-        done = [key for key, entry in self._entries.items() if entry.done() and key != newest]
-        for oldest in done:
-            if self._size <= self._max_bytes:
-                return
-            self._size -= self._nbytes(self._entries.pop(oldest).result())
+        """Remove the oldest entries until the rest fit, looking at few others."""
+        excess = self._size - self._max_bytes
+        leaving: list[Hashable] = []
+        for key, entry in self._entries.items():
+            if excess <= 0:
+                break
+            if entry.done() and key != newest:
+                leaving.append(key)
+                excess -= self._nbytes(entry.result())
+        for key in leaving:
+            self._size -= self._nbytes(self._entries.pop(key).result())
 
 
 class Wholes:
@@ -173,7 +186,7 @@ class Wholes:
     """
 
     def __init__(self, cache: Cache | None = None, *, each: Each = serial) -> None:
-        self._cache = cache or MemoryCache(MAX_BYTES, len)
+        self._cache = cache or MemoryCache(MAX_BYTES, entry_bytes)
         self._each = each
 
     def matrix(self, needed: WholeMatrix) -> Floats:

@@ -7,12 +7,13 @@ import math
 import re
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
 from pydantic import StrictFloat, StrictInt, Tag
 
+from seedpoint.models.architectures.shapes import Layout
 from seedpoint.models.dtypes import DType
 from seedpoint.models.initializers.fans import Fans
 from seedpoint.models.plan import program
@@ -28,11 +29,15 @@ _INTEGER = re.compile("-?[0-9]{1,20}")
 
 
 class ArgumentError(ValueError):
-    """Argument of an initializer that does not fit the tensor."""
+    """Argument of an initializer that does not fit the tensor.
 
-    def __init__(self, argument: str, message: str) -> None:
+    `divides_by_zero` is true for an expression that does, such as one over a fan of zero.
+    """
+
+    def __init__(self, argument: str, message: str, *, divides_by_zero: bool = False) -> None:
         super().__init__(message)
         self.argument = argument
+        self.divides_by_zero = divides_by_zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +58,8 @@ def _no_other(name: str) -> Other:
 class Target:
     """Tensor, or part of one, that an initializer is resolved against.
 
-    `blobs` collects the bytes that literals refer to, by their SHA-256. `other` returns another
-    tensor by one of its names, or raises ValueError.
+    `blobs` collects the bytes that literals refer to, by their SHA-256. Along `batch_axes` separate
+    weights are stacked. `other` returns another tensor by one of its names, or raises ValueError.
     """
 
     shape: tuple[int, ...]
@@ -62,6 +67,8 @@ class Target:
     fans: Fans | None
     scope: Mapping[str, float | None]
     blobs: MutableMapping[str, bytes] = field(default_factory=dict)
+    layout: Layout = "out_in"
+    batch_axes: frozenset[int] = frozenset()
     other: Callable[[str], Other] = _no_other
 
     def number(self, argument: str, value: int | float | str) -> float:
@@ -72,6 +79,8 @@ class Target:
         """
         try:
             return expressions.evaluate(value, self.scope)
+        except expressions.DivisionByZero as error:
+            raise ArgumentError(argument, str(error), divides_by_zero=True) from None
         except expressions.ExpressionError as error:
             raise ArgumentError(argument, str(error)) from None
 
@@ -130,6 +139,8 @@ class Initializer(Schema):
     """URL of the paper that the rule is from."""
     draws: ClassVar[bool] = True
     """True if it needs random numbers, and hence a floating tensor."""
+    of_matrix: ClassVar[bool] = False
+    """True if it fills a matrix as a whole: each of a stack is filled separately."""
     example: ClassVar[Mapping[str, Any]] = {}
     """Required arguments in the catalogue's example."""
     example_others: ClassVar[Mapping[str, Any]] = {}
@@ -176,6 +187,9 @@ GainSpec = Annotated[
 
 def resolve_gain(gain: int | float | str | Gain, target: Target) -> float:
     """Return the number that a gain argument stands for."""
+    if isinstance(gain, str) and gain.isidentifier() and gain not in target.scope:
+        known = ", ".join(get_args(Nonlinearity))
+        raise ArgumentError("gain", f"unknown name {gain!r}; PyTorch has a gain for {known}")
     if not isinstance(gain, Gain):
         return target.number("gain", gain)
     return gain_of(gain.nonlinearity, gain.param, "gain.param")

@@ -14,6 +14,7 @@ from seedpoint.models.draws import Draw
 from seedpoint.models.errors import SpecError
 from seedpoint.models.initializers.base import ArgumentError, Initializer, Target
 from seedpoint.models.initializers.captured import filled
+from seedpoint.models.initializers.stacked import stacked
 from seedpoint.models.plan import program
 from seedpoint.models.plan.program import Program, Source
 
@@ -39,10 +40,10 @@ class Sum(Initializer):
         draws = 0
         for number, initializer in enumerate(self.initializers):
             try:
-                source, draws = _numbered(initializer.source(target), draws)
+                source, draws = _numbered(stacked(initializer, target), draws)
             except ArgumentError as error:
                 at = f"initializers.{number}.{error.argument}"
-                raise ArgumentError(at, str(error)) from None
+                raise ArgumentError(at, str(error), divides_by_zero=error.divides_by_zero) from None
             except SpecError:
                 raise
             except ValueError as error:
@@ -64,6 +65,9 @@ def _numbered(source: Source, draws: int) -> tuple[Source, int]:
                 inner, draws = _numbered(term.source, draws)
                 renumbered.append(Program(inner))
             return program.Sum(tuple(renumbered)), draws
+        case program.Split(parts=(part,)):  # a stack
+            inner, draws = _numbered(part.program.source, draws)
+            return replace(source, parts=(replace(part, program=Program(inner)),)), draws
         case _:
             return source, draws
 

@@ -70,7 +70,8 @@ Nested = Annotated[
 class Values(Initializer):
     """Given numbers: nested lists in the tensor's shape, or one flat list.
 
-    "Infinity" and "-Infinity" are numbers here.
+    "Infinity" and "-Infinity" are numbers here. A complex tensor takes real numbers, or
+    [real, imaginary] in place of each.
     """
 
     type: Literal["values"]
@@ -80,15 +81,18 @@ class Values(Initializer):
     example_shape = (2, 2)
 
     def source(self, target: Target) -> Source:
+        shape: tuple[int, ...]
+        numbers: tuple[Any, ...]
         shape, numbers = _numbers(self.values)
+        if target.dtype.torch.is_complex and shape == (*target.shape, 2):
+            pairs = zip(numbers[::2], numbers[1::2], strict=True)
+            shape, numbers = target.shape, tuple(complex(*pair) for pair in pairs)
         if shape != target.shape and shape != (math.prod(target.shape),):
             raise ArgumentError(
                 "values",
                 f"values have shape {list(shape)}; the tensor's is {list(target.shape)}",
             )
         dtype = target.dtype
-        if dtype.torch.is_complex:
-            raise ArgumentError("values", f"values cannot fill a {dtype} tensor")
         if dtype.is_floating and dtype.name != "float64":
             dtype = BY_NAME["float32"]
         infinite = any(abs(number) == math.inf for number in numbers)
@@ -97,7 +101,14 @@ class Values(Initializer):
         return target.literal(_array(numbers, dtype.torch), dtype)
 
 
-def _array(numbers: tuple[int | float, ...], dtype: torch.dtype) -> np.ndarray:
+def _array(numbers: tuple[Any, ...], dtype: torch.dtype) -> np.ndarray:
+    if dtype.is_complex:
+        given = np.asarray(numbers, dtype=np.complex128)
+        with np.errstate(over="ignore"):
+            single = given.astype(np.complex64)
+        if not np.isfinite(single).all():
+            raise ArgumentError("values", f"a value exceeds the range of {_name(dtype)}")
+        return single
     if dtype.is_floating_point:
         array = np.asarray([float(number) for number in numbers], dtype=np.float64)
         with np.errstate(over="ignore"):

@@ -18,7 +18,9 @@ from seedpoint.models.validation.numbers import Number
 
 CHECKED_ELEMENTS = 1 << 16  # of a map, whose first values must be finite
 
-_CALLED = frozenset(FUNCTIONS) - {"neg"} | {"max", "min"}
+CALLED = frozenset(FUNCTIONS) - {"neg"} | {"max", "min"}
+"""Functions that a map's expression may call."""
+
 _OPERATORS: Mapping[type[ast.operator], str] = {
     ast.Add: "+",
     ast.Sub: "-",
@@ -144,7 +146,7 @@ class Bilinear(_Positional):
 
 
 def _parsed(text: str) -> str:
-    expressions.parse(text, _CALLED)
+    expressions.parse(text, CALLED)
     return text
 
 
@@ -160,7 +162,7 @@ class Map(_Positional):
     example: ClassVar[Mapping[str, Any]] = {"expression": "log(col + 1)"}
 
     def formula(self, target: Target) -> Formula:
-        tree = expressions.parse(self.expression, _CALLED)
+        tree = expressions.parse(self.expression, CALLED)
         try:
             formula = formulas.Map(" ".join(_postfix(tree, target.scope)))
             formula.check(target.shape, floating=target.dtype.is_floating)

@@ -127,6 +127,16 @@ class FillRegion:
     value: float
 
 
+@dataclass(frozen=True, slots=True)
+class ClampRegion:
+    """`Clamp` in a box: one (start, stop, step) for each axis."""
+
+    type: ClassVar[str] = "clamp_region"
+    region: tuple[tuple[int, int, int], ...]
+    min: float | None = None
+    max: float | None = None
+
+
 Pointwise = Scale | Add | Divide | Function | Clamp | HardThreshold | Plus
 """Transforms that act on one element, independent of its position."""
-Transform = Pointwise | ZeroRows | SetElement | FillRegion
+Transform = Pointwise | ZeroRows | SetElement | FillRegion | ClampRegion

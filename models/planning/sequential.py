@@ -10,7 +10,7 @@ and kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,13 +18,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from seedpoint.models.architectures import MAX_MODULES, Foreign, Layer, Tensors, build
+from seedpoint.models.architectures import Tensors, build
 from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.errors import PlatformMismatch
 from seedpoint.models.generation.evaluator import ReadBytes
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
+    Base,
     Constant,
     Copy,
     Dirac,
@@ -38,12 +39,13 @@ from seedpoint.models.plan.program import (
     Sparse,
     Split,
     Sum,
+    Transform,
 )
 from seedpoint.models.planning.compiler import Planned
 from seedpoint.models.rules.resolve import Resolved
 from seedpoint.models.rules.rule import Candidate
 from seedpoint.models.spec.schema import Spec
-from seedpoint.models.stream.apply_transforms import EXACT, TORCH, apply
+from seedpoint.models.stream.apply_transforms import EXACT, TORCH, Functions, apply
 
 
 def platform() -> dict[str, Any]:
@@ -92,7 +94,7 @@ def materialize(spec: Spec, planned: Planned) -> dict[str, torch.Tensor]:
         return {
             tensor.name: run.value(tensor.name).to(tensor.dtype.torch) for tensor in plan.tensors
         }
-    module = _built(spec)
+    module = build(spec.architecture, dtype=spec.model_dtype).module
     run.visit(module)
     run.finish()
     state = module.state_dict(keep_vars=False)
@@ -102,16 +104,6 @@ def materialize(spec: Spec, planned: Planned) -> dict[str, torch.Tensor]:
         else state[tensor.name]
         for tensor in plan.tensors
     }
-
-
-def _built(spec: Spec) -> nn.Module:
-    if isinstance(spec.architecture, Foreign):
-        recipe = spec.architecture.recipe(
-            "architecture", dtype=spec.model_dtype, max_modules=MAX_MODULES
-        )
-        return recipe.make(recipe.dtype)
-    assert isinstance(spec.architecture, Layer)
-    return build(spec.architecture).module
 
 
 def materialized(spec: Spec, planned: Planned) -> dict[str, ReadBytes]:
@@ -232,6 +224,11 @@ class _Run:
         NumPy's draws are converted once from float64 to the tensor's dtype, and a float64 tensor
         takes given numbers exactly, so these replace `value`.
         """
+        # A tied tensor is visited under each of its modules, but has one own init.
+        again = tensor.name in self.transformed and not _in_turn(tensor)
+        if again and resolved.keeps_own:
+            return
+        self.transformed.add(tensor.name)
         if tensor.dtype.is_floating and resolved.sources and self._wide(tensor, resolved):
             *earlier, last = resolved.sources
             for source in earlier:  # in float32, because torch draws other numbers in float64
@@ -241,17 +238,14 @@ class _Run:
             working = torch.float64 if tensor.dtype.name == "float64" else torch.float32
             if resolved.transforms:
                 wide = wide.to(working)
-                apply(resolved.transforms, wide.view(-1), 0, tensor.shape, self.functions)
+                transform(wide, resolved.transforms, self.functions)
             self.replaced[tensor.name] = wide.to(tensor.dtype.torch)
             value.copy_(wide)
             return
         for source in resolved.sources:
             self._source(value, source)
         self.replaced.pop(tensor.name, None)  # the value that another rule gave it before
-        # A tied tensor is visited under each of its modules, but has one own init.
-        if resolved.sources or tensor.name not in self.transformed or _in_turn(tensor):
-            apply(resolved.transforms, value.view(-1), 0, tensor.shape, self.functions)
-        self.transformed.add(tensor.name)
+        transform(value, resolved.transforms, self.functions)
 
     def _wide(self, tensor: PlanTensor, resolved: Resolved) -> bool:
         given = not Program(resolved.sources[-1]).draws
@@ -259,10 +253,10 @@ class _Run:
 
     def _source(self, value: torch.Tensor, source: Source) -> None:
         match source:
-            case Split(axis=axis, parts=parts):
-                pieces = value.split([part.size for part in parts], axis)
-                for piece, part in zip(pieces, parts, strict=True):
-                    self._source(piece, part.program.source)
+            case Split():
+                self._split(value, source)
+            case Base():
+                pass  # the module's own values stay
             case Constant() | Literal() | Eye() | Dirac() | Formula():
                 _give(value, source, self.blobs)
             case Sum(terms=terms):
@@ -283,11 +277,24 @@ class _Run:
             case Draw():
                 source.fill(value)
             case Orthogonal(gain=gain):
-                nn.init.orthogonal_(value, gain)
+                matrix = value.new_empty(source.matrix(tuple(value.shape)))
+                nn.init.orthogonal_(matrix, gain)
+                value.copy_(matrix.view(value.shape))
             case Sparse(sparsity=sparsity, std=std):
                 nn.init.sparse_(value, sparsity, std)
             case _:
                 raise AssertionError(f"{source.type} is not a draw")
+
+    def _split(self, value: torch.Tensor, split: Split) -> None:
+        parts = split.parts * split.repeat
+        pieces = value.split([part.size for part in parts], split.axis)
+        for kept, part in zip(pieces, parts, strict=True):
+            piece = kept.squeeze(split.axis) if split.squeeze else kept
+            self._source(piece, part.program.source)
+            if part.program.transforms:
+                flat = piece.reshape(-1).clone()
+                apply(part.program.transforms, flat, 0, tuple(piece.shape), self.functions)
+                piece.copy_(flat.view(piece.shape))
 
 
 def _applied(
@@ -315,6 +322,16 @@ def _copies(source: Source) -> bool:
             return any(_copies(term.source) for term in terms)
         case _:
             return isinstance(source, Copy)
+
+
+def transform(
+    value: torch.Tensor, transforms: Sequence[Transform], functions: Functions = EXACT
+) -> None:
+    """Apply `transforms` to `value` in place, in logical order however it lies in memory."""
+    flat = value.reshape(-1)  # a copy, if the elements are not contiguous
+    apply(transforms, flat, 0, tuple(value.shape), functions)
+    if not value.is_contiguous():
+        value.copy_(flat.view(value.shape))
 
 
 def _in_turn(tensor: PlanTensor) -> bool:

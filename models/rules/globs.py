@@ -1,8 +1,8 @@
 """Globs over dotted tensor names.
 
 `*` and `?` stay inside a segment, `**` crosses segments, `[abc]` and `[!abc]` match one character
-of a segment, and `{layer}` captures an integer segment. `**.` also matches no segment at all, so
-`**.bias` matches `bias`.
+of a segment, and `{layer}` captures an integer: a whole segment, or, beside a text, digits within
+one (`layer{n}.*`). `**.` also matches no segment at all, so `**.bias` matches `bias`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ _TOKEN = re.compile(
     r"|(?P<text>[^*?\[\]{}]+)|(?P<bad>.)",
     re.DOTALL,
 )
+
+_SPECIAL = re.compile(r"[*?\[\]{}]")
+# Ends of a glob ("") and characters beside which a capture is a whole segment, or a side of one.
+_WILDCARDS = ("", *"*?[]{}")
 
 
 class GlobError(ValueError):
@@ -51,9 +55,7 @@ def compile_glob(pattern: str) -> re.Pattern[str]:
     Raises:
         GlobError: If `pattern` does not parse.
     """
-    if len(pattern) > MAX_LENGTH:
-        raise GlobError(f"glob is longer than {MAX_LENGTH} characters")
-    tokens = list(_tokens(pattern))
+    tokens = list(_tokens(pattern, set()))
     chunks = _split(tokens, "many")
     parts = [_chunk(chunk, anchored=len(chunks) == 1) for chunk in chunks[:1]]
     for number, chunk in enumerate(chunks[1:], start=2):
@@ -64,8 +66,22 @@ def compile_glob(pattern: str) -> re.Pattern[str]:
 
 
 def captures(pattern: str) -> frozenset[str]:
-    """Return the names that `pattern` captures."""
-    return frozenset(compile_glob(pattern).groupindex)
+    """Return the names that `pattern` captures, without compiling it.
+
+    Raises:
+        GlobError: If `pattern` does not parse.
+    """
+    names: set[str] = set()
+    if len(pattern) <= MAX_LENGTH and _SPECIAL.search(pattern) is None:
+        return frozenset()
+    for _ in _tokens(pattern, names):
+        pass
+    return frozenset(names)
+
+
+def is_plain(pattern: str) -> bool:
+    """Return whether `pattern` has no wildcards, and so matches one name alone."""
+    return texts(pattern) == [pattern]
 
 
 def texts(pattern: str) -> list[str]:
@@ -73,16 +89,20 @@ def texts(pattern: str) -> list[str]:
 
     Without wildcards the result is the whole pattern, which is then the only matching name.
     """
+    if _SPECIAL.search(pattern) is None:
+        return [pattern] if pattern else []
     found = [token["text"] for token in _TOKEN.finditer(pattern) if token["text"]]
     # The first dot after `**` may be missing in a name.
-    return found if found == [pattern] else [text.removeprefix(".") for text in found]
+    return [text.removeprefix(".") for text in found]
 
 
 Token = tuple[str, str]
 
 
-def _tokens(pattern: str) -> Iterator[Token]:
-    seen: set[str] = set()
+def _tokens(pattern: str, captured: set[str]) -> Iterator[Token]:
+    """Yield the tokens, and add the names of captures to `captured`."""
+    if len(pattern) > MAX_LENGTH:
+        raise GlobError(f"glob is longer than {MAX_LENGTH} characters")
     previous = ""
     for found in _TOKEN.finditer(pattern):
         kind = found.lastgroup or ""
@@ -90,7 +110,7 @@ def _tokens(pattern: str) -> Iterator[Token]:
             raise GlobError(f"glob {pattern!r} does not parse at '{pattern[found.start() :][:20]}'")
         previous = kind
         if kind == "name":
-            yield "text", _capture(found["name"], pattern, seen)
+            yield "text", _capture(found, pattern, captured)
         elif kind == "set":
             yield "text", _character_set(found["set"], bool(found["not"]), pattern)
         elif kind == "text":
@@ -99,11 +119,16 @@ def _tokens(pattern: str) -> Iterator[Token]:
             yield ("text", r"[^.]") if kind == "one" else (kind, "")
 
 
-def _capture(name: str, pattern: str, seen: set[str]) -> str:
+def _capture(found: re.Match[str], pattern: str, seen: set[str]) -> str:
+    """Return the expression of a capture: beside a text, it may be a part of a segment."""
+    name = found["name"]
     if not name.isidentifier() or not name.isascii() or name in seen:
         raise GlobError(f"glob {pattern!r}: '{{{name}}}' must name one new capture, as '{{layer}}'")
     seen.add(name)
-    return rf"(?<![^.])(?P<{name}>[0-9]{{1,15}}+)(?![^.])"
+    before, after = pattern[: found.start()][-1:], pattern[found.end() :][:1]
+    start = "(?<![^.])" if before in _WILDCARDS else ""
+    stop = "(?![^.])" if after in _WILDCARDS else ""
+    return rf"{start}(?P<{name}>[0-9]{{1,15}}+){stop}"
 
 
 def _character_set(body: str, negated: bool, pattern: str) -> str:

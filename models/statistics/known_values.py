@@ -15,6 +15,7 @@ from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.plan.program import (
     Constant,
     Eye,
+    FillRegion,
     Formula,
     Literal,
     Materialized,
@@ -28,7 +29,7 @@ from seedpoint.models.stream.apply_transforms import apply
 Shape = tuple[int, ...]
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_PLACED = (ZeroRows, SetElement)  # transforms that integers take too
+_PLACED = (ZeroRows, SetElement, FillRegion)  # transforms that integers take too
 
 
 @dataclass(frozen=True, slots=True)

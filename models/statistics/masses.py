@@ -155,6 +155,8 @@ def spread(counts: Keys, weight: float, start: float, stop: float, mass: Floats)
             found = 0.0
         elif left == bins:
             found = below[bins]
+        elif x == edges[left]:  # The slope between edges that nearly touch is infinite.
+            found = below[left]
         else:
             slope = (below[left + 1] - below[left]) / (edges[left + 1] - edges[left])
             found = slope * (x - edges[left]) + below[left]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from seedpoint.models.draws import Draw, Normal
 from seedpoint.models.dtypes import DType
 from seedpoint.models.plan.program import (
     Add,
+    Base,
+    Clamp,
+    ClampRegion,
     Constant,
     Copy,
     Dirac,
@@ -30,10 +34,24 @@ from seedpoint.models.plan.program import (
     Sparse,
     Split,
     Sum,
+    Transform,
     ZeroRows,
 )
-from seedpoint.models.statistics.distribution import Law, Points
-from seedpoint.models.statistics.regions import Box, Indices, TooManyBoxesError, size, uncovered
+from seedpoint.models.statistics.distribution import Elementwise, Law, Points
+from seedpoint.models.statistics.regions import (
+    Box,
+    Indices,
+    TooManyBoxesError,
+    intersection,
+    size,
+    uncovered,
+)
+
+MOST_BOXES = 256
+"""Parts of a split up to which transforms may fill regions across them."""
+
+MOST_LAWS = 1024
+"""Laws of one tensor from which on it is not judged; each takes some kilobytes."""
 
 Shape = tuple[int, ...]
 Axes = tuple[range, ...]
@@ -67,6 +85,9 @@ def population(program: Program, shape: Shape, *, double: bool = False) -> tuple
     """
     if isinstance(program.source, Materialized):
         return population(program.source.shown, shape, double=double)
+    source = program.source
+    if isinstance(source, Split) and (source.repeat > 1 or source.count > MOST_BOXES):
+        return _pattern(program, source, shape, double=double)
     try:
         painted = _paint(program, tuple(range(length) for length in shape), double=double)
         groups = [
@@ -77,6 +98,38 @@ def population(program: Program, shape: Shape, *, double: bool = False) -> tuple
     except (NoClosedFormError, TooManyBoxesError):
         return ()
     return tuple(group for group in groups if group.count)
+
+
+def _pattern(program: Program, split: Split, shape: Shape, *, double: bool) -> tuple[Group, ...]:
+    """The groups of a tensor of many parts; parts of one law are one group."""
+    counts: dict[Law, int] = {}
+    made: dict[tuple[int, Program], tuple[Group, ...]] = {}
+    transforms = [each for each in program.transforms if isinstance(each, Elementwise)]
+    if split.base is not None or len(transforms) < len(program.transforms):
+        return ()
+    for part in split.parts:
+        key = (part.size, _unnamed(part.program))
+        if key not in made:
+            made[key] = population(part.program, split.shape_of(part, shape), double=double)
+        if not made[key]:
+            return ()
+        for group in made[key]:
+            counts[group.law] = counts.get(group.law, 0) + group.count * split.repeat
+        if len(counts) > MOST_LAWS:
+            return ()
+    return tuple(
+        Group(count, reduce(Law.transformed, transforms, law)) for law, count in counts.items()
+    )
+
+
+def _unnamed(program: Program) -> Program:
+    """Return a program of the same law, whichever stream it draws from."""
+    source = program.source
+    return (
+        replace(program, source=replace(source, stream=None))
+        if isinstance(source, Draw)
+        else program
+    )
 
 
 def mixed(groups: Sequence[Group], dtype: DType | None = None) -> Points:
@@ -108,11 +161,22 @@ def _left(paint: Painted, covers: Sequence[Box]) -> tuple[Group, ...]:
 
 def _paint(program: Program, box: Axes, *, double: bool) -> list[Painted]:
     """The program's boxes within `box`, later ones over earlier ones."""
-    painted = _source(program, box, double=double)
-    for transform in program.transforms:
+    return _transformed(
+        _source(program, box, double=double), program.transforms, box, double=double
+    )
+
+
+def _transformed(
+    painted: list[Painted], transforms: Sequence[Transform], box: Axes, *, double: bool
+) -> list[Painted]:
+    for transform in transforms:
         match transform:
             case ZeroRows() | SetElement() | FillRegion():
                 painted.append(_filled(transform, box, double=double))
+            case ClampRegion(region=region, min=low, max=high):
+                inside = tuple(axis[slice(*part)] for axis, part in zip(box, region, strict=True))
+                kept = [_within(paint, inside) for paint in painted]
+                painted += _transformed(kept, (Clamp(low, high),), inside, double=double)
             case _ if isinstance(transform, Divide | Function | Plus):
                 raise NoClosedFormError
             case _:
@@ -183,14 +247,31 @@ def _copied(copy: Copy, total: int, *, double: bool) -> tuple[Group, ...]:
 
 
 def _parts(split: Split, box: Axes, *, double: bool) -> list[Painted]:
+    if split.squeeze or split.count > MOST_BOXES:
+        raise NoClosedFormError
+    base = [] if split.base is None else _paint(split.base, box, double=double)
     painted: list[Painted] = []
     offset = 0
-    for part in split.parts:
+    for part in split.parts * split.repeat:
         along = box[split.axis][offset : offset + part.size]
         inside = (*box[: split.axis], along, *box[split.axis + 1 :])
-        painted += _paint(part.program, inside, double=double)
+        if isinstance(part.program.source, Base):
+            kept = [_within(paint, inside) for paint in base]
+            painted += _transformed(kept, part.program.transforms, inside, double=double)
+        else:
+            painted += _paint(part.program, inside, double=double)
         offset += part.size
     return painted
+
+
+def _within(paint: Painted, box: Axes) -> Painted:
+    """What of a painted box is inside `box`."""
+    common = intersection(paint.box, box)
+    if size(common) == size(paint.box):
+        return paint
+    if size(common) and len(paint.groups) > 1:  # which of them are inside is not known
+        raise NoClosedFormError
+    return Painted(common, tuple(Group(size(common), group.law) for group in paint.groups[:1]))
 
 
 def _filled(transform: ZeroRows | SetElement | FillRegion, box: Axes, *, double: bool) -> Painted:

@@ -13,6 +13,7 @@ from seedpoint.models.formulas import pointwise
 from seedpoint.models.plan.program import (
     Add,
     Clamp,
+    ClampRegion,
     Divide,
     Exp,
     Expm1,
@@ -87,13 +88,28 @@ def apply(
                 )
             case HardThreshold(value=value):
                 values.mul_((values.abs() >= _rounded(value, values)).to(values.dtype))
-            case ZeroRows() | SetElement() | FillRegion():
-                stop = start + len(values)
-                fill: Any = 0 if isinstance(transform, ZeroRows) else transform.value
-                if values.is_floating_point():
-                    fill = _rounded(fill, values)
-                for first, last, step in _runs(transform, start, stop, shape):
-                    values[first - start : last - start : step] = fill
+            case _:
+                _in_places(transform, values, start, shape)
+
+
+def _in_places(
+    transform: ZeroRows | SetElement | FillRegion | ClampRegion,
+    values: torch.Tensor,
+    start: int,
+    shape: Shape,
+) -> None:
+    """Apply a transform of some elements, chosen by their indices."""
+    runs = _runs(transform, start, start + len(values), shape)
+    if isinstance(transform, ClampRegion):
+        clamp = Clamp(transform.min, transform.max)
+        for first, last, step in runs:
+            apply((clamp,), values[first - start : last - start : step], first, shape)
+        return
+    fill: Any = 0 if isinstance(transform, ZeroRows) else transform.value
+    if values.is_floating_point():
+        fill = _rounded(fill, values)
+    for first, last, step in runs:
+        values[first - start : last - start : step] = fill
 
 
 def _rounded(value: float, like: torch.Tensor) -> torch.Tensor:
@@ -102,9 +118,12 @@ def _rounded(value: float, like: torch.Tensor) -> torch.Tensor:
 
 
 def _runs(
-    transform: ZeroRows | SetElement | FillRegion, start: int, stop: int, shape: Shape
+    transform: ZeroRows | SetElement | FillRegion | ClampRegion,
+    start: int,
+    stop: int,
+    shape: Shape,
 ) -> Iterator[tuple[int, int, int]]:
-    """Yield the flat (first, last, step) runs within [start, stop) that a transform sets."""
+    """Yield the flat (first, last, step) runs within [start, stop) that a transform changes."""
     match transform:
         case SetElement(index=index):
             strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
@@ -113,7 +132,7 @@ def _runs(
                 yield at, at + 1, 1
         case ZeroRows(rows=rows):
             yield from _row_runs(rows, math.prod(shape[1:]), start, stop)
-        case FillRegion(region=region):
+        case FillRegion(region=region) | ClampRegion(region=region):
             yield from _box_runs(region, shape, 0, start, stop)
 
 

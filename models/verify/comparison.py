@@ -198,8 +198,10 @@ def _literals(program: Program, numel: int) -> Iterator[tuple[Literal, int]]:
     if isinstance(source, Copy):
         yield from _literals(source.of, math.prod(source.shape))
     if isinstance(source, Split):
-        width = sum(part.size for part in source.parts)
+        if source.base is not None:
+            yield from _literals(source.base, numel)
         for part in source.parts:
+            width = source.stops[-1] * source.repeat
             yield from _literals(part.program, numel // width * part.size)
 
 

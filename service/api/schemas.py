@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -77,6 +78,14 @@ class Tensor(BaseModel):
     reproducibility: str = Field(examples=["everywhere", "platform"])
 
 
+class WarningDetails(BaseModel):
+    """Code of the warning at the same index, its place in the spec, and the docs' page of it."""
+
+    code: str = Field(examples=["SP101"])
+    path: str = Field(examples=["init.rules.1"])
+    docs: str = Field(examples=["docs/warnings.md#sp101"])
+
+
 class Checkpoint(BaseModel):
     """An issued checkpoint."""
 
@@ -89,7 +98,11 @@ class Checkpoint(BaseModel):
     totals: Totals
     tensors: list[Tensor]
     modules: dict[str, Any]
-    warnings: list[str]
+    warnings: list[str] = Field(examples=[["SP101: init.rules.1 has no effect: ..."]])
+    warning_details: list[WarningDetails]
+    name: str | None = None
+    description: str | None = None
+    labels: dict[str, Any] | None = None
     statistics: Statistics | None = None
 
 
@@ -176,9 +189,12 @@ class Numbers(BaseModel):
     values: Any
 
 
-MODELS: tuple[type[BaseModel], ...] = (
-    *(Problem, Checkpoint, Begun, Statistics, Running, Page, Numbers),
+MODELS: tuple[type[BaseModel], ...] = tuple(
+    value
+    for value in list(vars().values())
+    if inspect.isclass(value) and issubclass(value, BaseModel) and value is not BaseModel
 )
+"""Every model above: the schemas that the OpenAPI document adds."""
 
 _BINARY = {OCTETS: {"schema": {"type": "string", "format": "binary"}}}
 _FILE = {**_BINARY, JSON: {"schema": {}}}
@@ -239,7 +255,7 @@ _RANGED: Responses = {
     ),
     206: _answer(
         "The requested range, or several ranges as parts.",
-        {**_BINARY, **_BYTERANGES},
+        {**_BINARY, JSON: {}, **_BYTERANGES},  # A part of a JSON file is not JSON.
         Content_Range="Position of the bytes; in each part if there are several ranges.",
         ETag="Entity tag of the whole file.",
         Repr_Digest="Digest of the whole file.",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
+from seedpoint.service import devices
 from seedpoint.service.cli.exit_codes import WRONG_USAGE, ending_well, faults_as_exit_codes
 from seedpoint.service.cli.specs import Seed, Spec, planned, read_document
 from seedpoint.service.cli.terminal import (
@@ -20,9 +21,7 @@ from seedpoint.service.cli.terminal import (
     room,
 )
 
-Device = Annotated[
-    Literal["auto", "cpu", "cuda"], typer.Option(help="Device that generates the elements.")
-]
+Device = Annotated[devices.Device, typer.Option(help="Device that generates the elements.")]
 Threads = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option(min=1, help="Threads that generate; the number of CPUs by default."),
@@ -83,7 +82,7 @@ def _evaluator(document: Any, device: str) -> tuple[Any, Any, dict[str, Any]]:
     from seedpoint.models.spec.schema import parse_spec
     from seedpoint.models.statistics.describe import resource
     from seedpoint.service.api.links import Links
-    from seedpoint.service.generation.devices import resolve_device
+    from seedpoint.service.devices import resolve_device
     from seedpoint.service.planning.sandbox import guarded
 
     made = planned(document)

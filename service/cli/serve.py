@@ -56,9 +56,9 @@ def _serve(settings: Settings) -> None:
 
 
 def _check_device(settings: Settings) -> None:
-    if settings.device == "cuda":  # Other devices always exist, and importing torch is slow.
-        from seedpoint.service.generation.devices import resolve_device
+    from seedpoint.service.devices import resolve_device
 
+    if settings.device != "auto":  # There is always a device for it, and importing torch is slow.
         with faults_as_exit_codes():
             resolve_device(settings.device)
 

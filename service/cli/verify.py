@@ -59,7 +59,7 @@ def verify(
     forkserver.start()
 
     from seedpoint.models.verify.findings import Sample
-    from seedpoint.service.generation.devices import resolve_device
+    from seedpoint.service.devices import resolve_device
     from seedpoint.service.local.verify import verify as run
 
     with ending_well(), faults_as_exit_codes():

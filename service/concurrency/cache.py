@@ -19,4 +19,5 @@ class LatestCache(LRUCache[K, V]):
     """
 
     def __init__(self, capacity: int, weigh: Callable[[V], int]) -> None:
+        capacity = max(capacity, 1)  # At 0, values would weigh nothing, and all would be kept.
         super().__init__(capacity, lambda value: min(weigh(value), capacity))

@@ -62,15 +62,16 @@ class SliceFile:
         """Read bytes [start, stop) of the file into `out`, which may have any alignment."""
         literal = self.head[start:stop]
         out[: len(literal)] = np.frombuffer(literal, np.uint8)
+        rest = out[len(literal) :]  # A span that begins inside the head may misalign it.
         first, last = (max(at - len(self.head), 0) for at in (start, stop))
         size = self.dtype.itemsize
         low, high = first // size, -(-last // size)
-        if first == low * size and last == high * size and out.ctypes.data % size == 0:
-            self.elements(low, high, out[len(literal) :])
+        if first == low * size and last == high * size and rest.ctypes.data % size == 0:
+            self.elements(low, high, rest)
             return
         whole = np.empty((high - low) * size, np.uint8)
         self.elements(low, high, whole)
-        out[len(literal) :] = whole[first - low * size :][: last - first]
+        rest[:] = whole[first - low * size :][: last - first]
 
     def cuts(self, start: int, stop: int, nbytes: int) -> Iterator[tuple[int, int]]:
         """Cut bytes [start, stop) into ranges of at most `nbytes`, or fewer if they are costly.

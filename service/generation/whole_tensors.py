@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from weakref import WeakValueDictionary
 
-from seedpoint.models.generation.whole_tensors import MemoryCache, Needed, Raw
+from seedpoint.models.generation.whole_tensors import MemoryCache, Needed, Raw, entry_bytes
 from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.concurrency.single_flight import SingleFlight
 from seedpoint.service.errors import Busy, WholeLost
@@ -32,7 +32,7 @@ class WholeTensorCache:
     """Cache of whole tensors for all evaluators: held ones and small ones. Thread-safe."""
 
     def __init__(self) -> None:
-        self._memory = MemoryCache(MEMORY_BYTES, len)
+        self._memory = MemoryCache(MEMORY_BYTES, entry_bytes)
         self._held: WeakValueDictionary[Needed, Raw] = WeakValueDictionary()
 
     def get(self, key: Needed, make: Callable[[], Raw]) -> Raw:

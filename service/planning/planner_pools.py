@@ -66,9 +66,10 @@ class PlannerPool:
         self.workers = Pool(task, size=size, limits=limits)
         self._limits = limits
         self._wait_seconds = wait_seconds
+        queued = min(size, waiting)  # Handed to the workers early: none waits for the event loop.
         self._admission = Admission(
-            size,
-            waiting=waiting,
+            size + queued,
+            waiting=waiting - queued,
             wait_seconds=wait_seconds,
             full="{admitted} specs are already being planned or waiting",
             late=NO_WORKER,

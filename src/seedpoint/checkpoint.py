@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +19,7 @@ from seedpoint.models.planning.compiler import Planned, make_plan
 from seedpoint.models.planning.sequential import materialized, platform
 from seedpoint.models.spec.schema import Spec, parse_spec
 from seedpoint.models.verify.findings import Report, Sample
-from seedpoint.service.generation.devices import resolve_device
-
-Device = Literal["auto", "cpu", "cuda"]
+from seedpoint.service.devices import Device, resolve_device
 
 
 class Checkpoint:

@@ -23,6 +23,7 @@ from seedpoint.models.generation.whole_tensors import (
     WholeCuts,
     WholeMatrix,
     Wholes,
+    entry_bytes,
 )
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import Constant, Orthogonal, Part, Program, Scale, Sparse, Split
@@ -167,6 +168,44 @@ def test_a_value_that_exceeds_the_cache_alone_stays_until_the_next() -> None:
     assert (cache.find("a"), cache.find("b")) == (None, b"xxxxxxxx")
     cache.get("c", lambda: b"x")
     assert (cache.find("b"), cache.find("c")) == (None, b"x")
+
+
+@pytest.mark.parametrize("max_bytes", [10_000, 100])
+def test_a_cache_of_many_values_looks_at_few_of_them(max_bytes: int) -> None:
+    compared = 0
+
+    class Key(int):
+        __hash__ = int.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return int(self) == other
+
+        def __ne__(self, other: object) -> bool:
+            return not self == other
+
+    cache = MemoryCache(max_bytes, len)
+    for number in range(1_000):
+        cache.get(Key(number), lambda: b"x")
+    assert compared <= 2_000
+
+
+def test_tiny_tensors_count_with_the_memory_of_their_entries() -> None:
+    def fill(cache: MemoryCache, entries: int) -> None:
+        for draw in range(entries):
+            needed = WholeMatrix((1, 2), draw, (2, 2), (1.0).hex())
+            cache.get(needed, lambda: np.zeros(16, np.uint8))
+
+    fill(MemoryCache(1 << 20, entry_bytes), 100)
+    tracemalloc.start()
+    try:
+        cache = MemoryCache(1 << 20, entry_bytes)
+        fill(cache, 5_000)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken <= 1.5 * (1 << 20)
 
 
 def test_an_error_reaches_all_who_ask_at_once_and_nothing_is_kept() -> None:

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from seedpoint.models.plan.program import Materialized, Program
+from seedpoint.models.plan.program import Materialized, Program, Scale, SetElement, ZeroRows
 from seedpoint.models.planning.compiler import Planned, make_plan
-from seedpoint.models.planning.sequential import materialize, platform
+from seedpoint.models.planning.sequential import materialize, platform, transform
 from seedpoint.models.spec.schema import parse_spec
 
 LINEAR = {"type": "Linear", "in_features": 6, "out_features": 6, "bias": False}
@@ -218,3 +218,15 @@ def test_everywhere_else_the_first_rule_wins() -> None:
     rules = [rule("embed.weight", NORMAL), rule("head.weight", UNIFORM, optional=True)]
     (tensor,) = (t for t in planned(TIED, rules, "philox-v1").plan.tensors if t.aliases)
     assert tensor.rule == 0
+
+
+def test_a_transposed_parameter_is_transformed_in_place_in_logical_order() -> None:
+    transposed = nn.Parameter(torch.arange(12.0).view(4, 3).t()).detach()
+    expected = transposed.clone(memory_format=torch.contiguous_format)
+    assert not transposed.is_contiguous()
+    for value in (transposed, expected):
+        transform(value, (Scale(2.0), ZeroRows((1,)), SetElement((2, 3), 7.0)))
+    assert torch.equal(transposed, expected)
+    assert not transposed[1].any()
+    assert transposed[2, 3] == 7.0
+    assert transposed[0, 1] == 6.0

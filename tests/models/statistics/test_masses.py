@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -70,6 +71,7 @@ ENDS = st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0)).map(sorted)
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=64, max_size=64), st.floats(0.5, 40.0), ENDS)
+@example([1] + [0] * 63, 1.0, [0.0, sys.float_info.min])
 def test_counts_are_spread_as_numpy_interpolates_them(counts, weight, ends):
     start, stop = ends
     mass, places = np.ones(64), np.arange(65) / 64

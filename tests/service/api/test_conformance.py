@@ -176,6 +176,14 @@ def operation(service: Running, path: str, method: str) -> dict[str, Any]:
     return found
 
 
+def test_openapi_gives_the_type_of_a_range_of_a_json_file(service: Running) -> None:
+    links = service.issue(mlp() | {"max_shard_size": 5_000}).json()["links"]["files"]
+    part = service.http.get(links["model.safetensors.index.json"], headers={"Range": "bytes=-9"})
+    found = operation(service, "/v1/checkpoints/{id}/files/{file}", "get")
+    assert part.status_code == 206
+    assert part.headers["content-type"] in found["responses"]["206"]["content"]
+
+
 @pytest.mark.parametrize("path", ["files/{file}", "tensors/{name}"])
 @pytest.mark.parametrize("method", ["get", "head"])
 def test_openapi_says_which_headers_bytes_heed(service: Running, path: str, method: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -56,6 +57,12 @@ def test_members_of_an_enumeration_differ_in_more_than_their_case(document: dict
     assert any("BOOL" in words for words in found)
     for words in found:
         assert len({str(word).lower() for word in words}) == len(words), words
+
+
+def test_every_reference_leads_to_a_schema(document: dict[str, Any]) -> None:
+    references = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)))
+    assert len(references) > 20
+    assert references - document["components"]["schemas"].keys() == set()
 
 
 def test_the_first_example_is_the_plain_one(document: dict[str, Any]) -> None:

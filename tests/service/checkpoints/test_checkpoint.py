@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from seedpoint.models.plan.describe import layout
 
+from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
@@ -38,14 +38,14 @@ def test_an_entity_tag_differs_between_checkpoints_and_does_not_look_like_a_sha2
 
 
 def test_a_file_that_is_missing_is_refused_with_a_few_that_exist() -> None:
-    with pytest.raises(NotFound, match=r"there is model-00001-of-.*, .*, .* and \d+ more"):
+    with pytest.raises(NotFound, match=r"files: model-00001-of-.*, .*, .* and \d+ more"):
         issued(max_shard_size=5_000).file("x" * 1000)
 
 
 def test_a_tensor_is_found_by_its_name_and_a_wrong_one_is_told_the_nearest() -> None:
     checkpoint = issued()
     assert asyncio.run(checkpoint.tensor("output.bias")) == checkpoint.indices["output.bias"]
-    with pytest.raises(NotFound, match=r"no tensor 'outputs.bias'; there is 'output.bias'"):
+    with pytest.raises(NotFound, match=r"no tensor 'outputs.bias'; did you mean 'output.bias'"):
         asyncio.run(checkpoint.tensor("outputs.bias"))
     with pytest.raises(NotFound, match=rf"no tensor '{'x' * MAX_CHARACTERS}'$"):
         asyncio.run(checkpoint.tensor("x" * 10_000))

@@ -28,6 +28,12 @@ def test_a_value_that_exceeds_the_capacity_alone_is_kept_until_the_next() -> Non
     assert dict(cache) == {"c": "x"}
 
 
+def test_a_cache_without_capacity_keeps_only_the_latest() -> None:
+    cache: LatestCache[str, str] = LatestCache(0, len)
+    cache["a"], cache["b"] = "x", "xx"
+    assert dict(cache) == {"b": "xx"}
+
+
 def test_cachetools_alone_would_refuse_it() -> None:
     cache: LRUCache[str, str] = LRUCache(3, len)
     with pytest.raises(ValueError, match="value too large"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -86,8 +87,8 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="module")
-def whole(kind: str) -> bytes:
+@cache  # An argument of a test would be shown in full by Hypothesis.
+def whole_of(kind: str) -> bytes:
     source = SOURCES[kind]()
     return read(source, list(source.cuts(0, source.size_bytes, 1 << 20)))
 
@@ -104,19 +105,24 @@ def test_cuts_are_the_span_in_order(kind: str, first: int, second: int, nbytes: 
 
 
 @given(nbytes=st.integers(1 << 12, 3 << 20))
-def test_the_bytes_do_not_depend_on_the_cuts(kind: str, whole: bytes, nbytes: int) -> None:
-    source = SOURCES[kind]()
+def test_the_bytes_do_not_depend_on_the_cuts(kind: str, nbytes: int) -> None:
+    source, whole = SOURCES[kind](), whole_of(kind)
     assert len(whole) == source.size_bytes
     assert read(source, list(source.cuts(0, source.size_bytes, nbytes))) == whole
 
 
 @given(first=PLACE, second=PLACE)
-def test_a_span_is_that_slice_of_the_whole(
-    kind: str, whole: bytes, first: int, second: int
-) -> None:
+def test_a_span_is_that_slice_of_the_whole(kind: str, first: int, second: int) -> None:
+    whole = whole_of(kind)
     start, stop = sorted(place % (len(whole) + 1) for place in (first, second))
     if kind != "observed file":  # It is read by its cuts alone.
         assert read(SOURCES[kind](), [(start, stop)]) == whole[start:stop]
+
+
+@pytest.mark.parametrize("start", range(5))
+def test_a_span_may_begin_inside_the_head_and_end_with_an_element(start: int) -> None:
+    whole = whole_of("rows")
+    assert read(SOURCES["rows"](), [(start, len(whole))]) == whole[start:]
 
 
 def test_an_entity_tag_is_strong_and_always_the_same(kind: str) -> None:

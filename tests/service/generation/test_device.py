@@ -14,6 +14,7 @@ from seedpoint.service.checkpoints import registry
 from tests.support.running import Running
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+DEVICES = ["cpu", pytest.param("cuda", marks=needs_cuda)]
 
 SPEC: dict[str, Any] = {
     "architecture": {
@@ -38,7 +39,7 @@ SPEC: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
+@pytest.mark.parametrize("device", DEVICES)
 def test_files_ranges_and_statistics_do_not_depend_on_the_device(
     start: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:

@@ -14,11 +14,16 @@ from seedpoint.service.storage.store import Store
 from tests.support.memory_store import MemoryStore
 from tests.support.running import Running
 
+BACKENDS: dict[str, Callable[[Path], Store]] = {
+    "directory": DirectoryStore,
+    "memory": lambda _: MemoryStore(),
+}
 
-@pytest.fixture(params=["directory", "memory"])
+
+@pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A backend: what is written above the interface works on each."""
-    return DirectoryStore(tmp_path / "store") if request.param == "directory" else MemoryStore()
+    return BACKENDS[request.param](tmp_path / "store")
 
 
 @pytest.fixture

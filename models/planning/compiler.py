@@ -156,8 +156,9 @@ class _Compiler:
     def _keep(self, error: SpecError, name: str) -> None:
         """Keep faults; one that other tensors have too is counted instead."""
         for fault in error.faults:
-            message = fault.message.removeprefix(f"'{name}': ")
-            cause = (fault.path, message.partition("; known")[0])  # names differ by layer
+            # The known names of an expression differ between layers, which have own numbers.
+            message, _, _ = fault.message.removeprefix(f"'{name}': ").partition("; known names:")
+            cause = (fault.path, message)
             self._causes.setdefault(cause, fault)
             self._alike[cause] += 1
 

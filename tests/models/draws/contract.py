@@ -1,4 +1,4 @@
-"""What every draw must be: one law, whether the stream, PyTorch or NumPy draws it."""
+"""Contract of draws: one law, whether the stream, PyTorch or NumPy draws it."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def test_divergence_leaves_out_extremes_that_one_element_is_at():
 
 
 def test_a_sample_without_an_extreme_has_no_fewer():
-    """Of ten, two are expected in the last bin, and there are two; three in the first."""
+    """Ten elements: the last bin has the two that are expected, the first has three."""
     fewer = masses.divergence(COUNTS - np.array([1, 0, 0, 0]), EXPECTED, 1, 0.0, BOTH_SURE)
     assert masses.divergence(COUNTS, EXPECTED, 1, 10.0, (False, False)) == fewer
 

@@ -12,7 +12,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def shown(values: Floats) -> tuple[str, list[str]]:
-    """What a golden holds of a tensor: its SHA-256, and its first elements' bits."""
+    """Return the golden of a tensor: its SHA-256, and the bits of its first elements."""
     little = np.ascontiguousarray(values, "<f4")
     first = [f"{bits:08x}" for bits in little.reshape(-1)[:4].view("<u4")]
     return hashlib.sha256(little.tobytes()).hexdigest(), first

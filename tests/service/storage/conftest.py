@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from seedpoint.service.storage.checkpoint_store import CheckpointStore
 from seedpoint.service.storage.directory import DirectoryStore
 from seedpoint.service.storage.store import Store
+from tests.support.clocks import FakeClock
 from tests.support.memory_store import MemoryStore
 from tests.support.running import Running
 
@@ -24,6 +26,16 @@ BACKENDS: dict[str, Callable[[Path], Store]] = {
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A backend: what is written above the interface works on each."""
     return BACKENDS[request.param](tmp_path / "store")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def store(backend: Store, clock: FakeClock) -> CheckpointStore:
+    return CheckpointStore(backend, clock=clock)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What every storage backend promises: a subclass gives a fixture `store`, and is collected."""
+"""Contract of storage backends; a subclass gives a fixture `store`, and is collected."""
 
 from __future__ import annotations
 

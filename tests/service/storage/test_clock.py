@@ -11,23 +11,12 @@ import pytest
 from seedpoint.service.storage.checkpoint_store import CheckpointStore
 from seedpoint.service.storage.clock import TOLERANCE_NS, Instant, Steps
 from seedpoint.service.storage.retention import QUIET_SECONDS, Policy, Retention
-from seedpoint.service.storage.store import Store
 from seedpoint.service.storage.use_notes import ROUND_SECONDS, Uses
 from tests.support.clocks import DAY_SECONDS, FakeClock
 from tests.support.running import Running, mlp
 from tests.support.waiting import eventually
 
 A_DAY = Policy(DAY_SECONDS, None, 10**12)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def store(backend: Store, clock: FakeClock) -> CheckpointStore:
-    return CheckpointStore(backend, clock=clock)
 
 
 def put(store: CheckpointStore, number: int) -> str:

@@ -6,22 +6,10 @@ import asyncio
 import errno
 import hashlib
 
-import pytest
-
 from seedpoint.service.storage.checkpoint_store import CheckpointStore
 from seedpoint.service.storage.store import Kind, Store
 from seedpoint.service.storage.use_notes import ROUND_SECONDS, Uses
 from tests.support.clocks import FakeClock
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def store(backend: Store, clock: FakeClock) -> CheckpointStore:
-    return CheckpointStore(backend, clock=clock)
 
 
 def put(store: CheckpointStore, number: int) -> str:

@@ -76,7 +76,7 @@ class Dispatcher:
         return await asyncio.wrap_future(self._submit(partial(_holding, held, job.run)))
 
     def _submit(self, run: Callable[[], R]) -> Future[R]:
-        return self._threads.submit(run, background=self._priority == "background")
+        return self._threads.submit(run, self._priority)
 
 
 def _not_small(needs: Iterable[Needed]) -> Iterable[Needed]:

@@ -103,8 +103,7 @@ class Engine:
 
     async def run(self, work: Callable[[], R], *, priority: Priority = "continuing") -> R:
         """Run `work`, which needs no whole tensors, and return its result."""
-        submitted = self._threads.submit(work, background=priority == "background")
-        return await asyncio.wrap_future(submitted)
+        return await asyncio.wrap_future(self._threads.submit(work, priority))
 
     def close(self) -> None:
         """End the workers of whole tensors, drop queued jobs and wait for those begun."""

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from seedpoint.service.generation.byte_source import Priority
+
 R = TypeVar("R")
 
 BACKGROUND_TURN = 8  # At least every eighth job is a background job, so that none starves.
@@ -28,10 +30,10 @@ class PriorityThreads:
         self._taking = threading.Lock()
         self._passed = 0  # Jobs begun since the last background job.
 
-    def submit(self, job: Callable[[], R], *, background: bool = False) -> Future[R]:
+    def submit(self, job: Callable[[], R], priority: Priority = "continuing") -> Future[R]:
         """Queue `job` and return its future, which can be cancelled until the job begins."""
         future: Future[R] = Future()
-        self._queues[background].append((future, job))
+        self._queues[priority == "background"].append((future, job))
         # One turn per job; the job of a turn is chosen when the turn runs.
         self._executor.submit(self._turn)
         return future

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 
+from seedpoint.service.generation.byte_source import Priority
 from seedpoint.service.generation.priority_threads import BACKGROUND_TURN, PriorityThreads
 from tests.support.waiting import eventually
+
+PRIORITIES: dict[str, Priority] = {"f": "first", "b": "background"}
 
 
 def order_of(threads: PriorityThreads, plan: str) -> str:
@@ -13,7 +16,7 @@ def order_of(threads: PriorityThreads, plan: str) -> str:
     gate, begun = threading.Event(), []
     threads.submit(gate.wait)
     futures = [
-        threads.submit(lambda name=name: begun.append(name), background=name == "b")  # type: ignore[misc]
+        threads.submit(lambda name=name: begun.append(name), PRIORITIES[name])  # type: ignore[misc]
         for name in plan
     ]
     gate.set()
@@ -47,7 +50,7 @@ def test_closing_cancels_what_is_queued_in_both_queues() -> None:
     threads = PriorityThreads(1, name="test", initializer=lambda: None)
     gate = threading.Event()
     threads.submit(gate.wait)
-    queued = [threads.submit(int, background=background) for background in (False, True)]
+    queued = [threads.submit(int, priority) for priority in PRIORITIES.values()]
     closing = threading.Thread(target=threads.close)
     closing.start()
     eventually(lambda: all(future.cancelled() for future in queued))

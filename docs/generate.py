@@ -13,6 +13,7 @@ from typing import Any
 from docs.imports import picture
 from seedpoint.models import architectures, initializers, presets
 from seedpoint.models.initializers import transforms
+from seedpoint.models.plan.warning import CODES
 from seedpoint.models.spec.schema import json_schema
 from seedpoint.models.validation.messages import Asked
 from seedpoint.service.app import create_app
@@ -22,7 +23,8 @@ from seedpoint.service.settings import Settings
 
 FOLDER = Path(__file__).parent
 NOTE = "<!-- Written by `python -m docs.generate` from the code; edit that instead. -->\n"
-COMMON = ("type", "name", "tie", "input_shape")  # Fields of every layer, documented once.
+# fields of every layer, documented once
+COMMON = ("type", "name", "tie", "input_shape", "parametrizations")
 
 
 def pages() -> dict[str, str]:
@@ -35,6 +37,7 @@ def pages() -> dict[str, str]:
         "routes.md": routes_page(),
         "presets.md": presets_page(),
         "problems.md": problems_page(),
+        "warnings.md": warnings_page(),
         "imports.svg": picture(),
     }
 
@@ -64,8 +67,9 @@ def layers_page() -> str:
     rows = []
     for entry in architectures.catalogue():
         schema = entry["schema"]
-        fields = {k: v for k, v in schema.get("properties", {}).items() if k not in COMMON}
-        required = set(schema.get("required", ()))
+        required = set(schema.get("required", ())) - {"type"}
+        properties = schema.get("properties", {})
+        fields = {k: v for k, v in properties.items() if k in required or k not in COMMON}
         arguments = ", ".join(
             f"**{name}**" if name in required else f"{name}={_json(field.get('default'))}"
             for name, field in fields.items()
@@ -77,7 +81,18 @@ def layers_page() -> str:
         "The types of `architecture` and of the layers inside it: the `torch.nn` classes with "
         "exactly their constructors' arguments (required ones bold), and Seedpoint's own types. "
         "Every layer may have `name` (if its container names its children) and `tie`; the "
-        "architecture itself may have `input_shape`, which `Lazy*` layers need.\n\n"
+        "architecture itself may have `input_shape`, which `Lazy*` layers need. Any type may be a "
+        "child, a library's model too: its tensors are named and initialized as at the top, and no "
+        "`config.json` is written for it. A preset has a `name` already, so its container gives "
+        "its children as an object, whose keys name them. The forward passes (a residual sum, an "
+        "attention) are not described: only names and shapes are.\n\n"
+        "A layer of `torch.nn`, a `Module` or a `Custom` may have `parametrizations`, an object of "
+        'tensor name -> `{"type": "weight_norm", "dim": 0}` or '
+        '`{"type": "spectral_norm"}`, with the arguments, tensor names and initialization of '
+        "`torch.nn.utils.parametrizations`: `weight` becomes `parametrizations.weight.original1`, "
+        "and so on. Under `philox-v1`, norms or vectors over a `dim` for which the weight has to "
+        "be reordered (a transposed convolution's spectral norm) or of all numbers (`null`) have "
+        "no own init and need a rule; under generator `torch` they have.\n\n"
     )
     return f"# Architectures and layers\n\n{NOTE}\n{intro}" + _table(
         ("type", "what it is", "arguments", "example"), rows
@@ -165,6 +180,16 @@ def problems_page() -> str:
         "path of each fault in the spec.\n\n"
     )
     return f"# Problems\n\n{NOTE}\n{intro}" + _table(("type", "status", "title", "when"), rows)
+
+
+def warnings_page() -> str:
+    sections = [f"## {code}\n\n{meaning}\n" for code, meaning in CODES.items()]
+    intro = (
+        "A checkpoint with warnings is issued, and may not be what was meant. Each of `warnings` "
+        "begins with its code; `warning_details` has the code, the place in the spec and the "
+        "section of this page.\n\n"
+    )
+    return f"# Warnings\n\n{NOTE}\n{intro}" + "\n".join(sections)
 
 
 def _entry(entry: Mapping[str, Any]) -> str:

@@ -29,6 +29,11 @@ class DType:
         """True for a floating type to which float32 values are rounded."""
         return self.is_floating and self.itemsize < 4
 
+    @property
+    def has_infinity(self) -> bool:
+        """True for a floating type whose elements can be infinite."""
+        return self.is_floating and bool(torch.tensor(torch.inf).to(self.torch).float().isinf())
+
     def takes(self, value: float) -> bool:
         """Return whether an element can be set to `value`.
 

@@ -7,7 +7,9 @@ from seedpoint.models.architectures.build import Blueprint, Built, build, check,
 from seedpoint.models.architectures.canonical_form import normalized
 from seedpoint.models.architectures.catalogue import catalogue
 from seedpoint.models.architectures.external_models import Foreign, Recipe
+from seedpoint.models.architectures.library_models import LibraryModels, recipes_of
 from seedpoint.models.architectures.limits import MAX_MODULES, check_depth
+from seedpoint.models.architectures.size_chains import broken_chains
 from seedpoint.models.architectures.tensors import NamedTensor, TensorList, Tensors
 from seedpoint.models.architectures.type_union import FOREIGN, Architecture, json_schema, parse
 
@@ -19,10 +21,12 @@ __all__ = [
     "Built",
     "Foreign",
     "Layer",
+    "LibraryModels",
     "NamedTensor",
     "Recipe",
     "TensorList",
     "Tensors",
+    "broken_chains",
     "build",
     "catalogue",
     "check",
@@ -31,4 +35,5 @@ __all__ = [
     "json_schema",
     "normalized",
     "parse",
+    "recipes_of",
 ]

@@ -89,5 +89,11 @@ class Layer(SpecPart):
         ),
     )
 
+    @property
+    def child_name(self) -> str | None:
+        """Name that the layer gives itself as a child; None if it gives none."""
+        return self.name
 
-COMMON = frozenset(Layer.model_fields)
+
+COMMON = frozenset({*Layer.model_fields, "parametrizations"})
+"""Fields of layers that are no arguments of a constructor."""

@@ -2,46 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from seedpoint.models.architectures.base import Layer, SpecPart
-from seedpoint.models.architectures.containers import Named, Sequential
-from seedpoint.models.architectures.custom import Custom
+from seedpoint.models.architectures.containers import (
+    Child,
+    Container,
+    Custom,
+    ModuleList,
+    Named,
+    WithTensors,
+)
 from seedpoint.models.architectures.external_models import Foreign
 from seedpoint.models.architectures.shapes import Shaped, Shapes, entries
 from seedpoint.models.architectures.tensors import Tensors
 
 
-def normalized(architecture: Layer | Tensors | Foreign) -> dict[str, Any]:
+def normalized(architecture: Layer) -> dict[str, Any]:
     """Return the canonical JSON document that parses to the same architecture.
 
-    Defaults are left out, and so are the names that a Sequential assigns itself. Children,
+    Defaults are left out, and so are the names that a Sequential assigns itself. Layers, children,
     parameters, buffers and tensors are lists of named entries in document order; a safetensors
     header becomes the same kind of list. Dtypes have PyTorch's names.
     """
     if isinstance(architecture, Foreign):
         architecture = architecture.expanded()
-    document = _object(architecture)
-    if isinstance(architecture, Named):
-        document["children"] = [
-            {**normalized(entry.layer), "name": entry.name} for entry in architecture.entries()
-        ]
-    elif isinstance(architecture, Sequential):
-        for index, layer in enumerate(document["layers"]):
-            if layer.get("name") == str(index):
-                del layer["name"]
-    elif isinstance(architecture, Custom):
+    if isinstance(architecture, Container):
+        return _container(architecture)
+    if isinstance(architecture, Tensors):
+        document = _object(architecture, leave_out=("tensors", "header", "layout"))
+        layout = {} if architecture.layout == "out_in" else {"layout": architecture.layout}
+        return {**document, **layout, "tensors": _all_tensors(architecture)}
+    return _object(architecture)
+
+
+def _container(container: Container) -> dict[str, Any]:
+    document = _object(container, leave_out=("layers", "children", "parameters", "buffers"))
+    children = [_child(container, index, entry) for index, entry in enumerate(container.entries())]
+    # An empty list is written too, except by Custom: issued ids hold it.
+    if children or not isinstance(container, Custom):
+        document["children" if isinstance(container, Named) else "layers"] = children
+    if isinstance(container, WithTensors):
         for field in ("parameters", "buffers"):
-            if field in document:
-                document[field] = _tensors(getattr(architecture, field))
-    elif isinstance(architecture, Tensors):
-        document = {"type": architecture.type, "tensors": _all_tensors(architecture)}
+            if (shapes := getattr(container, field)) != ():
+                document[field] = _tensors(shapes)
     return document
 
 
-def _object(part: SpecPart) -> dict[str, Any]:
+def _child(container: Container, index: int, entry: Child) -> dict[str, Any]:
+    document = normalized(entry.layer)
+    if isinstance(container, Named) or (
+        not isinstance(container, ModuleList) and entry.name != str(index)
+    ):
+        return {**document, "name": entry.name}
+    document.pop("name", None)
+    return document
+
+
+def _object(part: SpecPart, leave_out: Collection[str] = ()) -> dict[str, Any]:
     document = {}
     for name, field in type(part).model_fields.items():
+        if name in leave_out:
+            continue
         value = getattr(part, name)
         if field.is_required() or value != field.get_default(call_default_factory=True):
             document[field.alias or name] = _plain(value)

@@ -17,7 +17,7 @@ from seedpoint.models.architectures.type_union import STRUCTURE, WHOLE, json_sch
 # Placeholder for the union of all layers in the schema of an entry.
 _ANY_LAYER = {
     "type": "object",
-    "description": "Any entry of this catalogue except `tensors`.",
+    "description": "Any entry of this catalogue.",
     "properties": {"type": {"type": "string"}},
     "required": ["type"],
 }

@@ -9,11 +9,13 @@ from itertools import islice
 from torch import nn
 
 from seedpoint.models.architectures.arguments import MODULES
-from seedpoint.models.architectures.containers import Container, Ref, Repeat
-from seedpoint.models.architectures.custom import Custom
+from seedpoint.models.architectures.containers import Container, Custom, Ref, Repeat, WithTensors
 from seedpoint.models.architectures.custom_modules import Custom as CustomModule
-from seedpoint.models.architectures.custom_modules import custom_module
+from seedpoint.models.architectures.custom_modules import module_of_list, register_tensors
+from seedpoint.models.architectures.external_models import Foreign
 from seedpoint.models.architectures.layers import TorchLayer
+from seedpoint.models.architectures.library_models import LibraryModels
+from seedpoint.models.architectures.tensors import Tensors
 from seedpoint.models.architectures.torch_errors import TORCH_ERRORS, message_of
 from seedpoint.models.architectures.tree import Node, find
 from seedpoint.models.errors import Fault, SpecError
@@ -44,6 +46,7 @@ class Construction:
     """
 
     tree: Node
+    library: LibraryModels | None = None
     made: dict[str, nn.Module] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
     ties: list[Tie] = field(default_factory=list)
@@ -59,6 +62,8 @@ class Construction:
     def layer(self, node: Node, name: str | None) -> nn.Module:
         """Return the module of `node`; `name` is its absolute name, None if torch copies it."""
         module = self._construct(node, name)
+        if isinstance(node.layer, TorchLayer | WithTensors):
+            self._parametrize(module, node.layer, node)
         if name is not None:
             self.made[name], self.nodes[name] = module, node
         for own, target in node.layer.tie.items():
@@ -88,8 +93,11 @@ class Construction:
             return self._repeat(layer, node, name)
         if isinstance(layer, Ref):
             return self._ref(layer, node, name)
-        if isinstance(layer, Custom):
-            return self._custom(layer, node)
+        if isinstance(layer, Tensors):
+            return module_of_list(layer, node.path, self.fault)
+        if isinstance(layer, Foreign):
+            assert self.library is not None
+            return self.library.make(node)
         assert isinstance(layer, TorchLayer)
         return self._torch(layer, node, name)
 
@@ -109,7 +117,9 @@ class Construction:
             (key, self.layer(child, _under(name, key)), child)
             for key, child in node.children.items()
         ]
-        module = layer.module_class()
+        module = self._custom(layer) if isinstance(layer, Custom) else layer.module_class()
+        if isinstance(layer, WithTensors):
+            register_tensors(module, layer, node.path, self.fault)
         for key, child, inner in children:
             try:
                 module.add_module(key, child)
@@ -122,12 +132,27 @@ class Construction:
         copies = (self.layer(node.copied, _under(name, str(i))) for i in range(layer.count))
         return nn.Sequential(*copies)
 
-    def _custom(self, layer: Custom, node: Node) -> nn.Module:
+    def _custom(self, layer: Custom) -> nn.Module:
         cls = self.classes.get(layer.class_name)
         if cls is None:
             cls = type(layer.class_name, (CustomModule,), {})
             self.classes[layer.class_name] = cls
-        return custom_module(layer, node.path, cls, self.fault)
+        return cls()
+
+    def _parametrize(self, module: nn.Module, layer: TorchLayer | WithTensors, node: Node) -> None:
+        for name, parametrization in layer.parametrizations.items():
+            path = join(node.path, "parametrizations", name)
+            own = {**module._parameters, **module._buffers}
+            if own.get(name) is None:
+                known = self.hint(name, (key for key, value in own.items() if value is not None))
+                self.fault(path, f"this layer has no tensor {name!r}; known: {known}")
+                continue
+            try:
+                parametrization.register(module, name)
+            except TORCH_ERRORS as error:
+                if isinstance(error, SpecError):
+                    raise
+                self.fault(path, message_of(error))
 
     def _ref(self, layer: Ref, node: Node, name: str | None) -> nn.Module:
         module = self._earlier(layer.ref)

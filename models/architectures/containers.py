@@ -5,17 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 from torch import nn
 
 from seedpoint.models.architectures.base import Layer, Name, Size
 from seedpoint.models.architectures.json_type_union import LIST, LIST_OR_OBJECT, OBJECT
+from seedpoint.models.architectures.parametrizations import Parametrizations
+from seedpoint.models.architectures.parametrizations import field as parametrizations_field
+from seedpoint.models.architectures.shapes import Shapes
 
 LINEAR = {"type": "Linear", "in_features": 4, "out_features": 4}
 EXAMPLES = [{"name": "hidden", **LINEAR}, {"name": "activation", "type": "ReLU"}]
 
 if TYPE_CHECKING:
     AnyLayer = Layer  # at run time the union of type_union.py
+
+# Layers in a list, or an object of name -> layer, in document order.
+Layers = Annotated[
+    Annotated[tuple["AnyLayer", ...], LIST] | Annotated[dict[Name, "AnyLayer"], OBJECT],
+    LIST_OR_OBJECT,
+]
+
+
+def _identifier(name: str) -> str:
+    if not name.isidentifier():
+        raise PydanticCustomError("class_name", "expected a valid name of a Python class")
+    return name
 
 
 class Child(NamedTuple):
@@ -50,12 +66,16 @@ class Sequential(Container):
     example: ClassVar[Mapping[str, Any]] = {"layers": EXAMPLES}
 
     type: Literal["Sequential"]
-    layers: tuple[AnyLayer, ...]
+    layers: Layers
 
     def entries(self) -> Iterator[Child]:
-        for index, layer in enumerate(self.layers):
-            name = str(index) if layer.name is None else layer.name
-            yield Child(("layers", index), name, layer)
+        if isinstance(self.layers, dict):
+            for name, layer in self.layers.items():
+                yield Child(("layers", name), name, layer)
+        else:
+            for index, layer in enumerate(self.layers):
+                name = str(index) if layer.child_name is None else layer.child_name
+                yield Child(("layers", index), name, layer)
 
 
 class ModuleList(Container):
@@ -76,10 +96,7 @@ class ModuleList(Container):
 class Named(Container):
     """Named children: a list of layers with `name`, or an object of name -> layer."""
 
-    children: Annotated[
-        Annotated[tuple[AnyLayer, ...], LIST] | Annotated[dict[Name, AnyLayer], OBJECT],
-        LIST_OR_OBJECT,
-    ]
+    children: Layers
 
     def entries(self) -> Iterator[Child]:
         if isinstance(self.children, dict):
@@ -87,15 +104,42 @@ class Named(Container):
                 yield Child(("children", name), name, layer)
         else:
             for index, layer in enumerate(self.children):
-                yield Child(("children", index), layer.name, layer)
+                yield Child(("children", index), layer.child_name, layer)
 
 
-class Module(Named):
-    """Plain nn.Module with the children as attributes."""
+class WithTensors(Named):
+    """Module with tensors of its own beside its children, which are uninitialized."""
+
+    children: Layers = ()
+    parameters: Shapes = ()
+    buffers: Shapes = ()
+    parametrizations: Parametrizations = parametrizations_field()
+
+
+class Module(WithTensors):
+    """Plain nn.Module with the children, parameters and buffers as attributes."""
 
     example: ClassVar[Mapping[str, Any]] = {"children": EXAMPLES}
 
     type: Literal["Module"]
+
+
+class Custom(WithTensors):
+    """Named parameters, buffers and children, without a forward; its tensors have no own init."""
+
+    example: ClassVar[Mapping[str, Any]] = {
+        "parameters": [{"name": "scale", "shape": [5, 3]}],
+        "buffers": [{"name": "count", "shape": [], "dtype": "int64"}],
+    }
+    example_rules = (
+        {"match": {"name": "scale"}, "initializer": {"type": "normal", "std": 0.02}},
+        {"match": {"name": "count"}, "initializer": {"type": "zeros"}},
+    )
+
+    type: Literal["Custom"]
+    class_name: Annotated[Name, AfterValidator(_identifier)] = Field(
+        default="Custom", description="Class name of the layer in rules and listings."
+    )
 
 
 class ModuleDict(Named):

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import nn
 
-from seedpoint.models.architectures.base import SpecPart
+from seedpoint.models.architectures.base import Layer
 from seedpoint.models.dtypes import DType
 from seedpoint.models.errors import Fault
 
@@ -46,10 +46,8 @@ class Recipe(Protocol):
         """Return the small text files, by name, that the library reads beside the weights."""
 
 
-class Foreign(SpecPart):
-    """Architecture that another library builds; it cannot be a layer inside others."""
-
-    type: str
+class Foreign(Layer):
+    """Architecture that another library builds."""
 
     def expanded(self) -> Foreign:
         """Return the architecture of the canonical spec: a preset's own, else this one."""

@@ -16,6 +16,8 @@ from torch import nn
 from seedpoint.models.architectures.arguments import MODULES, arguments_of, field_of
 from seedpoint.models.architectures.base import COMMON, Layer
 from seedpoint.models.architectures.examples import example_of
+from seedpoint.models.architectures.parametrizations import Parametrizations
+from seedpoint.models.architectures.parametrizations import field as parametrizations_field
 
 # Classes of torch.nn that are not layers of a spec: name -> reason.
 EXCLUDED: dict[str, str] = {
@@ -46,6 +48,8 @@ ModuleClass: TypeAlias = type[nn.Module]  # an alias, because `type` is a field 
 
 class TorchLayer(Layer):
     """Layer of torch.nn."""
+
+    parametrizations: Parametrizations = parametrizations_field()
 
     @property
     def torch_class(self) -> ModuleClass:

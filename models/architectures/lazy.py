@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from seedpoint.models.architectures.construct import Construction
+from seedpoint.models.architectures.external_models import Foreign
 from seedpoint.models.architectures.tensor_sizes import oversize_of
 from seedpoint.models.architectures.torch_errors import TORCH_ERRORS, message_of
 from seedpoint.models.architectures.tree import Node
@@ -39,6 +40,10 @@ def lazy_inputs(tree: Node) -> tuple[LazyInput, ...]:
             or if the shape does not pass the layers before it.
     """
     lazy = list(_lazy_nodes(tree, chained=True))
+    if lazy and any(isinstance(node.layer, Foreign) for node in tree.walk()):
+        node = lazy[0][0]
+        message = "a Lazy layer cannot stand beside a library's model; write its sizes"
+        raise SpecError.at(join(node.path, "type"), message)
     faults = [
         Fault(
             node.path,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
-from seedpoint.models.architectures.containers import Ref, Repeat
-from seedpoint.models.architectures.custom import Custom
+from seedpoint.models.architectures import parametrizations
+from seedpoint.models.architectures.containers import Ref, Repeat, WithTensors
+from seedpoint.models.architectures.external_models import Foreign
 from seedpoint.models.architectures.layers import TorchLayer
+from seedpoint.models.architectures.limits import MAX_LAYER_DEPTH
 from seedpoint.models.architectures.tensor_sizes import tensors_of
+from seedpoint.models.architectures.tensors import Tensors
 from seedpoint.models.architectures.tree import Node, find
 from seedpoint.models.errors import LimitExceeded
 
@@ -29,22 +34,27 @@ _COUNTED = {
 }
 
 
-def count_modules(tree: Node, limit: int) -> int:
+NONE_MADE: Mapping[str, int] = MappingProxyType({})
+
+
+def count_modules(tree: Node, limit: int, library: Mapping[str, int] = NONE_MADE) -> int:
     """Return the number of modules of the finished architecture.
 
     A shared module counts once for each of its names, a recurrent layer once for each layer and
-    direction of its stack.
+    direction of its stack. `library` has the numbers of modules of library models, by the path of
+    their node; without it, each counts as one.
 
     Raises:
         LimitExceeded: At the innermost layer that alone has more than `limit` modules.
     """
-    return _Census(tree, limit).count(tree)
+    return _Census(tree, limit, library).count(tree)
 
 
 @dataclass(slots=True)
 class _Census:
     tree: Node
     limit: int
+    library: Mapping[str, int]
     counted: dict[int, int] = field(default_factory=dict)
 
     def count(self, node: Node) -> int:
@@ -65,9 +75,16 @@ class _Census:
             # of two. A Ref to a missing or later layer is reported elsewhere.
             target = find(self.tree, layer.ref)
             return self.counted.get(id(target), 1)
+        if isinstance(layer, Foreign):
+            return self.library.get(node.path, 1)
+        if isinstance(layer, Tensors):
+            return _count_list(layer)
+        extra = 0
+        if isinstance(layer, TorchLayer | WithTensors):
+            extra = parametrizations.count_modules(len(layer.parametrizations))
         if isinstance(layer, TorchLayer):
-            return self._count_torch(layer, node)
-        return 1 + inner
+            return self._count_torch(layer, node) + extra
+        return 1 + inner + extra
 
     def _count_torch(self, layer: TorchLayer, node: Node) -> int:
         """Return the number of modules that one torch constructor makes."""
@@ -98,6 +115,17 @@ class _Census:
         return total
 
 
+def _count_list(tensors: Tensors) -> int:
+    """Return the number of modules that hold the tensors of a list."""
+    holders = set[str]()
+    for name in tensors.names:
+        if name.count(".") > MAX_LAYER_DEPTH:
+            continue  # refused when it is built
+        while (name := name.rpartition(".")[0]) and name not in holders:
+            holders.add(name)
+    return 1 + len(holders)
+
+
 def least_tensors(tree: Node) -> int:
     """Return a lower bound on the number of tensors of the finished architecture.
 
@@ -114,13 +142,15 @@ def least_tensors(tree: Node) -> int:
 
     def least(node: Node) -> int:
         layer = node.layer
-        if isinstance(layer, Custom):
-            own = len(layer.parameters) + len(layer.buffers)
+        if isinstance(layer, Tensors):
+            own = len(layer.names)
         elif isinstance(layer, TorchLayer):
             own = 0 if layer.type in _MANY else tensors(layer)
         else:
             inner = sum(map(least, node.inner()))
             own = layer.count * inner if isinstance(layer, Repeat) else inner
+            if isinstance(layer, WithTensors):
+                own += len(layer.parameters) + len(layer.buffers)
         return max(0, own - len(layer.tie))
 
     return least(tree)

@@ -33,10 +33,9 @@ _OTHER_TYPE = (
 
 def _known(name: str) -> str:
     try:
-        presets.get(name)
+        return presets.resolve(name)
     except presets.UnknownPreset as error:
         raise PydanticCustomError("unknown_preset", "{why}", {"why": str(error)}) from None
-    return name
 
 
 class Preset(Foreign):
@@ -49,7 +48,9 @@ class Preset(Foreign):
 
     type: Literal["preset"]
     name: Annotated[Name, AfterValidator(_known)] = Field(
-        description="Name of a preset; `GET /v1/presets` lists them.", examples=["llama-tiny"]
+        description="Name of a preset, or the id on the Hub of the model that it is; "
+        "`GET /v1/presets` lists them.",
+        examples=["llama-tiny"],
     )
     overrides: Annotated[dict[Name, Any], AfterValidator(exact)] = Field(
         default={},
@@ -58,10 +59,16 @@ class Preset(Foreign):
         examples=[{"num_hidden_layers": 4}],
     )
 
+    @property
+    def child_name(self) -> None:
+        """None: `name` is the preset's, so a container names this child by key or index."""
+        return None
+
     def expanded(self) -> Foreign:
         """Return the architecture that the preset and its overrides stand for."""
         document = presets.overridden(presets.get(self.name).architecture, self.overrides)
-        return _TYPES[document["type"]].model_validate(document)
+        tie = {"tie": self.tie} if self.tie else {}
+        return _TYPES[document["type"]].model_validate(document | tie)
 
     def recipe(self, root: str, *, dtype: DType | None, max_modules: int) -> Recipe:
         """Return the recipe of the architecture that the preset stands for.

@@ -26,6 +26,8 @@ def _representable(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
+Layout = Literal["out_in", "in_out"]
+"""Order of a weight's output and input axes: PyTorch's, or that of Flax and Keras."""
 Shape = Annotated[
     tuple[Size, ...], Field(max_length=MAX_TENSOR_DIMS), AfterValidator(_representable)
 ]

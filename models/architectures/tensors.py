@@ -9,9 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from seedpoint.models.architectures.base import Name, Size, SpecPart
+from seedpoint.models.architectures.base import Layer, Name, Size, SpecPart
 from seedpoint.models.architectures.limits import numel
-from seedpoint.models.architectures.shapes import DTypeCode, Shape, Shaped, Shapes, entries
+from seedpoint.models.architectures.shapes import DTypeCode, Layout, Shape, Shaped, Shapes, entries
 from seedpoint.models.dtypes import BY_CODE, DType
 from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.validation.faults import join
@@ -54,7 +54,7 @@ def _without_metadata(header: Any) -> Any:
 Header = Annotated[dict[Name, HeaderEntry], BeforeValidator(_without_metadata)]
 
 
-class Tensors(SpecPart):
+class Tensors(Layer):
     """List of tensors, or the header of an existing safetensors file."""
 
     example: ClassVar[Mapping[str, Any]] = {
@@ -65,6 +65,18 @@ class Tensors(SpecPart):
     type: Literal["tensors"]
     tensors: Shapes | None = None
     header: Header | None = None
+    layout: Layout = Field(
+        default="out_in",
+        description="Order of the last axes of weights: `out_in`, outputs first, as PyTorch has "
+        "them, or `in_out`, outputs last, as the kernels of Flax and Keras (HWIO).",
+    )
+
+    @property
+    def names(self) -> list[str]:
+        """Names in document order."""
+        if self.header is not None:
+            return list(self.header)
+        return [name for _, name, _ in entries(self.tensors or ())]
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Tensors:
@@ -81,6 +93,7 @@ class NamedTensor:
     shape: tuple[int, ...]
     dtype: DType
     path: str
+    layout: Layout = "out_in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +110,7 @@ def tensor_list(architecture: Tensors, *, root: str = "architecture") -> TensorL
         SpecError: For a name that is given twice, empty, or reserved by the file format.
     """
     listed = tuple(
-        NamedTensor(name, entry.shape, entry.element, path)
+        NamedTensor(name, entry.shape, entry.element, path, architecture.layout)
         for path, name, entry in _listed(architecture, root)
     )
     seen: set[str] = set()

@@ -85,6 +85,12 @@ def _links(root: nn.Module, construction: Construction) -> Iterator[_Link]:
             construction.fault(tie.path, f"this layer has no tensor {tie.own!r}; known: {known}")
         elif target is None:
             known = construction.hint(tie.target, names_of(root))
+            if tie.target.endswith(".T") and slot_of(root, tie.target[:-2]) is not None:
+                known = (
+                    f"{known}; a tie is one tensor of one shape: for a transposed copy, a rule has "
+                    f'the initializer {{"type": "copy", "of": "{tie.target[:-2]}", '
+                    '"transpose": true}'
+                )
             construction.fault(tie.path, f"no tensor {tie.target!r}; known: {known}")
         else:
             yield _Link(own, target, tie)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from seedpoint.models.architectures.arguments import MODULES
 from seedpoint.models.architectures.base import Layer
 from seedpoint.models.architectures.containers import Container, Ref, Repeat
+from seedpoint.models.architectures.external_models import Foreign
 from seedpoint.models.architectures.layers import TorchLayer
+from seedpoint.models.architectures.tensors import Tensors
 from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.validation.faults import join
 
@@ -33,6 +35,12 @@ class Node:
         """Return the nodes directly inside this one, in the order of construction."""
         copied = [self.copied] if self.copied is not None else []
         return [*self.children.values(), *copied, *self.arguments.values()]
+
+    def walk(self) -> Iterator[Node]:
+        """Yield this node and all nodes inside it, each before those inside."""
+        yield self
+        for inner in self.inner():
+            yield from inner.walk()
 
 
 def plant(architecture: Layer, root: str) -> Node:
@@ -101,10 +109,16 @@ class _Planter:
                 if in_object
                 else layer.refuses_names
             )
-            named = child.name is not None and refusal is None
+            named = child.child_name is not None and refusal is None
             name_path = join(place, "name") if named else place
             if name is None:
-                self.faults.append(Fault(join(place, "name"), f"missing; {layer.type} needs it"))
+                message = f"missing; {layer.type} needs it"
+                if child.name is not None:
+                    message = (
+                        f"is the {child.type}'s; write {segments[0]} as an object, whose keys are "
+                        "the names"
+                    )
+                self.faults.append(Fault(join(place, "name"), message))
             elif name in children:
                 message = f"{name!r} is already the name of {children[name].path}"
                 self.faults.append(Fault(name_path, message))
@@ -113,11 +127,21 @@ class _Planter:
         return children
 
     def _check(self, layer: Layer, path: str, refusal: str | None, copier: str | None) -> None:
-        if refusal is not None and layer.name is not None:
+        if refusal is not None and layer.child_name is not None:
             self.faults.append(Fault(join(path, "name"), refusal))
         if layer.input_shape is not None and path != self.root:
             message = "only the top of an architecture takes input_shape"
             self.faults.append(Fault(join(path, "input_shape"), message))
+        if path == self.root and isinstance(layer, Foreign | Tensors):
+            message = f"{layer.type} takes it only as a child of a Module or Sequential"
+            if layer.tie:
+                self.faults.append(Fault(join(path, "tie"), message))
+            if layer.input_shape is not None:
+                message = f"there is no Lazy layer in a {layer.type} model; leave it out"
+                self.faults.append(Fault(join(path, "input_shape"), message))
+        if copier is not None and isinstance(layer, Foreign):
+            message = f"{copier} copies this, which a {layer.type} model does not allow"
+            self.faults.append(Fault(path, message))
         if copier is not None and isinstance(layer, Ref):
             message = f"{copier} copies this, so a Ref in it would not be the same module"
             self.faults.append(Fault(path, message))
@@ -138,7 +162,7 @@ def find(root: Node, name: str) -> Node | None:
             child = node.children.get(segment)
         elif isinstance(node.layer, Repeat):
             child = node.copied if _is_index(segment, node.layer.count) else None
-        elif isinstance(node.layer, TorchLayer | Ref):
+        elif isinstance(node.layer, TorchLayer | Ref | Foreign | Tensors):
             return node
         else:
             child = None

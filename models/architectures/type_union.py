@@ -9,8 +9,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypeAliasType
 
 from seedpoint.models.architectures import containers, layers
-from seedpoint.models.architectures.base import Layer, SpecPart
+from seedpoint.models.architectures.base import Layer
 from seedpoint.models.architectures.containers import (
+    Custom,
     Module,
     ModuleDict,
     ModuleList,
@@ -18,7 +19,6 @@ from seedpoint.models.architectures.containers import (
     Repeat,
     Sequential,
 )
-from seedpoint.models.architectures.custom import Custom
 from seedpoint.models.architectures.external_models import Foreign
 from seedpoint.models.architectures.huggingface import Transformers
 from seedpoint.models.architectures.layers import LAYERS
@@ -33,28 +33,28 @@ STRUCTURE: tuple[type[Layer], ...] = (
     *(Sequential, Module, ModuleDict, ModuleList, Repeat),
     *(Ref, Custom),
 )
-LAYER_MODELS: tuple[type[Layer], ...] = (*STRUCTURE, *LAYERS.values())
-
-# Architectures that cannot be a layer inside another, each a model with its own `type`.
 FOREIGN: tuple[type[Foreign], ...] = (Transformers, Timm, Torchvision, Preset)
-WHOLE: tuple[type[SpecPart], ...] = (Tensors, *FOREIGN)
+WHOLE: tuple[type[Layer], ...] = (Tensors, *FOREIGN)
+"""Architectures that are not a tree of the spec's own layers."""
+LAYER_MODELS: tuple[type[Layer], ...] = (*STRUCTURE, *LAYERS.values(), *WHOLE)
 
 if TYPE_CHECKING:
     AnyLayer: TypeAlias = Layer
-    Architecture: TypeAlias = Layer | Tensors | Foreign
+    Architecture: TypeAlias = Layer
 else:
-    # Named aliases, so that JSON Schema has each union once, under $defs.
+    # Named aliases, so that JSON Schema has the union under $defs. Two of them, because the pages
+    # of the API show the one and close the other, which nests without end.
     AnyLayer = TypeAliasType(
         "Layer", Annotated[Union[(*LAYER_MODELS,)], Field(discriminator="type")]
     )
     Architecture = TypeAliasType(
-        "Architecture", Annotated[Union[(*LAYER_MODELS, *WHOLE)], Field(discriminator="type")]
+        "Architecture", Annotated[Union[(*LAYER_MODELS,)], Field(discriminator="type")]
     )
     # Pydantic looks up the forward references in these modules. (`model_rebuild` with a namespace
     # would build the whole union once more for each model: 0.6 s instead of 0.1 s.)
     containers.AnyLayer = layers.AnyLayer = AnyLayer
 
-ADAPTER: TypeAdapter[Layer | Tensors | Foreign] = TypeAdapter(Architecture)
+ADAPTER: TypeAdapter[Layer] = TypeAdapter(Architecture)
 
 
 @cache
@@ -63,7 +63,7 @@ def json_schema() -> dict[str, Any]:
     return ADAPTER.json_schema()
 
 
-def parse(document: Any, *, root: str = "architecture") -> Layer | Tensors | Foreign:
+def parse(document: Any, *, root: str = "architecture") -> Layer:
     """Return the architecture that `document`, parsed JSON, describes; `root` is its path.
 
     `check` and `build` check names, references and the arguments that only a constructor can judge.

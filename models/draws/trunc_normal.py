@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
@@ -15,6 +16,8 @@ from seedpoint.models.dtypes import f32
 
 _PROBABILITY_ERROR = 2.0**-23  # of a float32 probability (STREAM: lo, hi, p)
 _ERFINV_LIMIT = 5.42  # sqrt(2) * erfinv(1 - 2^-24), where the stream's values end
+
+_P_LIMIT = 1 - 2.0**-24  # largest float32 below 1 (STREAM: p)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,5 +91,17 @@ class TruncNormal(Draw):
     def reach(self) -> float:
         return max(abs(self.a), abs(self.b))
 
+    @property
+    def distinct_values(self) -> int:
+        """Most different values that it has: one for each float32 probability, at most 2^23."""
+        low, width = self.f32[:2]
+        return min(1 + _ordered(min(low + width, _P_LIMIT)) - _ordered(max(low, -_P_LIMIT)), 2**23)
+
     def fill(self, value: torch.Tensor) -> None:
         torch.nn.init.trunc_normal_(value, self.mean, self.std, self.a, self.b)
+
+
+def _ordered(value: float) -> int:
+    """Return the position of `value`, rounded to float32, among all float32 numbers."""
+    (bits,) = struct.unpack("<i", struct.pack("<f", value))
+    return int(bits) if bits >= 0 else -(int(bits) & 0x7FFFFFFF)

@@ -18,7 +18,7 @@ from seedpoint.models.generation.device_copy import Staging
 from seedpoint.models.generation.sources import CpuDraws, Draws, Sources
 from seedpoint.models.generation.whole_tensors import Needed, Wholes
 from seedpoint.models.plan.plan import Plan, PlanTensor
-from seedpoint.models.plan.program import Materialized, Program
+from seedpoint.models.plan.program import Copy, Materialized, Program
 from seedpoint.models.statistics.accumulator import BLOCK_ELEMENTS
 from seedpoint.models.stream import cpu, nans
 from seedpoint.models.stream.cost import whole_sources
@@ -101,6 +101,8 @@ class Evaluator:
         step = self.block_elements
         if self._is_direct(planned):  # Few calls, because each takes the GIL.
             step *= OBSERVED_BLOCKS if observer is not None else DIRECT_BLOCKS
+        elif isinstance(planned.program.source, Copy):  # A transposed one reads every row.
+            step *= DIRECT_BLOCKS
         pieces = (
             (first, last, out[(first - start) * itemsize : (last - start) * itemsize])
             for first, last in _blocks(start, stop, step)
@@ -233,8 +235,8 @@ class Evaluator:
         """Return a buffer private to this thread."""
         name = str(dtype)
         buffer: torch.Tensor | None = getattr(self._scratch, name, None)
-        if buffer is None:
-            buffer = torch.empty(self.block_elements, dtype=dtype)
+        if buffer is None or len(buffer) < size:
+            buffer = torch.empty(max(size, self.block_elements), dtype=dtype)
             setattr(self._scratch, name, buffer)
         return buffer[:size]
 

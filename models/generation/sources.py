@@ -5,8 +5,10 @@ Every function computes elements [start, stop), row-major, as a one-dimensional 
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,16 +22,22 @@ from seedpoint.models.dtypes import BY_NAME, BY_TORCH
 from seedpoint.models.generation.device_copy import Staging, staging_from
 from seedpoint.models.generation.whole_tensors import Needed, WholeCuts, WholeMatrix, Wholes
 from seedpoint.models.plan.program import (
+    Base,
     Constant,
+    Copy,
     Dirac,
     Eye,
+    Formula,
     Literal,
     Norms,
     Orthogonal,
+    Part,
     Program,
+    SingularVector,
     Source,
     Sparse,
     Split,
+    Sum,
     Whole,
 )
 from seedpoint.models.stream import cpu, reference
@@ -37,9 +45,12 @@ from seedpoint.models.stream.apply_transforms import apply
 from seedpoint.models.stream.cuts import zeros_per_column
 from seedpoint.models.stream.key import derive_key
 from seedpoint.models.stream.norms import column_norms, row_norms
+from seedpoint.models.stream.power_iteration import singular_vectors
 from seedpoint.models.stream.sparse import sparse_range
 
 Shape = tuple[int, ...]
+
+MAX_GAP = 32  # elements between those of a copy that are generated rather than skipped
 
 
 class Draws(Protocol):
@@ -136,17 +147,28 @@ class Sources:
             yield self._needed(source, name, shape)
         if isinstance(source, Norms):
             yield from self.needs(source.of, name, source.shape, 0, math.prod(source.shape))
+        if isinstance(source, Copy):
+            yield from self.needs(source.of, source.name, source.shape, 0, math.prod(source.shape))
+        if isinstance(source, Sum):
+            for term in source.terms:
+                yield from self.needs(term, name, shape, start, stop)
+        if isinstance(source, SingularVector):
+            rows, columns = source.shape
+            yield from self.needs(source.of, name, source.shape, 0, rows * columns)
+            yield from self.needs(source.start, name, (columns,), 0, columns)
         if isinstance(source, Split):
-            for number in _touched(source, shape, start, stop):
-                part = source.parts[number]
-                inner = (*shape[: source.axis], part.size, *shape[source.axis + 1 :])
-                default = f"{name}#{number}"
-                yield from self.needs(part.program, default, inner, 0, math.prod(inner))
+            if source.base is not None:
+                yield from self.needs(source.base, name, shape, start, stop)
+            name = source.stream or name
+            for number, part in _touched(source, shape, start, stop):
+                inner = source.shape_of(part, shape)
+                yield from self.needs(part.program, f"{name}#{number}", inner, 0, math.prod(inner))
 
     def _needed(self, source: Whole, name: str, shape: Shape) -> Needed:
         key = derive_key(self.seed, source.stream or name)
         if isinstance(source, Orthogonal):
-            return WholeMatrix(key, source.draw, shape, float(source.gain).hex())
+            matrix = source.matrix(shape)
+            return WholeMatrix(key, source.draw, matrix, float(source.gain).hex())
         rows, columns = shape
         zeros = zeros_per_column(rows, source.sparsity)
         return WholeCuts(key, source.draw, (rows, columns), zeros)
@@ -163,8 +185,18 @@ class Sources:
                 out.copy_(self._literal(source, start, stop))
             case Eye():
                 _ones(out, start, range(0, shape[0] * shape[1], shape[1] + 1)[: shape[1]])
+            case Formula():
+                out.copy_(source.values(start, stop, shape, device=out.device))
             case Dirac(groups=groups):
                 _dirac(out, start, shape, groups)
+            case _:
+                self._combined(source, name, shape, start, stop, out)
+
+    def _combined(
+        self, source: Source, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
+    ) -> None:
+        """Compute a source that consists of others, or depends on more than the range."""
+        match source:
             case Orthogonal():
                 needed = self._needed(source, name, shape)
                 assert isinstance(needed, WholeMatrix)
@@ -174,8 +206,14 @@ class Sources:
                 self._sparse(source, name, shape, start, out)
             case Split():
                 self._split(source, name, shape, start, stop, out)
+            case Sum():
+                self._sum(source, name, shape, start, stop, out)
+            case Copy():
+                self._copy(source, shape, start, stop, out)
             case Norms():
                 self._norms(source, name, start, stop, out)
+            case SingularVector():
+                out.copy_(torch.from_numpy(self._singular_vector(source, name)[start:stop]))
             case _:
                 raise AssertionError(f"{source.type} cannot be evaluated element by element")
 
@@ -194,12 +232,27 @@ class Sources:
         raw = memoryview(self.blobs[source.sha256])[start * dtype.itemsize : stop * dtype.itemsize]
         return torch.frombuffer(bytearray(raw), dtype=dtype.torch) if raw else torch.empty(0)
 
+    def _array(
+        self, program: Program, name: str, shape: Shape, first: int, last: int
+    ) -> npt.NDArray[np.float32]:
+        """Return elements [first, last) of a program in host memory."""
+        made = torch.empty(last - first, dtype=torch.float32, device=self.draws.device)
+        self.values(program, name, shape, first, last, made)
+        found: npt.NDArray[np.float32] = made.cpu().numpy()
+        return found
+
+    def _singular_vector(self, source: SingularVector, name: str) -> npt.NDArray[np.float64]:
+        rows, columns = source.shape
+        matrix = self._array(source.of, name, source.shape, 0, rows * columns)
+        start = self._array(source.start, name, (columns,), 0, columns)
+        vectors = singular_vectors(
+            matrix.reshape(rows, columns), start, source.iterations, source.eps
+        )
+        return vectors[source.axis]
+
     def _norms(self, source: Norms, name: str, start: int, stop: int, out: torch.Tensor) -> None:
         def values(first: int, last: int) -> npt.NDArray[np.float32]:
-            made = torch.empty(last - first, dtype=torch.float32, device=self.draws.device)
-            self.values(source.of, name, source.shape, first, last, made)
-            found: npt.NDArray[np.float32] = made.cpu().numpy()
-            return found
+            return self._array(source.of, name, source.shape, first, last)
 
         rows, columns = source.shape
         if source.axis == 0:
@@ -207,6 +260,29 @@ class Sources:
         else:
             found = column_norms(values, rows, columns)[start:stop]
         out.copy_(torch.from_numpy(found))
+
+    def _sum(
+        self, source: Sum, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
+    ) -> None:
+        first, *others = source.terms
+        self.values(first, name, shape, start, stop, out)
+        values = torch.empty_like(out)
+        for term in others:
+            self.values(term, name, shape, start, stop, values)
+            out.add_(values)
+
+    def _copy(self, source: Copy, shape: Shape, start: int, stop: int, out: torch.Tensor) -> None:
+        """Generate the runs of the other tensor that hold the elements, and pick these."""
+        places = _places(source, shape, start, stop)
+        order = np.argsort(places, kind="stable")
+        places = places[order]
+        cuts = np.flatnonzero(np.diff(places) > MAX_GAP) + 1
+        for low, high in itertools.pairwise((0, *cuts.tolist(), len(places))):
+            first, last = int(places[low]), int(places[high - 1]) + 1
+            values = out.new_empty(last - first)
+            self.values(source.of, source.name, source.shape, first, last, values)
+            picked = torch.from_numpy(places[low:high] - first).to(out.device)
+            out[torch.from_numpy(order[low:high]).to(out.device)] = values[picked]
 
     def _split(
         self, split: Split, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
@@ -216,50 +292,90 @@ class Sources:
         For more than two rows, each part is generated over all of them at once and copied into
         place, instead of row by row.
         """
-        inner = math.prod(shape[split.axis + 1 :])
-        row = shape[split.axis] * inner
+        row = math.prod(shape[split.axis :])
         first, last = start // row, -(-stop // row)
-        whole = out.new_empty((last - first) * row) if last - first > 2 else None
-        offset = 0
-        for number, part in enumerate(split.parts):
-            default = f"{name}#{number}"
-            part_shape = (*shape[: split.axis], part.size, *shape[split.axis + 1 :])
-            width = part.size * inner
-            if whole is not None:
-                values = out.new_empty((last - first) * width)
-                self.values(part.program, default, part_shape, first * width, last * width, values)
-                rows = whole.view(last - first, row)
-                rows[:, offset : offset + width] = values.view(last - first, width)
-            else:
-                for index in range(first, last):
-                    begin = max(start, index * row + offset)
-                    end = min(stop, index * row + offset + width)
-                    if begin < end:
-                        shift = index * row + offset - index * width
-                        target = out[begin - start : end - start]
-                        self.values(
-                            part.program, default, part_shape, begin - shift, end - shift, target
-                        )
-            offset += width
-        if whole is not None:
-            out.copy_(whole[start - first * row : stop - first * row])
+        if last - first > 2:
+            self._rows(split, name, shape, start, stop, out)
+            return
+        if split.base is not None:
+            self.values(split.base, name, shape, start, stop, out)
+        name = split.stream or name
+        for index in range(first, last):
+            low, high = max(start, index * row), min(stop, (index + 1) * row)
+            for number, part, offset in _between(
+                split, shape, low - index * row, high - index * row
+            ):
+                width = row // shape[split.axis] * part.size
+                begin = max(low, index * row + offset)
+                end = min(high, index * row + offset + width)
+                shift = index * row + offset - index * width
+                target = out[begin - start : end - start]
+                inner = split.shape_of(part, shape)
+                self._part(part, f"{name}#{number}", inner, begin - shift, end - shift, target)
+
+    def _rows(
+        self, split: Split, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
+    ) -> None:
+        row = math.prod(shape[split.axis :])
+        first, last = start // row, -(-stop // row)
+        rows = out.new_empty((last - first, row))
+        if split.base is not None:
+            self.values(split.base, name, shape, first * row, last * row, rows.view(-1))
+        name = split.stream or name
+        for number, part, offset in _between(split, shape, 0, row):
+            width = row // shape[split.axis] * part.size
+            values = rows[:, offset : offset + width].contiguous().view(-1)
+            inner = split.shape_of(part, shape)
+            self._part(part, f"{name}#{number}", inner, first * width, last * width, values)
+            rows[:, offset : offset + width] = values.view(last - first, width)
+        out.copy_(rows.view(-1)[start - first * row : stop - first * row])
+
+    def _part(
+        self, part: Part, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
+    ) -> None:
+        """Write elements [start, stop) of a part; `out` holds those of the base."""
+        if isinstance(part.program.source, Base):
+            apply(part.program.transforms, out, start, shape)
+        else:
+            self.values(part.program, name, shape, start, stop, out)
 
 
-def _touched(split: Split, shape: Shape, start: int, stop: int) -> list[int]:
-    """Return the numbers of the parts that overlap elements [start, stop), which is not empty."""
+def _places(source: Copy, shape: Shape, start: int, stop: int) -> npt.NDArray[np.int64]:
+    """Return the indices in the other tensor of elements [start, stop)."""
+    index = np.arange(start, stop)
+    places = np.full(stop - start, source.offset)
+    for axis, stride in enumerate(source.strides):
+        places += index // math.prod(shape[axis + 1 :]) % shape[axis] * stride
+    return places
+
+
+def _between(split: Split, shape: Shape, low: int, high: int) -> Iterator[tuple[int, Part, int]]:
+    """Yield the number, part and first column of the parts within columns [low, high) of a row."""
     inner = math.prod(shape[split.axis + 1 :])
-    row = shape[split.axis] * inner
-    if stop - start >= row:
-        return list(range(len(split.parts)))
-    low, high = start % row, (stop - 1) % row + 1
-    found, offset = [], 0
-    for number, part in enumerate(split.parts):
-        end = offset + part.size * inner
-        touched = offset < high and low < end if low < high else offset < high or low < end
-        if touched and offset < end:
-            found.append(number)
-        offset = end
-    return found
+    stops = split.stops
+    turn, place = divmod(low // inner, stops[-1])
+    number = turn * len(stops) + bisect_right(stops, place)
+    while number < split.count:
+        turn, place = divmod(number, len(stops))
+        part = split.parts[place]
+        offset = (turn * stops[-1] + stops[place] - part.size) * inner
+        if offset >= high:
+            return
+        yield number, part, offset
+        number += 1
+
+
+def _touched(split: Split, shape: Shape, start: int, stop: int) -> Iterator[tuple[int, Part]]:
+    """Yield the number and part of those that overlap elements [start, stop), which is not empty.
+
+    A part may be yielded twice.
+    """
+    row = math.prod(shape[split.axis :])
+    low, high = start % row, start % row + stop - start
+    for first, last in ((low, min(high, row)), (0, min(high - row, low))):
+        if first < last:
+            for number, part, _ in _between(split, shape, first, last):
+                yield number, part
 
 
 def _ones(out: torch.Tensor, start: int, places: range) -> None:

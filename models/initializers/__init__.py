@@ -21,6 +21,7 @@ from seedpoint.models.initializers.basic import (
     Sparse,
     Zeros,
 )
+from seedpoint.models.initializers.combined import Copy, Sum
 from seedpoint.models.initializers.drawn import Drawn
 from seedpoint.models.initializers.fan_scaled import (
     GlorotNormal,
@@ -36,6 +37,7 @@ from seedpoint.models.initializers.fan_scaled import (
     XavierUniform,
 )
 from seedpoint.models.initializers.own_and_values import Own, Values
+from seedpoint.models.initializers.positional import Positional
 
 __all__ = [
     "CATALOGUE",
@@ -68,10 +70,15 @@ InitializerSpec = Annotated[
     | GlorotUniform
     | HeNormal
     | HeUniform
+    | Positional
+    | Sum
+    | Copy
     | Values
     | Own,
     Field(discriminator="type"),
 ]
+
+Sum.model_rebuild(_types_namespace={"InitializerSpec": InitializerSpec})
 
 CATALOGUE: dict[str, type[Initializer]] = {
     get_args(cls.model_fields["type"].annotation)[0]: cls
@@ -101,9 +108,16 @@ def _spec(name: str, cls: type[Initializer]) -> dict[str, Any]:
     """Return a complete spec that initializes one weight; for `own` the weight is a layer's."""
     tensor = {"name": "weight", "shape": list(cls.example_shape)}
     layer = {"type": "Linear", "in_features": 8, "out_features": 16, "bias": False}
-    listed = {"type": "tensors", "tensors": [tensor]}
-    initializer = {"type": name, **cls.example}
+    others = [{"name": other, "shape": shape} for other, (shape, _) in cls.example_others.items()]
+    listed = {"type": "tensors", "tensors": [tensor, *others]}
+    rules = [
+        {"match": {"name": filled}, "initializer": initializer}
+        for filled, initializer in (
+            ("weight", {"type": name, **cls.example}),
+            *((other, initializer) for other, (_, initializer) in cls.example_others.items()),
+        )
+    ]
     return {
         "architecture": layer if name == "own" else listed,
-        "init": {"seed": 42, "rules": [{"match": {"name": "weight"}, "initializer": initializer}]},
+        "init": {"seed": 42, "rules": rules},
     }

@@ -3,39 +3,63 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
 from pydantic import StrictFloat, StrictInt, Tag
 
+from seedpoint.models.architectures.shapes import Layout
 from seedpoint.models.dtypes import DType
 from seedpoint.models.initializers.fans import Fans
 from seedpoint.models.plan import program
-from seedpoint.models.plan.program import Source
+from seedpoint.models.plan.program import Program, Source
 from seedpoint.models.validation import expressions
 from seedpoint.models.validation.messages import in_words
 from seedpoint.models.validation.numbers import Number, Schema, tagged
+
+INFINITE = {"Infinity": math.inf, "+Infinity": math.inf, "-Infinity": -math.inf}
+"""Spellings of the infinities, which JSON has no numbers for."""
 
 _INTEGER = re.compile("-?[0-9]{1,20}")
 
 
 class ArgumentError(ValueError):
-    """Argument of an initializer that does not fit the tensor."""
+    """Argument of an initializer that does not fit the tensor.
 
-    def __init__(self, argument: str, message: str) -> None:
+    `divides_by_zero` is true for an expression that does, such as one over a fan of zero.
+    """
+
+    def __init__(self, argument: str, message: str, *, divides_by_zero: bool = False) -> None:
         super().__init__(message)
         self.argument = argument
+        self.divides_by_zero = divides_by_zero
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Another tensor of the checkpoint, under its first name."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    program: Program
+
+
+def _no_other(name: str) -> Other:
+    raise ValueError(f"no tensor '{name}'")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """Tensor, or part of one, that an initializer is resolved against.
 
-    `blobs` collects the bytes that literals refer to, by their SHA-256.
+    `blobs` collects the bytes that literals refer to, by their SHA-256. Along `batch_axes` separate
+    weights are stacked. `other` returns another tensor by one of its names, or raises ValueError.
     """
 
     shape: tuple[int, ...]
@@ -43,6 +67,9 @@ class Target:
     fans: Fans | None
     scope: Mapping[str, float | None]
     blobs: MutableMapping[str, bytes] = field(default_factory=dict)
+    layout: Layout = "out_in"
+    batch_axes: frozenset[int] = frozenset()
+    other: Callable[[str], Other] = _no_other
 
     def number(self, argument: str, value: int | float | str) -> float:
         """Return the value of a numeric argument.
@@ -52,6 +79,8 @@ class Target:
         """
         try:
             return expressions.evaluate(value, self.scope)
+        except expressions.DivisionByZero as error:
+            raise ArgumentError(argument, str(error), divides_by_zero=True) from None
         except expressions.ExpressionError as error:
             raise ArgumentError(argument, str(error)) from None
 
@@ -63,6 +92,24 @@ class Target:
         if isinstance(value, int) and not inexact:
             return value
         return self.number(argument, value)
+
+    def value(self, argument: str, value: int | float | str) -> int | float:
+        """Return the value as `exact` does, or the infinity that "Infinity" or "-Infinity" names.
+
+        Raises:
+            ArgumentError: If the argument has no value, or not one that the tensor can hold.
+        """
+        known = str(value).lstrip("+-") in self.scope
+        if not isinstance(value, str) or known or (infinite := INFINITE.get(value)) is None:
+            found = self.exact(argument, value)
+            if not self.dtype.takes(found):
+                raise ArgumentError(
+                    argument, f"{found} is not a value that a {self.dtype} tensor can hold"
+                )
+            return found
+        if not self.dtype.has_infinity:
+            raise ArgumentError(argument, f"{self.dtype} has no infinity")
+        return infinite
 
     def required_fans(self, initializer: str) -> Fans:
         """Return the fans.
@@ -92,8 +139,12 @@ class Initializer(Schema):
     """URL of the paper that the rule is from."""
     draws: ClassVar[bool] = True
     """True if it needs random numbers, and hence a floating tensor."""
+    of_matrix: ClassVar[bool] = False
+    """True if it fills a matrix as a whole: each of a stack is filled separately."""
     example: ClassVar[Mapping[str, Any]] = {}
     """Required arguments in the catalogue's example."""
+    example_others: ClassVar[Mapping[str, Any]] = {}
+    """Other tensors of the catalogue's example: shape and initializer, by name."""
     example_shape: ClassVar[tuple[int, ...]] = (16, 8)
 
     def source(self, target: Target) -> Source:
@@ -136,6 +187,9 @@ GainSpec = Annotated[
 
 def resolve_gain(gain: int | float | str | Gain, target: Target) -> float:
     """Return the number that a gain argument stands for."""
+    if isinstance(gain, str) and gain.isidentifier() and gain not in target.scope:
+        known = ", ".join(get_args(Nonlinearity))
+        raise ArgumentError("gain", f"unknown name {gain!r}; PyTorch has a gain for {known}")
     if not isinstance(gain, Gain):
         return target.number("gain", gain)
     return gain_of(gain.nonlinearity, gain.param, "gain.param")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import AliasChoices, Field
@@ -20,7 +21,7 @@ from seedpoint.models.validation.numbers import Number
 
 
 class Constant(Initializer):
-    """The same value in every element."""
+    """The same value in every element: a number, or "Infinity" or "-Infinity"."""
 
     type: Literal["constant"]
     val: Number = Field(validation_alias=AliasChoices("val", "value"))
@@ -28,9 +29,7 @@ class Constant(Initializer):
     example: ClassVar[Mapping[str, Any]] = {"val": 0.5}
 
     def source(self, target: Target) -> Source:
-        value, dtype = target.exact("val", self.val), target.dtype
-        if not dtype.takes(value):
-            raise ArgumentError("val", f"{value} is not a value that a {dtype} tensor can hold")
+        value, dtype = target.value("val", self.val), target.dtype
         inexact = dtype.is_floating or dtype.torch.is_complex
         return program.Constant(value if inexact else int(value))
 
@@ -60,6 +59,7 @@ class Eye(Initializer):
 
     type: Literal["eye"]
     draws: ClassVar[bool] = False
+    of_matrix: ClassVar[bool] = True
 
     def source(self, target: Target) -> Source:
         if len(target.shape) != 2:
@@ -76,12 +76,15 @@ class Dirac(Initializer):
     groups: int = Field(default=1, ge=1, strict=True)
     draws: ClassVar[bool] = False
     example_shape = (8, 4, 3)
+    of_matrix: ClassVar[bool] = True
 
     def source(self, target: Target) -> Source:
         if len(target.shape) not in (3, 4, 5):
             raise ValueError(
                 f"dirac needs three, four or five dimensions, not shape {list(target.shape)}"
             )
+        if target.layout != "out_in":
+            raise ValueError(f"dirac fills kernels of layout out_in, not {target.layout}")
         if target.shape[0] % self.groups:
             raise ArgumentError("groups", f"groups must divide {target.shape[0]}, the first size")
         return program.Dirac(self.groups)
@@ -93,13 +96,16 @@ class Orthogonal(Initializer):
     type: Literal["orthogonal"]
     gain: GainSpec = 1.0
     paper: ClassVar[str | None] = "https://arxiv.org/abs/1312.6120"
+    of_matrix: ClassVar[bool] = True
 
     def source(self, target: Target) -> Source:
         if len(target.shape) < 2:
             raise ValueError(
                 f"orthogonal needs at least two dimensions, not shape {list(target.shape)}"
             )
-        return program.Orthogonal(resolve_gain(self.gain, target))
+        source = program.Orthogonal(resolve_gain(self.gain, target))
+        plain = target.layout == "out_in" or len(target.shape) == 2
+        return source if plain else replace(source, layout=target.layout)
 
 
 class Sparse(Initializer):
@@ -110,6 +116,7 @@ class Sparse(Initializer):
     std: Number = 0.01
     example: ClassVar[Mapping[str, Any]] = {"sparsity": 0.5}
     paper: ClassVar[str | None] = "https://dl.acm.org/doi/10.5555/3104322.3104416"
+    of_matrix: ClassVar[bool] = True
 
     def source(self, target: Target) -> Source:
         if len(target.shape) != 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from seedpoint.models import draws
@@ -37,7 +38,7 @@ class Normal(Initializer):
 
 
 class TruncNormal(Initializer):
-    """Normal, truncated to the absolute bounds [a, b]."""
+    """Normal, truncated to the absolute bounds [a, b]; in these, `mean` and `std` are names."""
 
     type: Literal["trunc_normal"]
     mean: Number = 0.0
@@ -49,8 +50,8 @@ class TruncNormal(Initializer):
         mean, std = target.number("mean", self.mean), target.number("std", self.std)
         if std <= 0:
             raise ArgumentError("std", f"std must be > 0, not {std}")
-        a, b = target.number("a", self.a), target.number("b", self.b)
-        return draws.TruncNormal.of(mean, std, a, b)
+        own = replace(target, scope={"mean": mean, "std": std, **target.scope})
+        return draws.TruncNormal.of(mean, std, own.number("a", self.a), own.number("b", self.b))
 
 
 class LogUniform(Initializer):

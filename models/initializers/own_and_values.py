@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, PlainValidator, WithJsonSchema
 
 from seedpoint.models.dtypes import BY_NAME
-from seedpoint.models.initializers.base import ArgumentError, Initializer, Target
+from seedpoint.models.initializers.base import INFINITE, ArgumentError, Initializer, Target
 from seedpoint.models.plan.program import Source
 
 MAX_VALUES = 1 << 20  # numbers in one tensor
@@ -31,7 +31,7 @@ class Own(Initializer):
 
 
 # Numbers that a canonical spec holds as strings because RFC 8785 would lose them.
-_WRITTEN: dict[str, Any] = {"-0.0": -0.0}
+_WRITTEN: dict[str, Any] = {"-0.0": -0.0, **INFINITE}
 _INTEGER = re.compile("-?[0-9]{1,309}")  # digits of the largest float64
 
 
@@ -46,6 +46,8 @@ def _numbers(values: Any) -> tuple[tuple[int, ...], tuple[int | float, ...]]:
         if len(level) * shape[-1] > MAX_VALUES or len(shape) > MAX_DIMENSIONS:
             raise ValueError(f"must hold at most {MAX_VALUES} numbers in {MAX_DIMENSIONS} levels")
         level = [item for row in level for item in row]
+    if any(isinstance(item, float) and not math.isfinite(item) for item in level):
+        raise ValueError('must be finite numbers, "Infinity" or "-Infinity"')
     level = [_WRITTEN.get(item, item) if isinstance(item, str) else item for item in level]
     level = [
         int(item) if isinstance(item, str) and _INTEGER.fullmatch(item) else item for item in level
@@ -53,7 +55,7 @@ def _numbers(values: Any) -> tuple[tuple[int, ...], tuple[int | float, ...]]:
     for item in level:
         if isinstance(item, bool) or not isinstance(item, int | float):
             raise ValueError("must be numbers in lists of equal length")
-        if not abs(item) <= sys.float_info.max:  # also true for NaN
+        if isinstance(item, int) and abs(item) > sys.float_info.max:
             raise ValueError("must be finite numbers, none beyond float64")
     return tuple(shape), tuple(level)
 
@@ -66,7 +68,11 @@ Nested = Annotated[
 
 
 class Values(Initializer):
-    """Given numbers: nested lists in the tensor's shape, or one flat list."""
+    """Given numbers: nested lists in the tensor's shape, or one flat list.
+
+    "Infinity" and "-Infinity" are numbers here. A complex tensor takes real numbers, or
+    [real, imaginary] in place of each.
+    """
 
     type: Literal["values"]
     values: Nested = Field(examples=[[[0.5, -0.5], [0.25, 1.0]]])
@@ -75,26 +81,39 @@ class Values(Initializer):
     example_shape = (2, 2)
 
     def source(self, target: Target) -> Source:
+        shape: tuple[int, ...]
+        numbers: tuple[Any, ...]
         shape, numbers = _numbers(self.values)
+        if target.dtype.torch.is_complex and shape == (*target.shape, 2):
+            pairs = zip(numbers[::2], numbers[1::2], strict=True)
+            shape, numbers = target.shape, tuple(complex(*pair) for pair in pairs)
         if shape != target.shape and shape != (math.prod(target.shape),):
             raise ArgumentError(
                 "values",
                 f"values have shape {list(shape)}; the tensor's is {list(target.shape)}",
             )
         dtype = target.dtype
-        if dtype.torch.is_complex:
-            raise ArgumentError("values", f"values cannot fill a {dtype} tensor")
         if dtype.is_floating and dtype.name != "float64":
             dtype = BY_NAME["float32"]
+        infinite = any(abs(number) == math.inf for number in numbers)
+        if infinite and not target.dtype.has_infinity:
+            raise ArgumentError("values", f"{target.dtype} has no infinity")
         return target.literal(_array(numbers, dtype.torch), dtype)
 
 
-def _array(numbers: tuple[int | float, ...], dtype: torch.dtype) -> np.ndarray:
+def _array(numbers: tuple[Any, ...], dtype: torch.dtype) -> np.ndarray:
+    if dtype.is_complex:
+        given = np.asarray(numbers, dtype=np.complex128)
+        with np.errstate(over="ignore"):
+            single = given.astype(np.complex64)
+        if not np.isfinite(single).all():
+            raise ArgumentError("values", f"a value exceeds the range of {_name(dtype)}")
+        return single
     if dtype.is_floating_point:
         array = np.asarray([float(number) for number in numbers], dtype=np.float64)
         with np.errstate(over="ignore"):
             kept = array.astype(np.float32) if dtype == torch.float32 else array
-        if not np.isfinite(kept).all():
+        if not (np.isfinite(kept) | np.isinf(array)).all():
             raise ArgumentError("values", f"a value exceeds the range of {_name(dtype)}")
         return kept
     integers = [int(number) for number in numbers]

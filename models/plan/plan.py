@@ -14,6 +14,7 @@ from seedpoint.models.dtypes import BY_CODE, DType
 from seedpoint.models.plan import canonical_json
 from seedpoint.models.plan.canonical_json import Serialized, SerializedList
 from seedpoint.models.plan.program import Program, program_from_json, to_json
+from seedpoint.models.plan.warning import PlanWarning
 
 FORMAT = "seedpoint-plan-1"
 STREAM = "philox-v1"
@@ -59,7 +60,8 @@ class Plan:
     the small text files (`config.json`) that belong to the checkpoint. Descriptive data is recorded
     beside the canonical plan: a tensor's `kind`, `module`, `rule` and fans; the class of the root
     module; `modules`, (dotted name, class name) of every module below it in `named_modules()`
-    order, a shared one under each of its names; warnings. `platform` lists the further dependencies
+    order, a shared one under each of its names; warnings; `about`, the spec's name, description and
+    labels. `platform` lists the further dependencies
     of a platform-bound plan.
     """
 
@@ -72,9 +74,10 @@ class Plan:
     files: Mapping[str, str] = field(default_factory=dict)
     max_shard_size: int = 50_000_000_000
     ties: Literal["once", "each"] = "once"
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[PlanWarning, ...] = ()
     platform: Mapping[str, Any] | None = None
     stream: str = STREAM
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def reproducibility(self) -> Reproducibility:
@@ -131,7 +134,8 @@ class Plan:
         description = {
             "root": self.root,
             "modules": [list(module) for module in self.modules],
-            "warnings": list(self.warnings),
+            "warnings": [warning.to_json() for warning in self.warnings],
+            **({"about": dict(self.about)} if self.about else {}),
             "tensors": [[t.kind, t.module, t.rule, t.fan_in, t.fan_out] for t in self.tensors],
         }
         return json.dumps(description).encode()
@@ -179,9 +183,10 @@ class Plan:
             files=document.get("files", {}),
             max_shard_size=int(document["layout"]["max_shard_size"]),
             ties=document["layout"]["ties"],
-            warnings=tuple(description.get("warnings", ())),
+            warnings=tuple(map(PlanWarning.from_json, description.get("warnings", ()))),
             platform=platform,
             stream=document["stream"],
+            about=description.get("about", {}),
         )
 
 

@@ -8,36 +8,49 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from itertools import accumulate
 from typing import Any, ClassVar
 
 from seedpoint.models.draws import DRAWS, Draw, Normal
+from seedpoint.models.formulas import FORMULAS, Formula
 from seedpoint.models.plan.transforms import (
     Add,
     Clamp,
+    ClampRegion,
     Divide,
     Exp,
     Expm1,
     FillRegion,
+    Function,
     HardThreshold,
     Log,
     Plus,
     Pointwise,
+    Reciprocal,
     Scale,
     SetElement,
+    Softplus,
+    Sqrt,
     Transform,
     ZeroRows,
 )
 
 __all__ = [
     "Add",
+    "Base",
     "Clamp",
+    "ClampRegion",
     "Constant",
+    "Copy",
     "Dirac",
     "Divide",
     "Exp",
     "Expm1",
     "Eye",
     "FillRegion",
+    "Formula",
+    "Function",
     "HardThreshold",
     "Literal",
     "Log",
@@ -49,12 +62,17 @@ __all__ = [
     "Plus",
     "Pointwise",
     "Program",
+    "Reciprocal",
     "Scalar",
     "Scale",
     "SetElement",
+    "SingularVector",
+    "Softplus",
     "Source",
     "Sparse",
     "Split",
+    "Sqrt",
+    "Sum",
     "Transform",
     "Whole",
     "ZeroRows",
@@ -106,12 +124,22 @@ class Dirac:
 
 @dataclass(frozen=True, slots=True)
 class Orthogonal:
-    """Whole-tensor source `orthogonal(gain)` of the stream, on the matrix rows x (rest)."""
+    """Whole-tensor source `orthogonal(gain)` of the stream, on the matrix rows x (rest).
+
+    Under `layout` `in_out`, the matrix is (rest) x columns: the last axis is a side of its own.
+    """
 
     type: ClassVar[str] = "orthogonal"
     gain: float
     draw: int = 0
     stream: str | None = None
+    layout: str = "out_in"
+
+    def matrix(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the matrix that fills a tensor of `shape`, in the same order."""
+        if self.layout == "out_in":
+            return shape
+        return (math.prod(shape[:-1]), shape[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +202,44 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Base:
+    """Source of a part that keeps the elements of the split's `base` at the same places."""
+
+    type: ClassVar[str] = "base"
+
+
+@dataclass(frozen=True)
 class Split:
-    """Source of parts side by side along `axis`, each a tensor with its own element indices."""
+    """Source of parts side by side along `axis`, each a tensor with its own element indices.
+
+    The list of `parts` is repeated `repeat` times. With `squeeze`, parts have size 1 and lack the
+    axis: a stack of matrices. `base` is the program of the whole tensor, of which some parts keep
+    their elements (`Base`). Part k draws from the stream `name#k`, where the name is `stream`, or
+    else the tensor's own.
+    """
 
     type: ClassVar[str] = "split"
     axis: int
     parts: tuple[Part, ...]
+    repeat: int = 1
+    squeeze: bool = False
+    base: Program | None = None
+    stream: str | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of parts, repetitions included."""
+        return len(self.parts) * self.repeat
+
+    @cached_property
+    def stops(self) -> tuple[int, ...]:
+        """End of each part along the axis, in the first repetition."""
+        return tuple(accumulate(part.size for part in self.parts))
+
+    def shape_of(self, part: Part, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of a part of a tensor of `shape`."""
+        sizes = () if self.squeeze else (part.size,)
+        return (*shape[: self.axis], *sizes, *shape[self.axis + 1 :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,14 +256,76 @@ class Norms:
     axis: int
 
 
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Source of the sum of `terms`, from left to right, one rounding each.
+
+    The terms fill tensors of the same shape; their draws have numbers of their own.
+    """
+
+    type: ClassVar[str] = "sum"
+    terms: tuple[Program, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Source of elements of the tensor `name`, of `shape`, whose program is `of`.
+
+    The element at indices k is its row-major element `offset` + the sum of k * `strides`.
+    """
+
+    type: ClassVar[str] = "copy"
+    of: Program
+    name: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SingularVector:
+    """Source of a left (`axis` 0) or right (1) singular vector of a matrix of `shape`.
+
+    It is the vector after `iterations` of the power method from the right vector `start`, both
+    programs' draws naming their streams. Spectral normalization keeps such a pair.
+    """
+
+    type: ClassVar[str] = "singular_vector"
+    of: Program
+    shape: tuple[int, ...]
+    start: Program
+    iterations: int
+    eps: float
+    axis: int
+
+
 Whole = Orthogonal | Sparse
 """Sources that are computed whole, not element by element."""
-Source = Constant | Literal | Draw | Whole | Eye | Dirac | Materialized | Opaque | Split | Norms
+Source = (
+    Constant
+    | Literal
+    | Draw
+    | Whole
+    | Eye
+    | Dirac
+    | Formula
+    | Materialized
+    | Opaque
+    | Split
+    | Base
+    | Norms
+    | SingularVector
+    | Sum
+    | Copy
+)
 
 
 def keyed(source: Source, stream: str | None) -> Source:
     """Return `source` with its draws taken from `stream` instead of the tensor's own name."""
-    if stream is None or not isinstance(source, Draw | Whole):
+    if stream is not None and isinstance(source, Sum):
+        terms = (replace(term, source=keyed(term.source, stream)) for term in source.terms)
+        return Sum(tuple(terms))
+    if stream is None or not isinstance(source, Draw | Whole | Split):
         return source
     return replace(source, stream=stream)
 
@@ -225,19 +347,31 @@ class Program:
     def draws(self) -> bool:
         """True when any value is random."""
         if isinstance(self.source, Split):
-            return any(part.program.draws for part in self.source.parts)
-        return isinstance(self.source, Draw | Whole | Norms)
+            base = self.source.base
+            return (base is not None and base.draws) or any(
+                part.program.draws for part in self.source.parts
+            )
+        if isinstance(self.source, Sum):
+            return any(term.draws for term in self.source.terms)
+        if isinstance(self.source, Copy):
+            return self.source.of.draws
+        return isinstance(self.source, Draw | Whole | Norms | SingularVector)
 
 
-_TYPES: Mapping[str, Any] = DRAWS | {
-    cls.type: cls
-    for cls in (
-        *(Constant, Literal, Eye, Dirac),
-        *(Orthogonal, Sparse, Materialized, Opaque, Split, Norms),
-        *(Scale, Add, Clamp, HardThreshold, ZeroRows, SetElement, FillRegion),
-        *(Divide, Exp, Expm1, Log, Plus),
-    )
-}
+_TYPES: Mapping[str, Any] = (
+    DRAWS
+    | FORMULAS
+    | {
+        cls.type: cls
+        for cls in (
+            *(Constant, Literal, Eye, Dirac),
+            *(Orthogonal, Sparse, Materialized, Opaque, Split, Base),
+            *(Norms, SingularVector, Sum, Copy),
+            *(Scale, Add, Clamp, HardThreshold, ZeroRows, SetElement, FillRegion, ClampRegion),
+            *(Divide, Exp, Expm1, Log, Reciprocal, Sqrt, Softplus, Plus),
+        )
+    }
+)
 
 
 def to_json(value: Any) -> Any:
@@ -280,14 +414,24 @@ def _from_json(document: Mapping[str, Any]) -> Any:
     cls = _TYPES[body.pop("type")]
     if cls is Split:
         parts = tuple(Part(p["size"], program_from_json(p["program"])) for p in body["parts"])
-        return Split(body["axis"], parts)
+        base = program_from_json(body["base"]) if "base" in body else None
+        return cls(**{**body, "parts": parts, "base": base})
     if cls is Materialized:
         return Materialized(program_from_json(body["shown"]), _value(body.get("rules", ())))
     if cls is Norms:
         return Norms(program_from_json(body["of"]), tuple(body["shape"]), body["axis"])
+    if cls is Sum:
+        return Sum(tuple(program_from_json(term) for term in body["terms"]))
+    if cls is Copy:
+        body["of"] = program_from_json(body["of"])
+        shape, strides = tuple(body.pop("shape")), tuple(body.pop("strides"))
+        return Copy(shape=shape, strides=strides, **body)
+    if cls is SingularVector:
+        of, start = (program_from_json(body.pop(key)) for key in ("of", "start"))
+        return SingularVector(of=of, start=start, **{k: _value(v) for k, v in body.items()})
     if cls is Plus:
         return Plus(tuple(_from_json(transform) for transform in body["transforms"]))
-    strings = {"stream", "sha256", "dtype"}
+    strings = {"stream", "sha256", "dtype", "layout", "expression"}
     return cls(**{k: v if k in strings else _value(v) for k, v in body.items()})
 
 

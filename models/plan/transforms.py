@@ -49,23 +49,48 @@ class Divide:
 
 @dataclass(frozen=True, slots=True)
 class Exp:
-    """e^x (`stream.pointwise`)."""
+    """e^x (`formulas.pointwise`)."""
 
     type: ClassVar[str] = "exp"
 
 
 @dataclass(frozen=True, slots=True)
 class Expm1:
-    """e^x - 1 (`stream.pointwise`)."""
+    """e^x - 1 (`formulas.pointwise`)."""
 
     type: ClassVar[str] = "expm1"
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """ln(x) (`stream.pointwise`)."""
+    """ln(x) (`formulas.pointwise`)."""
 
     type: ClassVar[str] = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Reciprocal:
+    """1 / x."""
+
+    type: ClassVar[str] = "reciprocal"
+
+
+@dataclass(frozen=True, slots=True)
+class Sqrt:
+    """Square root of x (`formulas.pointwise`)."""
+
+    type: ClassVar[str] = "sqrt"
+
+
+@dataclass(frozen=True, slots=True)
+class Softplus:
+    """ln(1 + e^x) (`formulas.pointwise`)."""
+
+    type: ClassVar[str] = "softplus"
+
+
+Function = Exp | Expm1 | Log | Reciprocal | Sqrt | Softplus
+"""Transforms without arguments, each a function of one number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +127,16 @@ class FillRegion:
     value: float
 
 
-Pointwise = Scale | Add | Divide | Exp | Expm1 | Log | Clamp | HardThreshold | Plus
+@dataclass(frozen=True, slots=True)
+class ClampRegion:
+    """`Clamp` in a box: one (start, stop, step) for each axis."""
+
+    type: ClassVar[str] = "clamp_region"
+    region: tuple[tuple[int, int, int], ...]
+    min: float | None = None
+    max: float | None = None
+
+
+Pointwise = Scale | Add | Divide | Function | Clamp | HardThreshold | Plus
 """Transforms that act on one element, independent of its position."""
-Transform = Pointwise | ZeroRows | SetElement | FillRegion
+Transform = Pointwise | ZeroRows | SetElement | FillRegion | ClampRegion

@@ -2,44 +2,46 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
-import torch
-
-from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.files.layout import METADATA_KEY
-from seedpoint.models.initializers.fans import default_fans
+from seedpoint.models.initializers.fans import Surroundings, default_fans
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
     Materialized,
     Opaque,
     Program,
-    Source,
     Split,
-    Whole,
 )
+from seedpoint.models.plan.warning import PlanWarning
+from seedpoint.models.planning.numpy_draws import check_numpy
+from seedpoint.models.planning.planned_tensors import PlannedTensors
 from seedpoint.models.planning.record_architecture import Declared, Structure, survey
 from seedpoint.models.planning.script_order import scripted
-from seedpoint.models.planning.shared_streams import shared_streams
+from seedpoint.models.planning.stale_parametrizations import stale_parametrizations
+from seedpoint.models.planning.warnings import found_in
+from seedpoint.models.rules.dependencies import Dependencies
 from seedpoint.models.rules.matcher import Matcher
+from seedpoint.models.rules.no_match import reason
 from seedpoint.models.rules.resolve import Resolved, Subject, check_single, resolve
 from seedpoint.models.rules.rule import Candidate, Match, Won
+from seedpoint.models.spec.constants import constant_values
 from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.spec.schema import Spec, normalized
-from seedpoint.models.statistics.overflow import overflowing
 from seedpoint.models.stream.cost import too_costly, whole_sources
 from seedpoint.models.validation.faults import MAX_FAULTS
+from seedpoint.models.validation.messages import listed
 
 # largest checkpoint, in bytes; JSON numbers are exact up to it
 MAX_BYTES = 2**53 - 1
 OPAQUE = Program(Opaque())
-SHOWN = 8
-"""Number of names that a message lists before it counts the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ def plan_structure(
         max_shard_size=spec.max_shard_size,
         ties=spec.ties,
         warnings=tuple(compiler.warnings),
+        about=spec.about,
         platform=platform if compiler.sequential else None,
     )
     return Planned(plan, compiler.blobs, compiler.resolved)
@@ -123,28 +126,47 @@ class _Compiler:
         self.sequential = spec.init.generator != "philox-v1"
         self.matches = [rule.match for rule in spec.init.rules]
         self.dtype_matches = [rule.match for rule in spec.dtype_policy.rules]
+        self.constants = constant_values(spec.init.constants)
         self._matcher = Matcher(self.matches)
-        self._dtype_matcher = Matcher(self.dtype_matches)
+        self._dtype_matcher = Matcher(self.dtype_matches, sweeps=True)
         self.won: set[int] = set()
         self.dtype_won: set[int] = set()
         self.dtype_touched: set[int] = set()
         self.unmatched: list[str] = []
         self.faults: list[Fault] = []
-        self.warnings: list[str] = list(structure.warnings)
+        self._causes: dict[tuple[str, str], Fault] = {}
+        self._alike: Counter[tuple[str, str]] = Counter()
+        self.warnings: list[PlanWarning] = list(structure.warnings)
         self.resolved: dict[str, Resolved] = {}
         self.blobs: dict[str, bytes] = dict(structure.blobs)
         # Caches of results shared by tensors that differ only in name.
         self._resolutions: dict[tuple[Any, ...], Resolved] = {}
+        self._dependencies = tuple(map(Dependencies.of, spec.init.rules))
         self._programs: dict[tuple[int, int], Program] = {}
+        self._planned = PlannedTensors(structure, self._tensor)
 
     def tensors(self) -> Iterator[PlanTensor]:
         """Yield each tensor's plan; faulty tensors are left out and their faults kept."""
-        structure = self.structure
-        for declared, candidates in zip(structure.tensors, structure.candidates, strict=True):
+        for index in range(len(self.structure.tensors)):
             try:
-                yield self._tensor(declared, candidates)
+                yield self._planned.get(index)
             except SpecError as error:
-                self.faults.extend(error.faults)
+                self._keep(error, self.structure.tensors[index].name)
+
+    def _keep(self, error: SpecError, name: str) -> None:
+        """Keep faults; one that other tensors have too is counted instead."""
+        for fault in error.faults:
+            # The known names of an expression differ between layers, which have own numbers.
+            message, _, _ = fault.message.removeprefix(f"'{name}': ").partition("; known names:")
+            cause = (fault.path, message)
+            self._causes.setdefault(cause, fault)
+            self._alike[cause] += 1
+
+    def _kept(self) -> Iterator[Fault]:
+        for cause, fault in self._causes.items():
+            more = self._alike[cause] - 1
+            also = f" (and {more} more tensors)" if more else ""
+            yield Fault(fault.path, fault.message + also)
 
     def check(self, tensors: Sequence[PlanTensor]) -> None:
         """Check the rules and the tensors as a whole, and report all faults.
@@ -155,26 +177,28 @@ class _Compiler:
         self._check_used("init.rules", self.matches, self.won, optional=self._optional())
         self._check_used("dtype.rules", self.dtype_matches, self.dtype_won, optional=set())
         for index in sorted(self.dtype_won - self.dtype_touched):
-            self.warnings.append(f"dtype.rules.{index} has no effect: it wins no floating tensor")
-        self._warn_of_dtypes(tensors)
-        if not self.sequential:
-            self._warn_of_streams(tensors)
+            path = f"dtype.rules.{index}"
+            message = f"{path} has no effect: it wins no floating tensor"
+            self.warnings.append(PlanWarning("SP102", path, message))
+        self.warnings.extend(found_in(self.spec, self.structure, tensors))
+        self.warnings.extend(stale_parametrizations(tensors))
         if self.unmatched:
             self.faults.append(Fault("init.unmatched", self._no_rule()))
         total = sum(tensor.nbytes for tensor in tensors)
         if total > MAX_BYTES:
             self.faults.append(Fault("architecture", f"{total} bytes are more than 2^53 - 1"))
-        if self.faults:
-            raise SpecError(list(dict.fromkeys(self.faults))[:MAX_FAULTS])
+        if faults := [*self._kept(), *self.faults]:
+            raise SpecError(list(dict.fromkeys(faults))[:MAX_FAULTS])
 
-    def _tensor(self, declared: Declared, candidates: Sequence[Candidate]) -> PlanTensor:
+    def _tensor(self, index: int) -> PlanTensor:
+        declared, candidates = self.structure.tensors[index], self.structure.candidates[index]
         if declared.name == METADATA_KEY:
             raise SpecError.at(
                 declared.path, f"{METADATA_KEY} is reserved by the safetensors format"
             )
         dtype = self._dtype(declared, candidates)
         self._warn_of_aliases(candidates)
-        subject = Subject(declared.name, declared.shape, dtype)
+        subject = self._subject(declared, dtype)
         in_turn = self._in_turn(candidates, subject)
         won, resolved = self._matcher.first(candidates), None
         if in_turn:
@@ -182,7 +206,7 @@ class _Compiler:
         elif won is not None:
             self.won.add(won.index)
             resolved = self.resolved[declared.name] = self._resolve(won, subject)
-        fans = default_fans(declared.shape) if resolved is None else resolved.fans
+        fans = resolved.fans if resolved else default_fans(declared.shape, declared.layout)
         program = (
             self._program_in_turn(declared, dtype, in_turn)
             if in_turn
@@ -201,6 +225,12 @@ class _Compiler:
             fan_out=None if fans is None else fans.fan_out,
             reproducibility="platform" if self.sequential else "everywhere",
         )
+
+    def _subject(self, declared: Declared, dtype: DType) -> Subject:
+        numbers = self.structure.numbers_of(declared)
+        sibling = partial(self.structure.sibling, declared.name)
+        around = Surroundings(declared.layout, numbers.groups, sibling)
+        return Subject(declared.name, declared.shape, dtype, around, numbers.by_name)
 
     def _in_turn(
         self, candidates: Sequence[Candidate], subject: Subject
@@ -239,32 +269,36 @@ class _Compiler:
         return Program(Materialized(shown, tuple(won.index for won, _ in in_turn)))
 
     def _resolve(self, won: Won, subject: Subject) -> Resolved:
-        key = (won.index, *won.captures.items(), subject.shape, subject.dtype)
+        rule = self.spec.init.rules[won.index]
+        outside = self._dependencies[won.index].values(subject)
+        key = (won.index, *won.captures.items(), subject.shape, subject.dtype, outside)
         if (resolved := self._resolutions.get(key)) is None:
-            rule, constants = self.spec.init.rules[won.index], self.spec.init.constants
-            resolved = resolve(rule, won, subject, constants, self.blobs)
+            other = self._planned.other
+            resolved = resolve(rule, won, subject, self.constants, self.blobs, other)
+            self.warnings += [found for found in resolved.warnings if found not in self.warnings]
             if self.spec.init.generator == "numpy":
-                _check_numpy(resolved.sources, won.index)
+                check_numpy(resolved.sources, won.index)
             self._resolutions[key] = resolved
         return resolved
 
     def _program(
         self, declared: Declared, dtype: DType, resolved: Resolved | None, rule: int | None
     ) -> Program:
-        if resolved is None and self.spec.init.unmatched == "error":
+        strict = self.spec.init.unmatched == "error" and declared.kind == "parameter"
+        if resolved is None and strict:
             self.unmatched.append(declared.name)
-        own = self._own(declared) if resolved is None or not resolved.sources else None
-        if own is None and (resolved is None or not resolved.sources):
+        keeps = resolved is None or resolved.keeps_own
+        if (own := self._own(declared) if keeps else None) is None and keeps:
+            because = "" if declared.reason is None else f" ({declared.reason})"
             raise SpecError.at(
                 declared.path,
-                f"'{declared.name}' has no own init{_because(declared.reason)} and no rule fills "
-                f"it; {self._rules()}",
+                f"'{declared.name}' has no own init{because} and no rule fills it; {self._rules()}",
             )
         key = (id(own), id(resolved))
         if (program := self._programs.get(key)) is None:
             composed = _composed(own, resolved)
             if resolved is not None and self._in_single(composed, resolved, dtype):
-                check_single(resolved.transforms, f"init.rules.{rule}", declared.name)
+                check_single(resolved, f"init.rules.{rule}", declared.name)
             program = Program(Materialized(composed)) if self.sequential else composed
             self._programs[key] = program
         if not self.sequential:
@@ -300,9 +334,8 @@ class _Compiler:
         if won is not None:
             self.dtype_touched.add(won.index)
         policy = self.spec.dtype_policy
-        made_in = self.structure.dtype
-        if won is None and made_in is not None and declared.dtype != made_in:
-            return declared.dtype  # the model's code chose its dtype
+        if won is None and declared.keeps_dtype:
+            return declared.dtype
         name = policy.default if won is None else policy.rules[won.index].dtype
         return declared.dtype if name == "declared" else BY_NAME[name]
 
@@ -315,30 +348,8 @@ class _Compiler:
                 f"'{candidate.name}' {'no rule' if won is None else f'rule {won.index}'}"
                 for candidate, won in zip(candidates, wins, strict=True)
             )
-            self.warnings.append(f"different rules win the names of one tensor: {each}")
-
-    def _warn_of_dtypes(self, tensors: Sequence[PlanTensor]) -> None:
-        self.warnings.extend(
-            f"values of {_listed(names)} are expected to overflow {dtype}, whose largest is "
-            f"{torch.finfo(dtype.torch).max:g}"
-            for dtype, names in overflowing(tensors).items()
-        )
-        if names := [tensor.name for tensor in tensors if tensor.dtype.name == "float8_e8m0fnu"]:
-            self.warnings.append(
-                f"{_listed(names)} are float8_e8m0fnu, which safetensors.torch.load does not read "
-                "from bytes (seen with safetensors 0.8); its load_file and safe_open do"
-            )
-
-    def _warn_of_streams(self, tensors: Sequence[PlanTensor]) -> None:
-        split = {i for i, rule in enumerate(self.spec.init.rules) if rule.splits is not None}
-        shared = shared_streams(tensors, split)
-        self.warnings.extend(
-            f"{_listed(users)} draw the same values from one stream, '{stream}': give each "
-            "part its own name with `as`"
-            for stream, users in shared[:SHOWN]
-        )
-        if (more := len(shared) - SHOWN) > 0:
-            self.warnings.append(f"and {more} more streams are shared by parts of splits")
+            message = f"different rules win the names of one tensor: {each}"
+            self.warnings.append(PlanWarning("SP103", "init.rules", message))
 
     def _optional(self) -> set[int]:
         return {index for index, rule in enumerate(self.spec.init.rules) if rule.optional}
@@ -348,15 +359,16 @@ class _Compiler:
     ) -> None:
         unused = sorted(set(range(len(matches))) - won)
         matched = self._matched([matches[index] for index in unused])
-        names = [tensor.name for tensor in self.structure.tensors]
-        known = f"tensors: {_listed(names)}" if names else "the checkpoint has no tensors"
         idle = [index for number, index in enumerate(unused) if number not in matched]
         idle = [index for index in idle if index not in optional]
+        candidates = list(chain.from_iterable(self.structure.candidates)) if idle else []
         for index in idle[:MAX_FAULTS]:  # no more are reported
-            self.faults.append(Fault(f"{path}.{index}.match", f"matches no tensor; {known}"))
+            why = reason(matches[index], candidates, self.structure.module_class)
+            self.faults.append(Fault(f"{path}.{index}.match", f"matches no tensor: {why}"))
         for number in sorted(matched):
             index = unused[number]
-            self.warnings.append(f"{path}.{index} has no effect: earlier rules win its tensors")
+            message = f"{path}.{index} has no effect: earlier rules win its tensors"
+            self.warnings.append(PlanWarning("SP101", f"{path}.{index}", message))
 
     def _matched(self, matches: Sequence[Match]) -> set[int]:
         """Return which of `matches` any tensor matches, whichever rule wins it."""
@@ -365,38 +377,22 @@ class _Compiler:
         return Matcher(matches).matching(chain.from_iterable(self.structure.candidates))
 
     def _no_rule(self) -> str:
-        return f"no rule for {_listed(self.unmatched)}; {self._rules()}"
+        return f"no rule for {listed(self.unmatched)}; {self._rules()}"
 
     def _rules(self) -> str:
         shown = [str(match.model_dump(exclude_none=True)) for match in self.matches]
-        return f"rules: {_listed(shown)}" if shown else "there are no rules"
+        return f"rules: {listed(shown)}" if shown else "there are no rules"
 
 
 def _composed(own: Program | None, resolved: Resolved | None) -> Program:
-    """Return the rule's source, or else the own init, followed by the rule's transforms."""
-    transforms = () if resolved is None else resolved.transforms
-    if own is not None:
-        return Program(own.source, own.transforms + transforms)
-    assert resolved is not None
-    return Program(resolved.sources[-1], transforms)
+    """Return the rule's source, or else the own init, followed by the rule's transforms.
 
-
-def _check_numpy(sources: Sequence[Source], rule: int) -> None:
-    for source in sources:
-        parts = source.parts if isinstance(source, Split) else ()
-        for inner in (source, *(part.program.source for part in parts)):
-            if isinstance(inner, Whole) or (isinstance(inner, Draw) and not inner.in_numpy):
-                raise SpecError.at(
-                    f"init.rules.{rule}.initializer",
-                    "generator numpy draws uniform and normal values only, not "
-                    f"{inner.type}; use generator torch or philox-v1",
-                )
-
-
-def _because(reason: str | None) -> str:
-    return "" if reason is None else f" ({reason})"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(repr(name) for name in names[:SHOWN]) + more
+    Parts of a split may keep the own init.
+    """
+    if resolved is None or not resolved.sources:
+        assert own is not None
+        return Program(own.source, own.transforms + (resolved.transforms if resolved else ()))
+    source = resolved.sources[-1]
+    if own is not None and isinstance(source, Split):
+        source = replace(source, base=own)
+    return Program(source, resolved.transforms)

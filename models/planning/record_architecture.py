@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
+import torch
 from torch import nn
 
 from seedpoint.models.architectures import (
@@ -14,21 +15,27 @@ from seedpoint.models.architectures import (
     Built,
     Foreign,
     Layer,
+    LibraryModels,
     NamedTensor,
     Recipe,
     Tensors,
+    broken_chains,
     build,
     check,
     construct,
     normalized,
+    recipes_of,
 )
 from seedpoint.models.architectures.construction_limit import at_most
+from seedpoint.models.architectures.shapes import Layout
 from seedpoint.models.dtypes import BY_TORCH, DType
 from seedpoint.models.errors import LimitExceeded, SpecError
 from seedpoint.models.files.layout import METADATA_KEY
 from seedpoint.models.plan import canonical_json
 from seedpoint.models.plan.canonical_json import Serialized
 from seedpoint.models.plan.program import Program, to_json
+from seedpoint.models.plan.warning import PlanWarning
+from seedpoint.models.planning.module_numbers import NO_NUMBERS, ModuleNumbers, module_numbers
 from seedpoint.models.rules.rule import Candidate
 from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.tape import RecordingError, Tape, TapeTensor, imagined, record
@@ -40,7 +47,8 @@ class Declared:
 
     `own` is None when the plan could hold no own init, and `reason` says why; `is_computable` says
     that running the module's code gives the values all the same. `path` is the position in the spec
-    of the layer that holds the tensor.
+    of the layer that holds the tensor. `keeps_dtype`: another library's model gives the tensor a
+    dtype that is not the model's own, so the spec's default dtype does not change it.
     """
 
     name: str
@@ -52,6 +60,8 @@ class Declared:
     path: str
     reason: str | None = None
     is_computable: bool = False
+    layout: Layout = "out_in"
+    keeps_dtype: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,9 +70,10 @@ class Structure:
 
     `document` is its canonical form. `modules` are (dotted name, class name) of all modules but the
     root, in `named_modules()` order. `classes` maps a module's dotted name to the names of its
-    class and base classes. `files` are the small text files that go with the tensors. `dtype` is
-    the dtype of the library's model; its tensors of another dtype keep theirs. `warnings` name
-    parts of the architecture that have no effect.
+    class and base classes. `files` are the small text files that go with the tensors. `warnings`
+    name parts of the architecture that have no effect. `numbers` maps a module's dotted name to
+    those that expressions may name. `padding` are the rows of `padding_idx` by weight, `clones`
+    the names of modules whose layers are copies of one.
     """
 
     tensors: tuple[Declared, ...]
@@ -72,8 +83,10 @@ class Structure:
     classes: Mapping[str, frozenset[str]] = field(default_factory=dict)
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
-    dtype: DType | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[PlanWarning, ...] = ()
+    numbers: Mapping[str, ModuleNumbers] = field(default_factory=dict)
+    padding: Mapping[str, int] = field(default_factory=dict)
+    clones: tuple[str, ...] = ()
 
     @cached_property
     def candidates(self) -> tuple[tuple[Candidate, ...], ...]:
@@ -83,12 +96,38 @@ class Structure:
     def _candidates(self, tensor: Declared) -> Iterator[Candidate]:
         for name in (tensor.name, *tensor.aliases):
             classes = self.classes.get(_owner(name), frozenset())
-            yield Candidate(name, classes, len(tensor.shape), tensor.kind)
+            swept = tensor.kind == "parameter" or tensor.own is None
+            yield Candidate(name, classes, len(tensor.shape), tensor.kind, swept)
 
     def module_class(self, name: str) -> str:
         """Return the class of the module that holds the tensor `name`; empty without modules."""
         owner = _owner(name)
         return self._class_names.get(owner, "") if owner else self.root
+
+    def numbers_of(self, tensor: Declared) -> ModuleNumbers:
+        """Return the numbers of the modules that hold a tensor; its canonical name goes first."""
+        found = NO_NUMBERS
+        for name in (tensor.name, *tensor.aliases):
+            found = found.over(self.numbers.get(_owner(name), NO_NUMBERS))
+        return found
+
+    def sibling(self, name: str, local: str) -> tuple[int, ...]:
+        """Return the shape of another tensor of the module that holds the tensor `name`.
+
+        Raises:
+            ValueError: The module has no such tensor.
+        """
+        owner = _owner(name)
+        found = self._shapes.get(f"{owner}.{local}" if owner else local)
+        if found is None:
+            raise ValueError(f"{owner or 'the root module'!r} has no tensor {local!r} beside it")
+        return found
+
+    @cached_property
+    def _shapes(self) -> Mapping[str, tuple[int, ...]]:
+        return {
+            name: tensor.shape for tensor in self.tensors for name in (tensor.name, *tensor.aliases)
+        }
 
     @cached_property
     def _class_names(self) -> Mapping[str, str]:
@@ -104,7 +143,7 @@ def check_size(architecture: Architecture, limits: Limits) -> None:
     """
     if isinstance(architecture, Tensors):
         limits.check_tensors(len(build(architecture).tensors))
-    elif isinstance(architecture, Layer):
+    elif not isinstance(architecture, Foreign):
         _checked(architecture, limits)
 
 
@@ -124,23 +163,34 @@ def survey(
         listed = build(architecture).tensors
         limits.check_tensors(len(listed))
         return Structure(tuple(map(_listed, listed)), document)
-    if isinstance(architecture, Foreign):
-        recipe = architecture.recipe("architecture", dtype=dtype, max_modules=limits.modules)
-        return _foreign(recipe, limits, document)
     blueprint = _checked(architecture, limits)
+    recipes = recipes_of(blueprint.tree, dtype=dtype, max_modules=limits.modules)
+    if isinstance(architecture, Foreign):
+        return _library_model(recipes[blueprint.tree.path], limits, document)
     built: list[Built] = []
+    library = LibraryModels(recipes, _wide, limits.modules)
 
     def make() -> nn.Module:
-        built.append(construct(blueprint))
+        built.append(construct(blueprint, library))
         return built[-1].module
 
-    tape = _recorded(make, "architecture", limits)
-    return _structure(tape, built[-1].path_of, document)
+    tape = _recorded(make, lambda: library.place or "architecture", limits)
+    structure = _structure(tape, built[-1].path_of, document)
+    models = {
+        name: recipes[node.path] for name, node in built[-1].nodes.items() if node.path in recipes
+    }
+    stored = _as_stored(structure, tape.module, models)
+    broken = tuple(PlanWarning("SP303", w.path, str(w)) for w in broken_chains(blueprint.tree))
+    return replace(stored, warnings=stored.warnings + broken)
 
 
-def _foreign(recipe: Recipe, limits: Limits, document: Serialized) -> Structure:
+def _wide(recipe: Recipe) -> nn.Module:
+    return recipe.make(recipe.wide)
+
+
+def _library_model(recipe: Recipe, limits: Limits, document: Serialized) -> Structure:
     with at_most(limits.modules, recipe.path):
-        tape = _recorded(partial(recipe.make, recipe.wide), recipe.path, limits)
+        tape = _recorded(partial(_wide, recipe), lambda: recipe.path, limits)
     if not tape.tensors:
         raise SpecError.at(recipe.path, f"{type(tape.module).__name__} has no tensors")
     count = sum(1 for _ in tape.module.modules())
@@ -148,12 +198,50 @@ def _foreign(recipe: Recipe, limits: Limits, document: Serialized) -> Structure:
         message = f"has {count} modules; at most {limits.modules} are allowed"
         raise LimitExceeded.at(recipe.path, message)
     structure = _structure(tape, lambda _: recipe.path, document)
-    made = _narrow(recipe, {tensor.name: tensor.dtype for tensor in structure.tensors})
-    stored = {**made, **recipe.dtypes(tape.module, made)}
-    tensors = tuple(replace(tensor, dtype=stored[tensor.name]) for tensor in structure.tensors)
-    files = recipe.files(tape.module)
-    warnings = tuple(map(str, recipe.warnings))
-    return replace(structure, tensors=tensors, files=files, dtype=recipe.dtype, warnings=warnings)
+    structure = _as_stored(structure, tape.module, {"": recipe})
+    return replace(structure, files=recipe.files(tape.module))
+
+
+def _as_stored(structure: Structure, root: nn.Module, models: Mapping[str, Recipe]) -> Structure:
+    """Return the structure with the dtypes of library models, by name, and their warnings."""
+    if not models:
+        return structure
+    stored: dict[str, tuple[DType, bool]] = {}
+    known: dict[str, Mapping[str, DType]] = {}
+    for name, recipe in models.items():
+        if recipe.path not in known:
+            known[recipe.path] = _stored(recipe, root.get_submodule(name))
+        for inner, dtype in known[recipe.path].items():
+            full = f"{name}.{inner}" if name else inner
+            stored[full] = dtype, dtype != recipe.dtype
+
+    def as_stored(tensor: Declared) -> Declared:
+        for each in (tensor.name, *tensor.aliases):
+            if each in stored:
+                dtype, keeps = stored[each]
+                return replace(tensor, dtype=dtype, keeps_dtype=keeps)
+        return tensor
+
+    tensors = tuple(map(as_stored, structure.tensors))
+    distinct = {recipe.path: recipe for recipe in models.values()}
+    warnings = tuple(
+        PlanWarning("SP301", fault.path, str(fault))
+        for recipe in distinct.values()
+        for fault in recipe.warnings
+    )
+    return replace(structure, tensors=tensors, warnings=warnings)
+
+
+def _stored(recipe: Recipe, module: nn.Module) -> Mapping[str, DType]:
+    """Return the dtypes in which a model's tensors are stored."""
+    state = module.state_dict(keep_vars=True)
+    wide = {name: BY_TORCH[value.dtype] for name, value in state.items() if _is_tensor(value)}
+    made = _narrow(recipe, wide)
+    return {**made, **recipe.dtypes(module, made)}
+
+
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, torch.Tensor)  # the extra state of a module may be any object
 
 
 def _narrow(recipe: Recipe, wide: dict[str, DType]) -> dict[str, DType]:
@@ -168,17 +256,17 @@ def _narrow(recipe: Recipe, wide: dict[str, DType]) -> dict[str, DType]:
     return {name: BY_TORCH[state[name].dtype] for name in wide}
 
 
-def _recorded(make: Callable[[], nn.Module], path: str, limits: Limits) -> Tape:
+def _recorded(make: Callable[[], nn.Module], place: Callable[[], str], limits: Limits) -> Tape:
     """Record the construction of a module.
 
     Raises:
-        SpecError: It cannot be recorded; the fault is at `path`.
+        SpecError: It cannot be recorded; the fault is at `place()`.
         LimitExceeded: It has too many tensors.
     """
     try:
         tape = record(make)
     except RecordingError as error:
-        raise SpecError.at(path, str(error)) from None
+        raise SpecError.at(place(), str(error)) from None
     limits.check_tensors(len(tape.tensors))
     return tape
 
@@ -211,7 +299,22 @@ def _structure(tape: Tape, path_of: Callable[[str], str], document: Serialized) 
         modules=tuple((name, type(module).__name__) for name, module in modules.items() if name),
         classes={name: classes[type(module)] for name, module in modules.items()},
         blobs=tape.literals,
+        numbers=module_numbers(modules),
+        padding=dict(_padding(modules)),
+        clones=tuple(name for name, module in modules.items() if _clones(module)),
     )
+
+
+def _padding(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, int]]:
+    for name, module in modules.items():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.padding_idx is not None:
+            yield f"{name}.weight" if name else "weight", module.padding_idx
+
+
+def _clones(module: nn.Module) -> bool:
+    """Return whether PyTorch copied one layer, values included, to all layers of the module."""
+    is_stack = isinstance(module, nn.TransformerEncoder | nn.TransformerDecoder)
+    return is_stack and "layers.1" in dict(module.named_modules())
 
 
 def _check_names(tensors: Sequence[TapeTensor], path_of: Callable[[str], str]) -> None:
@@ -228,7 +331,10 @@ def _one(program: Program, programs: dict[str, Program]) -> Program:
 
 def _listed(tensor: NamedTensor) -> Declared:
     return Declared(
-        *(tensor.name, (), tensor.shape, tensor.dtype, "parameter"), own=None, path=tensor.path
+        *(tensor.name, (), tensor.shape, tensor.dtype, "parameter"),
+        own=None,
+        path=tensor.path,
+        layout=tensor.layout,
     )
 
 

@@ -18,16 +18,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from seedpoint.models.architectures import MAX_MODULES, Foreign, Layer, Tensors, build
+from seedpoint.models.architectures import Tensors, build
 from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.errors import PlatformMismatch
 from seedpoint.models.generation.evaluator import ReadBytes
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
+    Base,
     Constant,
+    Copy,
     Dirac,
     Eye,
+    Formula,
     Literal,
     Materialized,
     Orthogonal,
@@ -35,13 +38,14 @@ from seedpoint.models.plan.program import (
     Source,
     Sparse,
     Split,
+    Sum,
     Transform,
 )
 from seedpoint.models.planning.compiler import Planned
 from seedpoint.models.rules.resolve import Resolved
 from seedpoint.models.rules.rule import Candidate
 from seedpoint.models.spec.schema import Spec
-from seedpoint.models.stream.apply_transforms import apply
+from seedpoint.models.stream.apply_transforms import EXACT, TORCH, Functions, apply
 
 
 def platform() -> dict[str, Any]:
@@ -84,9 +88,15 @@ def materialize(spec: Spec, planned: Planned) -> dict[str, torch.Tensor]:
     run = _Run(spec, planned)
     torch.manual_seed(plan.seed)
     if isinstance(spec.architecture, Tensors):
-        return {tensor.name: run.fill_new(tensor) for tensor in plan.tensors}
-    module = _built(spec)
+        for tensor in plan.tensors:
+            run.make(tensor)
+        run.finish()
+        return {
+            tensor.name: run.value(tensor.name).to(tensor.dtype.torch) for tensor in plan.tensors
+        }
+    module = build(spec.architecture, dtype=spec.model_dtype).module
     run.visit(module)
+    run.finish()
     state = module.state_dict(keep_vars=False)
     return {
         tensor.name: run.replaced.get(tensor.name, state[tensor.name]).to(tensor.dtype.torch)
@@ -94,16 +104,6 @@ def materialize(spec: Spec, planned: Planned) -> dict[str, torch.Tensor]:
         else state[tensor.name]
         for tensor in plan.tensors
     }
-
-
-def _built(spec: Spec) -> nn.Module:
-    if isinstance(spec.architecture, Foreign):
-        recipe = spec.architecture.recipe(
-            "architecture", dtype=spec.model_dtype, max_modules=MAX_MODULES
-        )
-        return recipe.make(recipe.dtype)
-    assert isinstance(spec.architecture, Layer)
-    return build(spec.architecture).module
 
 
 def materialized(spec: Spec, planned: Planned) -> dict[str, ReadBytes]:
@@ -152,7 +152,10 @@ class _Run:
             name: tensor for tensor in plan.tensors for name in (tensor.name, *tensor.aliases)
         }
         self.replaced: dict[str, torch.Tensor] = {}
+        self.values: dict[str, torch.Tensor] = {}
+        self.copies: dict[str, tuple[torch.Tensor, PlanTensor, Resolved]] = {}
         self.transformed: set[str] = set()
+        self.functions = TORCH if plan.generator == "torch" else EXACT
         self.generator = np.random.RandomState(plan.seed) if plan.generator == "numpy" else None
 
     def visit(self, module: nn.Module) -> None:
@@ -171,6 +174,7 @@ class _Run:
                 tensor = self.tensors.get(prefix + local)
                 if tensor is None or value is None:
                     continue
+                self.values[tensor.name] = value.detach()
                 if _in_turn(tensor):
                     if (resolved := self.resolved.get(prefix + local)) is not None:
                         self._fill(value.detach(), tensor, resolved)
@@ -188,19 +192,43 @@ class _Run:
         candidate = Candidate(name, classes, len(tensor.shape), tensor.kind)
         return self.matches[tensor.rule].captures(candidate) is not None
 
-    def fill_new(self, tensor: PlanTensor) -> torch.Tensor:
-        """Return a tensor without a module, filled by its rule."""
+    def make(self, tensor: PlanTensor) -> None:
+        """Make a tensor without a module, and fill it by its rule."""
         floating = tensor.dtype.is_floating
         value = torch.empty(tensor.shape, dtype=torch.float32 if floating else tensor.dtype.torch)
+        self.values[tensor.name] = value
         self._fill(value, tensor, self.resolved[tensor.name])
-        return self.replaced.get(tensor.name, value).to(tensor.dtype.torch)
+
+    def value(self, name: str) -> torch.Tensor:
+        """Return the value of a tensor by its first name."""
+        return self.replaced.get(name, self.values[name])
+
+    def finish(self) -> None:
+        """Fill the tensors that copy others, after all others and in the order of their needs."""
+        while self.copies:
+            self._settle(next(iter(self.copies)))
+
+    def _settle(self, name: str) -> None:
+        if (waiting := self.copies.pop(name, None)) is not None:
+            self._run(*waiting)
 
     def _fill(self, value: torch.Tensor, tensor: PlanTensor, resolved: Resolved) -> None:
+        if any(map(_copies, resolved.sources)):
+            self.copies[tensor.name] = (value, tensor, resolved)
+        else:
+            self._run(value, tensor, resolved)
+
+    def _run(self, value: torch.Tensor, tensor: PlanTensor, resolved: Resolved) -> None:
         """Run the rule on `value` in place.
 
         NumPy's draws are converted once from float64 to the tensor's dtype, and a float64 tensor
         takes given numbers exactly, so these replace `value`.
         """
+        # A tied tensor is visited under each of its modules, but has one own init.
+        again = tensor.name in self.transformed and not _in_turn(tensor)
+        if again and resolved.keeps_own:
+            return
+        self.transformed.add(tensor.name)
         if tensor.dtype.is_floating and resolved.sources and self._wide(tensor, resolved):
             *earlier, last = resolved.sources
             for source in earlier:  # in float32, because torch draws other numbers in float64
@@ -210,17 +238,14 @@ class _Run:
             working = torch.float64 if tensor.dtype.name == "float64" else torch.float32
             if resolved.transforms:
                 wide = wide.to(working)
-                transform(wide, resolved.transforms)
+                transform(wide, resolved.transforms, self.functions)
             self.replaced[tensor.name] = wide.to(tensor.dtype.torch)
             value.copy_(wide)
             return
         for source in resolved.sources:
             self._source(value, source)
         self.replaced.pop(tensor.name, None)  # the value that another rule gave it before
-        # A tied tensor is visited under each of its modules, but has one own init.
-        if resolved.sources or tensor.name not in self.transformed or _in_turn(tensor):
-            transform(value, resolved.transforms)
-        self.transformed.add(tensor.name)
+        transform(value, resolved.transforms, self.functions)
 
     def _wide(self, tensor: PlanTensor, resolved: Resolved) -> bool:
         given = not Program(resolved.sources[-1]).draws
@@ -228,23 +253,48 @@ class _Run:
 
     def _source(self, value: torch.Tensor, source: Source) -> None:
         match source:
-            case Split(axis=axis, parts=parts):
-                pieces = value.split([part.size for part in parts], axis)
-                for piece, part in zip(pieces, parts, strict=True):
-                    self._source(piece, part.program.source)
-            case Constant() | Literal() | Eye() | Dirac():
+            case Split():
+                self._split(value, source)
+            case Base():
+                pass  # the module's own values stay
+            case Constant() | Literal() | Eye() | Dirac() | Formula():
                 _give(value, source, self.blobs)
+            case Sum(terms=terms):
+                total = torch.empty_like(value)
+                self._source(total, terms[0].source)
+                for term in terms[1:]:
+                    added = torch.empty_like(value)
+                    self._source(added, term.source)
+                    total += added
+                value.copy_(total)
+            case Copy(name=name, strides=strides, offset=offset):
+                self._settle(name)
+                other = self.value(name).reshape(-1).clone()
+                value.copy_(other.as_strided(value.shape, strides, offset))
             case Draw() if self.generator is not None:
                 drawn = source.sample(self.generator, tuple(value.shape))
                 value.copy_(torch.from_numpy(drawn))
             case Draw():
                 source.fill(value)
             case Orthogonal(gain=gain):
-                nn.init.orthogonal_(value, gain)
+                matrix = value.new_empty(source.matrix(tuple(value.shape)))
+                nn.init.orthogonal_(matrix, gain)
+                value.copy_(matrix.view(value.shape))
             case Sparse(sparsity=sparsity, std=std):
                 nn.init.sparse_(value, sparsity, std)
             case _:
                 raise AssertionError(f"{source.type} is not a draw")
+
+    def _split(self, value: torch.Tensor, split: Split) -> None:
+        parts = split.parts * split.repeat
+        pieces = value.split([part.size for part in parts], split.axis)
+        for kept, part in zip(pieces, parts, strict=True):
+            piece = kept.squeeze(split.axis) if split.squeeze else kept
+            self._source(piece, part.program.source)
+            if part.program.transforms:
+                flat = piece.reshape(-1).clone()
+                apply(part.program.transforms, flat, 0, tuple(piece.shape), self.functions)
+                piece.copy_(flat.view(piece.shape))
 
 
 def _applied(
@@ -263,10 +313,23 @@ def _applied(
     yield prefix, module, again
 
 
-def transform(value: torch.Tensor, transforms: Sequence[Transform]) -> None:
+def _copies(source: Source) -> bool:
+    """Return whether a source copies another tensor."""
+    match source:
+        case Split(parts=parts):
+            return any(_copies(part.program.source) for part in parts)
+        case Sum(terms=terms):
+            return any(_copies(term.source) for term in terms)
+        case _:
+            return isinstance(source, Copy)
+
+
+def transform(
+    value: torch.Tensor, transforms: Sequence[Transform], functions: Functions = EXACT
+) -> None:
     """Apply `transforms` to `value` in place, in logical order however it lies in memory."""
     flat = value.reshape(-1)  # a copy, if the elements are not contiguous
-    apply(transforms, flat, 0, tuple(value.shape))
+    apply(transforms, flat, 0, tuple(value.shape), functions)
     if not value.is_contiguous():
         value.copy_(flat.view(value.shape))
 
@@ -278,7 +341,9 @@ def _in_turn(tensor: PlanTensor) -> bool:
 
 
 def _give(
-    value: torch.Tensor, source: Constant | Literal | Eye | Dirac, blobs: Mapping[str, bytes]
+    value: torch.Tensor,
+    source: Constant | Literal | Eye | Dirac | Formula,
+    blobs: Mapping[str, bytes],
 ) -> None:
     match source:
         case Constant(value=constant):
@@ -288,5 +353,8 @@ def _give(
             value.copy_(torch.frombuffer(raw, dtype=BY_NAME[dtype].torch).view(value.shape))
         case Eye():
             nn.init.eye_(value)
+        case Formula():
+            shape = tuple(value.shape)
+            value.copy_(source.values(0, value.numel(), shape).view(shape))
         case Dirac(groups=groups):
             nn.init.dirac_(value, groups)

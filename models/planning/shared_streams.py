@@ -6,7 +6,14 @@ from collections.abc import Collection, Iterator, Sequence
 
 from seedpoint.models.draws import Draw
 from seedpoint.models.plan.plan import PlanTensor
-from seedpoint.models.plan.program import Norms, Program, Split, Whole
+from seedpoint.models.plan.program import (
+    Norms,
+    Program,
+    SingularVector,
+    Split,
+    Sum,
+    Whole,
+)
 
 
 def shared_streams(
@@ -38,9 +45,14 @@ def _streams(program: Program, name: str) -> Iterator[tuple[str, str]]:
     """Yield (user, its stream) for each draw of a tensor or part called `name`."""
     source = program.source
     if isinstance(source, Split):
-        for number, part in enumerate(source.parts):
-            yield from _streams(part.program, f"{name}#{number}")
-    elif isinstance(source, Norms):
+        if source.base is not None:
+            yield from _streams(source.base, name)
+        for number, part in enumerate(source.parts * source.repeat):
+            yield from _streams(part.program, f"{source.stream or name}#{number}")
+    elif isinstance(source, Sum):  # its draws differ by their numbers
+        found = (each for term in source.terms for each in _streams(term, name))
+        yield from dict.fromkeys(found)
+    elif isinstance(source, Norms | SingularVector):
         yield from _streams(source.of, name)
     elif isinstance(source, Draw | Whole):
         yield name, name if source.stream is None else source.stream

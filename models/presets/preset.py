@@ -76,6 +76,45 @@ def get(name: str) -> Preset:
     return Preset(name=name, **json.loads((_FOLDER / f"{name}{_SUFFIX}").read_bytes()))
 
 
+@cache
+def _by_source() -> dict[str, tuple[Preset, ...]]:
+    """Return the presets of each repository on the Hub, by its id in lower case."""
+    found: dict[str, tuple[Preset, ...]] = {}
+    for preset in map(get, names()):
+        source = preset.source.lower()
+        found[source] = (*found.get(source, ()), preset)
+    return found
+
+
+def resolve(name: str) -> str:
+    """Return the name of a preset, given it or the id on the Hub of the model that it is.
+
+    An id may lack its owner (`bert-base-uncased`), as the Hub's oldest ids do.
+
+    Raises:
+        UnknownPreset: If no preset has the name, and not just one is of that model.
+    """
+    if name in names():
+        return name
+    published = [preset for preset in _of_model(name) if preset.kind == "published"]
+    if len(published) == 1:
+        return published[0].name
+    raise UnknownPreset(_unknown(name))
+
+
+def _of_model(id_: str) -> list[Preset]:
+    """Return the presets whose source is this id on the Hub, with or without its owner."""
+    lower = id_.lower()
+    if "/" in lower:
+        return list(_by_source().get(lower, ()))
+    return [
+        preset
+        for source, presets in _by_source().items()
+        if source.rpartition("/")[2] == lower
+        for preset in presets
+    ]
+
+
 def spec(
     name: str, overrides: Mapping[str, Any] | None = None, seed: int | None = None
 ) -> dict[str, Any]:
@@ -84,15 +123,18 @@ def spec(
     Raises:
         UnknownPreset: If no preset has the name.
     """
-    get(name)
-    architecture = {"type": "preset", "name": name}
+    architecture = {"type": "preset", "name": resolve(name)}
     given = {} if not overrides else {"overrides": dict(overrides)}
     init = {} if seed is None else {"init": {"seed": seed}}
     return {"architecture": architecture | given, **init}
 
 
 def _unknown(name: str) -> str:
-    like = near(name, names()) or _sharing(name)[:_SHOWN]
+    if same := _of_model(name):
+        shapes = ", ".join(repr(preset.name) for preset in same)
+        return f"no preset is the whole of {name!r}; presets of its shape: {shapes}"
+    sources = [preset.source for preset in map(get, names()) if "/" in name]
+    like = near(name, [*names(), *sources]) or _sharing(name)[:_SHOWN]
     all_of_them = f"`seedpoint presets` and GET /v1/presets list all {len(names())}"
     hint = f"did you mean {', '.join(like)}?" if like else all_of_them
     return f"unknown preset {name!r}; {hint}"

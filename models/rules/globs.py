@@ -1,8 +1,8 @@
 """Globs over dotted tensor names.
 
 `*` and `?` stay inside a segment, `**` crosses segments, `[abc]` and `[!abc]` match one character
-of a segment, and `{layer}` captures an integer segment. `**.` also matches no segment at all, so
-`**.bias` matches `bias`.
+of a segment, and `{layer}` captures an integer: a whole segment, or, beside a text, digits within
+one (`layer{n}.*`). `**.` also matches no segment at all, so `**.bias` matches `bias`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ _TOKEN = re.compile(
 )
 
 _SPECIAL = re.compile(r"[*?\[\]{}]")
+# Ends of a glob ("") and characters beside which a capture is a whole segment, or a side of one.
+_WILDCARDS = ("", *"*?[]{}")
 
 
 class GlobError(ValueError):
@@ -77,6 +79,11 @@ def captures(pattern: str) -> frozenset[str]:
     return frozenset(names)
 
 
+def is_plain(pattern: str) -> bool:
+    """Return whether `pattern` has no wildcards, and so matches one name alone."""
+    return texts(pattern) == [pattern]
+
+
 def texts(pattern: str) -> list[str]:
     """Return the texts between the wildcards of `pattern`; every matching name holds each of them.
 
@@ -103,7 +110,7 @@ def _tokens(pattern: str, captured: set[str]) -> Iterator[Token]:
             raise GlobError(f"glob {pattern!r} does not parse at '{pattern[found.start() :][:20]}'")
         previous = kind
         if kind == "name":
-            yield "text", _capture(found["name"], pattern, captured)
+            yield "text", _capture(found, pattern, captured)
         elif kind == "set":
             yield "text", _character_set(found["set"], bool(found["not"]), pattern)
         elif kind == "text":
@@ -112,11 +119,16 @@ def _tokens(pattern: str, captured: set[str]) -> Iterator[Token]:
             yield ("text", r"[^.]") if kind == "one" else (kind, "")
 
 
-def _capture(name: str, pattern: str, seen: set[str]) -> str:
+def _capture(found: re.Match[str], pattern: str, seen: set[str]) -> str:
+    """Return the expression of a capture: beside a text, it may be a part of a segment."""
+    name = found["name"]
     if not name.isidentifier() or not name.isascii() or name in seen:
         raise GlobError(f"glob {pattern!r}: '{{{name}}}' must name one new capture, as '{{layer}}'")
     seen.add(name)
-    return rf"(?<![^.])(?P<{name}>[0-9]{{1,15}}+)(?![^.])"
+    before, after = pattern[: found.start()][-1:], pattern[found.end() :][:1]
+    start = "(?<![^.])" if before in _WILDCARDS else ""
+    stop = "(?![^.])" if after in _WILDCARDS else ""
+    return rf"{start}(?P<{name}>[0-9]{{1,15}}+){stop}"
 
 
 def _character_set(body: str, negated: bool, pattern: str) -> str:

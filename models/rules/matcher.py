@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
 from seedpoint.models.rules import globs
 from seedpoint.models.rules.rule import Candidate, Match, Won
 
-_Tried = tuple[int, Match, list[str]]  # the texts of its glob
+_Tried = tuple[int, int, str | None, Match]  # order, index of the criteria, one of its globs
 
 
 class Matcher:
@@ -19,23 +19,23 @@ class Matcher:
 
     The results are those of `Match.captures`, in less time. Criteria without a name, and names
     without a wildcard, take one look-up. A glob is tried only on names that hold its rarest text.
+    With `sweeps`, criteria match buffers with an own init like any other tensor.
     """
 
-    def __init__(self, matches: Sequence[Match]) -> None:
-        self._all: tuple[_Tried, ...] = tuple(
-            (index, match, globs.texts(match.name or "")) for index, match in enumerate(matches)
-        )
+    def __init__(self, matches: Sequence[Match], *, sweeps: bool = False) -> None:
+        self._matches = tuple(matches)
+        self._sweeps = sweeps
         self._parameters = {m.parameter for m in matches if m.parameter is not None}
-        # Keys: (kind, ndim, classes), of which there are few.
+        # Keys: (kind, ndim, classes, swept), of which there are few.
         self._alike: dict[Any, tuple[_Tried, ...]] = {}
-        # Keys: the last segment, if a rule names it, with the same three.
+        # Keys: the last segment, if a rule names it, with the same four.
         self._names: dict[Any, _Names] = {}
 
     def first(self, candidates: Sequence[Candidate]) -> Won | None:
         """Return the first criteria that all hold for one of a tensor's names, or None."""
         best: Won | None = None
         for candidate in candidates:
-            won = self._names_of(candidate).first(candidate.name)
+            won = self._names_of(candidate).first(candidate)
             if won is not None and (best is None or won.index < best.index):
                 best = won
         return best
@@ -44,75 +44,104 @@ class Matcher:
         """Return the indices of all criteria that hold for any of these names."""
         found: set[int] = set()
         for candidate in candidates:
-            self._names_of(candidate).add(candidate.name, found)
+            self._names_of(candidate).add(candidate, found)
         return found
 
     def _names_of(self, candidate: Candidate) -> _Names:
         last = candidate.name.rpartition(".")[2]
-        alike = (candidate.kind, candidate.ndim, candidate.classes)
+        swept = self._sweeps or candidate.is_swept
+        alike = (candidate.kind, candidate.ndim, candidate.classes, swept)
         key = (last if last in self._parameters else None, *alike)
         if (names := self._names.get(key)) is None:
             if (tried := self._alike.get(alike)) is None:
-                tried = tuple(item for item in self._all if _allows(item[1], candidate))
-                self._alike[alike] = tried
+                tried = self._alike[alike] = tuple(self._tried(replace(candidate, is_swept=swept)))
             allowed = (None, key[0])
-            names = _Names.of([item for item in tried if item[1].parameter in allowed])
+            names = _Names.of([item for item in tried if item[-1].parameter in allowed])
             self._names[key] = names
         return names
+
+    def _tried(self, candidate: Candidate) -> Iterator[_Tried]:
+        """Yield each glob of the criteria that hold, except those on the name or its segments."""
+        order = 0
+        for index, match in enumerate(self._matches):
+            if match.allows(candidate):
+                for name in match.names_for(candidate):
+                    yield order, index, name, match
+                    order += 1
 
 
 @dataclass(slots=True)
 class _Names:
     """Criteria on names that are left to try once all other criteria hold.
 
-    `unnamed` hold for every name, `exact` for one name. `globs` are (index, text, glob);
-    the text is in every matching name and, of the glob's texts, in the fewest other globs.
-    A glob is compiled when a name holds its text.
+    Each is known by its order. `unnamed` hold for every name, `exact` for one name. `globs` are
+    (order, text, glob); the text is in every matching name and, of the glob's texts, in the fewest
+    other globs. A glob is compiled when a name holds its text. `excluding` are the criteria with
+    `not`; they are few, and tried last.
     """
 
+    indices: dict[int, int] = field(default_factory=dict)
     unnamed: list[int] = field(default_factory=list)
     exact: dict[str, list[int]] = field(default_factory=dict)
     globs: list[tuple[int, str, str]] = field(default_factory=list)
+    excluding: list[tuple[int, str | None, Match]] = field(default_factory=list)
 
     @classmethod
     def of(cls, tried: Iterable[_Tried]) -> _Names:
         names = cls()
-        wild: list[_Tried] = []
-        for index, match, texts in tried:
-            if match.name is None:
-                names.unnamed.append(index)
-            elif texts == [match.name]:
-                names.exact.setdefault(match.name, []).append(index)
+        named: list[tuple[int, str, list[str]]] = []
+        for order, index, name, match in tried:
+            names.indices[order] = index
+            if match.excluded:
+                names.excluding.append((order, name, match))
+            elif name is None:
+                names.unnamed.append(order)
             else:
-                wild.append((index, match, texts))
-        counts = Counter(chain.from_iterable(texts for _, _, texts in wild))
-        for index, match, texts in wild:
-            text = min(texts, key=lambda text: (counts[text], -len(text)), default="")
-            names.globs.append((index, text, match.name or ""))
+                named.append((order, name, globs.texts(name)))
+        counts = Counter(chain.from_iterable(texts for _, _, texts in named))
+        for order, name, texts in named:
+            if texts == [name]:
+                names.exact.setdefault(name, []).append(order)
+            else:
+                text = min(texts, key=lambda text: (counts[text], -len(text)), default="")
+                names.globs.append((order, text, name))
         return names
 
-    def first(self, name: str) -> Won | None:
+    def first(self, candidate: Candidate) -> Won | None:
+        name = candidate.name
         plain = [*self.unnamed[:1], *self.exact.get(name, ())[:1]]
         best = min(plain, default=None)
-        for index, text, pattern in self.globs:
-            if best is not None and index > best:
+        captures: Mapping[str, int] = {}
+        for order, text, pattern in self.globs:
+            if best is not None and order > best:
                 break
-            if text in name and (captures := globs.match(pattern, name)) is not None:
-                return Won(index, captures)
-        return None if best is None else Won(best, {})
+            if text in name and (found := globs.match(pattern, name)) is not None:
+                best, captures = order, found
+                break
+        for order, glob, match in self.excluding:
+            if best is not None and order > best:
+                break
+            if (kept := _captures(glob, match, candidate)) is not None:
+                best, captures = order, kept
+                break
+        return None if best is None else Won(self.indices[best], captures)
 
-    def add(self, name: str, found: set[int]) -> None:
-        """Add the indices of all criteria that hold for `name` to `found`."""
-        found.update(self.unnamed, self.exact.get(name, ()))
-        for index, text, pattern in self.globs:
+    def add(self, candidate: Candidate, found: set[int]) -> None:
+        """Add the indices of all criteria that hold for the candidate to `found`."""
+        name = candidate.name
+        for order in (*self.unnamed, *self.exact.get(name, ())):
+            found.add(self.indices[order])
+        for order, text, pattern in self.globs:
+            index = self.indices[order]
             if index not in found and text in name and globs.match(pattern, name) is not None:
                 found.add(index)
+        for order, glob, match in self.excluding:
+            if _captures(glob, match, candidate) is not None:
+                found.add(self.indices[order])
 
 
-def _allows(match: Match, candidate: Candidate) -> bool:
-    """Return whether all criteria hold, except those on the name or on its last segment."""
-    return (
-        match.kind in (None, candidate.kind)
-        and match.ndim in (None, candidate.ndim)
-        and (match.module is None or not candidate.classes.isdisjoint(match.module))
-    )
+def _captures(glob: str | None, match: Match, candidate: Candidate) -> Mapping[str, int] | None:
+    """Return the captures of one glob of criteria with `not`, of which all others hold."""
+    if match.excludes(candidate):
+        return None
+    return {} if glob is None else globs.match(glob, candidate.name)

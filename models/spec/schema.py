@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keyword
-import math
 import unicodedata
 from collections.abc import Mapping
 from functools import cache
@@ -14,8 +13,10 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    StrictBool,
     StrictFloat,
     StrictInt,
+    StrictStr,
     Tag,
     ValidationError,
     WithJsonSchema,
@@ -28,11 +29,12 @@ from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.errors import SpecError
 from seedpoint.models.files import shards
 from seedpoint.models.plan.canonical_json import representable
-from seedpoint.models.rules import globs
 from seedpoint.models.rules.rule import Match, Rule
+from seedpoint.models.spec.constants import ConstantError, constant_values
+from seedpoint.models.spec.wordings import rewritten
 from seedpoint.models.validation import expressions
 from seedpoint.models.validation.faults import faults_from
-from seedpoint.models.validation.numbers import Schema, tagged
+from seedpoint.models.validation.numbers import Number, Schema, tagged
 
 MAX_SEED = 2**64 - 1
 # Names that expressions define for every tensor.
@@ -61,15 +63,22 @@ def _size(value: Any) -> int:
     return size
 
 
-def _constants(constants: dict[str, int | float]) -> dict[str, int | float]:
-    for name, value in constants.items():
+def _constants(constants: dict[str, int | float | str]) -> dict[str, int | float | str]:
+    for name in constants:
         if problem := _no_name(name):
             raise PydanticCustomError(
                 "constant_name", "{problem}", {"problem": problem, "at": [name]}
             )
-        if not (abs(value) < 2**1023 if isinstance(value, int) else math.isfinite(value)):
-            raise ValueError(f"constant {name!r} must be finite")
-    return {name: float(v) if abs(v) >= 2**53 else v for name, v in constants.items()}
+    try:
+        constant_values(constants)
+    except ConstantError as error:
+        raise PydanticCustomError(
+            "constant_value", "{problem}", {"problem": str(error), "at": [error.name]}
+        ) from None
+    return {
+        name: float(value) if not isinstance(value, str) and abs(value) >= 2**53 else value
+        for name, value in constants.items()
+    }
 
 
 def _no_name(name: str) -> str | None:
@@ -123,8 +132,10 @@ class Init(Schema):
     rules: tuple[Rule, ...] = Field(
         default=(), description="Tried in order for each tensor; the first that matches wins."
     )
-    constants: Annotated[dict[str, StrictInt | StrictFloat], AfterValidator(_constants)] = Field(
-        default={}, description="Named numbers for expressions.", examples=[{"n_layer": 12}]
+    constants: Annotated[dict[str, Number], AfterValidator(_constants)] = Field(
+        default={},
+        description="Named numbers for expressions, or expressions over each other.",
+        examples=[{"n_layer": 12, "depth": "2 * n_layer"}],
     )
     unmatched: Literal["own", "error"] = Field(
         default="own",
@@ -153,6 +164,11 @@ DTypeSpec = Annotated[
 ]
 
 
+Label = Annotated[StrictStr, Field(max_length=1000)] | StrictInt | StrictFloat | StrictBool | None
+OUTSIDE = frozenset({"name", "description", "labels", "schema_url"})
+"""Fields of a spec that its canonical form leaves out."""
+
+
 class Spec(Schema):
     """Checkpoint to issue: an architecture and its initialization."""
 
@@ -177,7 +193,29 @@ class Spec(Schema):
         "into shards.",
     )
 
+    name: Annotated[StrictStr, Field(max_length=200)] | None = Field(
+        default=None, description="Name for people, outside the id; the first issue's is kept."
+    )
+    description: Annotated[StrictStr, Field(max_length=10_000)] | None = Field(
+        default=None, description="Text for people, outside the id; the first issue's is kept."
+    )
+    labels: Annotated[dict[StrictStr, Label], Field(max_length=100)] = Field(
+        default={},
+        description="Texts, numbers, booleans or nulls by name, outside the id; the first issue's "
+        "are kept.",
+        examples=[{"team": "vision", "attempt": 3}],
+    )
+    schema_url: Any = Field(
+        default=None, alias="$schema", description="Ignored: editors read it, to complete a spec."
+    )
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Name, description and labels, those that are given."""
+        given = {"name": self.name, "description": self.description, "labels": self.labels}
+        return {key: value for key, value in given.items() if value}
 
     @property
     def dtype_policy(self) -> DTypePolicy:
@@ -208,6 +246,7 @@ def parse_spec(document: Any, *, architecture: Architecture | None = None) -> Sp
         SpecError: With the path of every fault.
     """
     check_depth(document)
+    document = rewritten(document)
     given = document if architecture is None else document | {"architecture": architecture}
     try:
         spec = Spec.model_validate(given)
@@ -217,7 +256,7 @@ def parse_spec(document: Any, *, architecture: Architecture | None = None) -> Sp
         raise SpecError.at("init.seed", "generator numpy takes seeds below 2^32")
     taken = RESERVED | set(spec.init.constants)
     for index, rule in enumerate(spec.init.rules):
-        if shadowed := taken & globs.captures(rule.match.name or ""):
+        if shadowed := taken & rule.match.captured:
             raise SpecError.at(
                 f"init.rules.{index}.match.name",
                 f"captures {sorted(shadowed)}, which has a meaning already; use another name",
@@ -231,14 +270,16 @@ def normalized(spec: Spec, *, architecture: Mapping[str, Any] | None = None) -> 
     `architecture` is the spec's normalized architecture, if it is known.
     """
     document: dict[str, Any] = spec.model_dump(
-        mode="json", by_alias=True, exclude_defaults=True, exclude={"architecture"}
+        mode="json", by_alias=True, exclude_defaults=True, exclude={"architecture", *OUTSIDE}
     )
     init = document.get("init", {})
     if "seed" in init:
         init["seed"] = str(init["seed"])
     for rule in init.get("rules", ()):
-        if isinstance(rule["initializer"], list) and len(rule["initializer"]) == 1:
-            rule["initializer"] = rule["initializer"][0]
+        for holder in (rule, *rule.get("splits", {}).get("parts", ())):
+            given = holder.get("initializer")
+            if isinstance(given, list) and len(given) == 1:
+                holder["initializer"] = given[0]
     if architecture is None:
         architecture = representable(architectures.normalized(spec.architecture))
     document.pop("dtype", None)

@@ -24,7 +24,9 @@ def resource(plan: Plan, links: Mapping[str, Any] | None = None) -> dict[str, An
         "totals": totals(plan),
         "tensors": list(describe_tensors(plan)),
         "modules": describe_modules(plan),
-        "warnings": list(plan.warnings),
+        "warnings": list(map(str, plan.warnings)),
+        "warning_details": [warning.details for warning in plan.warnings],
+        **plan.about,
     }
 
 

@@ -73,7 +73,7 @@ def _orthogonal(program: Program, shape: Shape) -> Expected:
     scales = [transform.value for transform in program.transforms if isinstance(transform, Scale)]
     if not isinstance(source, Orthogonal) or not total or len(scales) < len(program.transforms):
         return Expected()
-    return Expected(0.0, orthogonal_std(source.gain * math.prod(scales), shape))
+    return Expected(0.0, orthogonal_std(source.gain * math.prod(scales), source.matrix(shape)))
 
 
 def orthogonal_std(gain: float, shape: Shape) -> float:

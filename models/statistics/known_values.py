@@ -15,6 +15,8 @@ from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.plan.program import (
     Constant,
     Eye,
+    FillRegion,
+    Formula,
     Literal,
     Materialized,
     Program,
@@ -27,7 +29,7 @@ from seedpoint.models.stream.apply_transforms import apply
 Shape = tuple[int, ...]
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_PLACED = (ZeroRows, SetElement)  # transforms that integers take too
+_PLACED = (ZeroRows, SetElement, FillRegion)  # transforms that integers take too
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,17 @@ class Known:
 
     def values(self, start: int, stop: int) -> torch.Tensor:
         """Return elements [start, stop), converted as STREAM says."""
-        found = self._source(start, stop)
+        found, transforms = self._source(start, stop), self.program.transforms
+        if isinstance(self.program.source, Formula) and self.dtype.is_floating:
+            wide = self.dtype.name == "float64"
+            found = found.to(torch.float64 if wide else torch.float32)
+            apply(transforms, found, start, self.shape)
+            transforms = ()
         if self.dtype.is_narrow and found.dtype != self.dtype.torch:
             patterns = reference.convert(found.to(torch.float32), self.dtype.name)
             found = patterns.view(self.dtype.torch)
         found = found.to(self.dtype.torch)
-        apply(self.program.transforms, found, start, self.shape)
+        apply(transforms, found, start, self.shape)
         return found
 
     def _source(self, start: int, stop: int) -> torch.Tensor:
@@ -60,6 +67,8 @@ class Known:
             case Eye():
                 places, width = torch.arange(start, stop), self.shape[1]
                 return (places // width == places % width).to(torch.float32)
+            case Formula() as formula:
+                return formula.values(start, stop, self.shape)
             case _:
                 size = self.given.itemsize
                 raw = bytearray(memoryview(self.blob)[start * size : stop * size])
@@ -75,12 +84,13 @@ def known(program: Program, shape: Shape, dtype: DType, blobs: Mapping[str, Any]
         return known(program.source.shown, shape, dtype, blobs)
     is_plain = not program.transforms
     is_placed = all(isinstance(transform, _PLACED) for transform in program.transforms)
-    if not math.prod(shape) or not (is_plain if dtype.is_floating else is_placed):
+    is_formula = isinstance(program.source, Formula)
+    if not math.prod(shape) or not (is_plain or is_formula if dtype.is_floating else is_placed):
         return None
     match program.source:
-        case Constant() if not dtype.is_floating:
+        case Constant(value=value) if not dtype.is_floating or abs(value) == math.inf:
             return Known(program, shape, dtype, dtype)
-        case Eye():
+        case Eye() | Formula():
             return Known(program, shape, dtype, dtype)
         case Literal(sha256=sha256, dtype=name):
             given, blob = BY_NAME[name], blobs.get(sha256)

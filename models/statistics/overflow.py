@@ -15,6 +15,7 @@ from seedpoint.models.plan.plan import PlanTensor
 from seedpoint.models.plan.program import (
     Add,
     Constant,
+    Copy,
     Dirac,
     Eye,
     FillRegion,
@@ -26,6 +27,7 @@ from seedpoint.models.plan.program import (
     SetElement,
     Source,
     Split,
+    Sum,
     ZeroRows,
 )
 from seedpoint.models.statistics.distribution import Law
@@ -91,16 +93,16 @@ def _independent(program: Program, shape: Shape) -> Program:
     match program.source:
         case Materialized(shown=shown):
             return _independent(shown, shape)
-        case Orthogonal(gain=gain) if math.prod(shape):
-            std = min(orthogonal_std(gain, shape), _HUGE)
+        case Orthogonal(gain=gain) as source if math.prod(shape):
+            std = min(orthogonal_std(gain, source.matrix(shape)), _HUGE)
             return replace(program, source=Normal(0.0, std, f32=(std, 0.0)))
-        case Split(axis=axis, parts=parts):
-            shapes = [(*shape[:axis], part.size, *shape[axis + 1 :]) for part in parts]
+        case Split() as split:
             parts = tuple(
-                replace(part, program=_independent(part.program, inner))
-                for part, inner in zip(parts, shapes, strict=True)
+                replace(part, program=_independent(part.program, split.shape_of(part, shape)))
+                for part in split.parts
             )
-            return replace(program, source=Split(axis, parts))
+            base = None if split.base is None else _independent(split.base, shape)
+            return replace(program, source=replace(split, parts=parts, base=base))
         case _:
             return program
 
@@ -129,8 +131,13 @@ def _source_reach(source: Source) -> float:
             return source.reach
         case Orthogonal(gain=gain):
             return abs(gain)
-        case Split(parts=parts):
-            return max((_reach(part.program) for part in parts), default=0.0)
+        case Split(parts=parts, base=base):
+            programs = [part.program for part in parts] + ([] if base is None else [base])
+            return max(map(_reach, programs), default=0.0)
+        case Sum(terms=terms):
+            return sum(map(_reach, terms))
+        case Copy(of=of):
+            return _reach(of)
         case Constant(value=value) if not isinstance(value, complex):
             return abs(value)
         case Eye() | Dirac():

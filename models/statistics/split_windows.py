@@ -101,7 +101,7 @@ def windows(program: Program, shape: Shape) -> tuple[Window, ...]:
     """Return the parts of a split tensor; none for any other tensor.
 
     A tensor of more than `MOST_PARTS` is judged as a whole, and so is one with a transform over
-    the parts that counts elements.
+    the parts that counts elements, with parts that keep a base, or a stack of matrices.
     """
     if isinstance(program.source, Materialized):
         return windows(program.source.shown, shape)
@@ -125,14 +125,15 @@ def _leaves(
     if not isinstance(split := program.source, Split):
         yield Window(program, shape, axes, levels)
         return
-    if not all(isinstance(transform, _ELEMENTWISE) for transform in program.transforms):
+    plain = all(isinstance(transform, _ELEMENTWISE) for transform in program.transforms)
+    if not plain or split.base is not None or split.squeeze:
         yield None
         return
     inner, offset = math.prod(shape[split.axis + 1 :]), 0
-    for part in split.parts:
+    for part in split.parts * min(split.repeat, MOST_PARTS + 1):
         place = (split.axis, offset, offset + part.size)
         level = Level(shape[split.axis] * inner, offset * inner, part.size * inner)
-        shape_ = (*shape[: split.axis], part.size, *shape[split.axis + 1 :])
+        shape_ = split.shape_of(part, shape)
         made = _transformed(part, program.transforms)
         if part.size and math.prod(shape_):
             yield from _leaves(made, shape_, (*axes, place), (*levels, level))

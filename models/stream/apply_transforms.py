@@ -4,33 +4,64 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from seedpoint.models.formulas import pointwise
 from seedpoint.models.plan.program import (
     Add,
     Clamp,
+    ClampRegion,
     Divide,
     Exp,
     Expm1,
     FillRegion,
+    Function,
     HardThreshold,
     Log,
     Plus,
+    Reciprocal,
     Scale,
     SetElement,
+    Softplus,
+    Sqrt,
     Transform,
     ZeroRows,
 )
-from seedpoint.models.stream import pointwise
 
 Shape = tuple[int, ...]
-_FUNCTIONS = {Exp: pointwise.exp, Expm1: pointwise.expm1, Log: pointwise.log}
+Functions = Mapping[type[Function], Callable[[torch.Tensor], torch.Tensor]]
+
+EXACT: Functions = {
+    Exp: pointwise.exp,
+    Expm1: pointwise.expm1,
+    Log: pointwise.log,
+    Reciprocal: torch.reciprocal,
+    Sqrt: pointwise.sqrt,
+    Softplus: pointwise.softplus,
+}
+"""The stream's functions, with the same bits everywhere."""
+
+TORCH: Functions = {
+    Exp: torch.exp,
+    Expm1: torch.expm1,
+    Log: torch.log,
+    Reciprocal: torch.reciprocal,
+    Sqrt: torch.sqrt,
+    Softplus: torch.nn.functional.softplus,
+}
+"""PyTorch's own functions, as a script calls them."""
 
 
-def apply(transforms: Sequence[Transform], values: torch.Tensor, start: int, shape: Shape) -> None:
+def apply(
+    transforms: Sequence[Transform],
+    values: torch.Tensor,
+    start: int,
+    shape: Shape,
+    functions: Functions = EXACT,
+) -> None:
     """Apply `transforms` to elements [start, start + len(values)) of a tensor of `shape`.
 
     `values` is one-dimensional, of any dtype. Each operation is rounded once to that dtype, and
@@ -44,11 +75,11 @@ def apply(transforms: Sequence[Transform], values: torch.Tensor, start: int, sha
                 values.add_(_rounded(value, values))
             case Divide(value=value):
                 values.div_(_rounded(value, values))
-            case Exp() | Expm1() | Log():
-                values.copy_(_FUNCTIONS[type(transform)](values))
+            case Exp() | Expm1() | Log() | Reciprocal() | Sqrt() | Softplus():
+                values.copy_(functions[type(transform)](values))
             case Plus(transforms=inner):
                 other = values.clone()
-                apply(inner, other, start, shape)
+                apply(inner, other, start, shape, functions)
                 values.add_(other)
             case Clamp(min=low, max=high):
                 values.clamp_(
@@ -57,13 +88,28 @@ def apply(transforms: Sequence[Transform], values: torch.Tensor, start: int, sha
                 )
             case HardThreshold(value=value):
                 values.mul_((values.abs() >= _rounded(value, values)).to(values.dtype))
-            case ZeroRows() | SetElement() | FillRegion():
-                stop = start + len(values)
-                fill: Any = 0 if isinstance(transform, ZeroRows) else transform.value
-                if values.is_floating_point():
-                    fill = _rounded(fill, values)
-                for first, last, step in _runs(transform, start, stop, shape):
-                    values[first - start : last - start : step] = fill
+            case _:
+                _in_places(transform, values, start, shape)
+
+
+def _in_places(
+    transform: ZeroRows | SetElement | FillRegion | ClampRegion,
+    values: torch.Tensor,
+    start: int,
+    shape: Shape,
+) -> None:
+    """Apply a transform of some elements, chosen by their indices."""
+    runs = _runs(transform, start, start + len(values), shape)
+    if isinstance(transform, ClampRegion):
+        clamp = Clamp(transform.min, transform.max)
+        for first, last, step in runs:
+            apply((clamp,), values[first - start : last - start : step], first, shape)
+        return
+    fill: Any = 0 if isinstance(transform, ZeroRows) else transform.value
+    if values.is_floating_point():
+        fill = _rounded(fill, values)
+    for first, last, step in runs:
+        values[first - start : last - start : step] = fill
 
 
 def _rounded(value: float, like: torch.Tensor) -> torch.Tensor:
@@ -72,9 +118,12 @@ def _rounded(value: float, like: torch.Tensor) -> torch.Tensor:
 
 
 def _runs(
-    transform: ZeroRows | SetElement | FillRegion, start: int, stop: int, shape: Shape
+    transform: ZeroRows | SetElement | FillRegion | ClampRegion,
+    start: int,
+    stop: int,
+    shape: Shape,
 ) -> Iterator[tuple[int, int, int]]:
-    """Yield the flat (first, last, step) runs within [start, stop) that a transform sets."""
+    """Yield the flat (first, last, step) runs within [start, stop) that a transform changes."""
     match transform:
         case SetElement(index=index):
             strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
@@ -83,7 +132,7 @@ def _runs(
                 yield at, at + 1, 1
         case ZeroRows(rows=rows):
             yield from _row_runs(rows, math.prod(shape[1:]), start, stop)
-        case FillRegion(region=region):
+        case FillRegion(region=region) | ClampRegion(region=region):
             yield from _box_runs(region, shape, 0, start, stop)
 
 

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy import float32, float64, int32, uint32, uint64
 
-from seedpoint.models.stream import constants, pointwise
+from seedpoint.models.formulas import pointwise
+from seedpoint.models.stream import constants
 from seedpoint.models.stream.intrinsics import full_width, prefetch
 from seedpoint.models.stream.jit import kernel
 from seedpoint.models.stream.rounding import put

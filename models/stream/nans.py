@@ -9,7 +9,16 @@ from __future__ import annotations
 import torch
 
 from seedpoint.models.dtypes import DType
-from seedpoint.models.plan.program import Literal, Norms, Program, Split
+from seedpoint.models.plan.program import (
+    Copy,
+    Formula,
+    Literal,
+    Norms,
+    Program,
+    SingularVector,
+    Split,
+    Sum,
+)
 
 PATTERNS = {"float64": 0x7FF8_0000_0000_0000, "float32": 0x7FC0_0000}
 """NaN patterns by dtype.
@@ -24,8 +33,12 @@ def may_have(program: Program) -> bool:
     """Return whether a program can produce NaN: plain draws, constants and identities never do."""
     source = program.source
     if isinstance(source, Split):
-        return bool(program.transforms) or any(may_have(part.program) for part in source.parts)
-    return bool(program.transforms) or isinstance(source, Literal | Norms)
+        inner = [part.program for part in source.parts]
+        inner += [] if source.base is None else [source.base]
+        return bool(program.transforms) or any(map(may_have, inner))
+    return bool(program.transforms) or isinstance(
+        source, Literal | Norms | SingularVector | Formula | Sum | Copy
+    )
 
 
 def settle(out: torch.Tensor, values: torch.Tensor, dtype: DType) -> None:

@@ -14,7 +14,8 @@ from typing import SupportsFloat
 import torch
 from torch import Tensor
 
-from seedpoint.models.stream import constants, pointwise
+from seedpoint.models.formulas import pointwise
+from seedpoint.models.stream import constants
 from seedpoint.models.stream.formats import EXPONENT, EXPONENT_NAN, FORMATS, INFINITY, Format
 
 Key = tuple[int, int]

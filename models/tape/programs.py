@@ -16,11 +16,12 @@ from seedpoint.models.plan.program import (
     Norms,
     Part,
     Program,
+    SingularVector,
     Source,
     Split,
     Whole,
 )
-from seedpoint.models.stream.cost import MAX_NORMED_ELEMENTS
+from seedpoint.models.stream.cost import MAX_NORMED_ELEMENTS, MAX_POWER_PRODUCTS
 from seedpoint.models.tape.distributions import draws_of, source_of
 from seedpoint.models.tape.errors import shown
 from seedpoint.models.tape.geometry import Box, View, identity, whole
@@ -45,6 +46,7 @@ from seedpoint.models.tape.value_graph import (
     Mapped,
     Normed,
     Patched,
+    Powered,
     Unresolved,
     Unwritten,
     Value,
@@ -171,8 +173,8 @@ class _Drawn:
             case Joined(operation, _, left, right):
                 sides = (self.program(side, ref, part=part) for side in (left, right))
                 return joined(*sides, place=_place(operation))
-            case Normed():
-                return Program(self._norms(value, ref))
+            case Normed() | Powered():
+                return Program(self._of_matrix(value, ref))
             case Patched(base, patches):
                 return self._patched(base, patches, ref, part=part)
             case Unresolved(operation, _, reason):
@@ -182,13 +184,34 @@ class _Drawn:
             case Given():
                 raise InexpressibleError("it mixes random and given values")
 
-    def _norms(self, value: Normed, ref: TensorRef) -> Source:
+    def _of_matrix(self, value: Normed | Powered, ref: TensorRef) -> Source:
         kept = value.ref.size[value.axis]
         if _order(value.view) is not None or ref.numel != kept:
-            raise InexpressibleError("it holds a part of norms, or in another order")
+            what = "norms" if isinstance(value, Normed) else "a singular vector"
+            raise InexpressibleError(f"it holds a part of {what}, or in another order")
+        return self._norms(value) if isinstance(value, Normed) else self._singular_vector(value)
+
+    def _norms(self, value: Normed) -> Source:
         if value.ref.numel > MAX_NORMED_ELEMENTS:
             raise InexpressibleError(f"it is made of {value.ref.numel} numbers, too many")
         return Norms(self.program(value.operand, value.ref, part=True), value.ref.size, value.axis)
+
+    def _singular_vector(self, value: Powered) -> Source:
+        if value.ref.numel * value.iterations > MAX_POWER_PRODUCTS:
+            numbers = f"{value.ref.numel} numbers in {value.iterations} iterations"
+            raise InexpressibleError(f"it is made of {numbers}, too many")
+        # The start is a draw divided by its norm, which the power method does itself.
+        starts = {operation.number: operation for operation, _ in draws(value.start)}
+        if len(starts) != 1:
+            raise InexpressibleError("its power method does not start from one draw")
+        [start] = starts.values()
+        if start.writes[0].numel != value.ref.size[1]:
+            raise InexpressibleError("its power method starts from another vector")
+        drawn = self._draw(start, identity(start.writes[0].size), part=True)
+        of = self.program(value.operand, value.ref, part=True)
+        return SingularVector(
+            *(of, value.ref.size, Program(drawn)), value.iterations, value.eps, value.axis
+        )
 
     def _mapped(self, value: Mapped, ref: TensorRef, *, part: bool) -> Program:
         if (known := truncated_normal(value)) is not None:

@@ -30,6 +30,7 @@ from seedpoint.models.tape.geometry import (
     within,
 )
 from seedpoint.models.tape.journal import Journal, Operation, TensorRef
+from seedpoint.models.tape.power_method import NAME as POWER_METHOD
 from seedpoint.models.tape.replay import FixedValues, UnknownValueError
 from seedpoint.models.tape.value_graph import (
     Cast,
@@ -40,6 +41,7 @@ from seedpoint.models.tape.value_graph import (
     Mapped,
     Normed,
     Patched,
+    Powered,
     Unresolved,
     Unwritten,
     Value,
@@ -164,9 +166,20 @@ class Resolver:
             return self._mapped(operation, function, written, view)
         if name == "norm.ScalarOpt_dim" and (axis := _normed_axis(args)) is not None:
             return Normed(operation, self.value(args[0], operation.number), args[0], axis, view)
+        if name == POWER_METHOD:
+            return self._powered(operation, written, view)
         if not operation.reads and len(operation.writes) == 1:
             return Made(operation, view)
         return self._mixed(operation, "it is not made element by element")
+
+    def _powered(self, operation: Operation, written: TensorRef, view: View) -> Powered:
+        matrix, left, right, iterations, eps = operation.args
+        operand, start = (self.value(ref, operation.number) for ref in (matrix, right))
+        if isinstance(start, Powered) and start.operand == operand:
+            iterations += start.iterations
+            start = start.start
+        axis = 0 if written == left else 1
+        return Powered(operand, matrix, start, iterations, eps, axis, view)
 
     def _operand(
         self, operation: Operation, source: TensorRef, written: TensorRef, view: View

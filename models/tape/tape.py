@@ -14,6 +14,7 @@ from seedpoint.models.plan.program import Program
 from seedpoint.models.tape.errors import RecordingError
 from seedpoint.models.tape.init_functions import recorded_units
 from seedpoint.models.tape.journal import Journal, Operation, TensorRef
+from seedpoint.models.tape.power_method import recorded_power_method
 from seedpoint.models.tape.programs import Compiler
 from seedpoint.models.tape.recorder import Recorder
 from seedpoint.models.tape.replay import Memory
@@ -96,7 +97,7 @@ def record(build: Callable[[], nn.Module]) -> Tape:
 
 def _built(build: Callable[[], nn.Module]) -> tuple[nn.Module, Recorder, list[_Entry]]:
     recorder = Recorder()
-    with watched(recorder), recorded_units(recorder):
+    with watched(recorder), recorded_units(recorder), recorded_power_method(recorder):
         try:
             with recorder:
                 module = build()

@@ -83,6 +83,23 @@ class Normed:
 
 
 @dataclass(frozen=True, slots=True)
+class Powered:
+    """Elements `view` of a singular vector of `operand`, the matrix `ref`, by the power method.
+
+    `start` is the right vector before the `iterations`, up to its length; `axis` is that of the
+    matrix that the vector has an element for.
+    """
+
+    operand: Value
+    ref: TensorRef
+    start: Value
+    iterations: int
+    eps: float
+    axis: int
+    view: View
+
+
+@dataclass(frozen=True, slots=True)
 class Patched:
     """Value `base`, with values written into boxes of its indices in order."""
 
@@ -99,7 +116,19 @@ class Unresolved:
     reason: str
 
 
-Value = Filled | Made | Given | Unwritten | Cast | Mapped | Joined | Normed | Patched | Unresolved
+Value = (
+    Filled
+    | Made
+    | Given
+    | Unwritten
+    | Cast
+    | Mapped
+    | Joined
+    | Normed
+    | Powered
+    | Patched
+    | Unresolved
+)
 
 
 def draws(value: Value) -> Iterator[tuple[Operation, View | None]]:
@@ -123,6 +152,8 @@ def draws(value: Value) -> Iterator[tuple[Operation, View | None]]:
                 pending.append((operand, direct))
             case Normed(operand=operand):
                 pending.append((operand, False))
+            case Powered(operand=operand, start=start):
+                pending += ((operand, False), (start, False))
             case Joined(left=left, right=right):
                 pending += ((left, direct), (right, direct))
             case Patched(base, patches):

@@ -41,13 +41,36 @@ _UNARY: Mapping[type[ast.unaryop], Callable[[float], float]] = {
 }
 
 
+_KINDS: Mapping[type[ast.expr], str] = {
+    ast.Attribute: "a name with a dot",
+    ast.BinOp: "an operator other than + - * / // % **",
+    ast.UnaryOp: "an operator other than + - * / // % **",
+    ast.BoolOp: "`and` or `or`",
+    ast.Compare: "a comparison",
+    ast.Dict: "an object",
+    ast.IfExp: "a condition",
+    ast.JoinedStr: "a string",
+    ast.Lambda: "a function",
+    ast.List: "a list",
+    ast.Subscript: "an index in brackets",
+    ast.Tuple: "a comma",
+}
+
+
 class ExpressionError(ValueError):
     """Expression that does not parse or has no finite value."""
 
 
+class DivisionByZero(ExpressionError):
+    """Expression that divides by zero."""
+
+
+_NAMES = frozenset(FUNCTIONS)
+
+
 @lru_cache(maxsize=4096)
-def parse(text: str) -> ast.expr:
-    """Return the syntax tree of `text`.
+def parse(text: str, functions: frozenset[str] = _NAMES) -> ast.expr:
+    """Return the syntax tree of `text`, which may call `functions`.
 
     Raises:
         ExpressionError: If `text` is not plain arithmetic.
@@ -61,13 +84,13 @@ def parse(text: str) -> ast.expr:
             f"expression {_shown(text)} does not parse; write arithmetic such as "
             "'0.02 / sqrt(2 * n_layer)'"
         ) from None
-    _check(body, text, depth=0)
+    _check(body, text, 0, functions)
     return body
 
 
-def names(text: str) -> frozenset[str]:
-    """Return the names that `text` needs in its scope."""
-    nodes = list(ast.walk(parse(text)))
+def names(text: str, functions: frozenset[str] = _NAMES) -> frozenset[str]:
+    """Return the names that `text`, which may call `functions`, needs in its scope."""
+    nodes = list(ast.walk(parse(text, functions)))
     called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
     return frozenset(n.id for n in nodes if isinstance(n, ast.Name) and id(n) not in called)
 
@@ -85,7 +108,7 @@ def evaluate(value: float | int | str, scope: Mapping[str, float | None]) -> flo
     try:
         result = _evaluate(parse(value), scope)
     except ZeroDivisionError:
-        raise ExpressionError(f"expression {_shown(value)} divides by zero") from None
+        raise DivisionByZero(f"expression {_shown(value)} divides by zero") from None
     except (OverflowError, ValueError, TypeError) as error:
         if isinstance(error, ExpressionError):
             raise
@@ -95,7 +118,7 @@ def evaluate(value: float | int | str, scope: Mapping[str, float | None]) -> flo
     return result
 
 
-def _check(node: ast.expr, text: str, depth: int) -> None:
+def _check(node: ast.expr, text: str, depth: int, functions: frozenset[str]) -> None:
     if depth > MAX_DEPTH:
         raise ExpressionError(f"expression is nested more than {MAX_DEPTH} deep")
     match node:
@@ -107,20 +130,26 @@ def _check(node: ast.expr, text: str, depth: int) -> None:
             children = [node.left, node.right]
         case ast.UnaryOp() if type(node.op) in _UNARY:
             children = [node.operand]
-        case ast.Call(func=ast.Name(id=name), keywords=[]) if name in FUNCTIONS and node.args:
+        case ast.Call(func=ast.Name(id=name), keywords=[]) if name in functions and node.args:
             children = node.args
-        case ast.Call(func=ast.Name(id=name), keywords=[], args=[]) if name in FUNCTIONS:
+        case ast.Call(func=ast.Name(id=name), keywords=[], args=[]) if name in functions:
             raise ExpressionError(f"{name}() in {_shown(text)} needs an argument")
+        case ast.Call(func=ast.Attribute(attr=name)) if name in FUNCTIONS:
+            written = _shown(ast.unparse(node.func) if depth < MAX_DEPTH else text)
+            raise ExpressionError(f"{written} is written {name}() in an expression")
         case ast.Call():
             called = _shown(ast.unparse(node.func) if depth < MAX_DEPTH else text)
             raise ExpressionError(
-                f"{called} cannot be called in an expression; functions: {', '.join(FUNCTIONS)}"
+                f"{called} cannot be called in an expression; functions: "
+                f"{', '.join(sorted(functions))}"
             )
+        case ast.BinOp(op=ast.BitXor()):
+            raise ExpressionError(f"{_shown(text)}: a power is written `**`, not `^`")
         case _:
-            kind = type(node).__name__
-            raise ExpressionError(f"{_shown(text)} is not arithmetic (it holds a {kind})")
+            kind = _KINDS.get(type(node), "something else")
+            raise ExpressionError(f"{_shown(text)} is not arithmetic: it holds {kind}")
     for child in children:
-        _check(child, text, depth + 1)
+        _check(child, text, depth + 1, functions)
 
 
 def _evaluate(node: ast.expr, scope: Mapping[str, float | None]) -> float:
@@ -140,7 +169,10 @@ def _evaluate(node: ast.expr, scope: Mapping[str, float | None]) -> float:
 
 def _lookup(name: str, scope: Mapping[str, float | None]) -> float:
     if name not in scope:
-        raise ExpressionError(f"unknown name '{name}'; known names: {', '.join(sorted(scope))}")
+        raise ExpressionError(
+            f"unknown name '{name}'; known names: {', '.join(sorted(scope))}; "
+            "init.constants can define it"
+        )
     value = scope[name]
     if value is None:
         raise ExpressionError(f"'{name}' is undefined for a tensor of fewer than two dimensions")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pydantic_core import core_schema
 
 from seedpoint.models.errors import Fault
+from seedpoint.models.validation.foreign_words import home, meant, object_for
 from seedpoint.models.validation.messages import Asked, in_words
 
 MAX_FAULTS = 100  # faults listed; the rest are counted
@@ -54,20 +55,28 @@ def faults_from(
     messages state what is expected. `root` is the path of `document` itself.
 
     Equal faults from several branches of a union are returned once. A fault of a branch that was
-    not entered is dropped if another branch has faults deeper inside. After `MAX_FAULTS` errors a
-    last fault states how many more there are.
+    not entered is dropped if another branch has faults deeper inside. A missing key is dropped if
+    an unknown one stands for it. After `MAX_FAULTS` errors a last fault states how many more there
+    are.
     """
     asked = Asked(schema, schema) if schema is not None else None
     found: dict[Fault, bool] = {}
+    paired: set[str] = set()
     details = error.errors(include_url=False, include_input=False)
     for detail in details[:MAX_FAULTS]:
         place = _walk(detail["loc"], document, asked, missing=detail["type"] == "missing")
         segments, message = _message(detail, place)
         fault = Fault(join(root, *place.segments, *segments), message)
+        if detail["type"] == "extra_forbidden" and (ours := _pair(place)):
+            paired.add(join(root, *place.segments[:-1], ours))
         # For a wrong item, pydantic also reports that its list is too short.
         yields = place.branched or detail["type"] == "too_short"
         found[fault] = yields and found.get(fault, True)
-    faults = [fault for fault, yields in found.items() if not (yields and _inner(fault, found))]
+    faults = [
+        fault
+        for fault, yields in found.items()
+        if not (yields and _inner(fault, found)) and fault.path not in paired
+    ]
     if len(details) > MAX_FAULTS:
         faults.append(Fault(root, f"and {len(details) - MAX_FAULTS} more errors"))
     return faults
@@ -86,7 +95,7 @@ def near(word: str, words: Iterable[str], count: int = 3) -> list[str]:
 
 def one_of(word: str, words: Sequence[str]) -> str:
     """Return `did you mean ...?` if some of `words` are similar, else a list of them."""
-    close = near(word, words)
+    close = meant(word, words) or near(word, words)
     if close:
         return f"did you mean {' or '.join(map(repr, close))}?"
     shown = ", ".join(words[:12])
@@ -102,6 +111,7 @@ class _Place:
     asked: Asked | None
     parent: Asked | None
     branched: bool = False
+    siblings: Collection[Any] = ()
 
 
 def _walk(
@@ -154,7 +164,9 @@ def _key(value: Any, element: int | str) -> int | str | None:
 
 def _step(place: _Place, key: int | str, value: Any) -> _Place:
     inner = place.asked and place.asked.at(key)
-    return _Place([*place.segments, key], value, inner and inner.chosen(value), place.asked)
+    siblings = place.value if isinstance(place.value, Mapping) else ()
+    chosen = inner and inner.chosen(value)
+    return _Place([*place.segments, key], value, chosen, place.asked, siblings=siblings)
 
 
 def _message(detail: Mapping[str, Any], place: _Place) -> tuple[tuple[str | int, ...], str]:
@@ -172,13 +184,23 @@ def _message(detail: Mapping[str, Any], place: _Place) -> tuple[tuple[str | int,
     if kind == "finite_number":
         return (), f"expected a finite number, not {in_words(place.value)}"
     if kind in _PYDANTIC_TYPES and asked is not None and not _of_key(detail):
-        return (), f"expected {asked.words()}, not {in_words(place.value)}"
+        return (), f"expected {asked.words()}, not {in_words(place.value)}{_hint(place)}"
     return tuple(context.get("at", ())), _plain_message(detail)
+
+
+def _pair(place: _Place) -> str | None:
+    """Return the required key that an unknown one stands for, if it is missing."""
+    given = place.siblings
+    required = place.parent.schema.get("required", ()) if place.parent else ()
+    close = meant(str(place.segments[-1]), required)
+    return next((key for key in close if key not in given), None)
 
 
 def _unknown_argument(name: str, parent: Asked | None) -> str:
     allowed = parent.properties() if parent else []
-    close = near(name, allowed)
+    if (place := home(name, allowed)) is not None:
+        return f"belongs in `{place}`: {place}.{name}"
+    close = meant(name, allowed) or near(name, allowed)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
     return f"unknown argument{hint}" + (f"; allowed: {', '.join(allowed)}" if allowed else "")
 
@@ -187,10 +209,23 @@ def _unknown_type(place: _Place) -> str:
     known = place.asked.tags() if place.asked else []
     tag = place.value.get("type") if isinstance(place.value, Mapping) else None
     if isinstance(place.value, Mapping) and "type" not in place.value:
+        if written := [key for key in ("class", "cls", "layer") if key in place.value]:
+            return f"missing; write `type` instead of `{written[0]}`"
         return f"missing; {one_of('', known)}" if known else "missing; it is required"
     if not isinstance(tag, str):
         return f"expected a string, not {in_words(tag)}"
     return f"unknown type {in_words(tag)}" + (f"; {one_of(tag, known)}" if known else "")
+
+
+def _hint(place: _Place) -> str:
+    """Return the next step after a text that is not among those expected, if it is known."""
+    key, value = (place.segments or [""])[-1], place.value
+    if key == "nonlinearity":
+        return f"; PyTorch has no gain for {in_words(value)}: give `gain` a number"
+    if isinstance(value, str) and len(value) <= _MAX_COMPARED:
+        written = object_for(str(key), value)
+        return f"; write {written}" if written else ""
+    return ""
 
 
 def _plain_message(detail: Mapping[str, Any]) -> str:

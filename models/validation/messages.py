@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 _MAX_SHOWN = 60  # characters of a caller's value in a message
+_MAX_LISTED = 8  # names that a message lists before it counts the rest
 _MAX_SAFE_INTEGER = 2**53 - 1
 
 
@@ -107,6 +108,12 @@ class Asked:
         if branches := _branches(schema):
             return set().union(*map(self._kinds, branches))
         return {schema.get("type", "")}
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names, quoted, and the number of the others."""
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return ", ".join(repr(name) for name in names[:_MAX_LISTED]) + more
 
 
 def in_words(value: Any) -> str:

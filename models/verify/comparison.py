@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from bisect import bisect_right
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.files.layout import Entry, File
 from seedpoint.models.generation.evaluator import ByteArray
 from seedpoint.models.plan.plan import Plan, PlanTensor
-from seedpoint.models.plan.program import Literal, Materialized, Program, Split, to_json
+from seedpoint.models.plan.program import Copy, Literal, Materialized, Program, Split, Sum, to_json
 from seedpoint.models.stream.cost import too_costly, whole_sources
 from seedpoint.models.verify.findings import Sample
 from seedpoint.models.verify.header import FileFault, Header, shown
@@ -191,9 +192,16 @@ def _literals(program: Program, numel: int) -> Iterator[tuple[Literal, int]]:
     source = program.source
     if isinstance(source, Literal):
         yield source, numel
+    if isinstance(source, Sum):
+        for term in source.terms:
+            yield from _literals(term, numel)
+    if isinstance(source, Copy):
+        yield from _literals(source.of, math.prod(source.shape))
     if isinstance(source, Split):
-        width = sum(part.size for part in source.parts)
+        if source.base is not None:
+            yield from _literals(source.base, numel)
         for part in source.parts:
+            width = source.stops[-1] * source.repeat
             yield from _literals(part.program, numel // width * part.size)
 
 

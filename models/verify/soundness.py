@@ -19,17 +19,19 @@ from seedpoint.models.files.layout import MAX_FILE_BYTES
 from seedpoint.models.plan.plan import STREAM, Plan, PlanTensor
 from seedpoint.models.plan.program import (
     Add,
+    Base,
     Clamp,
+    ClampRegion,
     Constant,
+    Copy,
     Dirac,
     Divide,
-    Exp,
-    Expm1,
     Eye,
     FillRegion,
+    Formula,
+    Function,
     HardThreshold,
     Literal,
-    Log,
     Materialized,
     Norms,
     Orthogonal,
@@ -38,11 +40,13 @@ from seedpoint.models.plan.program import (
     Program,
     Scale,
     SetElement,
+    SingularVector,
     Sparse,
     Split,
+    Sum,
     ZeroRows,
 )
-from seedpoint.models.stream.cost import MAX_NORMED_ELEMENTS
+from seedpoint.models.stream.cost import MAX_NORMED_ELEMENTS, MAX_POWER_PRODUCTS
 from seedpoint.models.verify.header import MAX_DIMENSIONS, shown
 
 Shape = tuple[int, ...]
@@ -100,10 +104,17 @@ def _checks(plan: Plan) -> int:
 
 def _size(program: Program) -> int:
     size = 1 + _steps(program.transforms)
-    if isinstance(program.source, Norms) and isinstance(program.source.of, Program):
+    if isinstance(program.source, Norms | Copy) and isinstance(program.source.of, Program):
         size += _size(program.source.of)
+    if isinstance(program.source, Sum):
+        size += sum(map(_size, program.source.terms))
+    if isinstance(program.source, SingularVector):
+        programs = (program.source.of, program.source.start)
+        size += sum(_size(each) for each in programs if isinstance(each, Program))
     if isinstance(program.source, Split):
         size += sum(_size(part.program) for part in program.source.parts)
+        if isinstance(program.source.base, Program):
+            size += _size(program.source.base)
     return size
 
 
@@ -182,24 +193,66 @@ class _Check:
                 self._draw(source)
                 _require(_is_number(gain), f"{shown(gain)} is not a gain")
                 _require(len(shape) >= 2, "orthogonal needs two dimensions")
+                _require(source.layout in ("out_in", "in_out"), "its layout is unknown")
             case Sparse(sparsity=sparsity):
                 self._draw(source)
                 _require(_is_number(sparsity) and 0 <= sparsity <= 1, "its sparsity is not in 0..1")
                 _require(len(shape) == 2, "sparse needs two dimensions")
             case Eye():
                 _require(len(shape) == 2, "eye needs two dimensions")
+            case Formula():
+                self._formula(source, shape)
             case Dirac(groups=groups):
                 _require(len(shape) in (3, 4, 5), "dirac needs three, four or five dimensions")
                 _require(
                     type(groups) is int and groups > 0 and shape[0] % groups == 0,
                     f"{shown(groups)} groups do not divide {shape[0]}",
                 )
+            case _:
+                self._combined(source, shape, depth)
+
+    def _combined(self, source: Any, shape: Shape, depth: int) -> None:
+        match source:
             case Split():
                 self._split(source, shape, depth)
+            case Sum(terms=terms):
+                _require(bool(terms) and depth < MAX_NESTED_SPLITS, "sums nest too deep")
+                for term in terms:
+                    self.program(term, shape, depth + 1)
+            case Copy():
+                self._copy(source, shape, depth)
             case Norms():
                 self._norms(source, shape, depth)
+            case SingularVector():
+                self._singular_vector(source, shape, depth)
             case _:
                 raise ValueError(f"{shown(source)} is not a source")
+
+    def _formula(self, formula: Formula, shape: Shape) -> None:
+        _require(not self.dtype.is_complex, f"{formula.type} cannot fill a complex tensor")
+        try:
+            formula.check(shape, floating=self.dtype.is_floating_point)
+        except (TypeError, AttributeError, OverflowError):
+            raise ValueError(f"{shown(formula)} has arguments of wrong types") from None
+
+    def _copy(self, copy: Copy, shape: Shape, depth: int) -> None:
+        of, strides = copy.shape, copy.strides
+        _require(depth < MAX_NESTED_SPLITS, "copies nest too deep")
+        _require(isinstance(copy.name, str), "the copied tensor has no name")
+        _require(
+            len(of) <= MAX_DIMENSIONS and all(_is_index(size, MAX_FILE_BYTES + 1) for size in of),
+            f"{shown(of)} is not a shape",
+        )
+        _require(
+            len(strides) == len(shape)
+            and all(_is_index(step, MAX_FILE_BYTES) for step in (*strides, copy.offset)),
+            f"{shown(strides)} are not strides of shape {shown(shape)}",
+        )
+        last = copy.offset + sum(
+            (size - 1) * step for size, step in zip(shape, strides, strict=True)
+        )
+        _require(not math.prod(shape) or last < math.prod(of), "the copy is larger than its tensor")
+        self.program(copy.of, of, depth + 1)
 
     def _norms(self, norms: Norms, shape: Shape, depth: int) -> None:
         of = norms.shape
@@ -219,18 +272,62 @@ class _Check:
         _require(isinstance(norms.of, Program), "the norms have no program")
         self.program(norms.of, of, depth + 1)
 
+    def _singular_vector(self, vector: SingularVector, shape: Shape, depth: int) -> None:
+        of = vector.shape
+        _require(self.dtype.is_floating_point, "a singular vector needs a floating tensor")
+        _require(depth < MAX_NESTED_SPLITS, "programs nest too deep")
+        _require(
+            isinstance(of, tuple)
+            and len(of) == 2
+            and all(_is_index(size, MAX_FILE_BYTES + 1) and size > 0 for size in of),
+            f"{shown(of)} is not the shape of a matrix",
+        )
+        _require(
+            _is_index(vector.iterations, MAX_POWER_PRODUCTS + 1)
+            and vector.iterations > 0
+            and math.prod(of) * vector.iterations <= MAX_POWER_PRODUCTS,
+            f"{shown(vector.iterations)} iterations are not allowed",
+        )
+        _require(_is_number(vector.eps), f"{shown(vector.eps)} is not a number")
+        _require(
+            type(vector.axis) is int
+            and vector.axis in (0, 1)
+            and of[vector.axis] == math.prod(shape),
+            f"{shown(vector.axis)} is not an axis with one element for each of the vector",
+        )
+        programs = (vector.of, vector.start)
+        _require(all(isinstance(p, Program) for p in programs), "the vector has no program")
+        self.program(vector.of, of, depth + 1)
+        self.program(vector.start, (of[1],), depth + 1)
+
     def _split(self, split: Split, shape: Shape, depth: int) -> None:
         sizes = [part.size for part in split.parts]
         _require(depth < MAX_NESTED_SPLITS, "splits nest too deep")
         _require(_is_index(split.axis, len(shape)), f"{shown(split.axis)} is not an axis to split")
-        width = shape[split.axis]
+        width, repeat = shape[split.axis], split.repeat
         _require(
-            all(_is_index(size, width + 1) and size > 0 for size in sizes) and sum(sizes) == width,
+            _is_index(repeat, width + 1) and (repeat > 0 or not width),
+            f"{shown(repeat)} is not a number of repetitions",
+        )
+        _require(
+            all(_is_index(size, width + 1) and size > 0 for size in sizes)
+            and sum(sizes) * repeat == width,
             f"parts of {shown(sizes)} do not sum to {width}",
         )
+        _require(split.stream is None or isinstance(split.stream, str), "its stream is not a name")
+        _require(type(split.squeeze) is bool, "its squeeze is not a boolean")
+        _require(not split.squeeze or set(sizes) == {1}, "parts without the axis have not size 1")
+        if split.base is not None:
+            _require(isinstance(split.base, Program), "the base has no program")
+            self.program(split.base, shape, depth + 1)
         for part in split.parts:
-            inner = (*shape[: split.axis], part.size, *shape[split.axis + 1 :])
-            self.program(part.program, inner, depth + 1)
+            inner = split.shape_of(part, shape)
+            if isinstance(part.program.source, Base):
+                _require(split.base is not None, "a part keeps elements of a base that is missing")
+                for transform in part.program.transforms:
+                    self._transform(transform, inner)
+            else:
+                self.program(part.program, inner, depth + 1)
 
     def _draw(self, source: Draw | Orthogonal | Sparse) -> None:
         _require(self.dtype.is_floating_point, f"{source.type} needs a floating tensor")
@@ -252,7 +349,7 @@ class _Check:
                 self._arithmetic(transform.type, value)
             case Divide(value=value):
                 self._arithmetic("divide", value)
-            case Exp() | Expm1() | Log():
+            case _ if isinstance(transform, Function):
                 self._arithmetic(transform.type)
             case Plus(transforms=inner):
                 _require(depth < MAX_NESTED_SPLITS, "transforms nest too deep")
@@ -280,14 +377,20 @@ class _Check:
                 )
             case FillRegion(region=region, value=value):
                 self._set(value)
-                _require(
-                    isinstance(region, tuple)
-                    and len(region) == len(shape)
-                    and all(map(_is_stretch, region, shape)),
-                    f"{shown(region)} is not a region of shape {shown(shape)}",
-                )
+                self._region(region, shape)
+            case ClampRegion(region=region, min=low, max=high):
+                self._transform(Clamp(low, high), shape)
+                self._region(region, shape)
             case _:
                 raise ValueError(f"{shown(transform)} is not a transform")
+
+    def _region(self, region: Any, shape: Shape) -> None:
+        _require(
+            isinstance(region, tuple)
+            and len(region) == len(shape)
+            and all(map(_is_stretch, region, shape)),
+            f"{shown(region)} is not a region of shape {shown(shape)}",
+        )
 
     def _arithmetic(self, kind: str, *values: Any) -> None:
         _require(self.dtype.is_floating_point, f"{kind} needs a floating tensor")

@@ -1,4 +1,4 @@
-"""Catalogues of the names that a spec can use: architectures, initializers, presets."""
+"""Catalogues of what a spec can use: architectures, initializers, presets, its schema."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from seedpoint.models import architectures, initializers, presets
 from seedpoint.models.initializers import transforms
+from seedpoint.models.spec.schema import json_schema
 from seedpoint.service.api import schemas
 from seedpoint.service.api.links import Links
 from seedpoint.service.errors import NotFound
@@ -18,6 +19,7 @@ from seedpoint.service.http.json_response import json_bytes
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
 
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TEXTS = frozenset({"title", "description", "default", "examples"})
 
 
@@ -33,6 +35,13 @@ def get_architectures() -> Response:
 def get_initializers() -> Response:
     """List the initializers and transforms, each with JSON Schema, an example and a whole spec."""
     return json_bytes(_initializers())
+
+
+@router.head("/spec/schema", responses=schemas.CATALOGUE)
+@router.get("/spec/schema", responses=schemas.CATALOGUE)
+def get_spec_schema() -> Response:
+    """Return the JSON Schema of a spec, with which an editor checks and completes it."""
+    return json_bytes(_spec_schema())
 
 
 @router.head("/presets", responses=schemas.CATALOGUE)
@@ -57,6 +66,11 @@ def get_preset(request: Request, name: str) -> Response:
 @cache
 def _architectures() -> bytes:
     return json.dumps({"architectures": architectures.catalogue()}).encode()
+
+
+@cache
+def _spec_schema() -> bytes:
+    return json.dumps({"$schema": _DIALECT, **json_schema()}).encode()
 
 
 @cache

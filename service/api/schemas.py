@@ -78,6 +78,14 @@ class Tensor(BaseModel):
     reproducibility: str = Field(examples=["everywhere", "platform"])
 
 
+class WarningDetails(BaseModel):
+    """Code of the warning at the same index, its place in the spec, and the docs' page of it."""
+
+    code: str = Field(examples=["SP101"])
+    path: str = Field(examples=["init.rules.1"])
+    docs: str = Field(examples=["docs/warnings.md#sp101"])
+
+
 class Checkpoint(BaseModel):
     """An issued checkpoint."""
 
@@ -90,7 +98,11 @@ class Checkpoint(BaseModel):
     totals: Totals
     tensors: list[Tensor]
     modules: dict[str, Any]
-    warnings: list[str]
+    warnings: list[str] = Field(examples=[["SP101: init.rules.1 has no effect: ..."]])
+    warning_details: list[WarningDetails]
+    name: str | None = None
+    description: str | None = None
+    labels: dict[str, Any] | None = None
     statistics: Statistics | None = None
 
 

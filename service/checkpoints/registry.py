@@ -17,7 +17,15 @@ from seedpoint.models.generation.evaluator import ByteArray, Evaluator, Observer
 from seedpoint.models.generation.sources import draws_on
 from seedpoint.models.generation.whole_tensors import Wholes
 from seedpoint.models.plan.plan import Plan
-from seedpoint.models.plan.program import Literal, Norms, Program, Split
+from seedpoint.models.plan.program import (
+    Copy,
+    Literal,
+    Norms,
+    Program,
+    SingularVector,
+    Split,
+    Sum,
+)
 from seedpoint.models.planning.sequential import readers
 from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.checkpoints.materialized import BoundTensors
@@ -202,10 +210,17 @@ def _literals(program: Program) -> Iterator[str]:
     source = program.source
     if isinstance(source, Literal):
         yield source.sha256
-    for part in source.parts if isinstance(source, Split) else ():
-        yield from _literals(part.program)
-    if isinstance(source, Norms):
+    if isinstance(source, Split):
+        for part in source.parts:
+            yield from _literals(part.program)
+        if source.base is not None:
+            yield from _literals(source.base)
+    for term in source.terms if isinstance(source, Sum) else ():
+        yield from _literals(term)
+    if isinstance(source, Norms | SingularVector | Copy):
         yield from _literals(source.of)
+    if isinstance(source, SingularVector):
+        yield from _literals(source.start)
 
 
 def _weight(checkpoint: Checkpoint) -> int:

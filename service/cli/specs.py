@@ -22,7 +22,8 @@ Spec = Annotated[
     typer.Argument(
         metavar="SPEC",
         help="Name of a preset, a file with the spec, or - for stdin. A name that has a slash or "
-        "ends in .json is a file; another name is a file only if no preset has it.",
+        "ends in .json is a file, unless it is the Hub's id of a preset's model and no file; "
+        "another name is a file only if no preset has it.",
     ),
 ]
 Seed = Annotated[
@@ -55,13 +56,24 @@ def _is_name(spec: str) -> bool:
     """Return whether to read `spec` as a preset's name: a preset or nothing has that name."""
     from seedpoint.models import presets
 
-    if spec == "-" or os.sep in spec or spec.endswith(SUFFIX):
+    if spec == "-" or spec.endswith(SUFFIX):
         return False
+    if os.sep in spec:
+        return _is_hub_id(spec) and not Path(spec).exists()
     if spec not in presets.names():
         return not Path(spec).exists()
     if Path(spec).is_file():
         complain(f"{spec} is both a preset and a file; the preset is used (./{spec} is the file)")
     return True
+
+
+def _is_hub_id(spec: str) -> bool:
+    from seedpoint.models import presets
+
+    try:
+        return bool(presets.resolve(spec))
+    except presets.UnknownPreset:
+        return False
 
 
 def _of_preset(name: str) -> Any:

@@ -87,14 +87,24 @@ class Recordings:
 def _recorded_of(document: dict[str, Any]) -> list[Any]:
     """Return the parts of a document that a recording depends on.
 
-    Models of other libraries also depend on the spec's dtype, in which they are built.
+    Models of other libraries, at the top or inside, also depend on the spec's dtype, in which they
+    are built.
     """
     architecture = document.get("architecture")
-    kind = architecture.get("type") if isinstance(architecture, dict) else None
-    return [
-        architecture,
-        document.get("dtype") if isinstance(kind, str) and kind in _FOREIGN else None,
-    ]
+    return [architecture, document.get("dtype") if _has_library_model(architecture) else None]
+
+
+def _has_library_model(architecture: Any) -> bool:
+    left = [architecture]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            if isinstance(kind := value.get("type"), str) and kind in _FOREIGN:
+                return True
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
+    return False
 
 
 def _seedless(document: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from seedpoint.models.validation.faults import MAX_FAULTS, join
 from seedpoint.service.errors import MalformedBody
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_YAML = re.compile(r"^[\w-]+:(\s|$)", re.MULTILINE)
 _HALF = re.compile("[\ud800-\udfff]")
 _BROKEN = "a string has half of a surrogate pair, which is not a character"
 _Way = tuple["_Way", str | int] | None  # Path to a place in a document, last step first.
@@ -35,12 +36,28 @@ def parse_json(body: bytes) -> Any:
         raise MalformedBody(f"not UTF-8: {error.reason} at byte {error.start}") from None
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise MalformedBody(f"not JSON: {error.msg.lower()} at {place}") from None
+        likeness = _likeness(text, error.pos)
+        raise MalformedBody(f"not JSON: {error.msg.lower()} at {place}{likeness}") from None
     except RecursionError:
         raise MalformedBody("nested too deeply; at most about 1,000 levels are allowed") from None
     if reader.has_faults or _SURROGATE.search(text):
         _refuse(document)
     return document
+
+
+def _likeness(text: str, at: int) -> str:
+    """Return the other notation that the text has at its first error, if it is a common one."""
+    rest = text[at:].lstrip()
+    before = text[:at].rstrip()
+    if re.match(r",?\s*[}\]]", rest) and (rest[:1] == "," or before.endswith(",")):
+        return "; JSON has no comma before a closing bracket"
+    if rest.startswith(("#", "//", "/*")):
+        return "; JSON has no comments"
+    if rest[:1] == "'" or rest.startswith(("True", "False", "None")):
+        return "; this is a Python literal: json.dumps writes it as JSON"
+    if not text.lstrip().startswith(("{", "[")) and _YAML.search(text):
+        return "; this is YAML: convert it to JSON"
+    return ""
 
 
 class _Twice(dict[str, Any]):

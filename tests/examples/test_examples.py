@@ -371,6 +371,52 @@ def test_time_steps_uniform_in_the_exponent() -> None:
     assert stats.kstest(drawn.double(), stats.loguniform(0.001, 0.1).cdf).pvalue > 0.01
 
 
+def test_a_layer_of_mamba() -> None:
+    """The init of mamba_ssm's `Mamba`, tensor by tensor in the order of its `state_dict`."""
+    torch.manual_seed(SEED)
+    script = {
+        "A_log": torch.log(torch.arange(1, 17, dtype=torch.float32).repeat(64, 1)),
+        "D": torch.ones(64),
+        "in_proj.weight": nn.init.kaiming_uniform_(torch.empty(128, 32), math.sqrt(5)),
+        "conv1d.weight": nn.init.kaiming_uniform_(torch.empty(64, 1, 4), math.sqrt(5)),
+        "conv1d.bias": torch.empty(64).uniform_(-(4**-0.5), 4**-0.5),
+        "x_proj.weight": nn.init.kaiming_uniform_(torch.empty(34, 64), math.sqrt(5)),
+        "dt_proj.weight": torch.empty(64, 2).uniform_(-(2**-0.5), 2**-0.5),
+    }
+    steps = torch.empty(64).uniform_(math.log(0.001), math.log(0.1)).exp().clamp(min=1e-4)
+    script["dt_proj.bias"] = steps + torch.log(-torch.expm1(-steps))
+    script["out_proj.weight"] = nn.init.kaiming_uniform_(torch.empty(32, 64), math.sqrt(5))
+    found = sequential(by("mamba", "torch"))
+    assert found.keys() == script.keys()
+    assert all(torch.equal(found[name], value) for name, value in script.items())
+    issued = load(file_bytes(example("mamba")))
+    torch.testing.assert_close(issued["A_log"], script["A_log"])
+    drawn = nn.functional.softplus(issued["dt_proj.bias"]).double()
+    assert stats.kstest(drawn, stats.loguniform(0.001, 0.1).cdf).pvalue > 0.01
+
+
+def test_an_autoencoder_whose_decoder_begins_as_the_encoder_transposed() -> None:
+    torch.manual_seed(SEED)
+    parts = {
+        "positions": nn.Embedding(50, 32),
+        "encoder": nn.Linear(32, 8),
+        "mixer": nn.Linear(8, 8, bias=False),
+        "decoder": nn.Linear(8, 32),
+    }
+    noise = torch.empty(8, 8).normal_(0, 0.01)
+    angles = torch.arange(50)[:, None] * torch.exp(torch.arange(0, 32, 2) * -math.log(1e4) / 32)
+    table = torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
+    found = sequential(by("autoencoder", "torch"))
+    assert torch.equal(found["encoder.weight"], parts["encoder"].weight)
+    assert torch.equal(found["decoder.bias"], parts["decoder"].bias)
+    assert torch.equal(found["decoder.weight"], parts["encoder"].weight.T)
+    assert torch.equal(found["mixer.weight"], torch.eye(8) + noise)
+    torch.testing.assert_close(found["positions.weight"], table, rtol=1e-4, atol=1e-5)
+    issued = load(file_bytes(example("autoencoder")))
+    assert torch.equal(issued["decoder.weight"], issued["encoder.weight"].T)
+    assert torch.equal(issued["positions.weight"], found["positions.weight"])
+
+
 def test_a_custom_linear() -> None:
     torch.manual_seed(SEED)
     net = MyLinear(5, 3)

@@ -8,6 +8,8 @@ from seedpoint.models.architectures import NamedTensor, TensorList, build, norma
 from seedpoint.models.dtypes import BY_NAME
 from tests.support.trees import (
     Document,
+    built,
+    faults,
     paths,
     sequential,
 )
@@ -80,5 +82,24 @@ def test_a_list_of_tensors_that_cannot_be_is_a_fault(more: Document, path: str) 
     assert paths({"type": "tensors", **more}) == [f"architecture{path}"]
 
 
-def test_a_list_of_tensors_is_no_layer() -> None:
-    assert paths(sequential({"type": "tensors", "tensors": []})) == ["architecture.layers.0.type"]
+def test_a_list_of_tensors_in_a_tree_is_modules_by_the_parts_of_its_names() -> None:
+    listed = {"a.b.weight": {"shape": [2, 3]}, "a.scale": {"shape": [], "dtype": "int64"}}
+    result = built(sequential({"type": "tensors", "tensors": listed}))
+    assert [(name, tuple(value.shape)) for name, value in result.module.state_dict().items()] == [
+        ("0.a.scale", ()),
+        ("0.a.b.weight", (2, 3)),
+    ]
+    assert result.path_of("0.a.b.weight") == "architecture.layers.0"
+
+
+@pytest.mark.parametrize("names", [("a", "a.b"), ("a.b", "a"), ("a..b",), ("a.",), ("a.train",)])
+def test_names_that_modules_cannot_hold_are_faults_in_a_tree(names: tuple[str, ...]) -> None:
+    listed = [{"name": name, "shape": []} for name in names]
+    place = f"architecture.layers.0.tensors.{len(names) - 1}"
+    assert paths(sequential({"type": "tensors", "tensors": listed})) == [place]
+
+
+def test_names_in_a_tree_are_not_nested_too_deep() -> None:
+    listed = {".".join("a" * 100): {"shape": []}}
+    [(_, message)] = faults(sequential({"type": "tensors", "tensors": listed}))
+    assert message == "nested too deep; at most 64 layers"

@@ -32,7 +32,7 @@ def planned(config: dict[str, Any], **more: Any) -> Planned:
 
 
 def warnings(config: dict[str, Any]) -> tuple[str, ...]:
-    return planned(config).plan.warnings
+    return tuple(warning.message for warning in planned(config).plan.warnings)
 
 
 def faults(config: dict[str, Any]) -> list[str]:
@@ -237,7 +237,7 @@ def test_of_many_unknown_fields_the_first_are_named() -> None:
 def test_a_preset_s_warnings_are_at_its_overrides() -> None:
     override = {"vision_config": {"foo": 3}}
     spec = {"architecture": {"type": "preset", "name": "clip-tiny", "overrides": override}}
-    (warning,) = make_plan(parse_spec(spec)).plan.warnings
+    (warning,) = (each.message for each in make_plan(parse_spec(spec)).plan.warnings)
     assert warning.startswith("architecture.overrides.vision_config.foo: CLIPVisionConfig of ")
 
 

@@ -44,6 +44,61 @@ def test_a_sequential_is_the_script_s_with_names_or_indices() -> None:
     }
 
 
+def test_the_layers_of_a_sequential_are_an_object_too() -> None:
+    as_list = sequential(linear(name="in"), RELU, linear(4, 2, name="out"))
+    as_object = {"type": "Sequential", "layers": {"in": linear(), "1": RELU, "out": linear(4, 2)}}
+    assert_same(built(as_object).module, built(as_list).module)
+    assert normalized(parse(as_object)) == normalized(parse(as_list)) == as_list
+    assert paths({"type": "Sequential", "layers": {"a": linear(name="b")}}) == [
+        "architecture.layers.a.name"
+    ]
+
+
+def test_a_module_has_parameters_and_buffers_beside_its_children() -> None:
+    document = {
+        "type": "Module",
+        "children": {"proj": linear()},
+        "parameters": {"scale": {"shape": [4]}},
+        "buffers": [{"name": "steps", "shape": [], "dtype": "int64"}],
+    }
+    module = built(document).module
+    assert type(module) is nn.Module
+    assert list(module.state_dict()) == ["scale", "steps", "proj.weight", "proj.bias"]
+    assert isinstance(module.scale, nn.Parameter)
+    canonical = normalized(parse(document))
+    assert canonical["parameters"] == [{"name": "scale", "shape": [4]}]
+    assert normalized(parse(canonical)) == canonical
+
+
+def test_a_custom_layer_has_children_and_a_class_name() -> None:
+    block = {
+        "type": "Custom",
+        "class_name": "Block",
+        "parameters": {"scale": {"shape": [4]}},
+        "children": [linear(name="proj")],
+    }
+    module = built(block).module
+    assert type(module).__name__ == "Block"
+    assert list(module.state_dict()) == ["scale", "proj.weight", "proj.bias"]
+    assert normalized(parse(block))["children"] == [linear(name="proj")]
+
+
+def test_a_name_of_a_tensor_is_no_name_of_a_child() -> None:
+    document = {
+        "type": "Module",
+        "children": {"x": linear()},
+        "parameters": {"x": {"shape": [4]}},
+    }
+    assert paths(document) == ["architecture.children.x"]
+
+
+def test_a_canonical_form_takes_time_in_proportion_to_the_depth() -> None:
+    document: dict[str, Any] = linear()
+    for _ in range(60):
+        document = {"type": "Module", "children": [{**document, "name": "inner"}]}
+    assert normalized(parse(document)) == document
+
+
 @pytest.mark.parametrize("kind", ["Module", "ModuleDict"])
 def test_children_are_a_list_of_named_layers_or_an_object_in_document_order(kind: str) -> None:
     as_list = {"type": kind, "children": [linear(name="z"), linear(2, 3, name="a")]}

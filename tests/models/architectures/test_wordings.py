@@ -155,7 +155,7 @@ def test_weights_that_loading_divides_again_are_warned_of(rescaled: bool, count:
         "rescale_prenorm_residual": rescaled,
     }
     spec = {"architecture": {"type": "transformers", "config": config}}
-    warnings = make_plan(parse_spec(spec)).plan.warnings
+    warnings = [warning.message for warning in make_plan(parse_spec(spec)).plan.warnings]
     assert len(warnings) == count
     for warning in warnings:
         assert warning.startswith("architecture.config.rescale_prenorm_residual: the files hold")

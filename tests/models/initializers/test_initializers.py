@@ -23,7 +23,7 @@ from seedpoint.models.initializers import (
     Target,
     catalogue,
 )
-from seedpoint.models.initializers.fans import FanSpec, default_fans
+from seedpoint.models.initializers.fans import FanSpec, Surroundings, default_fans
 from seedpoint.models.plan.program import Source
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.planning.sequential import materialize, platform
@@ -127,7 +127,7 @@ def test_a_list_that_ends_in_given_values_draws_as_a_script_does(dtype: str) -> 
 def test_each_of_a_list_of_initializers_draws_all_parts_before_the_next() -> None:
     rule = {
         "initializer": [{"type": "uniform"}, {"type": "normal"}],
-        "splits": {"parts": [{"size": 15}, {"size": 25}]},
+        "splits": {"parts": [{"size": 15}, {"size": 15}, {"size": 10}]},
     }
     listed = {"type": "tensors", "tensors": [{"name": "w", "shape": [40, 3], "dtype": "float32"}]}
     init = {"generator": "torch", "seed": 5, "rules": [rule]}
@@ -136,7 +136,7 @@ def test_each_of_a_list_of_initializers_draws_all_parts_before_the_next() -> Non
     torch.manual_seed(5)
     expected = torch.empty(40, 3)
     for draw in (torch.Tensor.uniform_, torch.Tensor.normal_):
-        for part in expected.split([15, 25]):
+        for part in expected.split([15, 15, 10]):
             draw(part)
     assert torch.equal(found["w"], expected)
 
@@ -229,7 +229,7 @@ def test_glorot_uniform_is_xavier_uniform_in_distribution() -> None:
 
 
 def test_fans_of_a_transposed_grouped_convolution_can_be_given() -> None:
-    fans = FanSpec(in_axes=(0,), out_axes=(1,), groups=2).of((8, 3, 5, 5))
+    fans = FanSpec(in_axes=(0,), out_axes=(1,), groups=2).fans((8, 3, 5, 5), Surroundings())
     assert (fans.fan_in, fans.fan_out) == (8 * 25 // 2, 3 * 25)
 
 

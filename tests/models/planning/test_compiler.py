@@ -279,17 +279,18 @@ def test_aliases_that_would_win_different_rules_are_warned_of() -> None:
     )
     (weight,) = found.tensors
     assert (weight.name, weight.aliases, weight.rule) == ("e.weight", ("o.weight",), 0)
-    assert any("'e.weight' rule 1, 'o.weight' rule 0" in warning for warning in found.warnings)
+    assert any("'e.weight' rule 1, 'o.weight' rule 0" in str(warning) for warning in found.warnings)
 
 
 def test_a_rule_for_a_checkpoint_without_tensors_is_told_that_there_are_none() -> None:
     told = faults({"type": "ReLU"}, rule({}, {"type": "zeros"}))
-    assert told == {"init.rules.0.match": "matches no tensor; the checkpoint has no tensors"}
+    assert told == {"init.rules.0.match": "matches no tensor: the checkpoint has no tensors"}
 
 
 def test_a_rule_that_never_wins_is_warned_of() -> None:
     found = plan(sequential(LINEAR), rule({}, normal()), rule({"ndim": 2}, normal(2)))
-    assert found.warnings == ("init.rules.1 has no effect: earlier rules win its tensors",)
+    (warning,) = found.warnings
+    assert str(warning) == "SP101: init.rules.1 has no effect: earlier rules win its tensors"
 
 
 def test_an_optional_rule_may_match_nothing() -> None:

@@ -44,7 +44,7 @@ BAD: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
     ("init.rules.0.initializer.std", [rule({}, normal(-1))], {}),
     ("init.rules.0.initializer.std", [rule({}, {"type": "normal", "std": None})], {}),
     ("init.rules.0.initializer.1.std", [rule({}, [normal(), normal(-1)])], {}),
-    ("init.rules.0.initializer.type", [rule({}, {"type": "gaussian"})], {}),
+    ("init.rules.0.initializer.type", [rule({}, {"type": "gamma"})], {}),
     ("init.rules.0.initializer.sd", [rule({}, {"type": "normal", "sd": 1})], {}),
     ("init.rules.0.initializer", [rule({}, [])], {}),
     ("init.rules.0.initializer", [{"match": {}}], {}),
@@ -80,7 +80,7 @@ BAD: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
         ],
         {},
     ),
-    ("init.rules.0.transforms.0.type", [rule({}, normal(), transforms=[{"type": "sqrt"}])], {}),
+    ("init.rules.0.transforms.0.type", [rule({}, normal(), transforms=[{"type": "power"}])], {}),
     (
         "init.rules.0.splits.parts",
         [rule({"ndim": 2}, normal(), splits={"parts": [{"size": 5}]})],

@@ -9,8 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load, load_file, save_file
 
+from seedpoint.models.plan.plan import Plan
+from seedpoint.models.plan.warning import PlanWarning
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
+from seedpoint.models.statistics.describe import resource
 
 NORMAL = {"type": "normal"}
 
@@ -25,7 +28,7 @@ def warnings(
 ) -> tuple[str, ...]:
     document = {"architecture": architecture, "init": {"rules": rules, **(init or {})}, **more}
     platform = {"torch": "any"} if init else None
-    return make_plan(parse_spec(document), platform=platform).plan.warnings
+    return tuple(map(str, make_plan(parse_spec(document), platform=platform).plan.warnings))
 
 
 def halves(*names: str | None, **more: Any) -> dict[str, Any]:
@@ -71,19 +74,19 @@ def test_streams_mean_nothing_under_a_sequential_generator() -> None:
     assert warnings(listed("w"), halves("q", "q"), init={"generator": "torch"}) == ()
 
 
-def test_layers_that_torch_clones_are_not_warned_of() -> None:
+def test_the_streams_of_layers_that_torch_clones_are_shared_by_intent() -> None:
     layer = {"type": "TransformerEncoderLayer", "d_model": 4, "nhead": 2}
     encoder = {"type": "TransformerEncoder", "encoder_layer": layer, "num_layers": 3}
     split = halves("q", "k") | {"match": {"name": "layers.0.linear1.bias"}, "optional": True}
     split["splits"]["parts"] = [{"size": 2048}]
-    assert warnings(encoder, split) == ()
+    assert {warning[:5] for warning in warnings(encoder, split)} == {"SP302"}
 
 
 def test_of_many_shared_streams_the_first_are_named() -> None:
     split = halves("q{i}", "q{i}") | {"match": {"name": "w.{i}"}}
     found = warnings(listed(*(f"w.{i}" for i in range(20))), split)
     assert len(found) == 9
-    assert found[-1] == "and 12 more streams are shared by parts of splits"
+    assert found[-1] == "SP201: and 12 more streams are shared by parts of splits"
 
 
 # --- dtypes ------------------------------------------------------------------------
@@ -93,7 +96,7 @@ def test_a_dtype_rule_that_wins_no_floating_tensor_is_warned_of() -> None:
     rules = [{"match": {"parameter": "num_batches_tracked"}, "dtype": "float64"}]
     norm = {"type": "BatchNorm1d", "num_features": 2}
     (warning,) = warnings(norm, dtype={"rules": rules})
-    assert warning.startswith("dtype.rules.0 has no effect: it wins no floating tensor")
+    assert warning.startswith("SP102: dtype.rules.0 has no effect: it wins no floating tensor")
 
 
 def test_a_dtype_rule_that_wins_one_floating_tensor_is_not() -> None:
@@ -124,7 +127,9 @@ def test_tensors_that_will_overflow_their_dtype_are_warned_of(
     dtype: str, initializer: dict[str, Any], generator: Any
 ) -> None:
     (warning,) = warnings(listed("w", dtype=dtype), {"initializer": initializer}, init=generator)
-    assert warning.startswith(f"values of 'w' are expected to overflow {dtype}, whose largest is ")
+    assert warning.startswith(
+        f"SP202: values of 'w' are expected to overflow {dtype}, whose largest is "
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +163,9 @@ def test_one_element_that_overflows_is_warned_of() -> None:
 def test_a_dtype_that_safetensors_does_not_load_from_bytes_is_warned_of() -> None:
     ones = {"initializer": {"type": "ones"}}
     (warning,) = warnings(listed("w", dtype="float8_e8m0fnu"), ones)
-    assert warning.startswith("'w' are float8_e8m0fnu, which safetensors.torch.load does not read")
+    assert warning.startswith(
+        "SP203: 'w' are float8_e8m0fnu, which safetensors.torch.load does not read"
+    )
 
 
 def test_safetensors_loads_that_dtype_from_files_alone(tmp_path: Path) -> None:
@@ -168,3 +175,61 @@ def test_safetensors_loads_that_dtype_from_files_alone(tmp_path: Path) -> None:
     assert load_file(file)["w"].dtype == torch.float8_e8m0fnu
     with pytest.raises(KeyError):
         load(file.read_bytes())
+
+
+# --- initializers --------------------------------------------------------------------
+
+
+def tail(low: float, high: float) -> dict[str, Any]:
+    return {"initializer": {"type": "trunc_normal", "a": low, "b": high}}
+
+
+def test_a_truncated_normal_of_few_values_is_warned_of_with_their_number() -> None:
+    (warning,) = warnings(listed("w"), tail(3.9, 6))
+    assert warning.startswith("SP204: init.rules.0.initializer: 'w' has only 1,614 different")
+    assert warnings(listed("w"), tail(1, 2)) == ()
+
+
+def test_orthogonal_parts_of_one_row_are_warned_of() -> None:
+    parts = {"splits": {"parts": [{"size": 1}] * 4}, "initializer": {"type": "orthogonal"}}
+    (warning,) = warnings(listed("w"), parts)
+    assert warning.startswith("SP206") and "'w'" in warning
+    parts = {"splits": {"parts": [{"size": 2}] * 2}, "initializer": {"type": "orthogonal"}}
+    assert warnings(listed("w"), parts) == ()
+
+
+def test_a_list_has_no_void_initializer_under_a_sequential_generator() -> None:
+    rule = {"initializer": [{"type": "ones"}, NORMAL]}
+    assert warnings(listed("w"), rule, init={"generator": "torch"}) == ()
+
+
+# --- architectures -------------------------------------------------------------------
+
+
+def test_encoder_layers_that_torch_clones_are_warned_of_until_a_rule_draws_them() -> None:
+    layer = {"type": "TransformerEncoderLayer", "d_model": 4, "nhead": 2, "dim_feedforward": 8}
+    encoder = {"type": "TransformerEncoder", "encoder_layer": layer, "num_layers": 3}
+    (warning,) = warnings(encoder)
+    assert warning.startswith("SP302: the layers are equal") and "'layers.0.linear1" in warning
+    assert warnings(encoder, {"initializer": NORMAL}) == ()
+    assert warnings(encoder | {"num_layers": 1}) == ()
+
+
+def test_a_first_level_glob_is_meant_if_other_rules_win_the_deeper_names() -> None:
+    rules = [{"match": {"name": name}, "initializer": NORMAL} for name in ("*.w", "**.w")]
+    assert warnings(listed("a.w", "b.c.w"), *rules) == ()
+
+
+def test_details_have_code_path_and_page() -> None:
+    plan = make_plan(parse_spec({"architecture": listed("w"), "init": {"rules": [tail(3.9, 6)]}}))
+    (details,) = resource(plan.plan)["warning_details"]
+    assert details == {
+        "code": "SP204",
+        "path": "init.rules.0.initializer",
+        "docs": "docs/warnings.md#sp204",
+    }
+    assert Plan.from_record(plan.plan.record).warnings == plan.plan.warnings
+
+
+def test_a_warning_of_an_old_record_is_its_text() -> None:
+    assert str(PlanWarning.from_json("a text")) == "a text"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,20 +29,30 @@ def _parses(pattern: str) -> bool:
 
 
 GLOB = st.lists(PIECE, max_size=6).map("".join).filter(_parses)
-MATCH = st.builds(
-    Match,
-    name=st.none() | GLOB | NAME.filter(_parses),
-    module=st.none() | st.sampled_from([("Linear",), ("Conv", "Linear"), ("Module",)]),
-    parameter=st.none() | SEGMENT,
-    ndim=st.none() | st.integers(0, 2),
-    kind=st.none() | st.sampled_from(["parameter", "buffer"]),
-)
+NAMES = st.none() | GLOB | NAME.filter(_parses) | st.lists(GLOB, min_size=1, max_size=3)
+KIND = st.sampled_from(["parameter", "buffer", "any"])
+
+
+def matches(**more: st.SearchStrategy[Any]) -> st.SearchStrategy[Match]:
+    return st.builds(
+        Match,
+        name=NAMES,
+        module=st.none() | st.sampled_from([("Linear",), ("Conv", "Linear"), ("Module",)]),
+        parameter=st.none() | SEGMENT,
+        ndim=st.none() | st.integers(0, 2) | st.just([0, 2]) | st.just({"min": 1}),
+        kind=st.none() | KIND | st.lists(KIND, min_size=1, max_size=2),
+        **more,
+    )
+
+
+MATCH = matches(**{"not": st.none() | matches() | st.lists(matches(), min_size=1, max_size=2)})
 CANDIDATE = st.builds(
     Candidate,
     name=NAME,
     classes=st.sampled_from([frozenset({"Linear", "Module"}), frozenset({"Conv", "Module"})]),
     ndim=st.integers(0, 2),
     kind=st.sampled_from(["parameter", "buffer"]),
+    is_swept=st.booleans(),
 )
 
 
@@ -69,6 +81,14 @@ def test_all_that_match_are_those_that_match_alone(
     found = Matcher(matches).matching(candidates)
     alone = (index for index, match in enumerate(matches) if in_turn([match], candidates))
     assert found == set(alone)
+
+
+@given(st.lists(MATCH, max_size=6), CANDIDATE)
+def test_a_matcher_that_sweeps_takes_buffers_for_other_tensors(
+    matches: list[Match], candidate: Candidate
+) -> None:
+    expected = in_turn(matches, [replace(candidate, is_swept=True)])
+    assert Matcher(matches, sweeps=True).first([candidate]) == expected
 
 
 @given(GLOB, NAME)

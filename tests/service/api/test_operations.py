@@ -93,6 +93,19 @@ def test_every_entry_of_a_catalogue_has_an_example_of_its_schema_and_a_spec_that
             assert answer.status_code in (200, 201), (entry["type"], answer.text)
 
 
+def test_the_schema_of_a_spec_takes_specs_with_names_for_people(service: Running) -> None:
+    schema = service.http.get("/v1/spec/schema").json()
+    Draft202012Validator.check_schema(schema)
+    layer = {"type": "Linear", "in_features": 2, "out_features": 2}
+    about = {"name": "a probe", "labels": {"team": "vision"}}
+    spec = {"$schema": "https://example.org/schema", "architecture": layer, **about}
+    Draft202012Validator(schema).validate(spec)
+    assert not Draft202012Validator(schema).is_valid({**spec, "seed": 3})
+    issued = service.issue(spec).json()
+    assert {key: issued[key] for key in about} == about
+    assert service.http.get(issued["links"]["self"]).json()["labels"] == about["labels"]
+
+
 def test_every_preset_has_an_example_of_its_schema_and_a_spec(service: Running) -> None:
     answer = service.http.get("/v1/presets")
     assert len(answer.content) < 150_000

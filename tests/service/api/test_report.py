@@ -200,3 +200,11 @@ def test_the_root_leads_to_everything_that_was_issued_lately(service: Running) -
 
 def test_the_root_of_an_empty_store_says_so(start: Callable[..., Running]) -> None:
     assert "None yet." in start(ready=False).http.get("/").text
+
+
+def test_name_description_and_labels_are_on_the_page_as_texts(service: Running) -> None:
+    layer = {"type": "Linear", "in_features": 2, "out_features": 5}
+    about = {"name": "<b>probe", "description": "Of 2 & 5.", "labels": {"team": "<i>x", "n": 3}}
+    page, _ = report(service, {"architecture": layer, **about})
+    text = "".join(page.text)
+    assert "<b>probe" in text and "Of 2 & 5." in text and "team: <i>x, n: 3" in text

@@ -157,3 +157,13 @@ def test_what_is_beyond_a_limit_is_not_kept(built: list[object]) -> None:
         with pytest.raises(LimitExceeded):
             recordings.plan(mlp(), platform=platform(), limits=Limits(modules=3))
     assert len(built) == 2
+
+
+def test_a_library_s_model_in_a_tree_is_built_for_each_dtype(built: list[object]) -> None:
+    child = {"type": "preset", "name": "gpt2-tiny"}
+    document: dict[str, Any] = {"architecture": {"type": "Module", "children": {"lm": child}}}
+    recordings = cached(1000)
+    for dtype in ("float32", "bfloat16", "float32"):
+        document["dtype"] = dtype
+        assert record(recordings, copy.deepcopy(document)) == alone(document)
+    assert len(built) == 2

@@ -1,4 +1,4 @@
-"""exp, expm1 and log of drawn values: known answers, accuracy, and a second writing of them."""
+"""Exact functions: known answers, accuracy, and a second writing of them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from seedpoint.models.draws import Uniform
 from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.formulas import pointwise
 from seedpoint.models.plan.program import (
     Add,
     Clamp,
@@ -23,18 +24,28 @@ from seedpoint.models.plan.program import (
     Log,
     Plus,
     Program,
+    Reciprocal,
     Scale,
+    Softplus,
+    Sqrt,
     program_from_json,
     to_json,
 )
 from seedpoint.models.statistics.expected import expected
-from seedpoint.models.stream import pointwise
-from seedpoint.models.stream.apply_transforms import apply
+from seedpoint.models.stream.apply_transforms import TORCH, apply
 from seedpoint.models.verify.soundness import check_program
 from tests.support.places import ROOT
 
 CASES = json.loads((ROOT / "tests/golden/pointwise.json").read_text())["cases"]
-FUNCTIONS = {"exp": np.exp, "expm1": np.expm1, "log": np.log}
+FUNCTIONS = {
+    "exp": np.exp,
+    "expm1": np.expm1,
+    "log": np.log,
+    "sqrt": np.sqrt,
+    "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-abs(x))),
+    "sin": np.sin,
+    "cos": np.cos,
+}
 FLOATS = st.floats(width=32, allow_nan=False)
 # The inverse of softplus of a value drawn in logarithms: a time step of Mamba.
 MAMBA = Program(
@@ -93,7 +104,7 @@ def test_known_answers(name: str) -> None:
 
 def test_the_documented_vectors_are_the_known_answers() -> None:
     text = (ROOT / "docs" / "stream.md").read_text()
-    shown = re.findall(r"\| `(exp|expm1|log)` \| `([0-9a-f]{8})` \| `([0-9a-f]{8})` \|", text)
+    shown = re.findall(r"\| `([a-z0-9]+)` \| `([0-9a-f]{8})` \| `([0-9a-f]{8})` \|", text)
     assert {name for name, _, _ in shown} == set(FUNCTIONS)
     for name, before, after in shown:
         assert [before, after] in CASES[name]
@@ -102,7 +113,7 @@ def test_the_documented_vectors_are_the_known_answers() -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_result_is_the_nearest_float32(name: str) -> None:
     values = torch.randn(100_000, generator=torch.Generator().manual_seed(1)) * 4
-    values = values.abs() if name == "log" else values
+    values = values.abs() if name in ("log", "sqrt") else values
     found = getattr(pointwise, name)(values).numpy()
     wanted = FUNCTIONS[name](values.numpy().astype(np.float64)).astype(np.float32)
     assert (found == wanted).all()
@@ -117,6 +128,80 @@ def test_exp_is_these_sums_and_products_and_no_others(x: float) -> None:
 @given(st.floats(min_value=2.0**-149, max_value=2.0**127, width=32))
 def test_log_is_these_sums_and_products_and_no_others(x: float) -> None:
     assert float(pointwise.log(torch.tensor([x], dtype=torch.float64))) == log_by_hand(x)
+
+
+def sine_by_hand(x: float) -> float:
+    n = round(x * pointwise.TWO_OVER_PI)
+    r = x
+    for part in pointwise.HALF_PI:
+        r = r - n * part
+    series = pointwise.COS if n % 2 else pointwise.SIN
+    y = series[0]
+    for coefficient in series[1:]:
+        y = y * (r * r) + coefficient
+    y = y if n % 2 else y * r
+    return -y if n % 4 >= 2 else y
+
+
+def softplus_by_hand(x: float) -> float:
+    t = exp_by_hand(-abs(x))
+    s = t / (t + 2.0)
+    y = pointwise.LOG1P[0]
+    for coefficient in pointwise.LOG1P[1:]:
+        y = y * (s * s) + coefficient
+    y = y * s
+    return max(x, 0.0) + (y + y)
+
+
+@given(st.floats(min_value=-(2.0**20), max_value=2.0**20))
+def test_sin_is_these_sums_and_products_and_no_others(x: float) -> None:
+    found = float(pointwise.sin(torch.tensor([x], dtype=torch.float64)))
+    assert found == sine_by_hand(x)
+    assert found == pytest.approx(math.sin(x), abs=1e-15)
+
+
+@given(st.floats(min_value=-1000.0, max_value=1000.0))
+def test_softplus_is_these_sums_and_products_and_no_others(x: float) -> None:
+    found = float(pointwise.softplus(torch.tensor([x], dtype=torch.float64)))
+    assert found == softplus_by_hand(x)
+    assert found == pytest.approx(float(FUNCTIONS["softplus"](x)), rel=1e-13)
+
+
+@given(st.floats(min_value=0.0))
+def test_sqrt_is_the_nearest_number(x: float) -> None:
+    assert float(pointwise.sqrt(torch.tensor([x], dtype=torch.float64))) == math.sqrt(x)
+
+
+@pytest.mark.parametrize("name", ["sqrt", "softplus", "sin", "cos"])
+def test_ends_and_undefined_values_are_those_of_numpy(name: str) -> None:
+    values = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 3e38])
+    with np.errstate(invalid="ignore"):
+        wanted = FUNCTIONS[name](values)
+    found = getattr(pointwise, name)(torch.from_numpy(values)).numpy()
+    np.testing.assert_allclose(found[:5], wanted[:5])
+
+
+def test_reciprocal_sqrt_and_softplus_are_transforms() -> None:
+    values = torch.tensor([0.25, 1.0, 3.0])
+    for transform, wanted in (
+        (Reciprocal(), 1 / values),
+        (Sqrt(), values.sqrt()),
+        (Softplus(), torch.nn.functional.softplus(values)),
+    ):
+        found = values.clone()
+        apply((transform,), found, 0, (3,))
+        torch.testing.assert_close(found, wanted)
+        program = Program(Uniform.of(0.5, 1.0), (transform,))
+        assert program_from_json(to_json(program)) == program
+        check_program(program, (3,), BY_NAME["float32"])
+
+
+def test_a_script_takes_pytorchs_own_functions() -> None:
+    values = torch.rand(1000, generator=torch.Generator().manual_seed(1)) + 0.1
+    for transform, function in TORCH.items():
+        found = values.clone()
+        apply((transform(),), found, 0, (1000,), TORCH)
+        assert torch.equal(found, function(values))
 
 
 def test_the_inverse_of_softplus_gives_back_its_argument() -> None:

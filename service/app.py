@@ -17,6 +17,7 @@ from seedpoint.service.api import (
     landing,
     openapi,
     operations,
+    plan,
     preset_page,
     report,
     statistics,
@@ -33,7 +34,7 @@ from seedpoint.service.storage.clock import Clock, system
 from seedpoint.service.version import seedpoint_version
 
 ROUTERS = (
-    *(checkpoints, files, tensors, statistics, report, catalogue, operations),
+    *(checkpoints, files, tensors, plan, statistics, report, catalogue, operations),
     *(hub, hub_unsupported, preset_page, landing),
 )
 

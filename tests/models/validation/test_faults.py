@@ -180,11 +180,11 @@ def test_a_list_of_the_wrong_length_is_told_both_bounds() -> None:
         parse_spec({"architecture": {"type": "ReLU"}, "init": {"rules": [SPLIT]}})
     (fault,) = caught.value.faults
     assert fault.path == "init.rules.0.splits.parts"
-    words = "expected a list of at least 1 and at most 256, each an object, not a list of 300"
+    words = "expected a list of at least 1 and at most 100000, each an object, not a list of 100001"
     assert fault.message == words
 
 
-SPLIT = {"initializer": {"type": "zeros"}, "splits": {"parts": [{"size": 1}] * 300}}
+SPLIT = {"initializer": {"type": "zeros"}, "splits": {"parts": [{"size": 1}] * 100_001}}
 
 
 def test_a_fault_quotes_no_name_of_megabytes() -> None:

@@ -49,7 +49,8 @@ SHAPES = (
     *((3, 1000), (300, 200), (8, 4, 3), (16, 8, 3, 3)),
 )
 LARGE = ((1100, 1000), (70, 20_000), (30_000, 70))
-DIMENSIONS = {"eye": (2, 2), "dirac": (3, 5), "sparse": (2, 2)}
+DIMENSIONS = {"eye": (2, 2), "dirac": (3, 5), "bilinear": (3, 5), "sparse": (2, 2), "sum": (2, 2)}
+WHOLE_SPECS = ("values", "own", "copy")  # initializers whose example needs its own architecture
 ANY = ("uniform", "normal", "trunc_normal", "constant", "ones", "zeros")
 
 MORE: dict[str, dict[str, Any]] = {
@@ -183,7 +184,7 @@ def given(dtype: str, seed: int) -> Iterator[dict[str, Any]]:
     if dtype.endswith("fnuz"):  # Not allowed as the dtype of a whole spec.
         return
     specs = {entry["type"]: entry["spec"] for entry in initializers.catalogue()}
-    for kind in ("values", "own"):
+    for kind in WHOLE_SPECS:
         document = specs[kind]
         yield {**document, "init": {**document["init"], "seed": seed}, "dtype": dtype}
     layers = [{"type": "BatchNorm1d", "num_features": 10}, {"type": "Linear", "in_features": 10,
@@ -197,7 +198,7 @@ def given(dtype: str, seed: int) -> Iterator[dict[str, Any]]:
 
 def _catalogue() -> dict[str, dict[str, Any]]:
     entries = {entry["type"]: entry["example"] for entry in initializers.catalogue()}
-    return {kind: example for kind, example in entries.items() if kind not in ("values", "own")}
+    return {kind: example for kind, example in entries.items() if kind not in WHOLE_SPECS}
 
 
 def _takes(kind: str, dimensions: int) -> bool:

@@ -101,9 +101,12 @@ def test_the_log_has_ids_and_no_polls(tmp_path: Path) -> None:
             for path in ("/healthz", "/readyz", "/metrics"):
                 assert http.get(path).is_success
             http.get("/nothing", headers={"X-Request-Id": "mine"})
-        process.popen.terminate()
         assert process.popen.stderr is not None
-        lines = process.lines + [json.loads(line) for line in process.popen.stderr]
+        lines = process.lines
+        while lines[-1]["event"] != "ready":
+            lines.append(json.loads(process.popen.stderr.readline()))
+        process.popen.terminate()
+        lines += [json.loads(line) for line in process.popen.stderr]
     finally:
         process.end()
     requests = [line for line in lines if line["event"] == "request"]

@@ -248,6 +248,25 @@ def test_an_expression_over_a_fan_of_zero_leaves_an_empty_tensor_alone() -> None
     assert plan_of(30).tensors[0].numel == 0
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"initializer": {"type": "normal", "std": "exp(log(fan_in))"}},
+        {"transforms": [{"type": "scale", "value": "1/sqrt(fan_in)"}]},
+        {"transforms": [{"type": "clamp", "max": "1/fan_in"}]},
+        {"transforms": [{"type": "set", "index": [":", "0:2"], "value": 1}]},
+        {"transforms": [{"type": "set", "index": ["0:2"], "value": "1/fan_in"}]},
+        {"transforms": [{"type": "zero_rows", "rows": "1:"}]},
+    ],
+)
+def test_a_transform_leaves_an_empty_tensor_alone_too(more: Any) -> None:
+    document = report(30)
+    document["init"]["rules"][0] |= {"initializer": {"type": "normal"}, **more}
+    made = planned(document)
+    assert made.plan.tensors[0].numel == 0
+    assert Plan.from_record(made.plan.record) == made.plan
+
+
 def test_a_preset_is_also_known_by_its_id_on_the_hub() -> None:
     document = report(32)
     named = {"architecture": {"type": "preset", "name": "gpt2"}}

@@ -228,7 +228,7 @@ class _Compiler:
 
     def _subject(self, declared: Declared, dtype: DType) -> Subject:
         numbers = self.structure.numbers_of(declared)
-        sibling = partial(self.structure.sibling, declared.name)
+        sibling = partial(self.structure.sibling, declared)
         around = Surroundings(declared.layout, numbers.groups, sibling)
         return Subject(declared.name, declared.shape, dtype, around, numbers.by_name)
 

@@ -15,8 +15,9 @@ from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import DType
 from seedpoint.models.files.layout import Bytes, File
 from seedpoint.models.generation.device_copy import Staging
-from seedpoint.models.generation.sources import CpuDraws, Draws, Sources
-from seedpoint.models.generation.whole_tensors import Needed, Wholes
+from seedpoint.models.generation.device_draws import CpuDraws, Draws
+from seedpoint.models.generation.sources import Sources
+from seedpoint.models.generation.whole_tensors import Wholes, WholeTensor
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import Copy, Materialized, Program
 from seedpoint.models.statistics.accumulator import BLOCK_ELEMENTS
@@ -61,7 +62,7 @@ class Evaluator:
 
     `blobs` holds literals by SHA-256. `materialized` holds readers of platform-bound tensors, by
     name, which may raise. `draws` is the implementation of the stream, by default Numba's on the
-    CPU (`sources.draws_on`). `wholes` computes whole tensors. The result depends on none of them,
+    CPU (`draws_on`). `wholes` computes whole tensors. The result depends on none of them,
     nor on how a tensor is cut into ranges. Instances are thread-safe; CPU work runs without the
     GIL.
     """
@@ -128,20 +129,20 @@ class Evaluator:
                 self._bytes(segment.tensor, segment.start_byte, segment.stop_byte, piece)
             at += size
 
-    def needs(self, tensor: int, start: int, stop: int) -> list[Needed]:
+    def whole_tensors_of_elements(self, tensor: int, start: int, stop: int) -> list[WholeTensor]:
         """Return the whole tensors needed for elements [start, stop) of a tensor, or a superset."""
         if tensor not in self._with_wholes:
             return []
         found = self.plan.tensors[tensor]
-        return list(self.sources.needs(found.program, found.name, found.shape, start, stop))
+        return list(self.sources.whole_tensors(found.program, found.name, found.shape, start, stop))
 
-    def needs_of(self, file: File, start: int, stop: int) -> list[Needed]:
+    def whole_tensors_of_bytes(self, file: File, start: int, stop: int) -> list[WholeTensor]:
         """Return the whole tensors needed for bytes [start, stop) of `file`, without duplicates."""
-        found: dict[Needed, None] = {}
+        found: dict[WholeTensor, None] = {}
         for entry, first, last in file.within(start, stop) if self._with_wholes else ():
             size = self.plan.tensors[entry.tensor].dtype.itemsize
             low, high = (first - entry.start_byte) // size, -(-(last - entry.start_byte) // size)
-            found |= dict.fromkeys(self.needs(entry.tensor, low, high))
+            found |= dict.fromkeys(self.whole_tensors_of_elements(entry.tensor, low, high))
         return list(found)
 
     @cached_property

@@ -13,8 +13,8 @@ from weakref import WeakValueDictionary
 from cachetools import LRUCache
 
 from seedpoint.models.files.layout import layout
+from seedpoint.models.generation.device_draws import draws_on
 from seedpoint.models.generation.evaluator import ByteArray, Evaluator, Observer, ReadBytes
-from seedpoint.models.generation.sources import draws_on
 from seedpoint.models.generation.whole_tensors import Wholes
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.plan.program import (

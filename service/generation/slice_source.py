@@ -17,7 +17,7 @@ from seedpoint.models.dtypes import DType
 from seedpoint.models.files.layout import Layout
 from seedpoint.models.files.slices import Slice
 from seedpoint.models.generation.evaluator import ByteArray, Evaluator
-from seedpoint.models.generation.whole_tensors import Needed
+from seedpoint.models.generation.whole_tensors import WholeTensor
 from seedpoint.service.generation.dispatcher import Job
 from seedpoint.service.generation.engine import Engine
 
@@ -91,17 +91,19 @@ class SliceFile:
         """Elements of the slice per job, which generates about PIECE_ELEMENTS for them."""
         return max(1, int(PIECE_ELEMENTS / _cost(self.slice)))
 
-    def whole_tensors(self, start: int, stop: int) -> list[Needed]:
+    def whole_tensors(self, start: int, stop: int) -> list[WholeTensor]:
         """Return the whole tensors that bytes [start, stop) of the file depend on."""
         head, size = len(self.head), self.dtype.itemsize
-        return self.whole_tensors_of(max(start - head, 0) // size, -(-max(stop - head, 0) // size))
+        return self.whole_tensors_of_elements(
+            max(start - head, 0) // size, -(-max(stop - head, 0) // size)
+        )
 
-    def whole_tensors_of(self, start: int, stop: int) -> list[Needed]:
+    def whole_tensors_of_elements(self, start: int, stop: int) -> list[WholeTensor]:
         """Return the whole tensors that elements [start, stop) of the slice depend on."""
         if start >= stop:
             return []
         first, last = (int(_places(self.slice, at, at + 1)[0]) for at in (start, stop - 1))
-        return self.evaluator.needs(self.tensor, first, last + 1)
+        return self.evaluator.whole_tensors_of_elements(self.tensor, first, last + 1)
 
     def elements(self, start: int, stop: int, out: ByteArray) -> None:
         """Generate elements [start, stop) of the slice, little-endian, into the aligned `out`."""
@@ -194,7 +196,7 @@ def _jobs(file: SliceFile, values: torch.Tensor) -> Iterator[Job[None]]:
     for start in range(0, len(flat), step):
         stop = min(start + step, len(flat))
         out = flat[start:stop].view(torch.uint8).numpy()
-        whole_tensors = file.whole_tensors_of(start, stop)
+        whole_tensors = file.whole_tensors_of_elements(start, stop)
         yield Job(partial(file.elements, start, stop, out), whole_tensors)
 
 

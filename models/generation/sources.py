@@ -239,7 +239,7 @@ class Sources:
         name = split.stream or name
         for index in range(first, last):
             low, high = max(start, index * row), min(stop, (index + 1) * row)
-            for number, part, offset in _between(
+            for number, part, offset in parts_between(
                 split, shape, low - index * row, high - index * row
             ):
                 width = row // shape[split.axis] * part.size
@@ -259,7 +259,7 @@ class Sources:
         if split.base is not None:
             self.values(split.base, name, shape, first * row, last * row, rows.view(-1))
         name = split.stream or name
-        for number, part, offset in _between(split, shape, 0, row):
+        for number, part, offset in parts_between(split, shape, 0, row):
             width = row // shape[split.axis] * part.size
             values = rows[:, offset : offset + width].contiguous().view(-1)
             inner = split.shape_of(part, shape)
@@ -286,7 +286,9 @@ def _places(source: Copy, shape: Shape, start: int, stop: int) -> npt.NDArray[np
     return places
 
 
-def _between(split: Split, shape: Shape, low: int, high: int) -> Iterator[tuple[int, Part, int]]:
+def parts_between(
+    split: Split, shape: Shape, low: int, high: int
+) -> Iterator[tuple[int, Part, int]]:
     """Yield the number, part and first column of the parts within columns [low, high) of a row."""
     inner = math.prod(shape[split.axis + 1 :])
     stops = split.stops
@@ -311,7 +313,7 @@ def _touched(split: Split, shape: Shape, start: int, stop: int) -> Iterator[tupl
     low, high = start % row, start % row + stop - start
     for first, last in ((low, min(high, row)), (0, min(high - row, low))):
         if first < last:
-            for number, part, _ in _between(split, shape, first, last):
+            for number, part, _ in parts_between(split, shape, first, last):
                 yield number, part
 
 

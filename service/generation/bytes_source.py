@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seedpoint.models.generation.evaluator import ByteArray
-from seedpoint.models.generation.whole_tensors import Needed
+from seedpoint.models.generation.whole_tensors import WholeTensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,6 @@ class BytesSource:
         for first in range(start, stop, nbytes):
             yield first, min(stop, first + nbytes)
 
-    def whole_tensors(self, start: int, stop: int) -> Sequence[Needed]:
+    def whole_tensors(self, start: int, stop: int) -> Sequence[WholeTensor]:
         """Return nothing: these bytes depend on no whole tensor."""
         return ()

@@ -136,7 +136,7 @@ def test_an_entity_tag_is_strong_and_always_the_same(kind: str) -> None:
 def test_the_whole_tensors_of_a_span_are_among_those_of_the_source(kind: str) -> None:
     source = SOURCES[kind]()
     size = source.size_bytes
-    kinds = {needed.kind for needed in source.whole_tensors(0, size)}
+    kinds = {whole.kind for whole in source.whole_tensors(0, size)}
     assert kinds == (set() if kind in ("rows", "columns", "bytes") else {"orthogonal"})
     assert set(source.whole_tensors(size - 1, size)) <= set(source.whole_tensors(0, size))
     assert not source.whole_tensors(0, 1)  # The header.

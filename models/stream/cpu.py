@@ -67,8 +67,8 @@ def fill_runs(
         raise ValueError("starts must be a contiguous, aligned vector of int64")
     if len(starts) and not 0 <= starts.min() <= starts.max() <= 2**63 - 1 - run:
         raise ValueError("each start must be in [0, 2^63 - run)")
-    constants = tuple(map(float, f32))
-    run_kernels.DRAWS[kind](out, key, draw, starts, run, constants)
+    constants = (*map(float, f32), *[0.0] * run_kernels.CONSTANTS)[: run_kernels.CONSTANTS]
+    run_kernels.fill(run_kernels.KINDS[kind], out, key, draw, starts, run, constants)
 
 
 def convert(values: npt.NDArray[np.float32], out: npt.NDArray[np.uint8], dtype: str) -> None:
@@ -92,10 +92,9 @@ def warm_up() -> None:
         out: Any = np.empty(0, dtype)
         for kind, cls in DRAWS.items():
             fill(kind, out, (0, 0), 0, 0, (1,) * cls.constants)
-    for kind, cls in DRAWS.items():
-        for dtype in RUN_VALUES:
-            runs: tuple[Any, Any] = np.empty(0, dtype), np.empty(0, np.int64)
-            fill_runs(kind, runs[0], (0, 0), 0, runs[1], 1, (1,) * cls.constants)
+    for dtype in RUN_VALUES:
+        runs: tuple[Any, Any] = np.empty(0, dtype), np.empty(0, np.int64)
+        fill_runs("normal", runs[0], (0, 0), 0, runs[1], 1, (1, 0))
 
 
 RUN_VALUES = (np.dtype(np.float32), rounding.ARRAYS["bfloat16"])

@@ -6,8 +6,6 @@ long as for one long run. The bits are those of `kernels`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from numpy import float32, int32, int64, uint32, uint64
@@ -40,6 +38,11 @@ from seedpoint.models.stream.kernels import (
 )
 
 Starts = npt.NDArray[int64]
+Constants = tuple[float, ...]  # CONSTANTS of them, so that one kernel serves every draw
+
+CONSTANTS = 6
+KINDS = {"uniform": 0, "normal": 1, "trunc_normal": 2, "log_uniform": 3}
+UNIFORM, NORMAL, TRUNC_NORMAL, LOG_UNIFORM = KINDS.values()
 
 LONG = 4 * BLOCK - 3  # elements of a run, of which a block has less where it begins in a counter
 
@@ -117,89 +120,49 @@ def place(out: Values, values: Values, starts: Starts, first: int, number: int, 
 
 
 @kernel
-def uniform(
-    out: Values, key: Key, draw: int, starts: Starts, run: int, f32: tuple[float, float]
+def fill(
+    kind: int, out: Values, key: Key, draw: int, starts: Starts, run: int, f32: Constants
 ) -> None:
+    """Fill `out` with runs of `run` elements, from each of `starts` on, of the draw `kind` (KINDS).
+
+    A block takes whole runs; one too long for that is filled by itself.
+    """
     if run >= LONG:
         for i in range(starts.size):
-            kernels.uniform(out[i * run : (i + 1) * run], key, draw, starts[i], f32)
+            long_run(kind, out[i * run : (i + 1) * run], key, draw, starts[i], f32)
         return
     lanes, counters = np.empty(2 * BLOCK, uint64), np.empty(BLOCK, uint64)
-    values = np.empty(4 * BLOCK, out.dtype)
-    number = 0
-    while number < starts.size:
-        first = number
-        number, filled = block(lanes, counters, starts, first, run, draw, key)
-        put_uniform(values[:filled], lanes.view(uint32), f32)
-        place(out, values, starts, first, number, run)
-
-
-@kernel
-def normal(
-    out: Values, key: Key, draw: int, starts: Starts, run: int, f32: tuple[float, float]
-) -> None:
-    if run >= LONG:
-        for i in range(starts.size):
-            kernels.normal(out[i * run : (i + 1) * run], key, draw, starts[i], f32)
-        return
-    lanes, counters = np.empty(2 * BLOCK, uint64), np.empty(BLOCK, uint64)
-    values = np.empty(4 * BLOCK, out.dtype)
-    number = 0
-    while number < starts.size:
-        first = number
-        number, filled = block(lanes, counters, starts, first, run, draw, key)
-        box_muller(lanes.view(uint32), filled)
-        put_normal(values[:filled], lanes.view(uint32), f32)
-        place(out, values, starts, first, number, run)
-
-
-@kernel
-def trunc_normal(
-    out: Values, key: Key, draw: int, starts: Starts, run: int, f32: tuple[float, ...]
-) -> None:
-    if run >= LONG:
-        for i in range(starts.size):
-            kernels.trunc_normal(out[i * run : (i + 1) * run], key, draw, starts[i], f32)
-        return
-    lanes, counters = np.empty(2 * BLOCK, uint64), np.empty(BLOCK, uint64)
-    values = np.empty(4 * BLOCK, out.dtype)
     scratch, found = np.empty(4 * BLOCK, float32), np.empty(4 * BLOCK + 1 + COLUMNS, int32)
     p, logs = np.empty(4 * BLOCK, float32), np.empty(4 * BLOCK, float32)
+    values = np.empty(4 * BLOCK, out.dtype)
+    words, x = lanes.view(uint32), lanes.view(float32)  # x reuses the memory of the words
     number = 0
     while number < starts.size:
         first = number
         number, filled = block(lanes, counters, starts, first, run, draw, key)
-        size = (filled + COLUMNS - 1) // COLUMNS * COLUMNS
-        x = lanes.view(float32)[:size]  # reuses the memory of the words
-        probabilities(p[:size], logs, lanes.view(uint32), f32)
-        logarithms(logs[:size])
-        erfinv(x, scratch, found, p, logs[:size])
-        put_trunc_normal(values[:filled], x, f32)
+        if kind == UNIFORM:
+            put_uniform(values[:filled], words, f32[:2])
+        elif kind == NORMAL:
+            box_muller(words, filled)
+            put_normal(values[:filled], words, f32[:2])
+        elif kind == TRUNC_NORMAL:
+            size = (filled + COLUMNS - 1) // COLUMNS * COLUMNS
+            probabilities(p[:size], logs, words, f32)
+            logarithms(logs[:size])
+            erfinv(x[:size], scratch, found, p, logs[:size])
+            put_trunc_normal(values[:filled], x, f32)
+        elif kind == LOG_UNIFORM:
+            put_log_uniform(values[:filled], words, f32[:4])
         place(out, values, starts, first, number, run)
 
 
 @kernel
-def log_uniform(
-    out: Values, key: Key, draw: int, starts: Starts, run: int, f32: tuple[float, ...]
-) -> None:
-    if run >= LONG:
-        for i in range(starts.size):
-            kernels.log_uniform(out[i * run : (i + 1) * run], key, draw, starts[i], f32)
-        return
-    lanes, counters = np.empty(2 * BLOCK, uint64), np.empty(BLOCK, uint64)
-    values = np.empty(4 * BLOCK, out.dtype)
-    number = 0
-    while number < starts.size:
-        first = number
-        number, filled = block(lanes, counters, starts, first, run, draw, key)
-        put_log_uniform(values[:filled], lanes.view(uint32), f32)
-        place(out, values, starts, first, number, run)
-
-
-DRAWS: dict[str, Any] = {
-    "uniform": uniform,
-    "normal": normal,
-    "trunc_normal": trunc_normal,
-    "log_uniform": log_uniform,
-}
-"""Kernels by the draw's name; run i holds `run` elements, from `starts[i]` on."""
+def long_run(kind: int, out: Values, key: Key, draw: int, start: int, f32: Constants) -> None:
+    if kind == UNIFORM:
+        kernels.uniform(out, key, draw, start, f32[:2])
+    elif kind == NORMAL:
+        kernels.normal(out, key, draw, start, f32[:2])
+    elif kind == TRUNC_NORMAL:
+        kernels.trunc_normal(out, key, draw, start, f32)
+    elif kind == LOG_UNIFORM:
+        kernels.log_uniform(out, key, draw, start, f32[:4])

@@ -186,6 +186,27 @@ class Evaluator:
             self.fill(tensor, base, end, cover[: end - base].view(np.uint8))
             taken[low:high] = cover[indices[low:high] - base]
 
+    def fill_tensor(self, tensor: int, start: int, out: torch.Tensor) -> None:
+        """Write elements from `start` on of tensor number `tensor` to `out`, on the draws' device.
+
+        `out` is a contiguous vector of the tensor's dtype. On a GPU the work is queued on the
+        current stream, and no value passes through the host's memory.
+        """
+        if self.sources.draws.staging is None:
+            self.fill(tensor, start, start + len(out), out.view(torch.uint8).numpy())
+            return
+        planned = self.plan.tensors[tensor]
+        for first, last in _blocks(start, start + len(out), self.block_elements):
+            piece = out[first - start : last - start]
+            if isinstance(planned.program.source, Materialized):
+                raw = np.empty((last - first) * planned.dtype.itemsize, np.uint8)
+                self._block(planned, first, last, raw)
+                piece.copy_(_view(raw, planned.dtype))
+            else:
+                dtype = _compute_dtype(planned.program, planned.dtype)
+                values = torch.empty(last - first, dtype=dtype, device=out.device)
+                self._values(planned, first, values, piece)
+
     def read(self, file: File, start: int, stop: int, out: ByteArray) -> None:
         """Write bytes [start, stop) of `file` to `out`, of any alignment."""
         at = 0

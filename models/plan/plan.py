@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -164,7 +165,7 @@ class Plan:
             ValueError: The document has another format.
         """
         if document.get("format") != FORMAT:
-            raise ValueError(f"not a plan of format {FORMAT}: {document.get('format')!r}")
+            raise ValueError(_format_fault(document.get("format")))
         description = description or {}
         programs = [program_from_json(program) for program in document["programs"]]
         platform = document.get("platform")
@@ -190,6 +191,16 @@ class Plan:
         )
 
 
+def _format_fault(found: object) -> str:
+    if isinstance(found, str) and _FORMAT.fullmatch(found):
+        return (
+            f"a plan of format {found[:40]}, and this version of seedpoint knows {FORMAT}; "
+            "upgrade seedpoint"
+        )
+    return f"not a plan of format {FORMAT}: {found!r}"
+
+
+_FORMAT = re.compile(r"seedpoint-plan-[0-9]+")
 _NOTHING = ("parameter", "", None, None, None)
 
 

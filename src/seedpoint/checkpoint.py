@@ -17,6 +17,7 @@ from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.planning.compiler import Planned, make_plan
 from seedpoint.models.planning.sequential import materialized, platform
+from seedpoint.models.ranks.plan_source import PlanSource
 from seedpoint.models.spec.schema import Spec, parse_spec
 from seedpoint.models.verify.findings import Report, Sample
 from seedpoint.service.devices import Device, resolve_device
@@ -89,6 +90,11 @@ class Checkpoint:
         for name, file in self._layout.files.items():
             writer.write(file, target / name, threads=_threads(threads), wrote=_ignore)
         return [target / name for name in self._layout.files]
+
+    @cached_property
+    def source(self) -> PlanSource:
+        """Plan with all that its evaluation needs, for `load_into`."""
+        return PlanSource(self.plan, self._spec, self._planned)
 
     @cached_property
     def _layout(self) -> Layout:

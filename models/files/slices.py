@@ -55,14 +55,18 @@ class Slice:
             yield first, first + length
             start += length
 
-    def starts(self, first: int, last: int) -> npt.NDArray[np.int64]:
-        """Return the first index in the whole of each of the runs [first, last)."""
+    @property
+    def row_elements(self) -> int:
+        return self.run_elements
+
+    def rows(self, first: int, last: int) -> Iterator[tuple[int, int, npt.NDArray[np.int64]]]:
+        """Yield the runs [first, last): their place in a row, which is whole, and their starts."""
         run = np.arange(first, last, dtype=np.int64)
-        found = np.full(last - first, self.offset, np.int64)
+        starts = np.full(last - first, self.offset, np.int64)
         for count, stride in reversed(self.axes):
             run, at = np.divmod(run, count)
-            found += at * stride
-        return found
+            starts += at * stride
+        yield 0, self.run_elements, starts
 
     def _run_offset(self, run: int) -> int:
         offset = self.offset

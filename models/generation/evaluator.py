@@ -17,6 +17,7 @@ from seedpoint.models.files.layout import Bytes, File
 from seedpoint.models.generation import runs
 from seedpoint.models.generation.device_copy import Staging
 from seedpoint.models.generation.device_draws import CpuDraws, Draws
+from seedpoint.models.generation.runs import Starts
 from seedpoint.models.generation.sources import Sources
 from seedpoint.models.generation.whole_tensors import Wholes, WholeTensor
 from seedpoint.models.plan.plan import Plan, PlanTensor
@@ -43,7 +44,6 @@ DIRECT = {"float32": np.dtype(np.float32), **ARRAYS}
 """Array types in which kernels write a dtype's final bytes, by dtype name."""
 
 ByteArray = npt.NDArray[np.uint8]
-Starts = npt.NDArray[np.int64]
 
 ReadBytes = Callable[[int, int], "bytes | memoryview"]
 """Function that returns bytes [start, stop) of a stored tensor, little-endian; thread-safe."""

@@ -22,7 +22,6 @@ from seedpoint.models.stream.key import derive_key
 
 Shape = tuple[int, ...]
 Starts = npt.NDArray[np.int64]
-
 LONG_RUN_ELEMENTS = 1 << 16
 """Elements of a run from which on a call for each run costs nothing."""
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from seedpoint.models.generation.device_draws import draws_on
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.generation.sources import draws_on
+from seedpoint.models.generation.parts import Part, each_run, fill_part
 from seedpoint.models.generation.whole_tensors import Wholes
 from seedpoint.models.ranks.plan_source import PlanSource
-from seedpoint.models.ranks.windows import Runs
 from seedpoint.models.stream.parallel import Each, helped
 from seedpoint.models.stream.used_kernels import used_kernels
 
@@ -39,7 +39,7 @@ class Job:
     """
 
     tensor: int
-    part: Runs
+    part: Part
     out: torch.Tensor
 
     @property
@@ -69,15 +69,18 @@ def fill(source: PlanSource, jobs: Sequence[Job], *, threads: int, advance: Adva
             filler.fill([job for job in jobs if _generator(job) == device])
 
 
-def fill_part(
-    evaluator: Evaluator, tensor: int, part: Runs, start: int, stop: int, out: torch.Tensor
+def _part(
+    evaluator: Evaluator, tensor: int, part: Part, start: int, stop: int, out: torch.Tensor
 ) -> None:
     """Write elements [start, stop) of `part` to `out`, a vector of the tensor's dtype.
 
     This is the only place where windows and slices are evaluated.
     """
+    if out.device.type == "cpu":
+        fill_part(evaluator, tensor, part, start, stop, out.view(torch.uint8).numpy())
+        return
     at = 0
-    for first, last in part.runs(start, stop):
+    for first, last in each_run(part, start, stop):
         evaluator.fill_tensor(tensor, first, out[at : at + last - first])
         at += last - first
 
@@ -141,7 +144,7 @@ class _Filler:
 
     def _needs_whole(self, job: Job) -> bool:
         tensor = self._source.plan.tensors[job.tensor]
-        return bool(self._evaluator.needs(job.tensor, 0, tensor.numel))
+        return bool(self._evaluator.whole_tensors_of_elements(job.tensor, 0, tensor.numel))
 
     def _piece(
         self, evaluator: Evaluator, job: Job, start: int, stop: int, out: torch.Tensor
@@ -153,7 +156,7 @@ class _Filler:
         if self._device.type != "cpu" and _has_short_runs(job.part):
             _fill_spans(evaluator, job, start, stop, values)
         else:
-            fill_part(evaluator, job.tensor, job.part, start, stop, values)
+            _part(evaluator, job.tensor, job.part, start, stop, values)
         if not direct:
             out.copy_(values)
         self._advance(out.numel() * out.element_size())
@@ -169,8 +172,8 @@ def _generator(job: Job) -> str:
     return str(job.out.device) if job.out.device.type == "cuda" else "cpu"
 
 
-def _has_short_runs(part: Runs) -> bool:
-    first, last = next(part.runs(0, part.numel))
+def _has_short_runs(part: Part) -> bool:
+    first, last = next(each_run(part, 0, part.numel))
     return last - first < min(SHORT_RUN_ELEMENTS, part.numel)
 
 
@@ -180,7 +183,7 @@ def _fill_spans(evaluator: Evaluator, job: Job, start: int, stop: int, out: torc
     A call for each short run would take longer, although this computes what lies between them too.
     """
     at, waiting = 0, list[tuple[int, int]]()
-    for run in job.part.runs(start, stop):
+    for run in each_run(job.part, start, stop):
         if (waiting and run[1] - waiting[0][0] > SPAN_ELEMENTS) or (waiting and run < waiting[-1]):
             at = _pick(evaluator, job.tensor, waiting, out, at)
             waiting = []

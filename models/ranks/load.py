@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from seedpoint.models.errors import ModuleMismatch
+from seedpoint.models.generation.parts import each_run
 from seedpoint.models.plan.plan import PlanTensor
 from seedpoint.models.ranks.dtensors import (
     flat_parameters,
@@ -206,7 +207,7 @@ def _give(buffer: Tensor, value: Tensor) -> None:
     """Copy a whole value to a buffer, or the part of it that this process holds."""
     flat = value.reshape(-1)
     window = window_of(buffer)
-    parts = [flat[first:last] for first, last in window.runs()]
+    parts = [flat[first:last] for first, last in each_run(window, 0, window.numel)]
     target = local(buffer)
     if parts:
         target.copy_(torch.cat(parts).view(target.shape))

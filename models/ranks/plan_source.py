@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from seedpoint.models.errors import PlatformMismatch
+from seedpoint.models.generation.device_draws import Draws
 from seedpoint.models.generation.evaluator import Evaluator, ReadBytes
-from seedpoint.models.generation.sources import Draws
 from seedpoint.models.generation.whole_tensors import Wholes
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.plan.program import Literal, Materialized

@@ -5,25 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
-from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
+from seedpoint.models.generation.parts import Runs
 from seedpoint.models.ranks.placements import Indices, Shape, count, whole
-
-
-class Runs(Protocol):
-    """Elements of a tensor in a given order, as runs that are contiguous in the tensor.
-
-    `models.files.slices.Slice` is one too.
-    """
-
-    @property
-    def shape(self) -> Shape: ...
-    @property
-    def numel(self) -> int: ...
-
-    def runs(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
-        """Yield the runs of elements [start, stop) of this part, as (start, stop) in the whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,34 +47,26 @@ class Window:
     def numel(self) -> int:
         return math.prod(self.shape)
 
-    def runs(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, int]]:
-        """Yield the runs of elements [start, stop) of the window, as (start, stop) in the tensor.
+    @property
+    def row_elements(self) -> int:
+        return sum(last - first for first, last in self.row)
 
-        Runs that meet are not joined, except within a row.
-        """
-        stop = self.numel if stop is None else stop
-        ends = list(accumulate((last - first for first, last in self.row), initial=0))
-        size = ends[-1]
-        for number in range(start // size, -(-stop // size)) if start < stop else ():
-            offset = self._offset(number)
-            for (first, last), (low, high) in zip(self.row, pairwise(ends), strict=True):
-                skipped = max(start - number * size - low, 0)
-                left = max(number * size + high - stop, 0)
-                if skipped + left < last - first:
-                    yield offset + first + skipped, offset + last - left
-
-    def _offset(self, number: int) -> int:
-        """Return the place in the tensor of the row with this number."""
-        offset = 0
+    def rows(self, first: int, last: int) -> Iterator[Runs]:
+        """Yield the runs of the rows [first, last): one for each of `row`."""
+        number = np.arange(first, last, dtype=np.int64)
+        offsets = np.zeros(last - first, np.int64)
         for indices, stride in reversed(self.outer):
-            number, at = divmod(number, count(indices))
-            offset += _nth(indices, at) * stride
-        return offset
+            number, at = np.divmod(number, count(indices))
+            offsets += _nth(indices, at) * stride
+        low = 0
+        for begin, end in self.row:
+            yield low, low + end - begin, offsets + begin
+            low += end - begin
 
 
-def _nth(indices: Indices, at: int) -> int:
-    for part in indices:
-        if at < len(part):
-            return part[at]
-        at -= len(part)
-    raise IndexError(at)
+def _nth(indices: Indices, at: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the indices at these places."""
+    ends = np.cumsum([len(part) for part in indices])
+    shifts = np.array([part.stop for part in indices]) - ends
+    found: npt.NDArray[np.int64] = at + shifts[np.searchsorted(ends, at, "right")]
+    return found

@@ -16,6 +16,7 @@ from seedpoint.models.dtypes import DType
 from seedpoint.models.files.layout import Layout
 from seedpoint.models.files.slices import Slice
 from seedpoint.models.generation.evaluator import ByteArray, Evaluator
+from seedpoint.models.generation.parts import fill_part
 from seedpoint.models.generation.runs import GAP_ELEMENTS, LONG_GAP_ELEMENTS
 from seedpoint.models.generation.whole_tensors import WholeTensor
 from seedpoint.service.generation.dispatcher import Job
@@ -111,26 +112,7 @@ class SliceFile:
 
     def elements(self, start: int, stop: int, out: ByteArray) -> None:
         """Generate elements [start, stop) of the slice, little-endian, into the aligned `out`."""
-        if start == stop:
-            return
-        run, size = self.slice.run_elements, self.dtype.itemsize
-        first, skipped = divmod(start, run)
-        last, more = divmod(stop, run)
-        if skipped or first == last:  # The range begins inside a run.
-            end = min(stop, start + run - skipped)
-            self._within(start, end, out[: (end - start) * size])
-            if end < stop:
-                self.elements(end, stop, out[(end - start) * size :])
-            return
-        whole = (last - first) * run * size
-        self.evaluator.fill_runs(self.tensor, self.slice.starts(first, last), run, out[:whole])
-        if more:
-            self._within(stop - more, stop, out[whole:])
-
-    def _within(self, start: int, stop: int, out: ByteArray) -> None:
-        """Generate elements [start, stop) of the slice, which are in one run."""
-        ((first, last),) = self.slice.runs(start, stop)
-        self.evaluator.fill(self.tensor, first, last, out)
+        fill_part(self.evaluator, self.tensor, self.slice, start, stop, out)
 
 
 @dataclass(frozen=True, slots=True)

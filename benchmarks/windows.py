@@ -14,7 +14,7 @@ from seedpoint.models.files.slices import parse_slice
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
-from seedpoint.service.generation.slice_source import SliceFile
+from seedpoint.service.generation.parts_source import PartsFile
 
 SIZE = 4096
 RANKS = (2, 8, 32)
@@ -44,12 +44,12 @@ def ratio(draw: str, dtype: str, ranks: int) -> float:
 
 
 def seconds(evaluator: Evaluator, text: str) -> float:
-    file = SliceFile.of(evaluator, 0, "w", parse_slice(text, (SIZE, SIZE)), etag='"w"')
+    file = PartsFile.of(evaluator, {"w": (0, parse_slice(text, (SIZE, SIZE)))}, etag='"w"')
     out = np.empty(file.size_bytes, np.uint8)
     out[:] = 0  # the pages are there
     begun = time.perf_counter()
-    at = len(file.head)
-    file.elements(0, file.slice.numel, out[at : at + file.slice.numel * file.dtype.itemsize])
+    (part,), at = file.parts, len(file.file.head)
+    part.elements(0, part.numel, out[at : at + part.nbytes])
     return time.perf_counter() - begun
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.files.file_digests import FileDigests
 from seedpoint.models.files.layout import Layout
-from seedpoint.service.generation.slice_source import _Entry as Tensor
+from tests.models.files.test_layout import Tensor
 
 FILE = Layout.of(
     [

@@ -19,7 +19,7 @@ from seedpoint.models.files.slices import parse_slice
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
-from seedpoint.service.generation.slice_source import PIECE_ELEMENTS, SliceFile
+from seedpoint.service.generation.parts_source import PIECE_ELEMENTS, PartsFile
 from tests.support.running import Running
 from tests.support.waiting import eventually, settled
 
@@ -100,17 +100,17 @@ def test_cuts_are_the_file_without_gap_and_none_costs_much(
         picked = parse_slice(",".join(picks), shape)
     except ValueError:  # An index of an axis that is too short.
         return
-    file = SliceFile.of(Evaluator(plan), 0, "w", picked, etag='"w"')
+    file = PartsFile.of(Evaluator(plan), {"w": (0, picked)}, etag='"w"')
     start = draw.draw(st.integers(0, file.size_bytes))
     at = start
     for _, (first, last) in zip(range(20), file.cuts(start, file.size_bytes, nbytes), strict=False):
         assert first == at < last
-        assert last - first <= max(nbytes, 4) + len(file.head)
-        assert last == file.size_bytes or (last - len(file.head)) % 4 == 0
+        assert last - first <= max(nbytes, 4) + len(file.file.head)
+        assert last == file.size_bytes or (last - len(file.file.head)) % 4 == 0
         at = last
-    runs = file.piece_elements / max(picked.run_elements, 1)
+    runs = file.parts[0].piece_elements / max(picked.run_elements, 1)
     if picked.numel and runs > 1:  # Each run is a call, or lies within what is generated around it.
-        assert file.piece_elements <= PIECE_ELEMENTS
+        assert file.parts[0].piece_elements <= PIECE_ELEMENTS
         least = min([stride for _, stride in picked.axes], default=1)
         assert runs * min(least, ROW) <= 2 * PIECE_ELEMENTS
 

@@ -21,7 +21,7 @@ from seedpoint.models.statistics.checkpoint import BLOCK_ELEMENTS
 from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.generation.byte_source import ByteSource
 from seedpoint.service.generation.bytes_source import BytesSource
-from seedpoint.service.generation.slice_source import SliceFile
+from seedpoint.service.generation.parts_source import PartsFile
 from seedpoint.service.statistics.passes import ObservedFile, gathering
 
 FILE = "model.safetensors"
@@ -56,7 +56,7 @@ def sliced(name: str, text: str) -> ByteSource:
     tensor = checkpoint.indices[name]
     picked = parse_slice(text, checkpoint.plan.tensors[tensor].shape)
     etag = checkpoint.etag(f"{name}/{text}")
-    return SliceFile.of(checkpoint.evaluator, tensor, name, picked, etag=etag)
+    return PartsFile.of(checkpoint.evaluator, {name: (tensor, picked)}, etag=etag)
 
 
 def observed() -> ByteSource:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from seedpoint.service.api import (
     catalogue,
     checkpoints,
+    dcp,
     docs,
     files,
     hub,
@@ -34,7 +35,7 @@ from seedpoint.service.storage.clock import Clock, system
 from seedpoint.service.version import seedpoint_version
 
 ROUTERS = (
-    *(checkpoints, files, tensors, plan, statistics, report, catalogue, operations),
+    *(checkpoints, files, tensors, plan, dcp, statistics, report, catalogue, operations),
     *(hub, hub_unsupported, preset_page, landing),
 )
 

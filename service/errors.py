@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from seedpoint.models.errors import SpecError
+
 
 class Refusal(Exception):
     """Request that cannot be answered as asked, with a message for the caller.
@@ -74,6 +76,10 @@ class Unsatisfiable(Refusal):
 
 class TooManyElements(Refusal):
     """The tensor or slice has more elements than the limit of a JSON response."""
+
+
+class InvalidBody(SpecError):
+    """The document in the body, which is not a spec, has faults."""
 
 
 class InvalidParameter(Refusal):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from seedpoint.models.generation.whole_tensors import Wholes
 from seedpoint.models.stream import cpu, orthogonal
+from seedpoint.service.checkpoints.dcp import DcpDirectories
 from seedpoint.service.checkpoints.registry import Checkpoints
 from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.concurrency.cache import LatestCache
@@ -50,6 +51,7 @@ class State:
     digests: Digests
     statistics: Statistics
     documents: SharedDocuments
+    dcp: DcpDirectories = field(default_factory=DcpDirectories)
     kernels_ready: asyncio.Event = field(default_factory=asyncio.Event)
     probe: Probe = field(init=False)
 

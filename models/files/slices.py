@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import EllipsisType
 
@@ -96,6 +96,12 @@ def parse_slice(text: str, shape: tuple[int, ...]) -> Slice:
         )
     members += [":"] * (len(shape) - len(members))
     picks = [_pick(member, axis, shape[axis]) for axis, member in enumerate(members)]
+    return _slice(picks, shape)
+
+
+def rectangle(offsets: Sequence[int], sizes: Sequence[int], shape: tuple[int, ...]) -> Slice:
+    """Return the part of a row-major tensor of `shape` that begins at `offsets` and has `sizes`."""
+    picks = [_Pick(start, count, 1, kept=True) for start, count in zip(offsets, sizes, strict=True)]
     return _slice(picks, shape)
 
 

@@ -40,6 +40,10 @@ class Links:
     def file(self, id_: str, name: str) -> str:
         return f"{self.checkpoint(id_)}/files/{quote(name)}"
 
+    def dcp(self, id_: str, key: str = "") -> str:
+        """Return the link of the DCP directory with this key, by default the plain one."""
+        return f"{self.checkpoint(id_)}/dcp/{f'{key}/' if key else ''}"
+
     def tensor(self, id_: str, name: str) -> str:
         return f"{self.checkpoint(id_)}/tensors/{quote(name, safe='')}"
 
@@ -65,6 +69,7 @@ class Links:
             "plan": self.plan(id_),
             "statistics": self.statistics(id_),
             "report": self.report(id_),
+            "dcp": self.dcp(id_),
             "files": {name: self.file(id_, name) for name in files},
         }
 

@@ -35,12 +35,13 @@ class Problem(BaseModel):
 
 
 class Links(BaseModel):
-    """Links to the plan, the statistics, the report and the files of a checkpoint."""
+    """Links to the plan, the statistics, the report, the DCP directory and the files."""
 
     self: str
     plan: str
     statistics: str
     report: str
+    dcp: str
     files: dict[str, str]
 
 
@@ -190,6 +191,18 @@ class Numbers(BaseModel):
     values: Any
 
 
+class DcpDirectory(BaseModel):
+    """A checkpoint as a directory of torch.distributed.checkpoint.
+
+    `files` counts the chunks and `.metadata`; `bytes` is the size of the chunks' files.
+    """
+
+    links: dict[str, str]
+    grid: tuple[int, int] | None
+    files: int
+    bytes: int
+
+
 MODELS: tuple[type[BaseModel], ...] = tuple(
     value
     for value in list(vars().values())
@@ -330,6 +343,19 @@ REPORT: Responses = {
     ),
     **_problems(404, 409, 503),
 }
+MOVED: Responses = {
+    308: _answer("The directory's path ends in a slash.", {}, Location="The directory."),
+    **_problems(404, 409),
+}
+DCP_LIST: Responses = {
+    200: _answer("Links to the files, relative to the directory.", _HTML),
+    **_problems(404, 409, 422, 503),
+}
+DCP_FILE: Responses = {**_RANGED, 308: MOVED[308], **_problems(404, 409, 412, 416, 422, 503)}
+POST_DCP: Responses = {
+    201: _answer("The directory.", _json(DcpDirectory), Location="The directory, with a slash."),
+    **_problems(400, 404, 408, 409, 413, 415, 422, 503),
+}
 PRESET_PAGE: Responses = {
     200: _answer("The page.", _HTML, Content_Security_Policy="No scripts, no loaded resources."),
     **_problems(404, 409, 422, 503),
@@ -399,6 +425,9 @@ def _headers(*names: str) -> dict[str, Any]:
 
 PREFER = _headers("Prefer")
 BYTES = _headers(*_HEADERS)
+DCP_BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {JSON: {"schema": {"$ref": REF + "DcpOptions"}}}}
+}
 # A worker parses the raw body, so FastAPI gets only its schema.
 SPEC_BODY: dict[str, Any] = _headers("Prefer", "Want-Repr-Digest") | {
     "requestBody": {"required": True, "content": {JSON: {"schema": {"$ref": REF + "Spec"}}}}

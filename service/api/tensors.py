@@ -12,6 +12,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
 from seedpoint.models.files.slices import parse_slice
+from seedpoint.models.generation.tensor_part import TensorPart
 from seedpoint.models.validation.faults import join
 from seedpoint.models.validation.messages import in_words
 from seedpoint.service.api import representations, schemas
@@ -25,7 +26,7 @@ from seedpoint.service.api.dependencies import (
 from seedpoint.service.api.representations import Representation
 from seedpoint.service.errors import InvalidParameter, TooManyElements
 from seedpoint.service.generation.numbers import numbers
-from seedpoint.service.generation.parts_source import PartsFile, TensorPart
+from seedpoint.service.generation.parts_source import PartsFile
 from seedpoint.service.http import negotiation
 from seedpoint.service.http.json_response import json_bytes
 from seedpoint.service.http.negotiation import JSON, OCTETS

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from seedpoint.models.generation.tensor_part import TensorPart
 from seedpoint.service.generation.dispatcher import Job
 from seedpoint.service.generation.engine import Engine
-from seedpoint.service.generation.parts_source import TensorPart
 
 PIECES_AHEAD = 4  # Jobs of a JSON document in progress at once.
 

@@ -47,7 +47,7 @@ class Writer:
         `wrote` is called with the number of bytes of each finished piece. Raises: OSError that
         names `path`.
         """
-        with _naming(path), replacing(path) as descriptor:
+        with naming(path), replacing(path) as descriptor:
             os.truncate(descriptor, file.size_bytes)
             os.pwrite(descriptor, file.head, 0)
             wrote(len(file.head))
@@ -95,7 +95,7 @@ class Writer:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Make every OSError inside the block name `path` instead of the temporary file or no file."""
     try:
         yield

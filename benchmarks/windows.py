@@ -12,9 +12,9 @@ import numpy as np
 
 from seedpoint.models.files.slices import parse_slice
 from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.generation.tensor_part import TensorPart
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
-from seedpoint.service.generation.parts_source import PartsFile
 
 SIZE = 4096
 RANKS = (2, 8, 32)
@@ -44,12 +44,11 @@ def ratio(draw: str, dtype: str, ranks: int) -> float:
 
 
 def seconds(evaluator: Evaluator, text: str) -> float:
-    file = PartsFile.of(evaluator, {"w": (0, parse_slice(text, (SIZE, SIZE)))}, etag='"w"')
-    out = np.empty(file.size_bytes, np.uint8)
+    part = TensorPart(evaluator, 0, parse_slice(text, (SIZE, SIZE)), "w")
+    out = np.empty(part.nbytes, np.uint8)
     out[:] = 0  # the pages are there
     begun = time.perf_counter()
-    (part,), at = file.parts, len(file.file.head)
-    part.elements(0, part.numel, out[at : at + part.nbytes])
+    part.elements(0, part.numel, out)
     return time.perf_counter() - begun
 
 

@@ -21,6 +21,7 @@ from seedpoint.service.api import (
     plan,
     preset_page,
     report,
+    slices,
     statistics,
     tensors,
 )
@@ -35,7 +36,7 @@ from seedpoint.service.storage.clock import Clock, system
 from seedpoint.service.version import seedpoint_version
 
 ROUTERS = (
-    *(checkpoints, files, tensors, plan, dcp, statistics, report, catalogue, operations),
+    *(checkpoints, files, tensors, slices, plan, dcp, statistics, report, catalogue, operations),
     *(hub, hub_unsupported, preset_page, landing),
 )
 

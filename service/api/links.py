@@ -50,6 +50,9 @@ class Links:
     def plan(self, id_: str) -> str:
         return f"{self.checkpoint(id_)}/plan"
 
+    def slices(self, id_: str) -> str:
+        return f"{self.checkpoint(id_)}/slices"
+
     def statistics(self, id_: str) -> str:
         return f"{self.checkpoint(id_)}/statistics"
 
@@ -67,6 +70,7 @@ class Links:
         return {
             "self": self.checkpoint(id_),
             "plan": self.plan(id_),
+            "slices": self.slices(id_),
             "statistics": self.statistics(id_),
             "report": self.report(id_),
             "dcp": self.dcp(id_),

@@ -16,11 +16,12 @@ from pydantic.json_schema import models_json_schema
 from seedpoint.models.spec.schema import Spec
 from seedpoint.service.api.schemas import MODELS, REF
 from seedpoint.service.checkpoints.dcp_options import DcpOptions
+from seedpoint.service.checkpoints.parts_request import PartsRequest
 from seedpoint.service.http.negotiation import JSON
 
 SERVICE = Path(__file__).parent.parent
 FIRST_EXAMPLE = "mlp"
-BODIES: tuple[type[BaseModel], ...] = (Spec, DcpOptions)
+BODIES: tuple[type[BaseModel], ...] = (Spec, DcpOptions, PartsRequest)
 EXAMPLES = (SERVICE.parent / "examples",)
 
 

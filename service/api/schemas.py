@@ -35,10 +35,11 @@ class Problem(BaseModel):
 
 
 class Links(BaseModel):
-    """Links to the plan, the statistics, the report, the DCP directory and the files."""
+    """Links to the plan, slices, the statistics, the report, the DCP directory and the files."""
 
     self: str
     plan: str
+    slices: str
     statistics: str
     report: str
     dcp: str
@@ -352,6 +353,17 @@ DCP_LIST: Responses = {
     **_problems(404, 409, 422, 503),
 }
 DCP_FILE: Responses = {**_RANGED, 308: MOVED[308], **_problems(404, 409, 412, 416, 422, 503)}
+SLICES: Responses = {
+    200: _answer(
+        "One safetensors file of all slices, computed as it is sent.",
+        _BINARY,
+        ETag="Strong entity tag, which identifies every byte.",
+        Content_Disposition=_SAVED,
+        Repr_Digest=_DIGEST,
+        Preference_Applied=_APPLIED,
+    ),
+    **_problems(400, 404, 408, 409, 413, 415, 422, 503),
+}
 POST_DCP: Responses = {
     201: _answer("The directory.", _json(DcpDirectory), Location="The directory, with a slash."),
     **_problems(400, 404, 408, 409, 413, 415, 422, 503),
@@ -425,6 +437,12 @@ def _headers(*names: str) -> dict[str, Any]:
 
 PREFER = _headers("Prefer")
 BYTES = _headers(*_HEADERS)
+PARTS_BODY: dict[str, Any] = _headers("Prefer", "Want-Repr-Digest") | {
+    "requestBody": {
+        "required": True,
+        "content": {JSON: {"schema": {"$ref": REF + "PartsRequest"}}},
+    }
+}
 DCP_BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {JSON: {"schema": {"$ref": REF + "DcpOptions"}}}}
 }

@@ -74,7 +74,7 @@ async def get_tensor(
     except ValueError as error:
         raise InvalidParameter(str(error), path="query.slice") from None
     etag = checkpoint.etag(f"tensors/{name}?{picked}")
-    file = PartsFile.of(checkpoint.evaluator, {name: (tensor, picked)}, etag=etag)
+    file = PartsFile.of([TensorPart(checkpoint.evaluator, tensor, picked, name)], etag=etag)
     if offer == JSON:
         return await _as_numbers(request, service, file.parts[0], digest=digest is not None)
     item = Representation(checkpoint, file, name, ".safetensors")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from seedpoint.models.files.layout import Bytes, File, Layout
-from seedpoint.models.generation.evaluator import ByteArray, Evaluator
-from seedpoint.models.generation.parts import Part
+from seedpoint.models.generation.evaluator import ByteArray
 from seedpoint.models.generation.tensor_part import PIECE_ELEMENTS, TensorPart
 from seedpoint.models.generation.whole_tensors import WholeTensor
 
@@ -23,19 +22,14 @@ class PartsFile:
     etag: str
 
     @classmethod
-    def of(
-        cls, evaluator: Evaluator, parts: Mapping[str, tuple[int, Part]], *, etag: str
-    ) -> PartsFile:
-        """Return the file that contains, under each name, a part of the tensor with a number.
+    def of(cls, parts: Sequence[TensorPart], *, etag: str) -> PartsFile:
+        """Return the file that contains `parts` under their names.
 
         Raises:
             ValueError: A header or a size is beyond what the format takes.
         """
-        found = tuple(
-            TensorPart(evaluator, tensor, part, name) for name, (tensor, part) in parts.items()
-        )
-        layout = Layout.of(found, metadata={"format": "pt"})
-        return cls(layout.files["model.safetensors"], found, etag)
+        layout = Layout.of(parts, metadata={"format": "pt"})
+        return cls(layout.files["model.safetensors"], tuple(parts), etag)
 
     @property
     def size_bytes(self) -> int:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from seedpoint.models.files.slices import parse_slice
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.generation.tensor_part import PIECE_ELEMENTS
+from seedpoint.models.generation.tensor_part import PIECE_ELEMENTS, TensorPart
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.service.generation.parts_source import PartsFile
@@ -101,7 +101,7 @@ def test_cuts_are_the_file_without_gap_and_none_costs_much(
         picked = parse_slice(",".join(picks), shape)
     except ValueError:  # An index of an axis that is too short.
         return
-    file = PartsFile.of(Evaluator(plan), {"w": (0, picked)}, etag='"w"')
+    file = PartsFile.of([TensorPart(Evaluator(plan), 0, picked, "w")], etag='"w"')
     start = draw.draw(st.integers(0, file.size_bytes))
     at = start
     for _, (first, last) in zip(range(20), file.cuts(start, file.size_bytes, nbytes), strict=False):

@@ -15,6 +15,7 @@ from seedpoint.models.files.layout import layout
 from seedpoint.models.files.slices import parse_slice
 from seedpoint.models.generation.chunks import Observed
 from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.generation.tensor_part import TensorPart
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.models.statistics.checkpoint import BLOCK_ELEMENTS
@@ -56,7 +57,7 @@ def sliced(name: str, text: str) -> ByteSource:
     tensor = checkpoint.indices[name]
     picked = parse_slice(text, checkpoint.plan.tensors[tensor].shape)
     etag = checkpoint.etag(f"{name}/{text}")
-    return PartsFile.of(checkpoint.evaluator, {name: (tensor, picked)}, etag=etag)
+    return PartsFile.of([TensorPart(checkpoint.evaluator, tensor, picked, name)], etag=etag)
 
 
 def observed() -> ByteSource:

@@ -97,7 +97,7 @@ def test_the_readmes_curl_lines_work(service: Running, tmp_path: Path) -> None:
     for command in commands:
         words: list[Any] = shlex.split(command.replace("@examples", f"@{ROOT / 'examples'}"))
         words[0] = {".venv/bin/python": sys.executable}.get(words[0], words[0])
-        quiet = ["--silent", "--show-error", "--fail"] if words[0] == "curl" else []
+        quiet = ["--silent", "--show-error", "--fail-with-body"] if words[0] == "curl" else []
         done = subprocess.run(
             [words[0], *quiet, *words[1:]],
             cwd=tmp_path,
@@ -129,7 +129,7 @@ def test_the_commands_of_a_page_work(service: Running, tmp_path: Path, page: str
     for block in found:
         lines = [line for line in block.splitlines() if _is_here(line)]
         script = "\n".join(lines).replace("http://127.0.0.1:8000", service.url)
-        script = script.replace("curl ", "curl --silent --show-error --fail ")
+        script = script.replace("curl ", "curl --silent --show-error --fail-with-body ")
         script = script.replace(".venv/bin/", "")
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],

@@ -111,8 +111,8 @@ class Structure:
 
     def numbers_of(self, tensor: Declared) -> ModuleNumbers:
         """Return the numbers of the modules that hold a tensor; its canonical name goes first."""
-        found = NO_NUMBERS
-        for name in (tensor.name, *tensor.aliases):
+        found = self.numbers.get(_owner(tensor.name), NO_NUMBERS)
+        for name in tensor.aliases:
             found = found.over(self.numbers.get(_owner(name), NO_NUMBERS))
         return found
 

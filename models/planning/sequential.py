@@ -33,6 +33,7 @@ from seedpoint.models.plan.program import (
     Formula,
     Literal,
     Materialized,
+    Norms,
     Orthogonal,
     Program,
     Source,
@@ -271,6 +272,10 @@ class _Run:
                 self._settle(name)
                 other = self.value(name).reshape(-1).clone()
                 value.copy_(other.as_strided(value.shape, strides, offset))
+            case Norms(of=Program(source=Copy() as copied), shape=shape, axis=axis):
+                matrix = value.new_empty(shape)
+                self._source(matrix, copied)
+                value.copy_(torch.norm_except_dim(matrix, 2, axis).view(value.shape))
             case Draw() if self.generator is not None:
                 drawn = source.sample(self.generator, tuple(value.shape))
                 value.copy_(torch.from_numpy(drawn))
@@ -321,7 +326,7 @@ def _copies(source: Source) -> bool:
         case Sum(terms=terms):
             return any(_copies(term.source) for term in terms)
         case _:
-            return isinstance(source, Copy)
+            return isinstance(source, Copy | Norms)
 
 
 def transform(

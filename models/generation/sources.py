@@ -19,10 +19,12 @@ import torch
 
 from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME, BY_TORCH
+from seedpoint.models.files.blobs import NO_BLOBS, Blobs, elements
 from seedpoint.models.generation.device_copy import Staging, staging_from
 from seedpoint.models.generation.whole_tensors import Needed, WholeCuts, WholeMatrix, Wholes
 from seedpoint.models.plan.program import (
     Base,
+    Blob,
     Constant,
     Copy,
     Dirac,
@@ -125,6 +127,7 @@ class Sources:
     blobs: Mapping[str, Any]
     draws: Draws
     wholes: Wholes
+    blob_files: Blobs = NO_BLOBS
 
     def values(
         self, program: Program, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
@@ -183,6 +186,8 @@ class Sources:
                 out.fill_(value)
             case Literal():
                 out.copy_(self._literal(source, start, stop))
+            case Blob():
+                out.copy_(elements(self.blob_files, source, start, stop).to(out.dtype))
             case Eye():
                 _ones(out, start, range(0, shape[0] * shape[1], shape[1] + 1)[: shape[1]])
             case Formula():

@@ -55,7 +55,7 @@ class MemoryStore:
             with self._lock:
                 if create and (kind, name) in self._objects:
                     raise FileExistsError(name)
-                entry = Entry(kind, name, len(content), now_ns, stored_ns=now_ns, version=version)
+                entry = Entry(kind, name, len(content), now_ns, now_ns, version, len(content))
                 self._objects[kind, name] = (entry, bytes(content))
         finally:
             del self._unfinished[version]

@@ -23,8 +23,8 @@ def blob_head_bytes(prefix: bytes, size_bytes: int) -> int:
     length = head_bytes(prefix, size_bytes)
     if length > MAX_HEAD_BYTES:
         raise FileFault(
-            f"its header has {length:,} bytes, and at most {MAX_HEAD_BYTES:,} are allowed: split "
-            "the file"
+            f"its header would have {length:,} bytes, and at most {MAX_HEAD_BYTES:,} are allowed "
+            "in a blob"
         )
     return length
 

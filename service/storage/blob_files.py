@@ -88,7 +88,7 @@ class BlobFiles:
         except FileNotFoundError:
             raise ValueError(str(missing(sha256))) from None
         except FileFault as error:
-            raise ValueError(f"blob {sha256} is not a safetensors file: {error}") from None
+            raise ValueError(f"blob {sha256}: {error}") from None
         except Damaged as error:
             raise _corrupt(sha256, error) from error
 

@@ -140,9 +140,9 @@ class BlockFile:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def check(self, start: int, stop: int) -> None:
-        """Read bytes [start, stop) of the content for their digests alone. Raises as `read`."""
-        for _ in self.parts(start, stop):
-            pass
+        """Check the blocks of bytes [start, stop) where they are stored. Raises as `read`."""
+        for index in range(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)):
+            self._fresh(index)
 
     def parts(self, start: int, stop: int) -> Iterator[memoryview]:
         """Yield bytes [start, stop) of the content, block by block. Raises as `read`."""
@@ -153,15 +153,22 @@ class BlockFile:
 
     def _block(self, index: int) -> bytes:
         """Return a block, from memory if this thread read it last: consecutive reads share one."""
-        digest = self._digests[DIGEST_BYTES * index : DIGEST_BYTES * (index + 1)]
-        if latest.digest == digest:
-            return latest.block
+        digest = self._digest(index)
+        if latest.digest != digest:
+            latest.block = self._fresh(index)
+            latest.digest = digest
+        return latest.block
+
+    def _fresh(self, index: int) -> bytes:
+        """Return a block as it is stored."""
         start = index * BLOCK_BYTES
         block = self._read(start, min(start + BLOCK_BYTES, self.size_bytes))
-        if hashlib.sha256(block).digest() != digest:
+        if hashlib.sha256(block).digest() != self._digest(index):
             raise Damaged(f"bytes {start} to {start + len(block)} of it")
-        latest.digest, latest.block = digest, block
         return block
+
+    def _digest(self, index: int) -> bytes:
+        return self._digests[DIGEST_BYTES * index : DIGEST_BYTES * (index + 1)]
 
 
 class LatestBlock(threading.local):

@@ -79,9 +79,11 @@ class Uploads:
         try:
             async for piece in _joined(pieces):
                 await asyncio.to_thread(upload.write, piece)
-            return await asyncio.to_thread(upload.finish)
+            is_new = await asyncio.to_thread(upload.finish)
         finally:
             await asyncio.to_thread(upload.close)
+        await asyncio.to_thread(self.files.check, [name])
+        return is_new
 
     async def _is_intact(self, name: str) -> bool | None:
         """Return whether every block of a blob is intact; None if it is absent."""
@@ -138,10 +140,16 @@ class Uploads:
                 )
             return Upload(self, name, size_bytes, digests, write, stack.pop_all())
 
-    def grow(self, name: str) -> None:
-        """Make room for STEP_BYTES more of a blob without a declared size. Raises StoreFull."""
+    def grow(self, name: str, size_bytes: int) -> int:
+        """Make room for more than the `size_bytes` of a blob whose size is not declared.
+
+        Returns the size for which there is room. Raises: StoreFull.
+        """
+        most = self.max_bytes - size_bytes - trailer_bytes(size_bytes)
+        step = max(min(STEP_BYTES, self.max_bytes // 16, most), 0)
         with storing(key(KIND, name)), self._store.lock(KIND):
-            self.make_room(STEP_BYTES)
+            self.make_room(step)
+        return size_bytes + step
 
 
 class Upload:
@@ -173,8 +181,7 @@ class Upload:
             total = self._blocks.size_bytes + len(piece)
             self._uploads.check_size(total)
             if total > self._room_bytes:
-                self._uploads.grow(self._name)
-                self._room_bytes = total + STEP_BYTES - PIECE_BYTES
+                self._room_bytes = self._uploads.grow(self._name, total)
             self._head.take(piece)
             for digest in self._digests.values():
                 digest.update(piece)
@@ -253,7 +260,7 @@ class _Head:
 
 
 def _invalid(error: FileFault) -> InvalidBlob:
-    return InvalidBlob(f"the blob is not a safetensors file: {error}")
+    return InvalidBlob(str(error))
 
 
 async def _joined(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

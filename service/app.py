@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 
 from seedpoint.service.api import (
+    blobs,
     catalogue,
     checkpoints,
     docs,
@@ -34,7 +35,7 @@ from seedpoint.service.storage.clock import Clock, system
 from seedpoint.service.version import seedpoint_version
 
 ROUTERS = (
-    *(checkpoints, files, tensors, plan, statistics, report, catalogue, operations),
+    *(checkpoints, files, tensors, plan, statistics, report, blobs, catalogue, operations),
     *(hub, hub_unsupported, preset_page, landing),
 )
 

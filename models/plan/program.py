@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from seedpoint.models.draws import DRAWS, Draw, Normal
 from seedpoint.models.formulas import FORMULAS, Formula
+from seedpoint.models.plan.blob import Blob
 from seedpoint.models.plan.transforms import (
     Add,
     Clamp,
@@ -39,6 +40,7 @@ from seedpoint.models.plan.transforms import (
 __all__ = [
     "Add",
     "Base",
+    "Blob",
     "Clamp",
     "ClampRegion",
     "Constant",
@@ -304,6 +306,7 @@ Whole = Orthogonal | Sparse
 Source = (
     Constant
     | Literal
+    | Blob
     | Draw
     | Whole
     | Eye
@@ -364,7 +367,7 @@ _TYPES: Mapping[str, Any] = (
     | {
         cls.type: cls
         for cls in (
-            *(Constant, Literal, Eye, Dirac),
+            *(Constant, Literal, Blob, Eye, Dirac),
             *(Orthogonal, Sparse, Materialized, Opaque, Split, Base),
             *(Norms, SingularVector, Sum, Copy),
             *(Scale, Add, Clamp, HardThreshold, ZeroRows, SetElement, FillRegion, ClampRegion),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from seedpoint.models.dtypes import DType
 from seedpoint.models.errors import Fault, SpecError
+from seedpoint.models.files.blobs import NO_BLOBS, Blobs
 from seedpoint.models.files.layout import METADATA_KEY
 from seedpoint.models.initializers.fans import Surroundings, default_fans
 from seedpoint.models.plan.plan import Plan, PlanTensor
@@ -66,18 +67,20 @@ def make_plan(
     *,
     platform: Mapping[str, object] | None = None,
     limits: Limits = DEFAULT,
+    blobs: Blobs = NO_BLOBS,
 ) -> Planned:
     """Return the plan of `spec`.
 
     `platform` describes the dependencies of a sequential generator's bits
-    (`sequential.platform()`); only plans of those generators contain it.
+    (`sequential.platform()`); only plans of those generators contain it. `blobs` has the headers of
+    the files that the spec names; their data are not read.
 
     Raises:
         SpecError: The spec has faults; the error names the path of each.
         ValueError: A sequential generator is given no platform.
     """
     structure = survey(spec.architecture, limits, dtype=spec.model_dtype)
-    return plan_structure(spec, structure, platform=platform, limits=limits)
+    return plan_structure(spec, structure, platform=platform, limits=limits, blobs=blobs)
 
 
 def plan_structure(
@@ -86,6 +89,7 @@ def plan_structure(
     *,
     platform: Mapping[str, object] | None = None,
     limits: Limits = DEFAULT,
+    blobs: Blobs = NO_BLOBS,
 ) -> Planned:
     """Return the plan of `spec` over its recorded architecture.
 
@@ -94,7 +98,7 @@ def plan_structure(
     names = sum(map(len, structure.candidates))
     limits.check_rules("init.rules", spec.init.rules, names)
     limits.check_rules("dtype.rules", spec.dtype_policy.rules, names)
-    compiler = _Compiler(spec, structure)
+    compiler = _Compiler(spec, structure, blobs)
     if compiler.sequential and platform is None:
         raise ValueError(f"generator {spec.init.generator} needs to know the platform")
     tensors = tuple(compiler.tensors())
@@ -119,7 +123,7 @@ def plan_structure(
 class _Compiler:
     """Single pass over the tensors, which collects all faults and reports them together."""
 
-    def __init__(self, spec: Spec, structure: Structure) -> None:
+    def __init__(self, spec: Spec, structure: Structure, blobs: Blobs) -> None:
         self.spec = spec
         self.structure = structure
         self.sequential = spec.init.generator != "philox-v1"
@@ -134,6 +138,7 @@ class _Compiler:
         self.warnings: list[PlanWarning] = list(structure.warnings)
         self.resolved: dict[str, Resolved] = {}
         self.blobs: dict[str, bytes] = dict(structure.blobs)
+        self._blob_tensors = cache(blobs.tensors)
         # Caches of results shared by tensors that differ only in name.
         self._resolutions: dict[tuple[Any, ...], Resolved] = {}
         self._dependencies = tuple(map(Dependencies.of, spec.init.rules))
@@ -253,7 +258,8 @@ class _Compiler:
         key = (won.index, *won.captures.items(), subject.shape, subject.dtype, outside)
         if (resolved := self._resolutions.get(key)) is None:
             other = self._planned.other
-            resolved = resolve(rule, won, subject, self.constants, self.blobs, other)
+            literals, tensors = self.blobs, self._blob_tensors
+            resolved = resolve(rule, won, subject, self.constants, literals, other, tensors)
             self.warnings += [found for found in resolved.warnings if found not in self.warnings]
             if self.spec.init.generator == "numpy":
                 check_numpy(resolved.sources, won.index)

@@ -14,12 +14,13 @@ from typing import Any
 import torch
 
 from seedpoint.models.draws import Draw
-from seedpoint.models.dtypes import BY_NAME, DType
+from seedpoint.models.dtypes import BY_NAME, BY_TORCH, DType
 from seedpoint.models.files.layout import MAX_FILE_BYTES
 from seedpoint.models.plan.plan import STREAM, Plan, PlanTensor
 from seedpoint.models.plan.program import (
     Add,
     Base,
+    Blob,
     Clamp,
     ClampRegion,
     Constant,
@@ -187,6 +188,8 @@ class _Check:
                     self.dtype.is_complex or not BY_NAME[name].torch.is_complex,
                     "a complex literal cannot fill it",
                 )
+            case Blob():
+                source.check(shape, BY_TORCH[self.dtype])
             case Draw():
                 self._draw(source)
             case Orthogonal(gain=gain):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from seedpoint.service import devices
 from seedpoint.service.cli.exit_codes import WRONG_USAGE, ending_well, faults_as_exit_codes
-from seedpoint.service.cli.specs import Seed, Spec, planned, read_document
+from seedpoint.service.cli.specs import Blobs, Seed, Spec, opened, planned, read_document
 from seedpoint.service.cli.terminal import (
     AsJson,
     complain,
@@ -20,6 +20,9 @@ from seedpoint.service.cli.terminal import (
     progress,
     room,
 )
+
+if TYPE_CHECKING:
+    from seedpoint.service.local.blob_files import LocalBlobs
 
 Device = Annotated[devices.Device, typer.Option(help="Device that generates the elements.")]
 Threads = Annotated[
@@ -40,6 +43,7 @@ def build(
         ),
     ],
     seed: Seed = None,
+    blob: Blobs = None,
     device: Device = "auto",
     threads: Threads = None,
     statistics: Annotated[bool, typer.Option(help="Compute statistics and show them.")] = True,
@@ -51,9 +55,13 @@ def build(
     from seedpoint.service.local.build import Writer
 
     with ending_well(), faults_as_exit_codes():
-        evaluator, files, document = _evaluator(read_document(spec, seed), device)
-        blobs = evaluator.sources.blobs
-        gathered = CheckpointStatistics(evaluator.plan, blobs) if statistics else None
+        evaluator, files, document = _evaluator(read_document(spec, seed), device, opened(blob))
+        sources = evaluator.sources
+        gathered = (
+            CheckpointStatistics(evaluator.plan, sources.blobs, sources.blob_files)
+            if statistics
+            else None
+        )
         writer = Writer(evaluator, gathered)
         targets = _targets(list(files), output)
         total_bytes = sum(file.size_bytes for file in files.values())
@@ -73,7 +81,7 @@ def build(
     print_warnings(document)
 
 
-def _evaluator(document: Any, device: str) -> tuple[Any, Any, dict[str, Any]]:
+def _evaluator(document: Any, device: str, blobs: LocalBlobs) -> tuple[Any, Any, dict[str, Any]]:
     """Return a spec's evaluator, its files by name, and its resource."""
     from seedpoint.models.files.layout import layout
     from seedpoint.models.generation.device_draws import draws_on
@@ -85,14 +93,14 @@ def _evaluator(document: Any, device: str) -> tuple[Any, Any, dict[str, Any]]:
     from seedpoint.service.devices import resolve_device
     from seedpoint.service.planning.sandbox import guarded
 
-    made = planned(document)
+    made = planned(document, blobs)
     given = {}
     if made.plan.platform:
         with guarded(document):
-            given = materialized(parse_spec(document), made)
+            given = materialized(parse_spec(document), made, blobs)
     found = layout(made.plan)
     draws = draws_on(resolve_device(device))
-    evaluator = Evaluator(made.plan, made.blobs, given, draws=draws)
+    evaluator = Evaluator(made.plan, made.blobs, given, draws=draws, blob_files=blobs)
     links = Links().of_checkpoint(made.plan.id, found.files)
     return evaluator, found.files, resource(made.plan, links)
 

@@ -13,10 +13,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from safetensors.torch import load, save
 
+from tests.support.blob_files import by_file, embedding, rows, sha256
 from tests.support.process import Process, gone
 from tests.support.running import mlp
 from tests.support.waiting import eventually
@@ -242,3 +245,28 @@ def test_a_store_that_cannot_be_written_ends_it_before_it_begins(tmp_path: Path)
     done = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert done.returncode != 0
     assert b"Started parent process" not in done.stderr
+
+
+@pytest.mark.timeout(300)
+def test_any_process_takes_a_blob_plans_with_it_and_reads_it(
+    started: Callable[..., Fleet],
+) -> None:
+    process = started(WORKERS="2")
+
+    def fresh(method: str, path: str, **more: Any) -> httpx.Response:
+        """Ask on a connection of its own, which any process may accept."""
+        with httpx.Client(base_url=process.url, timeout=120, trust_env=False) as http:
+            return http.request(method, path, **more)
+
+    for seed in range(4):
+        values = rows(200, 50) + seed
+        content = save({"emb.weight": values})
+        path = f"/v1/blobs/{sha256(content)}"
+        assert fresh("PUT", path, content=content).status_code == 201
+        assert fresh("PUT", path, content=content).status_code == 204
+        spec = embedding(by_file(sha256(content)), (200, 50))
+        issued = fresh("POST", "/v1/checkpoints", json=spec, headers={"Prefer": "return=minimal"})
+        for _ in range(4):
+            answer = fresh("GET", issued.json()["links"]["files"][FILE])
+            assert load(answer.content)["weight"].equal(values)
+    assert len(process.answering()) == 2

@@ -29,7 +29,7 @@ from seedpoint.models.planning.stale_parametrizations import stale_parametrizati
 from seedpoint.models.planning.warnings import found_in
 from seedpoint.models.rules.dependencies import Dependencies
 from seedpoint.models.rules.matcher import Matcher
-from seedpoint.models.rules.no_match import reason
+from seedpoint.models.rules.no_match import criteria, reason
 from seedpoint.models.rules.resolve import Resolved, Subject, check_single, resolve
 from seedpoint.models.rules.rule import Candidate, Match, Won
 from seedpoint.models.spec.constants import constant_values
@@ -290,10 +290,8 @@ class _Compiler:
         keeps = resolved is None or resolved.keeps_own
         if (own := self._own(declared) if keeps else None) is None and keeps:
             because = "" if declared.reason is None else f" ({declared.reason})"
-            raise SpecError.at(
-                declared.path,
-                f"'{declared.name}' has no own init{because} and no rule fills it; {self._rules()}",
-            )
+            nothing = f"'{declared.name}' has no own init{because} and no rule fills it"
+            raise SpecError.at(declared.path, f"{nothing}; {criteria(self.matches)}")
         key = (id(own), id(resolved))
         if (program := self._programs.get(key)) is None:
             composed = _composed(own, resolved)
@@ -377,11 +375,7 @@ class _Compiler:
         return Matcher(matches).matching(chain.from_iterable(self.structure.candidates))
 
     def _no_rule(self) -> str:
-        return f"no rule for {listed(self.unmatched)}; {self._rules()}"
-
-    def _rules(self) -> str:
-        shown = [str(match.model_dump(exclude_none=True)) for match in self.matches]
-        return f"rules: {listed(shown)}" if shown else "there are no rules"
+        return f"no rule for {listed(self.unmatched)}; {criteria(self.matches)}"
 
 
 def _composed(own: Program | None, resolved: Resolved | None) -> Program:

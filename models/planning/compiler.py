@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -21,6 +21,7 @@ from seedpoint.models.plan.program import (
     Split,
 )
 from seedpoint.models.plan.warning import PlanWarning
+from seedpoint.models.planning.module_numbers import ExpressionNames
 from seedpoint.models.planning.numpy_draws import check_numpy
 from seedpoint.models.planning.planned_tensors import PlannedTensors
 from seedpoint.models.planning.record_architecture import Declared, Structure, survey
@@ -49,12 +50,14 @@ class Planned:
     """Plan, with the bytes of its literals by SHA-256 and the resolved rule of each tensor.
 
     `resolved` has an entry for each tensor that a rule matched, by canonical name. When rules fill
-    a tied tensor in turn (`Materialized.rules`), it has one for each name that a rule wins.
+    a tied tensor in turn (`Materialized.rules`), it has one for each name that a rule wins. `names`
+    are those of layers and configs that expressions may hold.
     """
 
     plan: Plan
     blobs: Mapping[str, bytes]
     resolved: Mapping[str, Resolved]
+    names: ExpressionNames = field(default_factory=ExpressionNames)
 
     def reseeded(self, spec: Spec, structure: Structure) -> Planned:
         """Return the result of `plan_structure` for a spec that differs only in its seed."""
@@ -114,7 +117,7 @@ def plan_structure(
         about=spec.about,
         platform=platform if compiler.sequential else None,
     )
-    return Planned(plan, compiler.blobs, compiler.resolved)
+    return Planned(plan, compiler.blobs, compiler.resolved, structure.expression_names)
 
 
 class _Compiler:

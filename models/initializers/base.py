@@ -123,7 +123,9 @@ class Target:
         if self.fans is None:
             raise ValueError(
                 f"{initializer} needs fan_in and fan_out, which a tensor of shape "
-                f"{list(self.shape)} does not have: it needs at least two dimensions"
+                f"{list(self.shape)} does not have: it needs at least two dimensions; "
+                '"ndim": {"min": 2} in `match` leaves it out, and "fan": {"of": "weight"} takes '
+                "the fans of the tensor weight beside it"
             )
         return self.fans
 

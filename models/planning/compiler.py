@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from seedpoint.models.plan.program import (
 )
 from seedpoint.models.plan.warning import PlanWarning
 from seedpoint.models.planning.fault_tally import FaultTally
+from seedpoint.models.planning.module_numbers import ExpressionNames
 from seedpoint.models.planning.numpy_draws import check_numpy
 from seedpoint.models.planning.planned_tensors import PlannedTensors
 from seedpoint.models.planning.record_architecture import Declared, Structure, survey
@@ -30,6 +31,7 @@ from seedpoint.models.planning.stale_parametrizations import stale_parametrizati
 from seedpoint.models.planning.tensor_dtypes import TensorDtypes
 from seedpoint.models.planning.warnings import found_in
 from seedpoint.models.rules.dependencies import Dependencies
+from seedpoint.models.rules.no_match import criteria
 from seedpoint.models.rules.resolve import Resolved, Subject, check_single, resolve
 from seedpoint.models.rules.rule import Candidate, Won
 from seedpoint.models.spec.constants import constant_values
@@ -49,12 +51,14 @@ class Planned:
     """Plan, with the bytes of its literals by SHA-256 and the resolved rule of each tensor.
 
     `resolved` has an entry for each tensor that a rule matched, by canonical name. When rules fill
-    a tied tensor in turn (`Materialized.rules`), it has one for each name that a rule wins.
+    a tied tensor in turn (`Materialized.rules`), it has one for each name that a rule wins. `names`
+    are those of layers and configs that expressions may hold.
     """
 
     plan: Plan
     blobs: Mapping[str, bytes]
     resolved: Mapping[str, Resolved]
+    names: ExpressionNames = field(default_factory=ExpressionNames)
 
     def reseeded(self, spec: Spec, structure: Structure) -> Planned:
         """Return the result of `plan_structure` for a spec that differs only in its seed."""
@@ -117,7 +121,7 @@ def plan_structure(
         about=spec.about,
         platform=platform if compiler.sequential else None,
     )
-    return Planned(plan, compiler.blobs, compiler.resolved)
+    return Planned(plan, compiler.blobs, compiler.resolved, structure.expression_names)
 
 
 class _Compiler:
@@ -275,8 +279,11 @@ class _Compiler:
         keeps = resolved is None or resolved.keeps_own
         if (own := self._own(declared) if keeps else None) is None and keeps:
             because = "" if declared.reason is None else f" ({declared.reason})"
-            message = f"'{declared.name}' has no own init{because} and no rule fills it"
-            raise SpecError.at(declared.path, f"{message}; {self._listed_rules()}")
+            nothing = f"'{declared.name}' has no own init{because} and no rule fills it"
+            raise SpecError.at(
+                declared.path,
+                f"{nothing}; {criteria([rule.match for rule in self.spec.init.rules])}",
+            )
         key = (id(own), id(resolved))
         if (program := self._programs.get(key)) is None:
             composed = _composed(own, resolved)
@@ -321,11 +328,7 @@ class _Compiler:
             self.warnings.append(PlanWarning("SP103", "init.rules", message))
 
     def _no_rule(self) -> str:
-        return f"no rule for {listed(self.unmatched)}; {self._listed_rules()}"
-
-    def _listed_rules(self) -> str:
-        shown = [str(r.match.model_dump(exclude_none=True)) for r in self.spec.init.rules]
-        return f"rules: {listed(shown)}" if shown else "there are no rules"
+        return f"no rule for {listed(self.unmatched)}; {criteria([rule.match for rule in self.spec.init.rules])}"
 
 
 def _composed(own: Program | None, resolved: Resolved | None) -> Program:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -39,6 +39,31 @@ class ModuleNumbers:
 
 
 NO_NUMBERS = ModuleNumbers()
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionNames:
+    """Names that expressions may hold: numbers of layers by class, and of configs by module.
+
+    The module of a config is the outermost that has it, empty for the whole architecture.
+    """
+
+    layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    configs: Mapping[str, Numbers] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, numbers: Mapping[str, ModuleNumbers], class_of: Callable[[str], str]
+    ) -> ExpressionNames:
+        """Return the names of modules by their dotted names; parents come before children."""
+        layers: dict[str, dict[str, None]] = {}
+        configs: dict[str, Numbers] = {}
+        for module, found in numbers.items():
+            if found.layer:
+                layers.setdefault(class_of(module), {}).update(dict.fromkeys(found.layer))
+            if found.config and not any(found.config is known for known in configs.values()):
+                configs[module] = found.config
+        return cls({name: tuple(names) for name, names in layers.items()}, configs)
 
 
 def module_numbers(modules: Mapping[str, nn.Module]) -> Mapping[str, ModuleNumbers]:

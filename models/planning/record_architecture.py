@@ -36,7 +36,12 @@ from seedpoint.models.plan import canonical_json
 from seedpoint.models.plan.canonical_json import Serialized
 from seedpoint.models.plan.program import Program, to_json
 from seedpoint.models.plan.warning import PlanWarning
-from seedpoint.models.planning.module_numbers import NO_NUMBERS, ModuleNumbers, module_numbers
+from seedpoint.models.planning.module_numbers import (
+    NO_NUMBERS,
+    ExpressionNames,
+    ModuleNumbers,
+    module_numbers,
+)
 from seedpoint.models.rules.rule import Candidate
 from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.tape import RecordingError, Tape, TapeTensor, imagined, record
@@ -136,6 +141,15 @@ class Structure:
             "of",
             f"no tensor {local!r} beside it; "
             + (f"beside it: {listed(known)}" if known else "its module holds no other"),
+        )
+
+    @cached_property
+    def expression_names(self) -> ExpressionNames:
+        """Names that expressions may hold in layers with tensors."""
+        owners = {_owner(n) for tensor in self.tensors for n in (tensor.name, *tensor.aliases)}
+        held = {module: found for module, found in self.numbers.items() if module in owners}
+        return ExpressionNames.of(
+            held, lambda module: self.module_class(f"{module}." * bool(module))
         )
 
     @cached_property

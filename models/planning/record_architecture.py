@@ -33,7 +33,8 @@ from seedpoint.models.errors import LimitExceeded, SpecError
 from seedpoint.models.files.layout import METADATA_KEY
 from seedpoint.models.plan import canonical_json
 from seedpoint.models.plan.canonical_json import Serialized
-from seedpoint.models.plan.program import Program, to_json
+from seedpoint.models.plan.program import Program
+from seedpoint.models.plan.program_json import to_json
 from seedpoint.models.plan.warning import PlanWarning
 from seedpoint.models.planning.module_numbers import NO_NUMBERS, ModuleNumbers, module_numbers
 from seedpoint.models.rules.rule import Candidate

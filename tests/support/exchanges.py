@@ -11,7 +11,7 @@ GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def exchange(port: int, *pieces: bytes) -> bytes:
-    """All that comes back, in whatever pieces the request goes."""
+    """Return all that comes back for a request sent in these pieces."""
     received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         try:

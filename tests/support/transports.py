@@ -39,10 +39,10 @@ class Transport(asyncio.Transport):
         return bool(self.ended)
 
     def pause_reading(self) -> None:
-        """As it is."""
+        """Do nothing."""
 
     def resume_reading(self) -> None:
-        """As it is."""
+        """Do nothing."""
 
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]

@@ -29,7 +29,7 @@ def sparse(seed: int = 0) -> dict[str, Any]:
 
 
 def link(service: Running, spec: dict[str, Any]) -> str:
-    """Where the file of `spec` is."""
+    """The path of the file of `spec`."""
     return str(service.issue(spec).json()["links"]["files"]["model.safetensors"])
 
 
@@ -45,7 +45,7 @@ def expected(spec: dict[str, Any]) -> bytes:
 
 
 def made(service: Running) -> float:
-    """How many wholes the workers of `service` were asked for."""
+    """The number of whole tensors that the workers of `service` were asked for."""
     lines = service.http.get("/metrics").text.splitlines()
     return sum(
         float(line.split()[1]) for line in lines if line.startswith("seedpoint_wholes_total")
@@ -64,5 +64,5 @@ def workers_of(service: Running) -> Pool[WholeTensor, Raw | None]:
 
 
 def waiting_for(service: Running) -> float:
-    """How many wholes are being made or wait to be."""
+    """The number of whole tensors that are being computed or wait."""
     return service.metric("seedpoint_wholes_waiting")

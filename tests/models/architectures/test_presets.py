@@ -266,7 +266,7 @@ def inputs(model: Any) -> dict[str, torch.Tensor]:
 
 
 def outputs(output: Any) -> dict[str, torch.Tensor]:
-    """What the model says of the inputs, by name, one row each."""
+    """The model's outputs by name, with one row for each input."""
     found: dict[str, torch.Tensor] = {}
     for name, value in output.items():
         rows = isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim >= 2

@@ -1,4 +1,4 @@
-"""What every formula must be: one value for each place, however a tensor is cut."""
+"""Contract of every formula: one value for each place, however a tensor is cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tensor owns a draw, and its number."""
+"""The tensor that owns a draw, and the draw's number."""
 
 from __future__ import annotations
 

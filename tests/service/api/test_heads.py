@@ -1,4 +1,4 @@
-"""What a connection reads before there is a request, and several requests on one connection."""
+"""Heads and trailers of requests: their limits, and bytes that are no request."""
 
 from __future__ import annotations
 

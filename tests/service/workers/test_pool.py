@@ -78,7 +78,7 @@ def test_a_worker_s_temporary_files_go_with_it(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def folders() -> set[str]:
-        """Those of workers, with a note in them."""
+        """The folders of workers that have a note in them."""
         return {note.relative_to(tmp_path).parts[0] for note in tmp_path.rglob("note")}
 
     async def test() -> None:

@@ -282,7 +282,7 @@ class _Compiler:
             nothing = f"'{declared.name}' has no own init{because} and no rule fills it"
             raise SpecError.at(
                 declared.path,
-                f"{nothing}; {criteria([rule.match for rule in self.spec.init.rules])}",
+                f"{nothing}; {{self._criteria}",
             )
         key = (id(own), id(resolved))
         if (program := self._programs.get(key)) is None:
@@ -327,8 +327,12 @@ class _Compiler:
             message = f"different rules win the names of one tensor: {each}"
             self.warnings.append(PlanWarning("SP103", "init.rules", message))
 
+    @property
+    def _criteria(self) -> str:
+        return criteria([rule.match for rule in self.spec.init.rules])
+
     def _no_rule(self) -> str:
-        return f"no rule for {listed(self.unmatched)}; {criteria([rule.match for rule in self.spec.init.rules])}"
+        return f"no rule for {listed(self.unmatched)}; {{self._criteria}"
 
 
 def _composed(own: Program | None, resolved: Resolved | None) -> Program:

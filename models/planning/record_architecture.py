@@ -34,7 +34,8 @@ from seedpoint.models.files.layout import METADATA_KEY
 from seedpoint.models.initializers.base import ArgumentError
 from seedpoint.models.plan import canonical_json
 from seedpoint.models.plan.canonical_json import Serialized
-from seedpoint.models.plan.program import Program, to_json
+from seedpoint.models.plan.program import Program
+from seedpoint.models.plan.program_json import to_json
 from seedpoint.models.plan.warning import PlanWarning
 from seedpoint.models.planning.module_numbers import (
     NO_NUMBERS,

@@ -16,16 +16,8 @@ from seedpoint.models.files.layout import Entry, File
 from seedpoint.models.generation.evaluator import ByteArray
 from seedpoint.models.plan.inner_sources import inner_sources
 from seedpoint.models.plan.plan import Plan, PlanTensor
-from seedpoint.models.plan.program import (
-    Blob,
-    Copy,
-    Literal,
-    Materialized,
-    Program,
-    Split,
-    Sum,
-    to_json,
-)
+from seedpoint.models.plan.program import Blob, Copy, Literal, Materialized, Program, Split, Sum
+from seedpoint.models.plan.program_json import to_json
 from seedpoint.models.stream.cost import too_costly, whole_sources
 from seedpoint.models.verify.findings import Sample
 from seedpoint.models.verify.header import FileFault, Header, shown

@@ -1,4 +1,4 @@
-"""What `verify` finds: every byte right, or where the first wrong one is."""
+"""Findings of `verify`: every byte right, or the place of the first wrong one."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Fleet(Process):
         self.popen.stderr.close()
 
     def has_said(self, event: str) -> int:
-        """How often the log has this."""
+        """Return the number of times that the log has `event`."""
         return sum(line["event"] == event for line in list(self.lines))
 
     def answering(self) -> set[int]:
@@ -69,7 +69,7 @@ class Fleet(Process):
 
 
 def status(url: str) -> int:
-    """Of the answer to GET; 0 when nobody answers."""
+    """Return the status of the answer to GET; 0 when nobody answers."""
     try:
         return httpx.get(url, trust_env=False, timeout=60).status_code
     except httpx.TransportError:
@@ -144,7 +144,7 @@ class Slow:
 
 
 def digest(url: str) -> str:
-    """Of what is there, got by a connection of its own."""
+    """Return the SHA-256 of the content at `url`, got by a connection of its own."""
     answer = httpx.get(url, trust_env=False, timeout=60)
     assert answer.status_code == 200
     return hashlib.sha256(answer.content).hexdigest()

@@ -282,7 +282,7 @@ class _Compiler:
             nothing = f"'{declared.name}' has no own init{because} and no rule fills it"
             raise SpecError.at(
                 declared.path,
-                f"{nothing}; {{self._criteria}",
+                f"{nothing}; {self._criteria}",
             )
         key = (id(own), id(resolved))
         if (program := self._programs.get(key)) is None:
@@ -332,7 +332,7 @@ class _Compiler:
         return criteria([rule.match for rule in self.spec.init.rules])
 
     def _no_rule(self) -> str:
-        return f"no rule for {listed(self.unmatched)}; {{self._criteria}"
+        return f"no rule for {listed(self.unmatched)}; {self._criteria}"
 
 
 def _composed(own: Program | None, resolved: Resolved | None) -> Program:

@@ -42,9 +42,31 @@ class DType:
         """
         if self.is_floating or self.torch.is_complex:
             return self.name == "float64" or abs(value) <= torch.finfo(torch.float32).max
-        info = None if self.name == "bool" else torch.iinfo(self.torch)
-        low, high = (0, 1) if info is None else (info.min, info.max)
+        low, high = self._bounds
         return low <= value <= high and int(value) == value
+
+    def converts(self, other: DType) -> bool:
+        """Return whether elements of `other` can be converted to this type, whatever they are.
+
+        Floating and complex types round, once from float64 or float32, which hold integers of up
+        to 32 bits. Integers and bools need every value of `other`.
+        """
+        if self is other or other.torch.is_complex:
+            return self is other
+        if self.is_floating or self.torch.is_complex:
+            return other.is_floating or other.itemsize <= 4
+        if other.is_floating:
+            return False
+        (low, high), (least, most) = self._bounds, other._bounds
+        return low <= least and most <= high
+
+    @property
+    def _bounds(self) -> tuple[int, int]:
+        """Least and greatest value of an integer or bool."""
+        if self.name == "bool":
+            return 0, 1
+        info = torch.iinfo(self.torch)
+        return info.min, info.max
 
     def __str__(self) -> str:
         return self.name

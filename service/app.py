@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 
 from seedpoint.service.api import (
+    blobs,
     catalogue,
     checkpoints,
     dcp,
@@ -36,7 +37,19 @@ from seedpoint.service.storage.clock import Clock, system
 from seedpoint.service.version import seedpoint_version
 
 ROUTERS = (
-    *(checkpoints, files, tensors, slices, plan, dcp, statistics, report, catalogue, operations),
+    *(
+        checkpoints,
+        files,
+        tensors,
+        slices,
+        plan,
+        dcp,
+        statistics,
+        report,
+        blobs,
+        catalogue,
+        operations,
+    ),
     *(hub, hub_unsupported, preset_page, landing),
 )
 

@@ -23,7 +23,7 @@ class MalformedBody(Refusal):
 
 
 class MalformedRequest(Refusal):
-    """The bytes received are not an HTTP request."""
+    """The bytes received are not an HTTP request, or not one that has a meaning."""
 
 
 class HeadTooLarge(Refusal):
@@ -31,7 +31,19 @@ class HeadTooLarge(Refusal):
 
 
 class BodyTooLarge(Refusal):
-    """The body exceeds `max_body_bytes`."""
+    """The body exceeds `max_body_bytes`, or that of a blob `blob_bytes`."""
+
+
+class DigestMismatch(Refusal):
+    """The body has another digest than the path or a field of the request says."""
+
+
+class InvalidBlob(Refusal):
+    """The body of a blob is not a safetensors file."""
+
+
+class BlobMissing(Refusal):
+    """A blob that the checkpoint is read from has gone; PUT it again."""
 
 
 class BodyTimeout(Refusal):

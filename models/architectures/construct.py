@@ -19,7 +19,8 @@ from seedpoint.models.architectures.tensors import Tensors
 from seedpoint.models.architectures.torch_errors import TORCH_ERRORS, message_of
 from seedpoint.models.architectures.tree import Node, find
 from seedpoint.models.errors import Fault, SpecError
-from seedpoint.models.validation.faults import join, near
+from seedpoint.models.validation.faults import join
+from seedpoint.models.validation.hints import near
 
 # Faults that get a hint; difflib takes milliseconds for each.
 _MAX_HINTS = 20

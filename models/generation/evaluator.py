@@ -13,8 +13,10 @@ import torch
 
 from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import DType
+from seedpoint.models.files.blobs import NO_BLOBS, Blobs
 from seedpoint.models.files.layout import Bytes, File
 from seedpoint.models.generation import runs
+from seedpoint.models.generation.copied_elements import CopiedParts, copied
 from seedpoint.models.generation.device_copy import Staging
 from seedpoint.models.generation.device_draws import CpuDraws, Draws
 from seedpoint.models.generation.runs import Starts
@@ -63,10 +65,11 @@ class Evaluator:
     """Evaluator of a plan's tensors by element range.
 
     `blobs` holds literals by SHA-256. `materialized` holds readers of platform-bound tensors, by
-    name, which may raise. `draws` is the implementation of the stream, by default Numba's on the
-    CPU (`draws_on`). `wholes` computes whole tensors. The result depends on none of them,
-    nor on how a tensor is cut into ranges. Instances are thread-safe; CPU work runs without the
-    GIL.
+    name, which may raise, and `blob_files` reads blobs, which may raise too. `draws` is the
+    implementation of the stream, by default Numba's on the CPU (`draws_on`). `wholes` computes
+    whole tensors, and `count` is told how many elements were generated. The result depends on none
+    of them, nor on how a tensor is cut into ranges. Instances are thread-safe; CPU work runs
+    without the GIL.
     """
 
     def __init__(
@@ -78,14 +81,18 @@ class Evaluator:
         draws: Draws | None = None,
         wholes: Wholes | None = None,
         count: Callable[[int], object] | None = None,
+        blob_files: Blobs = NO_BLOBS,
     ) -> None:
         self.plan = plan
         self.materialized = materialized or {}
-        self.sources = Sources(plan.seed, blobs or {}, draws or CpuDraws(), wholes or Wholes())
+        self.sources = Sources(
+            plan.seed, blobs or {}, draws or CpuDraws(), wholes or Wholes(), blob_files
+        )
         in_place = self.sources.draws.staging is None
         self.block_elements = BLOCK_ELEMENTS if in_place else DEVICE_BLOCK_ELEMENTS
         self._scratch = threading.local()
         self._count = count
+        self._copied_parts: dict[tuple[int, DType], CopiedParts | None] = {}  # by program and dtype
 
     def fill(
         self,
@@ -104,7 +111,8 @@ class Evaluator:
         planned = self.plan.tensors[tensor]
         itemsize = planned.dtype.itemsize
         step = self.block_elements
-        if self._is_direct(planned):  # Few calls, because each takes the GIL.
+        is_copied = copied(planned.program, planned.dtype) is not None
+        if is_copied or self._is_direct(planned):  # Few calls, because each takes the GIL.
             step *= OBSERVED_BLOCKS if observer is not None else DIRECT_BLOCKS
         elif isinstance(planned.program.source, Copy):  # A transposed one reads every row.
             step *= DIRECT_BLOCKS
@@ -113,7 +121,8 @@ class Evaluator:
             for first, last in _blocks(start, stop, step)
         )
         staging = self.sources.draws.staging
-        if staging is not None and not isinstance(planned.program.source, Materialized):
+        is_read = is_copied or isinstance(planned.program.source, Materialized)
+        if staging is not None and not is_read:
             self._from_device(planned, pieces, staging, observer)
         else:
             for first, last, piece in pieces:
@@ -265,11 +274,16 @@ class Evaluator:
         if isinstance(program.source, Materialized):
             read = self.materialized[tensor.name]
             out[:] = np.frombuffer(read(start * dtype.itemsize, stop * dtype.itemsize), np.uint8)
+        elif (blob := copied(program, dtype)) is not None:
+            self.sources.blob_files.read(blob.sha256, blob.offset + start * dtype.itemsize, out)
         elif self._is_direct(tensor):
             self._draw_into(program, tensor.name, start, out, dtype)
         else:
             values = self._values_buffer(stop - start, _compute_dtype(program, dtype))
             self._values(tensor, start, values, _view(out, dtype))
+            parts = self._parts_of(tensor)
+            if parts is not None and (dtype.name == "float64" or values.isnan().any()):
+                parts.restore(self.sources, tensor, start, out)
 
     def _from_device(
         self,
@@ -280,7 +294,7 @@ class Evaluator:
     ) -> None:
         """Generate the pieces [first, last) on a device; copy each while the next is generated."""
         program, dtype = tensor.program, tensor.dtype
-        device = self.sources.draws.device
+        device, parts = self.sources.draws.device, self._parts_of(tensor)
         try:
             with staging.queue.current():
                 for first, last, piece in pieces:
@@ -288,11 +302,31 @@ class Evaluator:
                     values = torch.empty(size, dtype=_compute_dtype(program, dtype), device=device)
                     final = torch.empty(size, dtype=dtype.torch, device=device)
                     self._values(tensor, first, values, final)
-                    landed = partial(_observe, observer, first, piece)
+                    landed = partial(self._land, tensor, parts, observer, first, piece)
                     staging.put(final, piece, landed)
                 staging.finish()
         finally:
             staging.give_up()
+
+    def _land(
+        self,
+        tensor: PlanTensor,
+        parts: CopiedParts | None,
+        observer: Observer | None,
+        start: int,
+        piece: ByteArray,
+    ) -> None:
+        """Complete a piece that has come from a device."""
+        if parts is not None:
+            parts.restore(self.sources, tensor, start, piece)
+        _observe(observer, start, piece)
+
+    def _parts_of(self, tensor: PlanTensor) -> CopiedParts | None:
+        """Return the parts of a tensor that are copies, found once for each program and dtype."""
+        key = (id(tensor.program), tensor.dtype)
+        if key not in self._copied_parts:
+            self._copied_parts[key] = CopiedParts.of(tensor)
+        return self._copied_parts[key]
 
     def _values(
         self, tensor: PlanTensor, start: int, values: torch.Tensor, out: torch.Tensor

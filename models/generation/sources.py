@@ -18,10 +18,12 @@ import torch
 
 from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.files.blobs import NO_BLOBS, Blobs, elements
 from seedpoint.models.generation.device_draws import Draws
 from seedpoint.models.generation.whole_tensors import WholeCuts, WholeMatrix, Wholes, WholeTensor
 from seedpoint.models.plan.program import (
     Base,
+    Blob,
     Constant,
     Copy,
     Dirac,
@@ -59,6 +61,7 @@ class Sources:
     blobs: Mapping[str, Any]
     draws: Draws
     wholes: Wholes
+    blob_files: Blobs = NO_BLOBS
 
     def values(
         self, program: Program, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
@@ -121,6 +124,8 @@ class Sources:
                 out.fill_(value)
             case Literal():
                 out.copy_(self._literal(source, start, stop))
+            case Blob():
+                out.copy_(elements(self.blob_files, source, start, stop).to(out.dtype))
             case Eye():
                 _ones(out, start, range(0, shape[0] * shape[1], shape[1] + 1)[: shape[1]])
             case Formula():

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from seedpoint.models.dtypes import BY_CODE, DType
 from seedpoint.models.plan import canonical_json
 from seedpoint.models.plan.canonical_json import Serialized, SerializedList
-from seedpoint.models.plan.program import Program, program_from_json, to_json
+from seedpoint.models.plan.program import Program
+from seedpoint.models.plan.program_json import program_from_json, to_json
 from seedpoint.models.plan.warning import PlanWarning
 
 FORMAT = "seedpoint-plan-1"

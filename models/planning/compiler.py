@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from typing import Any
 
 from seedpoint.models.dtypes import DType
 from seedpoint.models.errors import Fault, SpecError
+from seedpoint.models.files.blobs import NO_BLOBS, Blobs
 from seedpoint.models.files.layout import METADATA_KEY
 from seedpoint.models.initializers.fans import Surroundings, default_fans
 from seedpoint.models.plan.plan import Plan, PlanTensor
@@ -20,6 +21,7 @@ from seedpoint.models.plan.program import (
 )
 from seedpoint.models.plan.warning import PlanWarning
 from seedpoint.models.planning.fault_tally import FaultTally
+from seedpoint.models.planning.module_numbers import ExpressionNames
 from seedpoint.models.planning.numpy_draws import check_numpy
 from seedpoint.models.planning.planned_tensors import PlannedTensors
 from seedpoint.models.planning.record_architecture import Declared, Structure, survey
@@ -29,6 +31,7 @@ from seedpoint.models.planning.stale_parametrizations import stale_parametrizati
 from seedpoint.models.planning.tensor_dtypes import TensorDtypes
 from seedpoint.models.planning.warnings import found_in
 from seedpoint.models.rules.dependencies import Dependencies
+from seedpoint.models.rules.no_match import criteria
 from seedpoint.models.rules.resolve import Resolved, Subject, check_single, resolve
 from seedpoint.models.rules.rule import Candidate, Won
 from seedpoint.models.spec.constants import constant_values
@@ -48,12 +51,14 @@ class Planned:
     """Plan, with the bytes of its literals by SHA-256 and the resolved rule of each tensor.
 
     `resolved` has an entry for each tensor that a rule matched, by canonical name. When rules fill
-    a tied tensor in turn (`Materialized.rules`), it has one for each name that a rule wins.
+    a tied tensor in turn (`Materialized.rules`), it has one for each name that a rule wins. `names`
+    are those of layers and configs that expressions may hold.
     """
 
     plan: Plan
     blobs: Mapping[str, bytes]
     resolved: Mapping[str, Resolved]
+    names: ExpressionNames = field(default_factory=ExpressionNames)
 
     def reseeded(self, spec: Spec, structure: Structure) -> Planned:
         """Return the result of `plan_structure` for a spec that differs only in its seed."""
@@ -66,18 +71,20 @@ def make_plan(
     *,
     platform: Mapping[str, object] | None = None,
     limits: Limits = DEFAULT,
+    blobs: Blobs = NO_BLOBS,
 ) -> Planned:
     """Return the plan of `spec`.
 
     `platform` describes the dependencies of a sequential generator's bits
-    (`sequential.platform()`); only plans of those generators contain it.
+    (`sequential.platform()`); only plans of those generators contain it. `blobs` has the headers of
+    the files that the spec names; their data are not read.
 
     Raises:
         SpecError: The spec has faults; the error names the path of each.
         ValueError: A sequential generator is given no platform.
     """
     structure = survey(spec.architecture, limits, dtype=spec.model_dtype)
-    return plan_structure(spec, structure, platform=platform, limits=limits)
+    return plan_structure(spec, structure, platform=platform, limits=limits, blobs=blobs)
 
 
 def plan_structure(
@@ -86,6 +93,7 @@ def plan_structure(
     *,
     platform: Mapping[str, object] | None = None,
     limits: Limits = DEFAULT,
+    blobs: Blobs = NO_BLOBS,
 ) -> Planned:
     """Return the plan of `spec` over its recorded architecture.
 
@@ -94,7 +102,7 @@ def plan_structure(
     names = sum(map(len, structure.candidates))
     limits.check_rules("init.rules", spec.init.rules, names)
     limits.check_rules("dtype.rules", spec.dtype_policy.rules, names)
-    compiler = _Compiler(spec, structure)
+    compiler = _Compiler(spec, structure, blobs)
     if compiler.sequential and platform is None:
         raise ValueError(f"generator {spec.init.generator} needs to know the platform")
     tensors = tuple(compiler.tensors())
@@ -113,13 +121,13 @@ def plan_structure(
         about=spec.about,
         platform=platform if compiler.sequential else None,
     )
-    return Planned(plan, compiler.blobs, compiler.resolved)
+    return Planned(plan, compiler.blobs, compiler.resolved, structure.expression_names)
 
 
 class _Compiler:
     """Single pass over the tensors, which collects all faults and reports them together."""
 
-    def __init__(self, spec: Spec, structure: Structure) -> None:
+    def __init__(self, spec: Spec, structure: Structure, blobs: Blobs) -> None:
         self.spec = spec
         self.structure = structure
         self.sequential = spec.init.generator != "philox-v1"
@@ -134,6 +142,7 @@ class _Compiler:
         self.warnings: list[PlanWarning] = list(structure.warnings)
         self.resolved: dict[str, Resolved] = {}
         self.blobs: dict[str, bytes] = dict(structure.blobs)
+        self._blob_tensors = cache(blobs.tensors)
         # Caches of results shared by tensors that differ only in name.
         self._resolutions: dict[tuple[Any, ...], Resolved] = {}
         self._dependencies = tuple(map(Dependencies.of, spec.init.rules))
@@ -253,7 +262,8 @@ class _Compiler:
         key = (won.index, *won.captures.items(), subject.shape, subject.dtype, outside)
         if (resolved := self._resolutions.get(key)) is None:
             other = self._planned.other
-            resolved = resolve(rule, won, subject, self.constants, self.blobs, other)
+            literals, tensors = self.blobs, self._blob_tensors
+            resolved = resolve(rule, won, subject, self.constants, literals, other, tensors)
             self.warnings += [found for found in resolved.warnings if found not in self.warnings]
             if self.spec.init.generator == "numpy":
                 check_numpy(resolved.sources, won.index)
@@ -269,8 +279,11 @@ class _Compiler:
         keeps = resolved is None or resolved.keeps_own
         if (own := self._own(declared) if keeps else None) is None and keeps:
             because = "" if declared.reason is None else f" ({declared.reason})"
-            message = f"'{declared.name}' has no own init{because} and no rule fills it"
-            raise SpecError.at(declared.path, f"{message}; {self._listed_rules()}")
+            nothing = f"'{declared.name}' has no own init{because} and no rule fills it"
+            raise SpecError.at(
+                declared.path,
+                f"{nothing}; {self._criteria}",
+            )
         key = (id(own), id(resolved))
         if (program := self._programs.get(key)) is None:
             composed = _composed(own, resolved)
@@ -314,12 +327,12 @@ class _Compiler:
             message = f"different rules win the names of one tensor: {each}"
             self.warnings.append(PlanWarning("SP103", "init.rules", message))
 
-    def _no_rule(self) -> str:
-        return f"no rule for {listed(self.unmatched)}; {self._listed_rules()}"
+    @property
+    def _criteria(self) -> str:
+        return criteria([rule.match for rule in self.spec.init.rules])
 
-    def _listed_rules(self) -> str:
-        shown = [str(r.match.model_dump(exclude_none=True)) for r in self.spec.init.rules]
-        return f"rules: {listed(shown)}" if shown else "there are no rules"
+    def _no_rule(self) -> str:
+        return f"no rule for {listed(self.unmatched)}; {self._criteria}"
 
 
 def _composed(own: Program | None, resolved: Resolved | None) -> Program:

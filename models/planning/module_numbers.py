@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from torch import nn
@@ -12,20 +13,20 @@ from torch import nn
 Numbers = Mapping[str, int | float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModuleNumbers:
     """Numbers of one module's constructor (`in_features`) and of its config (`hidden_size`)."""
 
     layer: Numbers = field(default_factory=dict)
     config: Numbers = field(default_factory=dict)
 
-    @property
+    @cached_property
     def groups(self) -> int | None:
         """Groups of a convolution; None for any other module."""
         groups = self.layer.get("groups")
         return groups if isinstance(groups, int) else None
 
-    @property
+    @cached_property
     def by_name(self) -> Numbers:
         """All numbers; those of the layer hide those of the config."""
         return {**self.config, **self.layer}
@@ -38,6 +39,31 @@ class ModuleNumbers:
 
 
 NO_NUMBERS = ModuleNumbers()
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionNames:
+    """Names that expressions may hold: numbers of layers by class, and of configs by module.
+
+    The module of a config is the outermost that has it, empty for the whole architecture.
+    """
+
+    layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    configs: Mapping[str, Numbers] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, numbers: Mapping[str, ModuleNumbers], class_of: Callable[[str], str]
+    ) -> ExpressionNames:
+        """Return the names of modules by their dotted names; parents come before children."""
+        layers: dict[str, dict[str, None]] = {}
+        configs: dict[str, Numbers] = {}
+        for module, found in numbers.items():
+            if found.layer:
+                layers.setdefault(class_of(module), {}).update(dict.fromkeys(found.layer))
+            if found.config and not any(found.config is known for known in configs.values()):
+                configs[module] = found.config
+        return cls({name: tuple(names) for name, names in layers.items()}, configs)
 
 
 def module_numbers(modules: Mapping[str, nn.Module]) -> Mapping[str, ModuleNumbers]:

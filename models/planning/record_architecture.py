@@ -34,9 +34,15 @@ from seedpoint.models.files.layout import METADATA_KEY
 from seedpoint.models.initializers.base import ArgumentError
 from seedpoint.models.plan import canonical_json
 from seedpoint.models.plan.canonical_json import Serialized
-from seedpoint.models.plan.program import Program, to_json
+from seedpoint.models.plan.program import Program
+from seedpoint.models.plan.program_json import to_json
 from seedpoint.models.plan.warning import PlanWarning
-from seedpoint.models.planning.module_numbers import NO_NUMBERS, ModuleNumbers, module_numbers
+from seedpoint.models.planning.module_numbers import (
+    NO_NUMBERS,
+    ExpressionNames,
+    ModuleNumbers,
+    module_numbers,
+)
 from seedpoint.models.rules.rule import Candidate
 from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.tape import RecordingError, Tape, TapeTensor, imagined, record
@@ -111,8 +117,8 @@ class Structure:
 
     def numbers_of(self, tensor: Declared) -> ModuleNumbers:
         """Return the numbers of the modules that hold a tensor; its canonical name goes first."""
-        found = NO_NUMBERS
-        for name in (tensor.name, *tensor.aliases):
+        found = self.numbers.get(_owner(tensor.name), NO_NUMBERS)
+        for name in tensor.aliases:
             found = found.over(self.numbers.get(_owner(name), NO_NUMBERS))
         return found
 
@@ -136,6 +142,15 @@ class Structure:
             "of",
             f"no tensor {local!r} beside it; "
             + (f"beside it: {listed(known)}" if known else "its module holds no other"),
+        )
+
+    @cached_property
+    def expression_names(self) -> ExpressionNames:
+        """Names that expressions may hold in layers with tensors."""
+        owners = {_owner(n) for tensor in self.tensors for n in (tensor.name, *tensor.aliases)}
+        held = {module: found for module, found in self.numbers.items() if module in owners}
+        return ExpressionNames.of(
+            held, lambda module: self.module_class(f"{module}." * bool(module))
         )
 
     @cached_property

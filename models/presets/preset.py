@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
-from seedpoint.models.validation.faults import near
+from seedpoint.models.validation.hints import near
 
 _FOLDER = files("seedpoint.models.presets") / "data"
 _SUFFIX = ".json"

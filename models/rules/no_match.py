@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,11 +10,12 @@ from itertools import accumulate
 
 from seedpoint.models.rules import globs
 from seedpoint.models.rules.rule import Candidate, Match
-from seedpoint.models.validation.faults import near
+from seedpoint.models.validation.hints import near
 from seedpoint.models.validation.messages import listed
 
 MAX_TRIED = 20_000  # names that are searched for a reason
-_REGEX = re.compile(r"\\|\.[*+]|[\^$(|)+]")
+MAX_SHOWN = 8  # rules whose criteria are shown
+_REGEX = re.compile(r"\\|\.\+|\.\*(?=[^.*]|$)|[\^$(|)+]")  # a glob may hold `.*.` and `.**`
 _REPLACED = ((r"\\\.", "."), (r"\.[*+]", "**"), (r"(\\d|\[0-9\])[+*]?", "*"), (r"[\^$()\\]", ""))
 
 
@@ -73,6 +75,16 @@ def reason(match: Match, candidates: Sequence[Candidate], class_of: Callable[[st
     )
 
 
+def criteria(matches: Sequence[Match]) -> str:
+    """Return the criteria of the first rules, as JSON, for a message."""
+    shown = [
+        json.dumps(match.model_dump(mode="json", exclude_none=True, by_alias=True))
+        for match in matches[:MAX_SHOWN]
+    ]
+    more = f" and {len(matches) - MAX_SHOWN} more" if len(matches) > MAX_SHOWN else ""
+    return f"rules: {', '.join(shown)}{more}" if shown else "there are no rules"
+
+
 def _single(match: Match, given: Mapping[str, object]) -> Iterator[tuple[str, object]]:
     return ((name, getattr(match, name)) for name in given)
 
@@ -95,6 +107,11 @@ def _of_parameter(match: Match, tensors: _Tensors) -> str:
                 "`parameter` is the last segment of a name, not a glob; "
                 f'use `"name": "{glob}"` instead'
             )
+    if original := _original(f"**.{parameter}", tensors):
+        return (
+            f"{parameter!r} is parametrized; its values come from another tensor: "
+            f'use "name": "{original}" instead'
+        )
     there = list(dict.fromkeys(name.rpartition(".")[2] for name in tensors.names))
     return f"no tensor's `parameter` is {parameter!r}; {_did_you_mean(parameter, there)}"
 
@@ -127,6 +144,10 @@ def _of_name(match: Match, tensors: _Tensors) -> str:
 
 def _hint(glob: str, tensors: _Tensors) -> str | None:
     """Return a glob like `glob` that matches, with the reason; None if there is none."""
+    if glob in tensors.classes:
+        return f'{glob!r} is a class, and `name` a tensor\'s name; use "module": "{glob}" instead'
+    if original := _original(glob, tensors):
+        return f"{glob!r} is parametrized; its values come from {original!r}: match that"
     if glob in tensors.modules:
         return f"{glob!r} is a module; its tensors are '{glob}.**'"
     wide = re.sub(r"(?<!\*)\*(?!\*)", "**", glob)
@@ -137,13 +158,26 @@ def _hint(glob: str, tensors: _Tensors) -> str | None:
         like = glob
         for pattern, text in _REPLACED:
             like = re.sub(pattern, text, like)
-        also = f"; did you mean {like!r}?" if tensors.take(like) else ""
-        return f"`name` is a glob, not a regular expression{also}"
+        if tensors.take(like):
+            return f"`name` is a glob, not a regular expression; did you mean {like!r}?"
+        if set(glob) & set("\\^$(|)+"):
+            return "`name` is a glob, not a regular expression"
     lower = glob.lower()
     if found := [name for name in tensors.names if name.lower() == lower]:
         return f"names have upper and lower case; did you mean {found[0]!r}?"
     if close := near(glob, tensors.names[:1000]):
         return f"no tensor {glob!r}; did you mean {' or '.join(map(repr, close))}?"
+    return None
+
+
+def _original(glob: str, tensors: _Tensors) -> str | None:
+    """Return the glob of the tensors that those of `glob` are computed from, if they are."""
+    prefix, _, last = glob.rpartition(".")
+    for original in ("original1", "original"):
+        inner = f"parametrizations.{last}.{original}"
+        like = f"{prefix}.{inner}" if prefix else inner
+        if last and tensors.take(like):
+            return like
     return None
 
 

@@ -36,6 +36,12 @@ def constant_values(constants: Mapping[str, int | float | str]) -> dict[str, int
         if name not in constants:
             continue
         value = constants[name]
+        if outside := [need for need in needs[name] if need not in constants]:
+            raise ConstantError(
+                name,
+                f"unknown name '{outside[0]}'; a constant may name other constants only, and an "
+                "argument of an initializer also fans and numbers of the layer",
+            )
         try:
             values[name] = expressions.evaluate(value, values) if isinstance(value, str) else value
         except expressions.ExpressionError as error:

@@ -24,7 +24,7 @@ _TRANSFORMS = frozenset(
     get_args(cls.model_fields["type"].annotation)[0] for cls in get_args(get_args(TransformSpec)[0])
 )
 _NONLINEARITIES = frozenset(get_args(Nonlinearity))
-_DTYPES: Mapping[str, str] = {
+DTYPES: Mapping[str, str] = {
     **dict.fromkeys(("bf16",), "bfloat16"),
     **dict.fromkeys(("fp16", "half", "f16"), "float16"),
     **dict.fromkeys(("fp32", "float", "single", "f32"), "float32"),
@@ -72,7 +72,9 @@ def _architecture(value: Any) -> Any:
     kind = value.get("type")
     if isinstance(kind, str) and kind in _OPAQUE:
         return value
-    inner = {key: _architecture(item) for key, item in value.items()}
+    # The header of a file is not ours: its dtypes are the format's.
+    kept = ("header",) if kind == "tensors" else ()
+    inner = {k: item if k in kept else _architecture(item) for k, item in value.items()}
     if isinstance(kind, str) and kind not in _LAYERS:
         plain = _TORCH.sub("", kind, count=1)
         inner["type"] = _LAYERS_ANY_CASE.get(plain.lower(), kind)
@@ -83,7 +85,7 @@ def _dtype(name: Any) -> Any:
     if not isinstance(name, str):
         return name
     plain = name.removeprefix("torch.").removeprefix("jnp.").removeprefix("np.")
-    return _DTYPES.get(plain.lower(), plain)
+    return DTYPES.get(plain.lower(), plain)
 
 
 def _dtypes(policy: Any) -> Any:

@@ -12,6 +12,8 @@ import operator
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
+from seedpoint.models.validation.hints import did_you_mean, near
+
 MAX_LENGTH = 1000  # characters
 MAX_DEPTH = 100  # operations nested in one another
 
@@ -42,7 +44,6 @@ _UNARY: Mapping[type[ast.unaryop], Callable[[float], float]] = {
 
 
 _KINDS: Mapping[type[ast.expr], str] = {
-    ast.Attribute: "a name with a dot",
     ast.BinOp: "an operator other than + - * / // % **",
     ast.UnaryOp: "an operator other than + - * / // % **",
     ast.BoolOp: "`and` or `or`",
@@ -57,6 +58,16 @@ _KINDS: Mapping[type[ast.expr], str] = {
 }
 
 
+# Functions of other languages, as an expression writes them.
+_WRITTEN: Mapping[str, str] = {
+    "pow": "x ** y",
+    "rsqrt": "x ** -0.5",
+    "square": "x ** 2",
+    "log2": "log(x) / log(2)",
+    "log10": "log(x) / log(10)",
+}
+
+
 class ExpressionError(ValueError):
     """Expression that does not parse or has no finite value."""
 
@@ -66,6 +77,13 @@ class NoValue(ExpressionError):
 
 
 _NAMES = frozenset(FUNCTIONS)
+_INFINITE = 'a finite number; "Infinity" is for constant, values, tril and triu alone'
+# Names of other languages, as an expression writes them.
+_NUMBERS: Mapping[str, str] = {
+    "pi": repr(math.pi),
+    "fan_avg": "(fan_in + fan_out) / 2",
+    **dict.fromkeys(("inf", "Infinity", "infinity"), _INFINITE),
+}
 
 
 @lru_cache(maxsize=4096)
@@ -122,34 +140,49 @@ def _check(node: ast.expr, text: str, depth: int, functions: frozenset[str]) -> 
     if depth > MAX_DEPTH:
         raise ExpressionError(f"expression is nested more than {MAX_DEPTH} deep")
     match node:
-        case ast.Constant(value=bool() | str() | bytes() | complex() | None):
-            raise ExpressionError(f"{node.value!r} in {_shown(text)} is not a real number")
-        case ast.Constant(value=int() | float()) | ast.Name():
+        case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
             children: list[ast.expr] = []
+        case ast.Name():
+            children = []
         case ast.BinOp() if type(node.op) in _BINARY:
             children = [node.left, node.right]
         case ast.UnaryOp() if type(node.op) in _UNARY:
             children = [node.operand]
         case ast.Call(func=ast.Name(id=name), keywords=[]) if name in functions and node.args:
             children = node.args
-        case ast.Call(func=ast.Name(id=name), keywords=[], args=[]) if name in functions:
-            raise ExpressionError(f"{name}() in {_shown(text)} needs an argument")
-        case ast.Call(func=ast.Attribute(attr=name)) if name in FUNCTIONS:
-            written = _shown(ast.unparse(node.func) if depth < MAX_DEPTH else text)
-            raise ExpressionError(f"{written} is written {name}() in an expression")
-        case ast.Call():
-            called = _shown(ast.unparse(node.func) if depth < MAX_DEPTH else text)
-            raise ExpressionError(
-                f"{called} cannot be called in an expression; functions: "
-                f"{', '.join(sorted(functions))}"
-            )
-        case ast.BinOp(op=ast.BitXor()):
-            raise ExpressionError(f"{_shown(text)}: a power is written `**`, not `^`")
         case _:
-            kind = _KINDS.get(type(node), "something else")
-            raise ExpressionError(f"{_shown(text)} is not arithmetic: it holds {kind}")
+            # Names of deep trees are not written out: ast.unparse recurses.
+            shown = _shown(
+                ast.unparse(node.func if isinstance(node, ast.Call) else node)
+                if depth < MAX_DEPTH
+                else text
+            )
+            raise ExpressionError(_refusal(node, _shown(text), shown, functions))
     for child in children:
         _check(child, text, depth + 1, functions)
+
+
+def _refusal(node: ast.expr, text: str, called: str, functions: frozenset[str]) -> str:
+    """Return the message for a node that is not arithmetic; `called` is the function of a call."""
+    match node:
+        case ast.Constant():
+            return f"{node.value!r} in {text} is not a real number"
+        case ast.Call(func=ast.Name(id=name), keywords=[], args=[]) if name in functions:
+            return f"{name}() in {text} needs an argument"
+        case ast.Call(func=ast.Attribute(attr=name)) if name in functions:
+            return f"{called} is written {name}() in an expression"
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in _WRITTEN:
+            return f"{called} is written {_WRITTEN[name]} in an expression"
+        case ast.Call():
+            known = ", ".join(sorted(functions))
+            return f"{called} cannot be called in an expression; functions: {known}"
+        case ast.Attribute(attr=name):
+            written = {"pi": repr(math.pi), "e": repr(math.e)}.get(name, name)
+            return f"{text}: a name has no dot; write {written}"
+        case ast.BinOp(op=ast.BitXor()):
+            return f"{text}: a power is written `**`, not `^`"
+        case _:
+            return f"{text} is not arithmetic: it holds {_KINDS.get(type(node), 'something else')}"
 
 
 def _evaluate(node: ast.expr, scope: Mapping[str, float | None]) -> float:
@@ -169,14 +202,23 @@ def _evaluate(node: ast.expr, scope: Mapping[str, float | None]) -> float:
 
 def _lookup(name: str, scope: Mapping[str, float | None]) -> float:
     if name not in scope:
-        raise ExpressionError(
-            f"unknown name '{name}'; known names: {', '.join(sorted(scope))}; "
-            "init.constants can define it"
-        )
+        raise ExpressionError(f"unknown name '{name}'; {_instead(name, tuple(sorted(scope)))}")
     value = scope[name]
     if value is None:
-        raise ExpressionError(f"'{name}' is undefined for a tensor of fewer than two dimensions")
+        raise ExpressionError(
+            f"'{name}' is undefined for a tensor of fewer than two dimensions; "
+            '"fan": {"of": "weight"} takes the fans of the tensor weight beside it'
+        )
     return float(value)
+
+
+@lru_cache(maxsize=256)
+def _instead(name: str, known: tuple[str, ...]) -> str:
+    """Return what to write instead of an unknown name."""
+    if name in _NUMBERS:
+        return f"write {_NUMBERS[name]}"
+    hint = f"{did_you_mean(close)}; " if (close := near(name, known)) else ""
+    return f"{hint}known names: {', '.join(known)}; init.constants can define it"
 
 
 def _shown(text: str) -> str:

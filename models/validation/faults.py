@@ -7,22 +7,26 @@ is a JSON string in brackets: `architecture.children["a.b"].bias`.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import core_schema
 
 from seedpoint.models.errors import Fault
-from seedpoint.models.validation.foreign_words import home, meant, object_for
+from seedpoint.models.validation.hints import (
+    missing_form,
+    pairs,
+    right_form,
+    unknown_argument,
+    unknown_type,
+)
 from seedpoint.models.validation.messages import Asked, in_words
 
 MAX_FAULTS = 100  # faults listed; the rest are counted
-_MAX_COMPARED = 100  # characters; difflib takes quadratic time
 
 # Keys that need no brackets in a path.
 _PLAIN = re.compile(r'[^.\[\]"\\\x00-\x1f\x7f\ud800-\udfff]+')
@@ -61,14 +65,20 @@ def faults_from(
     """
     asked = Asked(schema, schema) if schema is not None else None
     found: dict[Fault, bool] = {}
-    paired: set[str] = set()
     details = error.errors(include_url=False, include_input=False)
-    for detail in details[:MAX_FAULTS]:
-        place = _walk(detail["loc"], document, asked, missing=detail["type"] == "missing")
-        segments, message = _message(detail, place)
+    placed = [
+        (detail, _walk(detail["loc"], document, asked, missing=detail["type"] == "missing"))
+        for detail in details[:MAX_FAULTS]
+    ]
+    paired_with = _pairs(placed)
+    paired = {
+        join(root, *inside, ours)
+        for inside, words in paired_with.items()
+        for ours in words.values()
+    }
+    for detail, place in placed:
+        segments, message = _message(detail, place, paired_with.get(tuple(place.segments[:-1]), {}))
         fault = Fault(join(root, *place.segments, *segments), message)
-        if detail["type"] == "extra_forbidden" and (ours := _pair(place)):
-            paired.add(join(root, *place.segments[:-1], ours))
         # For a wrong item, pydantic also reports that its list is too short.
         yields = place.branched or detail["type"] == "too_short"
         found[fault] = yields and found.get(fault, True)
@@ -82,26 +92,6 @@ def faults_from(
     return faults
 
 
-def near(word: str, words: Iterable[str], count: int = 3) -> list[str]:
-    """Return the words most similar to `word`, best first; case does not matter."""
-    lower: dict[str, str] = {}
-    for candidate in words:
-        if len(candidate) <= _MAX_COMPARED:
-            lower.setdefault(candidate.lower(), candidate)
-    if len(word) > _MAX_COMPARED:
-        return []
-    return [lower[match] for match in difflib.get_close_matches(word.lower(), lower, n=count)]
-
-
-def one_of(word: str, words: Sequence[str]) -> str:
-    """Return `did you mean ...?` if some of `words` are similar, else a list of them."""
-    close = meant(word, words) or near(word, words)
-    if close:
-        return f"did you mean {' or '.join(map(repr, close))}?"
-    shown = ", ".join(words[:12])
-    return f"known: {shown}, ... ({len(words)} in all)" if len(words) > 12 else f"known: {shown}"
-
-
 @dataclass(slots=True)
 class _Place:
     """Place of an error in the caller's document, and the schema of that place."""
@@ -111,7 +101,7 @@ class _Place:
     asked: Asked | None
     parent: Asked | None
     branched: bool = False
-    siblings: Collection[Any] = ()
+    siblings: Mapping[Any, Any] = field(default_factory=dict)
 
 
 def _walk(
@@ -164,68 +154,64 @@ def _key(value: Any, element: int | str) -> int | str | None:
 
 def _step(place: _Place, key: int | str, value: Any) -> _Place:
     inner = place.asked and place.asked.at(key)
-    siblings = place.value if isinstance(place.value, Mapping) else ()
+    siblings = place.value if isinstance(place.value, Mapping) else {}
     chosen = inner and inner.chosen(value)
     return _Place([*place.segments, key], value, chosen, place.asked, siblings=siblings)
 
 
-def _message(detail: Mapping[str, Any], place: _Place) -> tuple[tuple[str | int, ...], str]:
-    """Return the segments to append to the place's path, and the message."""
+def _message(
+    detail: Mapping[str, Any], place: _Place, stands_for: Mapping[str, str]
+) -> tuple[tuple[str | int, ...], str]:
+    """Return the segments to append to the place's path, and the message.
+
+    `stands_for` are the missing keys beside the place that unknown ones stand for.
+    """
     kind, context = detail["type"], detail.get("ctx", {})
     asked = place.asked
     if kind == "missing" and not isinstance(place.value, Mapping | list | tuple):
-        return (), f"missing; {asked.words() if asked else 'it is required'}"
+        hint = missing_form(str(place.segments[-1]), place.parent, place.siblings)
+        return (), f"missing; {asked.words() if asked else 'it is required'}{hint}"
     if kind == "extra_forbidden":
-        return (), _unknown_argument(str(place.segments[-1]), place.parent)
+        name = str(place.segments[-1])
+        return (), unknown_argument(name, place.parent, place.siblings, stands_for.get(name))
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        return () if isinstance(place.value, str) else ("type",), _unknown_type(place)
+        known = asked.tags() if asked else []
+        path = () if isinstance(place.value, str) else ("type",)
+        return path, unknown_type(place.value, known)
+    if kind == "string_too_long":
+        given = f"one of {len(place.value)}"
+        return (), f"expected a string of at most {context['max_length']} characters, not {given}"
+    if kind == "too_long" and isinstance(place.value, Mapping):
+        return (), f"expected at most {context['max_length']} members, not {len(place.value)}"
     if kind == "less_than_equal":
         return (), f"expected at most {context['le']}, not {in_words(place.value)}"
     if kind == "finite_number":
         return (), f"expected a finite number, not {in_words(place.value)}"
     if kind in _PYDANTIC_TYPES and asked is not None and not _of_key(detail):
-        return (), f"expected {asked.words()}, not {in_words(place.value)}{_hint(place)}"
+        key = str((place.segments or [""])[-1])
+        hint = right_form(key, place.value, asked, place.parent)
+        return (), f"expected {asked.words()}, not {in_words(place.value)}{hint}"
     return tuple(context.get("at", ())), _plain_message(detail)
 
 
-def _pair(place: _Place) -> str | None:
-    """Return the required key that an unknown one stands for, if it is missing."""
-    given = place.siblings
-    required = place.parent.schema.get("required", ()) if place.parent else ()
-    close = meant(str(place.segments[-1]), required)
-    return next((key for key in close if key not in given), None)
-
-
-def _unknown_argument(name: str, parent: Asked | None) -> str:
-    allowed = parent.properties() if parent else []
-    if (place := home(name, allowed)) is not None:
-        return f"belongs in `{place}`: {place}.{name}"
-    close = meant(name, allowed) or near(name, allowed)
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-    return f"unknown argument{hint}" + (f"; allowed: {', '.join(allowed)}" if allowed else "")
-
-
-def _unknown_type(place: _Place) -> str:
-    known = place.asked.tags() if place.asked else []
-    tag = place.value.get("type") if isinstance(place.value, Mapping) else place.value
-    if isinstance(place.value, Mapping) and "type" not in place.value:
-        if written := [key for key in ("class", "cls", "layer") if key in place.value]:
-            return f"missing; write `type` instead of `{written[0]}`"
-        return f"missing; {one_of('', known)}" if known else "missing; it is required"
-    if not isinstance(tag, str):
-        return f"expected a string, not {in_words(tag)}"
-    return f"unknown type {in_words(tag)}" + (f"; {one_of(tag, known)}" if known else "")
-
-
-def _hint(place: _Place) -> str:
-    """Return the next step after a text that is not among those expected, if it is known."""
-    key, value = (place.segments or [""])[-1], place.value
-    if key == "nonlinearity":
-        return f"; PyTorch has no gain for {in_words(value)}: give `gain` a number"
-    if isinstance(value, str) and len(value) <= _MAX_COMPARED:
-        written = object_for(str(key), value)
-        return f"; write {written}" if written else ""
-    return ""
+def _pairs(
+    placed: Sequence[tuple[Mapping[str, Any], _Place]],
+) -> dict[tuple[int | str, ...], dict[str, str]]:
+    """Return the missing keys of each object by the unknown ones that stand for them."""
+    unknown: dict[tuple[int | str, ...], list[str]] = {}
+    missing: dict[tuple[int | str, ...], list[str]] = {}
+    allowed: dict[tuple[int | str, ...], list[str]] = {}
+    for detail, place in placed:
+        kinds = {"extra_forbidden": unknown, "missing": missing}
+        if (keys := kinds.get(detail["type"])) is not None and place.segments:
+            inside = tuple(place.segments[:-1])
+            keys.setdefault(inside, []).append(str(place.segments[-1]))
+            allowed[inside] = place.parent.properties() if place.parent else []
+    return {
+        inside: pairs(words, missing[inside], allowed[inside])
+        for inside, words in unknown.items()
+        if inside in missing
+    }
 
 
 def _plain_message(detail: Mapping[str, Any]) -> str:

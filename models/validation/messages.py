@@ -48,8 +48,34 @@ class Asked:
         return sorted(names, key=lambda name: name not in required)
 
     def tags(self) -> list[str]:
-        """Return the known values of `type` for a union on `type`."""
-        return list(self._followed(self.schema).get("discriminator", {}).get("mapping", {}))
+        """Return the known values of `type` for a union on `type`, also one among other forms."""
+        schema = self._followed(self.schema)
+        if "discriminator" in schema:
+            return list(schema["discriminator"]["mapping"])
+        return [tag for branch in _branches(schema) for tag in Asked(branch, self.root).tags()]
+
+    def choices(self) -> list[str]:
+        """Return the texts that are expected here, if only some are."""
+        schema = self._followed(self.schema)
+        found = [choice for choice in schema.get("enum", ()) if isinstance(choice, str)]
+        return found + [
+            choice
+            for branch in _branches(schema)
+            if "discriminator" not in schema
+            for choice in Asked(branch, self.root).choices()
+        ]
+
+    def is_list_of(self, value: Any) -> bool:
+        """Return whether a list of this value would fit here, by its kind."""
+        schema = self._followed(self.schema)
+        if "discriminator" in schema:
+            return False
+        if branches := _branches(schema):
+            return any(Asked(branch, self.root).is_list_of(value) for branch in branches)
+        items = schema.get("items")
+        if schema.get("type") != "array" or not isinstance(items, Mapping):
+            return False
+        return _json_type(value) in self._kinds(items)
 
     def words(self) -> str:
         """Return a description: `an integer of at least 0`, `one of 'zeros', 'reflect'`, ..."""
@@ -60,7 +86,8 @@ class Asked:
         if "const" in schema:
             return in_words(schema["const"])
         if "enum" in schema:
-            return "one of " + ", ".join(map(in_words, schema["enum"]))
+            more = f", ... ({len(schema['enum'])} in all)" if len(schema["enum"]) > 14 else ""
+            return "one of " + ", ".join(map(in_words, schema["enum"][: 10 if more else 14])) + more
         if "discriminator" in schema:
             return "an object with a `type`"
         if branches := _branches(schema):
@@ -165,6 +192,11 @@ def _count(schema: Mapping[str, Any]) -> str:
 
 def _branches(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return list(schema.get("oneOf") or schema.get("anyOf") or ())
+
+
+def _json_type(value: Any) -> str:
+    kinds = {bool: "boolean", int: "integer", float: "number", str: "string", dict: "object"}
+    return kinds.get(type(value), "")
 
 
 def _kind(value: Any) -> str:

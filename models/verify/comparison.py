@@ -14,8 +14,10 @@ import numpy as np
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.files.layout import Entry, File
 from seedpoint.models.generation.evaluator import ByteArray
+from seedpoint.models.plan.inner_sources import inner_sources
 from seedpoint.models.plan.plan import Plan, PlanTensor
-from seedpoint.models.plan.program import Copy, Literal, Materialized, Program, Split, Sum, to_json
+from seedpoint.models.plan.program import Blob, Copy, Literal, Materialized, Program, Split, Sum
+from seedpoint.models.plan.program_json import to_json
 from seedpoint.models.stream.cost import too_costly, whole_sources
 from seedpoint.models.verify.findings import Sample
 from seedpoint.models.verify.header import FileFault, Header, shown
@@ -60,12 +62,14 @@ class Means:
         blobs: Mapping[str, bytes],
         materialized: Container[str],
         *,
+        blob_files: Container[str] = (),
         unbound: str = "",
         max_digested_bytes: int | None = None,
     ) -> Means:
         """Choose the means from the available literals (SHA-256) and platform-bound tensors (name).
 
-        `unbound` is the reason why platform-bound tensors are missing.
+        `blob_files` are the available blobs (SHA-256); `unbound` is the reason why platform-bound
+        tensors are missing.
 
         Raises:
             FileFault: A literal is not as long as the plan says.
@@ -76,7 +80,7 @@ class Means:
             if isinstance(tensor.program.source, Materialized):
                 reason = None if tensor.name in materialized else unbound
             else:
-                reason = _hindrance(tensor, blobs)
+                reason = _hindrance(tensor, blobs, blob_files)
             if reason is None or not tensor.numel:
                 continue
             sha256 = _digest(tensor)
@@ -171,8 +175,13 @@ def _choice(text: str, size: int) -> int:
 # --- hindrances --------------------------------------------------------------------
 
 
-def _hindrance(tensor: PlanTensor, blobs: Mapping[str, bytes]) -> str | None:
+def _hindrance(
+    tensor: PlanTensor, blobs: Mapping[str, bytes], blob_files: Container[str]
+) -> str | None:
     """Return the reason why the tensor's elements cannot be generated here; None if they can."""
+    for source in inner_sources(tensor.program):
+        if isinstance(source, Blob) and source.sha256 not in blob_files:
+            return f"blob {source.sha256} is not given (--blob FILE)"
     for literal, numel in _literals(tensor.program, tensor.numel):
         if literal.sha256 not in blobs:
             return f"its literal {literal.sha256} is not what today's libraries make of its spec"

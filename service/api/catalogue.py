@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from seedpoint.models import architectures, initializers, presets
 from seedpoint.models.initializers import transforms
-from seedpoint.models.spec.schema import json_schema
+from seedpoint.models.spec.editor_schema import editor_schema
 from seedpoint.service.api import schemas
 from seedpoint.service.api.links import Links
 from seedpoint.service.errors import NotFound
@@ -70,7 +70,7 @@ def _architectures() -> bytes:
 
 @cache
 def _spec_schema() -> bytes:
-    return json.dumps({"$schema": _DIALECT, **json_schema()}).encode()
+    return json.dumps({"$schema": _DIALECT, **editor_schema()}).encode()
 
 
 @cache

@@ -38,10 +38,11 @@ async def issue_checkpoint(request: Request, service: Service) -> Response:
     resource, each file, then the statistics; each part has its `Content-Location` and
     `Content-Length`.
     """
-    negotiation.require_json(request.headers.get("content-type"))
+    negotiation.require_json(request.headers)
     negotiation.require_identity(request.headers.getlist("content-encoding"))
     offer = negotiation.choose(accepted(request), (JSON, OCTETS, MIXED))
     body = await read_body(request, service.settings.max_body_bytes)
+    negotiation.require_json_body(request.headers.get("content-type"), body)
     checkpoint, is_new = await while_connected(request, service.checkpoints.issue(body))
     if offer == OCTETS:
         return await _as_file(request, service, checkpoint)

@@ -55,7 +55,7 @@ async def lay_out_dcp(request: Request, service: Service, checkpoint: Found) -> 
 
     Nothing is computed or stored for it: the URL says everything.
     """
-    negotiation.require_json(request.headers.get("content-type"))
+    negotiation.require_json(request.headers)
     body = await read_body(request, OPTIONS_BYTES)
     try:
         options = parse_options(parse_json(body))

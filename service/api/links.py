@@ -59,6 +59,9 @@ class Links:
     def report(self, id_: str) -> str:
         return f"{self.checkpoint(id_)}/report"
 
+    def blob(self, sha256: str) -> str:
+        return f"{self.root}/v1/blobs/{sha256}"
+
     def preset(self, name: str) -> str:
         return f"{self.root}/v1/presets/{name}"
 

@@ -278,6 +278,11 @@ _RANGED: Responses = {
     304: {"description": "The client already has these bytes."},
 }
 
+_BLOB_HEADERS = {
+    name: {"description": text, "schema": {"type": "string"}}
+    for name, text in (("Location", "The blob."), ("ETag", "Its SHA-256, in quotes."))
+}
+
 POST_CHECKPOINT: Responses = {
     200: _answer(
         "The checkpoint was issued before; or its file, if the client accepts a file.",
@@ -306,6 +311,11 @@ CHECKPOINT: Responses = {
     **_problems(404, 409, 503),
 }
 PAGE: Responses = {200: _answer("A page.", _json(Page)), **_problems(422)}
+PUT_BLOB: Responses = {
+    201: {"description": "Stored.", "headers": _BLOB_HEADERS},
+    204: {"description": "The blob is there.", "headers": _BLOB_HEADERS},
+    **_problems(400, 408, 412, 413, 415, 422, 503, 507),
+}
 FILE: Responses = {**_RANGED, **_problems(404, 409, 412, 416, 422)}
 PLAN: Responses = {
     **_RANGED,
@@ -417,6 +427,7 @@ _HEADERS = {
     "If-Range": "Entity tag that the range is for; with another, the answer is the whole file.",
     "If-Match": "Entity tags; one must be the current one.",
     "If-None-Match": "Entity tags that the client has.",
+    "Content-Digest": "Digest of the body, sha-256 or sha-512 (RFC 9530), to be compared.",
 }
 
 
@@ -436,7 +447,7 @@ def _headers(*names: str) -> dict[str, Any]:
 
 
 PREFER = _headers("Prefer")
-BYTES = _headers(*_HEADERS)
+BYTES = _headers(*(name for name in _HEADERS if name != "Content-Digest"))
 PARTS_BODY: dict[str, Any] = _headers("Prefer", "Want-Repr-Digest") | {
     "requestBody": {
         "required": True,
@@ -445,6 +456,10 @@ PARTS_BODY: dict[str, Any] = _headers("Prefer", "Want-Repr-Digest") | {
 }
 DCP_BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {JSON: {"schema": {"$ref": REF + "DcpOptions"}}}}
+}
+RANGES = _headers("Range", "If-Range", "If-Match", "If-None-Match")
+BLOB: dict[str, Any] = _headers("Content-Digest", "If-None-Match") | {
+    "requestBody": {"required": True, "content": _BINARY, "description": "A safetensors file."}
 }
 # A worker parses the raw body, so FastAPI gets only its schema.
 SPEC_BODY: dict[str, Any] = _headers("Prefer", "Want-Repr-Digest") | {

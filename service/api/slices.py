@@ -25,7 +25,7 @@ async def get_slices(request: Request, service: Service, checkpoint: Found) -> R
     A rank is a number in a mesh of ranks; each tensor has a placement for each dimension of the
     mesh, in the words of DTensor. The file then has the rank's local tensors under their names.
     """
-    negotiation.require_json(request.headers.get("content-type"))
+    negotiation.require_json(request.headers)
     negotiation.require_identity(request.headers.getlist("content-encoding"))
     body = await read_body(request, service.settings.max_body_bytes)
     try:

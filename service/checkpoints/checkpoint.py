@@ -30,12 +30,16 @@ LISTED_FILES = 3  # Files that an error message names.
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Issued checkpoint, ready to be read."""
+    """Issued checkpoint, ready to be read.
+
+    `blobs` are the SHA-256 of the files in the store from which some of it is read.
+    """
 
     id: str
     plan: Plan
     layout: Layout
     evaluator: Evaluator
+    blobs: frozenset[str] = frozenset()
 
     def file(self, name: str) -> CheckpointFile:
         """Return the file `name`.
@@ -132,7 +136,7 @@ class CheckpointFile:
     @property
     def is_light(self) -> bool:
         """True unless its tensors are read from the store."""
-        return self.checkpoint.plan.platform is None
+        return self.checkpoint.plan.platform is None and not self.checkpoint.blobs
 
     def read(self, start: int, stop: int, out: ByteArray) -> None:
         """Write bytes [start, stop) to `out`, of any alignment."""

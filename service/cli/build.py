@@ -11,7 +11,7 @@ import typer
 
 from seedpoint.service import devices
 from seedpoint.service.cli.exit_codes import WRONG_USAGE, ending_well, faults_as_exit_codes
-from seedpoint.service.cli.specs import Seed, Spec, planned, read_document
+from seedpoint.service.cli.specs import Blobs, Seed, Spec, opened, planned, read_document
 from seedpoint.service.cli.terminal import (
     AsJson,
     complain,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from seedpoint.models.files.layout import File
     from seedpoint.models.generation.evaluator import Evaluator
     from seedpoint.models.statistics.checkpoint import CheckpointStatistics
+    from seedpoint.service.local.blob_files import LocalBlobs
 
 Layout = Annotated[
     Literal["safetensors", "dcp"],
@@ -63,6 +64,7 @@ def build(
         ),
     ],
     seed: Seed = None,
+    blob: Blobs = None,
     device: Device = "auto",
     threads: Threads = None,
     layout: Layout = "safetensors",
@@ -76,9 +78,13 @@ def build(
 
     chosen = _grid(grid, layout)
     with ending_well(), faults_as_exit_codes():
-        evaluator, files, document = _evaluator(read_document(spec, seed), device)
-        blobs = evaluator.sources.blobs
-        gathered = CheckpointStatistics(evaluator.plan, blobs) if statistics else None
+        evaluator, files, document = _evaluator(read_document(spec, seed), device, opened(blob))
+        sources = evaluator.sources
+        gathered = (
+            CheckpointStatistics(evaluator.plan, sources.blobs, sources.blob_files)
+            if statistics
+            else None
+        )
         count = threads or os.cpu_count() or 1
         if layout == "dcp":
             paths = _write_dcp(evaluator, gathered, chosen, output, count, quiet=as_json)
@@ -164,7 +170,7 @@ def _write_dcp(
     return [folder / METADATA]
 
 
-def _evaluator(document: Any, device: str) -> tuple[Any, Any, dict[str, Any]]:
+def _evaluator(document: Any, device: str, blobs: LocalBlobs) -> tuple[Any, Any, dict[str, Any]]:
     """Return a spec's evaluator, its files by name, and its resource."""
     from seedpoint.models.files.layout import layout
     from seedpoint.models.generation.device_draws import draws_on
@@ -176,14 +182,14 @@ def _evaluator(document: Any, device: str) -> tuple[Any, Any, dict[str, Any]]:
     from seedpoint.service.devices import resolve_device
     from seedpoint.service.planning.sandbox import guarded
 
-    made = planned(document)
+    made = planned(document, blobs)
     given = {}
     if made.plan.platform:
         with guarded(document):
-            given = materialized(parse_spec(document), made)
+            given = materialized(parse_spec(document), made, blobs)
     found = layout(made.plan)
     draws = draws_on(resolve_device(device))
-    evaluator = Evaluator(made.plan, made.blobs, given, draws=draws)
+    evaluator = Evaluator(made.plan, made.blobs, given, draws=draws, blob_files=blobs)
     links = Links().of_checkpoint(made.plan.id, found.files)
     return evaluator, found.files, resource(made.plan, links)
 

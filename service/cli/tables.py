@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -12,6 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from seedpoint.service.report.formatting import number, printable, program, shape
+
+if TYPE_CHECKING:
+    from seedpoint.models.planning.module_numbers import ExpressionNames
 
 Json = Mapping[str, Any]
 
@@ -65,6 +68,16 @@ def statistics_table(resource: Json, statistics: Json, width: int | None = None)
         _Column("check", checks),
     ]
     return _fitted(resource, columns, width)
+
+
+def names_in_expressions(names: ExpressionNames) -> Iterator[Text]:
+    """Yield a line for each class of layers and each config with names for expressions."""
+    yield plain("names in expressions: fan_in, fan_out, numel, ndim")
+    for layer, found in names.layers.items():
+        yield plain(f"  of {layer}: {', '.join(found)}")
+    for module, config in names.configs.items():
+        numbers = ", ".join(f"{name}={value:g}" for name, value in config.items())
+        yield plain(f"  of the config{f' of {module}' if module else ''}: {numbers}")
 
 
 def plain(text: str) -> Text:

@@ -15,6 +15,7 @@ from seedpoint.service.errors import NotAcceptable, UnsupportedMediaType
 JSON = "application/json"
 OCTETS = "application/octet-stream"
 MIXED = "multipart/mixed"
+FORM = "application/x-www-form-urlencoded"
 
 _ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')  # List element; may quote commas.
 _WANTED = re.compile(r"sha-256=([0-9]|10)")
@@ -100,22 +101,44 @@ def _weight(value: str) -> float:
     return 0.0 if math.isnan(weight) else min(max(weight, 0.0), 1.0)
 
 
-def require_json(content_type: str | None) -> None:
-    """Check that a body is declared as JSON in UTF-8.
+def require_json(headers: Mapping[str, str]) -> None:
+    """Check that a body is declared as JSON in UTF-8, or as the form that curl declares by default.
 
-    Parameters other than the charset are ignored (RFC 8259, 11).
+    Parameters other than the charset are ignored (RFC 8259, 11). A form with an `Origin` is
+    refused: a page of another site can make a browser send one.
 
     Raises: UnsupportedMediaType.
     """
+    content_type = headers.get("content-type")
+    if is_form(content_type) and "origin" not in headers:
+        return
     name, *parameters = (part.strip() for part in (content_type or "").lower().split(";"))
     is_json = name == JSON or (name.startswith("application/") and name.endswith("+json"))
     pairs = [parameter.partition("=") for parameter in parameters]
     charsets = [value.strip(' \t"') for key, _, value in pairs if key.strip() == "charset"]
     if not is_json or any(charset != "utf-8" for charset in charsets):
-        raise UnsupportedMediaType(
-            f"send the spec as 'Content-Type: application/json', not {content_type!r} "
-            "(curl: --json @spec.json)"
-        )
+        raise _not_json(content_type)
+
+
+def require_json_body(content_type: str | None, body: bytes) -> None:
+    """Check that a body declared as a form is a JSON object, as curl sends it with `-d`.
+
+    Raises: UnsupportedMediaType.
+    """
+    if is_form(content_type) and not body.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+        raise _not_json(content_type)
+
+
+def is_form(content_type: str | None) -> bool:
+    """Return whether a body is declared as an HTML form, as curl does by default."""
+    return (content_type or "").partition(";")[0].strip().lower() == FORM
+
+
+def _not_json(content_type: str | None) -> UnsupportedMediaType:
+    return UnsupportedMediaType(
+        f"send the spec as JSON with 'Content-Type: application/json', not {content_type!r} "
+        "(curl: --json @spec.json, or -d @spec.json -H 'Content-Type: application/json')"
+    )
 
 
 def require_identity(content_encoding: Sequence[str]) -> None:
@@ -126,7 +149,7 @@ def require_identity(content_encoding: Sequence[str]) -> None:
     codings = [coding.strip() for field in content_encoding for coding in field.split(",")]
     if any(coding.lower() not in ("", "identity") for coding in codings):
         raise UnsupportedMediaType(
-            f"send the spec uncompressed, not with 'Content-Encoding: {', '.join(codings)[:100]}'",
+            f"send the body uncompressed, not with 'Content-Encoding: {', '.join(codings)[:100]}'",
             headers={"Accept-Encoding": "identity"},
         )
 

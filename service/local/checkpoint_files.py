@@ -62,6 +62,11 @@ class OpenFile:
         """Return whether `content` is the whole file."""
         return self.size_bytes == len(content) and self._start(self.size_bytes) == content
 
+    @property
+    def status(self) -> tuple[int, int]:
+        """Size and time of the last change when the file was opened."""
+        return self.size_bytes, self._modified_ns
+
     def check_unchanged(self) -> None:
         """Raise FileFault if the file changed since it was opened."""
         status = os.fstat(self._descriptor)

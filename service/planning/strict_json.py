@@ -49,14 +49,22 @@ def _likeness(text: str, at: int) -> str:
     """Return the other notation that the text has at its first error, if it is a common one."""
     rest = text[at:].lstrip()
     before = text[:at].rstrip()
+    if not text.strip():
+        return "; the body is empty"
     if re.match(r",?\s*[}\]]", rest) and (rest[:1] == "," or before.endswith(",")):
         return "; JSON has no comma before a closing bracket"
     if rest.startswith(("#", "//", "/*")):
         return "; JSON has no comments"
-    if rest[:1] == "'" or rest.startswith(("True", "False", "None")):
+    if rest[:1] == "'" or re.match(r"True|False|None|\(|\w+\(", rest):
         return "; this is a Python literal: json.dumps writes it as JSON"
     if not text.lstrip().startswith(("{", "[")) and _YAML.search(text):
         return "; this is YAML: convert it to JSON"
+    if rest[:1] in ("\u201c", "\u201d", "\u2018", "\u2019"):
+        return "; JSON has straight quotation marks"
+    if re.match(r"[A-Za-z_$][\w$]*\s*:", rest) and before[-1:] in ("{", ","):
+        return "; JSON has its keys in double quotes (this is YAML or JavaScript)"
+    if re.match(r"[+-]?inf", rest, re.IGNORECASE):
+        return '; infinity is the string "Infinity" or "-Infinity"'
     return ""
 
 
@@ -99,7 +107,8 @@ class _Reader:
 
     def _constant(self, name: str) -> _NoNumber:
         self.has_faults = True
-        return _NoNumber(f"{name} is not a JSON number; expected a finite number")
+        written = "" if name == "NaN" else f'; write "{name}" in quotes where infinity is allowed'
+        return _NoNumber(f"{name} is not a JSON number; expected a finite number{written}")
 
     def _whole(self, digits: str) -> int | _NoNumber:
         try:

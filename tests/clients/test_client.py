@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from safetensors.torch import load, load_file
+from safetensors.torch import load, load_file, save
 from seedpoint_client import Checkpoint, Client, DigestMismatch, Problem
 
+from tests.support.blob_files import by_file, embedding, rows, sha256
 from tests.support.places import ROOT
 
 if TYPE_CHECKING:
@@ -46,6 +47,28 @@ def test_shards_come_with_their_index(service: Running, tmp_path: Path) -> None:
         paths = client.download(client.issue(SPEC | {"max_shard_size": "15kB"}), tmp_path)
     assert "model.safetensors.index.json" in {path.name for path in paths}
     assert len(paths) == 3
+
+
+def test_it_puts_a_blob_once_and_issues_what_is_read_from_it(
+    service: Running, tmp_path: Path
+) -> None:
+    path = tmp_path / "emb.safetensors"
+    path.write_bytes(save({"emb.weight": rows(3000, 400)}))
+    with Client(service.url) as client:
+        assert not client.has_blob(sha256(path.read_bytes()))
+        for _ in range(2):
+            name = client.put_blob(path)
+            assert name == sha256(path.read_bytes())
+            assert client.has_blob(name)
+        checkpoint = client.issue(embedding(by_file(name), (3000, 400)))
+        (written,) = client.download(checkpoint, tmp_path / "run", verify=True)
+        assert load_file(written)["weight"].equal(rows(3000, 400))
+        path.write_bytes(b"no safetensors file")
+        with pytest.raises(Problem) as refused:
+            client.put_blob(path)
+        assert refused.value.status == 422
+        with pytest.raises(Problem):
+            client.has_blob("x")
 
 
 def test_a_problem_names_the_faults(service: Running) -> None:

@@ -97,7 +97,7 @@ def test_the_readmes_curl_lines_work(service: Running, tmp_path: Path) -> None:
     for command in commands:
         words: list[Any] = shlex.split(command.replace("@examples", f"@{ROOT / 'examples'}"))
         words[0] = {".venv/bin/python": sys.executable}.get(words[0], words[0])
-        quiet = ["--silent", "--show-error", "--fail"] if words[0] == "curl" else []
+        quiet = ["--silent", "--show-error", "--fail-with-body"] if words[0] == "curl" else []
         done = subprocess.run(
             [words[0], *quiet, *words[1:]],
             cwd=tmp_path,
@@ -129,7 +129,7 @@ def test_the_commands_of_a_page_work(service: Running, tmp_path: Path, page: str
     for block in found:
         lines = [line for line in block.splitlines() if _is_here(line)]
         script = "\n".join(lines).replace("http://127.0.0.1:8000", service.url)
-        script = script.replace("curl ", "curl --silent --show-error --fail ")
+        script = script.replace("curl ", "curl --silent --show-error --fail-with-body ")
         script = script.replace(".venv/bin/", "")
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
@@ -145,7 +145,7 @@ def test_the_commands_of_a_page_work(service: Running, tmp_path: Path, page: str
 
 
 def _is_here(line: str) -> bool:
-    """Whether what a line runs is installed: only what comes from elsewhere may be missing."""
+    """Return whether the program of a line is installed; only other projects' may be missing."""
     program = line.split(maxsplit=1)[0]
     return program not in ("wget", "aria2c") or shutil.which(program) is not None
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from seedpoint.models.architectures.huggingface.tasks import TASKS
 from seedpoint.models.errors import SpecError
-from seedpoint.models.validation.faults import join, one_of
+from seedpoint.models.validation.faults import join
+from seedpoint.models.validation.hints import one_of
 
 
 def class_of(config: Any, path: str, *, name: str | None, task: str | None) -> Any:

@@ -20,7 +20,8 @@ from seedpoint.models.architectures.huggingface.unknown_fields import (
 )
 from seedpoint.models.architectures.torch_errors import message_of
 from seedpoint.models.errors import Fault, SpecError
-from seedpoint.models.validation.faults import join, one_of
+from seedpoint.models.validation.faults import join
+from seedpoint.models.validation.hints import one_of
 
 _RESERVED = "has no such field: the class itself defines this attribute; leave it out"
 _ALONE = "it is kept unchecked in config.json"

@@ -16,7 +16,8 @@ from seedpoint.models.architectures.pretrained_weights import said
 from seedpoint.models.architectures.vision.building import check_arguments, constructed
 from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.errors import Fault, SpecError
-from seedpoint.models.validation.faults import join, one_of
+from seedpoint.models.validation.faults import join
+from seedpoint.models.validation.hints import one_of
 
 # Arguments that `create_model` does not pass on to the model.
 _FACTORY = frozenset({"scriptable", "exportable", "no_jit"})

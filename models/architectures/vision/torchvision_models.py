@@ -13,7 +13,8 @@ from torch import nn
 from seedpoint.models.architectures.vision.building import check_arguments, constructed
 from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.errors import Fault, SpecError
-from seedpoint.models.validation.faults import join, one_of
+from seedpoint.models.validation.faults import join
+from seedpoint.models.validation.hints import one_of
 
 _BACKBONE = "weights_backbone"
 

@@ -33,7 +33,7 @@ RECURRENT = ("RNN", "LSTM", "GRU")
 
 
 def constructed(document: Document) -> nn.Module:
-    """What a script would write by hand for `document`."""
+    """The module that a script would build by hand for `document`."""
     arguments = dict(document)
     cls = getattr(nn, arguments.pop("type"))
     shape = arguments.pop("input_shape", None)

@@ -49,7 +49,7 @@ def taken(config: dict[str, Any]) -> Any:
 
 @cache
 def written() -> dict[str, dict[str, Any]]:
-    """What the library writes of each of its config classes, by model type."""
+    """The document that the library writes for each of its config classes, by model type."""
     from huggingface_hub.errors import StrictDataclassError
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -165,7 +165,7 @@ def test_a_slip_in_a_short_name_is_a_fault(kind: str, name: str, meant: str) -> 
 
 
 def test_no_field_of_one_class_is_a_slip_in_a_short_name_of_another_s() -> None:
-    """What one class declares is left in configs of others, and is there no misspelling."""
+    """Configs keep fields that other classes declare; these are not misspellings."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     names = {key for document in written().values() for key in document}

@@ -27,7 +27,7 @@ LLAMA = CONFIGS["LlamaForCausalLM"]
 
 
 def faults(config: Any, /, **more: Any) -> dict[str, str]:
-    """What is wrong with a config, by path."""
+    """The faults of a config, by path."""
     document = {"architecture": {"type": "transformers", "config": config, **more}}
     with pytest.raises(SpecError) as caught:
         make_plan(parse_spec(document))

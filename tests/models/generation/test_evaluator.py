@@ -114,7 +114,7 @@ def transforms_of(shape: Shape) -> st.SearchStrategy[list[Transform]]:
 
 
 def naive(base: torch.Tensor, transforms: Sequence[Transform]) -> torch.Tensor:
-    """What the transforms mean, on a whole tensor, in plain torch."""
+    """The transforms on a whole tensor, in plain torch."""
     x = base.clone()
     for t in transforms:
         match t:

@@ -1,4 +1,4 @@
-"""What a plan warns of: it can be issued, and may not be what was meant."""
+"""Warnings of plans that can be issued, but may not be what was meant."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_a_dtype_that_safetensors_does_not_load_from_bytes_is_warned_of() -> Non
 
 
 def test_safetensors_loads_that_dtype_from_files_alone(tmp_path: Path) -> None:
-    """Once this fails, the warning has had its day."""
+    """A failure here means that the warning is no longer needed."""
     file = tmp_path / "w.safetensors"
     save_file({"w": torch.ones(2, dtype=torch.float8_e8m0fnu)}, file)
     assert load_file(file)["w"].dtype == torch.float8_e8m0fnu

@@ -214,6 +214,10 @@ def test_what_is_no_spec_stays(document: Any) -> None:
         ),
         (
             spec(initializer={"type": "kaiming_normal", "nonlinearity": "gelu"}),
+            ['PyTorch has no gain for "gelu": "relu" is near, and variance_scaling takes any'],
+        ),
+        (
+            spec(initializer={"type": "orthogonal", "gain": "calculate_gain('gelu')"}),
             ['PyTorch has no gain for "gelu": give `gain` a number'],
         ),
         (

@@ -1,4 +1,4 @@
-"""How many elements overflow their dtype, by program."""
+"""The number of elements that overflow their dtype, by program."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_sources_and_transforms_count(program: Program, count: float) -> None:
     ids=str,
 )
 def test_infinities_that_are_written_are_no_overflow(program: Program) -> None:
-    """As masks are: what is expected is not finite, or nothing is."""
+    """Masks, for example: the expected value is not finite, or there is none."""
     assert overflows(program, (10, 10), F16) == 0
 
 

@@ -60,7 +60,10 @@ def test_what_is_not_plain_arithmetic_does_not_parse(text: str) -> None:
         ("log(0)", "has no value"),
         ("sqrt(1, 2)", "has no value"),
         ("1e999", "not a finite number"),
-        ("unknown", "unknown name 'unknown'; known names: known; init.constants can define it"),
+        (
+            "unknown",
+            "did you mean 'known'[?]; known names: known; init.constants can define it",
+        ),
         ("fan_in", "unknown name"),
     ],
 )

@@ -42,6 +42,28 @@ def test_build_writes_the_file_that_the_service_issues(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["mlp.safetensors"]
 
 
+def test_plan_shows_the_names_that_expressions_may_hold() -> None:
+    tree = {
+        "type": "Module",
+        "children": {
+            "backbone": {"type": "preset", "name": "llama-tiny"},
+            "head": {"type": "Linear", "in_features": 64, "out_features": 2},
+        },
+    }
+    spec = json.dumps({"architecture": tree})
+    done = seedpoint("plan", "-", stdin=spec)
+    assert "names in expressions: fan_in, fan_out, numel, ndim" in done.stdout
+    assert "of Linear: in_features, out_features" in done.stdout
+    (config,) = (line for line in done.stdout.splitlines() if "of the config of backbone" in line)
+    assert "hidden_size=64" in config and "num_hidden_layers=2" in config
+    names = json.loads(seedpoint("plan", "-", "--json", stdin=spec).stdout)["names"]
+    assert names["layers"]["Linear"] == ["in_features", "out_features"]
+    (numbers,) = names["configs"].values()
+    assert numbers["hidden_size"] == 64
+    plain = seedpoint("plan", "-", stdin=json.dumps({"architecture": tree["children"]["head"]}))
+    assert "the config" not in plain.stdout
+
+
 def test_a_slash_at_the_end_of_the_output_makes_a_directory(tmp_path: Path) -> None:
     done = seedpoint("build", EXAMPLES / "mlp.json", "-o", f"{tmp_path}/new/")
     assert done.exit_code == 0, done.stderr

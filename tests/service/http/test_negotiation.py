@@ -14,6 +14,7 @@ from seedpoint.service.http.negotiation import (
     patience,
     preferences,
     require_json,
+    require_json_body,
     wants_sha256,
 )
 
@@ -68,22 +69,35 @@ def test_no_accept_header_is_an_error_of_ours(accept: str) -> None:
     ],
 )
 def test_json_in_utf8_is_read(content_type: str) -> None:
-    require_json(content_type)
+    require_json({"content-type": content_type})
+    require_json_body(content_type, b"[]")
 
 
 @pytest.mark.parametrize(
-    "content_type",
-    [
-        None,
-        "",
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "application/json;charset=latin1",
-    ],
+    "content_type", [None, "", "text/plain", "application/json;charset=latin1"]
 )
 def test_anything_else_is_refused_with_what_would_be_right(content_type: str | None) -> None:
-    with pytest.raises(UnsupportedMediaType, match="application/json"):
-        require_json(content_type)
+    with pytest.raises(UnsupportedMediaType, match="or -d @spec"):
+        require_json({} if content_type is None else {"content-type": content_type})
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize("content_type", [FORM, f"{FORM}; charset=utf-8", FORM.upper()])
+def test_the_type_that_curl_sends_by_default_is_read_if_the_body_is_json(
+    content_type: str,
+) -> None:
+    require_json({"content-type": content_type})
+    require_json_body(content_type, b' \n{"architecture": {}}')
+    for body in (b"architecture=Linear", b"", b"[]"):
+        with pytest.raises(UnsupportedMediaType, match="-d @spec"):
+            require_json_body(content_type, body)
+
+
+def test_a_form_that_a_page_makes_a_browser_send_is_refused() -> None:
+    with pytest.raises(UnsupportedMediaType):
+        require_json({"content-type": FORM, "origin": "https://elsewhere.example"})
 
 
 @pytest.mark.parametrize(

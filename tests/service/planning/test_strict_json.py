@@ -13,6 +13,13 @@ from seedpoint.service.planning.strict_json import parse_json
     [
         ("architecture:\n  type: Linear\n", "this is YAML"),
         ("{'a': 1}", "this is a Python literal"),
+        ('{"a": (3, 3)}', "this is a Python literal"),
+        ("dict(a=1)", "this is a Python literal"),
+        ("{a: 1}", "keys in double quotes"),
+        ('{"a": 1, b: 2}', "keys in double quotes"),
+        ("{\u201ca\u201d: 1}", "straight quotation marks"),
+        ('{"a": -inf}', 'the string "Infinity" or "-Infinity"'),
+        (" ", "the body is empty"),
         ('{"a": True}', "this is a Python literal"),
         ('{"a": 1,}', "JSON has no comma before a closing bracket"),
         ('{"a": [1,]}', "JSON has no comma before a closing bracket"),

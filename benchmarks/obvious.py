@@ -49,7 +49,9 @@ class GPT2(nn.Module):
             }
         )
         self.lm_head = nn.Linear(N_EMBD, VOCABULARY, bias=False)
-        self.lm_head.weight = self.transformer["wte"].weight
+        embedding = self.transformer["wte"]
+        assert isinstance(embedding, nn.Embedding)
+        self.lm_head.weight = embedding.weight
 
 
 def initialize(model: GPT2) -> None:
@@ -97,8 +99,9 @@ class LinearsRequest(BaseModel):
 def issue_linears(request: LinearsRequest) -> Response:
     torch.manual_seed(request.seed)
     with torch.no_grad():
-        model = nn.Sequential(*(nn.Linear(FEATURES, FEATURES) for _ in range(LINEARS)))
-        for layer in model:
+        layers = [nn.Linear(FEATURES, FEATURES) for _ in range(LINEARS)]
+        model = nn.Sequential(*layers)
+        for layer in layers:
             if request.initializer == "normal":
                 nn.init.normal_(layer.weight, std=0.02)
             else:

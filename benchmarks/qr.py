@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,7 +39,7 @@ def main() -> None:
             rows, columns = map(int, text.split("x"))
             theirs, ours, ratio = compared(rows, columns, each, options.runs)
             all_of_it = timed(
-                lambda shape=(rows, columns): orthogonal.orthogonal(KEY, 0, shape, 1.0, each=each)
+                partial(orthogonal.orthogonal, KEY, 0, (rows, columns), 1.0, each=each)
             )
             print(
                 f"{text:<14}{theirs * 1e3:>10.1f}{ours * 1e3:>10.1f}{ratio:>7.2f}x"

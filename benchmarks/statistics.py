@@ -8,6 +8,8 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,14 +40,15 @@ def kernels() -> None:
     narrow = torch.from_numpy(single).bfloat16().view(torch.int16).numpy().view(np.uint16)
     rows, keys = np.empty((64, len(moments.FIELDS))), np.empty((64, 2), np.int64)
     counts = np.zeros(64, np.int64)
-    for name, values in {
+    cases: dict[str, Any] = {
         "float32": single,
         "float64": single.astype(np.float64),
         "bfloat16": narrow,
         "float32, mean 5 std above 0": single + np.float32(0.1),
-    }.items():
-        moment = best(lambda v=values: moments.measure(v, 0, BLOCK_ELEMENTS, rows, keys))
-        counted = best(lambda v=values: moments.histogram(v, -1.0, 1.0, counts))
+    }
+    for name, values in cases.items():
+        moment = best(partial(moments.measure, values, 0, BLOCK_ELEMENTS, rows, keys))
+        counted = best(partial(moments.histogram, values, -1.0, 1.0, counts))
         print(f"  {name}: moments {moment:.3f}, histogram {counted:.3f} ns an element")
 
 

@@ -20,11 +20,11 @@ from benchmarks.processes import Server, drain, seedpoint
 from seedpoint.service.planning.task import PlanBody, Planner
 from seedpoint.service.storage.directory import DirectoryStore
 from seedpoint.service.workers import forkserver
-from seedpoint.service.workers.worker import Budget, Worker
+from seedpoint.service.workers.worker import CallLimits, Worker
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 POSTS = 200
-BUDGET = Budget(seconds=60, memory_bytes=2 << 30)
+LIMITS = CallLimits(seconds=60, memory_bytes=2 << 30)
 LINEAR = {"type": "Linear", "in_features": 64, "out_features": 64}
 SPECS: dict[str, dict[str, Any]] = {
     "MLP, 4 tensors": json.loads((EXAMPLES / "mlp.json").read_text()),
@@ -44,7 +44,7 @@ def main() -> None:
         for name, spec in SPECS.items():
             print(f"{name}: planned in a worker in")
             for what, swept in SWEEPS.items():
-                seconds = timed(lambda body: worker.call(PlanBody(body), BUDGET), swept(spec))
+                seconds = timed(lambda body: worker.call(PlanBody(body), LIMITS), swept(spec))
                 print(f"  {what:7} {shown(seconds[1:])}; the first in {1e3 * seconds[0]:.1f} ms")
     with seedpoint("--build-workers", "1") as server:
         for name, spec in SPECS.items():

@@ -156,7 +156,8 @@ def traces() -> dict[str, Mapping[str, int]]:
     """Calls by module for each traced request."""
     for compile_kernels in (cpu.warm_up, orthogonal.warm_up, warm_up):
         compile_kernels()  # before tracing, which would slow the compiler down
-    tracer, found = Tracer(), {}
+    tracer = Tracer()
+    found: dict[str, Mapping[str, int]] = {}
     with tempfile.TemporaryDirectory(prefix="seedpoint-trace-") as folder:
         settings = Settings(port=0, store=Path(folder), log_level="error", shutdown_seconds=5)
         tracer.install()
@@ -164,11 +165,12 @@ def traces() -> dict[str, Mapping[str, int]]:
             port = port_of(server)
             issued = post(port, 1, "return=minimal")["id"]
             path = f"/v1/checkpoints/{issued}/files/model.safetensors"
-            for title, send in {
+            requests: dict[str, Callable[[int], object]] = {
                 "GET of a range of 4 KiB": lambda _: get_range(port, path),
                 "POST of a new spec, without statistics": lambda n: post(port, n, "return=minimal"),
                 "POST of a new spec, with statistics": lambda n: post(port, n, "wait=30"),
-            }.items():
+            }
+            for title, send in requests.items():
                 send(len(found) * 2 + 2)
                 time.sleep(SETTLE_SECONDS)
                 with tracer.recording() as calls:

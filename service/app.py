@@ -18,6 +18,7 @@ from seedpoint.service.api import (
     landing,
     openapi,
     operations,
+    plan,
     preset_page,
     report,
     statistics,
@@ -34,7 +35,7 @@ from seedpoint.service.storage.clock import Clock, system
 from seedpoint.service.version import seedpoint_version
 
 ROUTERS = (
-    *(checkpoints, files, tensors, dcp, statistics, report, catalogue, operations),
+    *(checkpoints, files, tensors, dcp, plan, statistics, report, catalogue, operations),
     *(hub, hub_unsupported, preset_page, landing),
 )
 

@@ -20,7 +20,9 @@ MODELS_A_PROCESS = 25  # Models per worker, whose exit then frees its memory.
 def main(names: list[str]) -> int:
     from importlib.metadata import version
 
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers.models.auto.configuration_auto import (  # type: ignore[attr-defined]
+        CONFIG_MAPPING_NAMES,
+    )
 
     from benchmarks.coverage.report import counts, write
 

@@ -258,6 +258,7 @@ def _timm() -> Iterator[tuple[str, list[str]]]:
         models = sorted(timm.list_models(module=module), key=lambda name: (len(name), name))
         if models:
             source = inspect.getmodule(timm.model_entrypoint(models[0]))
+            assert source is not None
             classes = [cls for _, cls in inspect.getmembers(source, inspect.isclass)]
             yield (
                 models[0],

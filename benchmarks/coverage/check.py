@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.coverage.shrink import configs
 from seedpoint.models.architectures.huggingface import Transformers
+from seedpoint.models.architectures.huggingface.recipe import TransformersRecipe
 from seedpoint.models.errors import SpecError
 from seedpoint.models.tape import RecordingError, Tape, record
 
@@ -72,6 +73,7 @@ def _checked(model_type: str, config: dict[str, Any]) -> Outcome:
         if named and "architectures" not in config:
             return _checked(model_type, config | {"architectures": [named[1]]})
         return Outcome(model_type, "not tried", message)
+    assert isinstance(recipe, TransformersRecipe)
     name = recipe.model.__name__
     try:
         tape = record(partial(recipe.make, recipe.wide))

@@ -56,12 +56,18 @@ class Client:
     """Connection to the service at `url`; a context manager. Not thread-safe.
 
     Requests that the service is too busy for (503) are repeated for up to `patience_seconds`.
+    `transport` replaces the one that httpx would make, for example with one that retries.
     """
 
     def __init__(
-        self, url: str, *, timeout_seconds: float = 60.0, patience_seconds: float = 60.0
+        self,
+        url: str,
+        *,
+        timeout_seconds: float = 60.0,
+        patience_seconds: float = 60.0,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._http = httpx.Client(base_url=url, timeout=timeout_seconds)
+        self._http = httpx.Client(base_url=url, timeout=timeout_seconds, transport=transport)
         self._patience_seconds = patience_seconds
 
     def __enter__(self) -> Client:

@@ -20,6 +20,7 @@ from seedpoint.models.architectures.lazy import LazyInput, lazy_inputs, material
 from seedpoint.models.architectures.library_models import LibraryModels, recipes_of
 from seedpoint.models.architectures.limits import MAX_MODULES
 from seedpoint.models.architectures.module_counts import count_modules, least_tensors
+from seedpoint.models.architectures.shapes import Layout
 from seedpoint.models.architectures.tensor_sizes import oversize
 from seedpoint.models.architectures.tensors import TensorList, Tensors, tensor_list
 from seedpoint.models.architectures.ties import make_ties
@@ -59,6 +60,13 @@ class Built:
         while name not in self.paths:
             name = name.rpartition(".")[0]
         return self.paths[name]
+
+    def layout_of(self, name: str) -> Layout:
+        """Return the layout of the tensor `name`: that of the list it is of, or PyTorch's."""
+        while name not in self.nodes:
+            name = name.rpartition(".")[0]
+        layer = self.nodes[name].layer
+        return layer.layout if isinstance(layer, Tensors) else "out_in"
 
 
 def check(

@@ -140,7 +140,11 @@ class Construction:
         return cls()
 
     def _parametrize(self, module: nn.Module, layer: TorchLayer | WithTensors, node: Node) -> None:
-        for name, parametrization in layer.parametrizations.items():
+        """Parametrize tensors in the order of the module: that of an object carries no meaning."""
+        order = [*module._parameters, *module._buffers]
+        unknown = [name for name in layer.parametrizations if name not in order]
+        for name in (*unknown, *filter(layer.parametrizations.get, order)):
+            parametrization = layer.parametrizations[name]
             path = join(node.path, "parametrizations", name)
             own = {**module._parameters, **module._buffers}
             if own.get(name) is None:

@@ -52,7 +52,12 @@ class SpectralNorm(Parametrization):
 
 
 def _named(value: Any) -> Any:
-    return {"type": value} if isinstance(value, str) else value
+    """Return a parametrization; its name alone, also with torch's prefix, has the defaults."""
+    if isinstance(value, str):
+        value = {"type": value}
+    if not isinstance(value, dict) or not isinstance(kind := value.get("type"), str):
+        return value
+    return {**value, "type": kind.removeprefix(f"{parametrizations.__name__}.")}
 
 
 Parametrizations = dict[

@@ -11,6 +11,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 _INDEX = re.compile(r"-?[0-9]{1,18}")
 _RANGE = re.compile(r"(-?[0-9]{1,18})?:(-?[0-9]{1,18})?(?::([0-9]{1,18})?)?")
 
@@ -49,6 +52,15 @@ class Slice:
             first = self._run_offset(run) + skipped
             yield first, first + length
             start += length
+
+    def starts(self, first: int, last: int) -> npt.NDArray[np.int64]:
+        """Return the first index in the whole of each of the runs [first, last)."""
+        run = np.arange(first, last, dtype=np.int64)
+        found = np.full(last - first, self.offset, np.int64)
+        for count, stride in reversed(self.axes):
+            run, at = np.divmod(run, count)
+            found += at * stride
+        return found
 
     def _run_offset(self, run: int) -> int:
         offset = self.offset

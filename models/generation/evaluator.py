@@ -14,9 +14,11 @@ import torch
 from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import DType
 from seedpoint.models.files.layout import Bytes, File
+from seedpoint.models.generation import runs
 from seedpoint.models.generation.device_copy import Staging
-from seedpoint.models.generation.sources import CpuDraws, Draws, Sources
-from seedpoint.models.generation.whole_tensors import Needed, Wholes
+from seedpoint.models.generation.device_draws import CpuDraws, Draws
+from seedpoint.models.generation.sources import Sources
+from seedpoint.models.generation.whole_tensors import Wholes, WholeTensor
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import Copy, Materialized, Program
 from seedpoint.models.statistics.accumulator import BLOCK_ELEMENTS
@@ -41,6 +43,7 @@ DIRECT = {"float32": np.dtype(np.float32), **ARRAYS}
 """Array types in which kernels write a dtype's final bytes, by dtype name."""
 
 ByteArray = npt.NDArray[np.uint8]
+Starts = npt.NDArray[np.int64]
 
 ReadBytes = Callable[[int, int], "bytes | memoryview"]
 """Function that returns bytes [start, stop) of a stored tensor, little-endian; thread-safe."""
@@ -61,7 +64,7 @@ class Evaluator:
 
     `blobs` holds literals by SHA-256. `materialized` holds readers of platform-bound tensors, by
     name, which may raise. `draws` is the implementation of the stream, by default Numba's on the
-    CPU (`sources.draws_on`). `wholes` computes whole tensors. The result depends on none of them,
+    CPU (`draws_on`). `wholes` computes whole tensors. The result depends on none of them,
     nor on how a tensor is cut into ranges. Instances are thread-safe; CPU work runs without the
     GIL.
     """
@@ -74,6 +77,7 @@ class Evaluator:
         *,
         draws: Draws | None = None,
         wholes: Wholes | None = None,
+        count: Callable[[int], object] | None = None,
     ) -> None:
         self.plan = plan
         self.materialized = materialized or {}
@@ -81,6 +85,7 @@ class Evaluator:
         in_place = self.sources.draws.staging is None
         self.block_elements = BLOCK_ELEMENTS if in_place else DEVICE_BLOCK_ELEMENTS
         self._scratch = threading.local()
+        self._count = count
 
     def fill(
         self,
@@ -110,10 +115,76 @@ class Evaluator:
         staging = self.sources.draws.staging
         if staging is not None and not isinstance(planned.program.source, Materialized):
             self._from_device(planned, pieces, staging, observer)
+        else:
+            for first, last, piece in pieces:
+                self._block(planned, first, last, piece)
+                _observe(observer, first, piece)
+        self._generated(stop - start)
+
+    def fill_runs(self, tensor: int, starts: Starts, run: int, out: ByteArray) -> None:
+        """Write `run` elements of a tensor from each of `starts` on, one run after another.
+
+        `starts` are ascending, and each run ends before the tensor does. `out` is as for `fill`.
+        Short runs of elements that depend on their own index alone take little longer than as many
+        consecutive ones; of any other, the elements between them may be generated too.
+        """
+        planned = self.plan.tensors[tensor]
+        if run > runs.LONG_RUN_ELEMENTS:
+            size = run * planned.dtype.itemsize
+            for number, start in enumerate(starts.tolist()):
+                self.fill(tensor, start, start + run, out[number * size : (number + 1) * size])
+        elif (
+            self.takes_runs(tensor, run)
+            and not runs.are_close(starts, run)
+            and not runs.cross_parts(planned.program, planned.shape, starts, run)
+        ):
+            self._runs(planned, starts, run, out)
+            self._generated(len(starts) * run)
+        else:
+            self._cover(tensor, starts, run, out)
+
+    def takes_runs(self, tensor: int, run: int) -> bool:
+        """Return whether runs of `run` elements are computed without the elements between them."""
+        planned = self.plan.tensors[tensor]
+        on_cpu = self.sources.draws.staging is None
+        return on_cpu and runs.are_direct(planned.program, planned.shape, run)
+
+    def _runs(self, tensor: PlanTensor, starts: Starts, run: int, out: ByteArray) -> None:
+        program, dtype, source = tensor.program, tensor.dtype, tensor.program.source
+        if not len(starts):
             return
-        for first, last, piece in pieces:
-            self._block(planned, first, last, piece)
-            _observe(observer, first, piece)
+        if (
+            self._is_direct(tensor)
+            and isinstance(source, Draw)
+            and DIRECT[dtype.name] in cpu.RUN_VALUES
+        ):
+            key = derive_key(self.plan.seed, source.stream or tensor.name)
+            view = out.view(DIRECT[dtype.name])
+            cpu.fill_runs(source.type, view, key, source.draw, starts, run, source.f32)
+            return
+        step = max(1, self.block_elements // run)
+        for first in range(0, len(starts), step):
+            some = starts[first : first + step]
+            size = len(some) * run
+            values = self._values_buffer(size, _compute_dtype(program, dtype))
+            runs.values(self.sources, program, tensor.name, tensor.shape, some, run, values)
+            at = first * run * dtype.itemsize
+            self._convert(tensor, values, _view(out[at : at + size * dtype.itemsize], dtype))
+
+    def _generated(self, elements: int) -> None:
+        if self._count is not None:
+            self._count(elements)
+
+    def _cover(self, tensor: int, starts: Starts, run: int, out: ByteArray) -> None:
+        """Generate ranges that cover several runs each, and pick the runs from them."""
+        unsigned = np.dtype(f"u{self.plan.tensors[tensor].dtype.itemsize}")
+        indices = runs.places(starts, run)
+        taken = out.view(unsigned)
+        cover = np.empty(runs.COVER_ELEMENTS, unsigned)
+        for low, high in runs.covers(indices):
+            base, end = int(indices[low]), int(indices[high - 1]) + 1
+            self.fill(tensor, base, end, cover[: end - base].view(np.uint8))
+            taken[low:high] = cover[indices[low:high] - base]
 
     def read(self, file: File, start: int, stop: int, out: ByteArray) -> None:
         """Write bytes [start, stop) of `file` to `out`, of any alignment."""
@@ -128,20 +199,20 @@ class Evaluator:
                 self._bytes(segment.tensor, segment.start_byte, segment.stop_byte, piece)
             at += size
 
-    def needs(self, tensor: int, start: int, stop: int) -> list[Needed]:
+    def whole_tensors_of_elements(self, tensor: int, start: int, stop: int) -> list[WholeTensor]:
         """Return the whole tensors needed for elements [start, stop) of a tensor, or a superset."""
         if tensor not in self._with_wholes:
             return []
         found = self.plan.tensors[tensor]
-        return list(self.sources.needs(found.program, found.name, found.shape, start, stop))
+        return list(self.sources.whole_tensors(found.program, found.name, found.shape, start, stop))
 
-    def needs_of(self, file: File, start: int, stop: int) -> list[Needed]:
+    def whole_tensors_of_bytes(self, file: File, start: int, stop: int) -> list[WholeTensor]:
         """Return the whole tensors needed for bytes [start, stop) of `file`, without duplicates."""
-        found: dict[Needed, None] = {}
+        found: dict[WholeTensor, None] = {}
         for entry, first, last in file.within(start, stop) if self._with_wholes else ():
             size = self.plan.tensors[entry.tensor].dtype.itemsize
             low, high = (first - entry.start_byte) // size, -(-(last - entry.start_byte) // size)
-            found |= dict.fromkeys(self.needs(entry.tensor, low, high))
+            found |= dict.fromkeys(self.whole_tensors_of_elements(entry.tensor, low, high))
         return list(found)
 
     @cached_property
@@ -208,11 +279,15 @@ class Evaluator:
         """Compute elements from `start` on in `values`, then convert them once into `out`."""
         program, stop = tensor.program, start + len(values)
         self.sources.values(program, tensor.name, tensor.shape, start, stop, values)
+        self._convert(tensor, values, out)
+
+    def _convert(self, tensor: PlanTensor, values: torch.Tensor, out: torch.Tensor) -> None:
+        """Convert computed values once into `out`, of the tensor's dtype."""
         if tensor.dtype.is_narrow:
             self.sources.draws.convert(values, out)
             return
         out.copy_(values)
-        if tensor.dtype.is_floating and nans.may_have(program):
+        if tensor.dtype.is_floating and nans.may_have(tensor.program):
             nans.settle(out, values, tensor.dtype)
 
     def _is_direct(self, tensor: PlanTensor) -> bool:

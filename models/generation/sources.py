@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from seedpoint.models.draws import Draw
-from seedpoint.models.dtypes import BY_NAME, BY_TORCH
-from seedpoint.models.generation.device_copy import Staging, staging_from
-from seedpoint.models.generation.whole_tensors import Needed, WholeCuts, WholeMatrix, Wholes
+from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.generation.device_draws import Draws
+from seedpoint.models.generation.whole_tensors import WholeCuts, WholeMatrix, Wholes, WholeTensor
 from seedpoint.models.plan.program import (
     Base,
     Constant,
@@ -40,7 +39,6 @@ from seedpoint.models.plan.program import (
     Sum,
     Whole,
 )
-from seedpoint.models.stream import cpu, reference
 from seedpoint.models.stream.apply_transforms import apply
 from seedpoint.models.stream.cuts import zeros_per_column
 from seedpoint.models.stream.key import derive_key
@@ -51,70 +49,6 @@ from seedpoint.models.stream.sparse import sparse_range
 Shape = tuple[int, ...]
 
 MAX_GAP = 32  # elements between those of a copy that are generated rather than skipped
-
-
-class Draws(Protocol):
-    """Provider of random values: one implementation of the stream on one device.
-
-    Create it once and share it: an implementation off the CPU holds memory for each thread.
-    """
-
-    @property
-    def device(self) -> torch.device: ...
-
-    @property
-    def staging(self) -> Staging | None:
-        """Copier of values from the device for this thread; None when values are made in place."""
-
-    def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
-        """Write elements [start, start + len(out)) of `draw` to `out`, float32 on `device`."""
-
-    def convert(self, values: torch.Tensor, out: torch.Tensor) -> None:
-        """Convert `values`, float32 on `device`, into `out`, of a narrower floating dtype."""
-
-
-class CpuDraws:
-    """Draws by the Numba kernels."""
-
-    device = torch.device("cpu")
-    staging = None
-
-    def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
-        cpu.fill(draw.type, out.numpy(), key, draw.draw, start, draw.f32)
-
-    def convert(self, values: torch.Tensor, out: torch.Tensor) -> None:
-        patterns = out.view(torch.uint8).numpy()
-        cpu.convert(values.numpy(), patterns, BY_TORCH[out.dtype].name)
-
-
-class ReferenceDraws:
-    """Draws by torch operations, on any device, with one staging per thread."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self._of_thread = threading.local()
-
-    @property
-    def staging(self) -> Staging:
-        """Staging of this thread."""
-        found: Staging | None = getattr(self._of_thread, "staging", None)
-        if found is None:
-            found = self._of_thread.staging = staging_from(self.device)
-        return found
-
-    def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
-        values = reference.DRAWS[draw.type]
-        stop = start + len(out)
-        out.copy_(values(key, draw.draw, start, stop, draw.f32, device=self.device))
-
-    def convert(self, values: torch.Tensor, out: torch.Tensor) -> None:
-        patterns = reference.convert(values, BY_TORCH[out.dtype].name)
-        out.copy_(patterns.view(out.dtype))
-
-
-def draws_on(device: str) -> Draws:
-    """Return the implementation for a device: kernels for `cpu`, the reference for any other."""
-    return CpuDraws() if device == "cpu" else ReferenceDraws(torch.device(device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,35 +70,39 @@ class Sources:
         self._source(program.source, name, shape, start, stop, out)
         apply(program.transforms, out, start, shape)
 
-    def needs(
+    def whole_tensors(
         self, program: Program, name: str, shape: Shape, start: int, stop: int
-    ) -> Iterator[Needed]:
+    ) -> Iterator[WholeTensor]:
         """Yield the whole tensors needed for elements [start, stop) of `program`, or a superset."""
         source = program.source
         if start >= stop:
             return
         if isinstance(source, Whole):
-            yield self._needed(source, name, shape)
+            yield self._whole_tensor(source, name, shape)
         if isinstance(source, Norms):
-            yield from self.needs(source.of, name, source.shape, 0, math.prod(source.shape))
+            yield from self.whole_tensors(source.of, name, source.shape, 0, math.prod(source.shape))
         if isinstance(source, Copy):
-            yield from self.needs(source.of, source.name, source.shape, 0, math.prod(source.shape))
+            yield from self.whole_tensors(
+                source.of, source.name, source.shape, 0, math.prod(source.shape)
+            )
         if isinstance(source, Sum):
             for term in source.terms:
-                yield from self.needs(term, name, shape, start, stop)
+                yield from self.whole_tensors(term, name, shape, start, stop)
         if isinstance(source, SingularVector):
             rows, columns = source.shape
-            yield from self.needs(source.of, name, source.shape, 0, rows * columns)
-            yield from self.needs(source.start, name, (columns,), 0, columns)
+            yield from self.whole_tensors(source.of, name, source.shape, 0, rows * columns)
+            yield from self.whole_tensors(source.start, name, (columns,), 0, columns)
         if isinstance(source, Split):
             if source.base is not None:
-                yield from self.needs(source.base, name, shape, start, stop)
+                yield from self.whole_tensors(source.base, name, shape, start, stop)
             name = source.stream or name
             for number, part in _touched(source, shape, start, stop):
                 inner = source.shape_of(part, shape)
-                yield from self.needs(part.program, f"{name}#{number}", inner, 0, math.prod(inner))
+                yield from self.whole_tensors(
+                    part.program, f"{name}#{number}", inner, 0, math.prod(inner)
+                )
 
-    def _needed(self, source: Whole, name: str, shape: Shape) -> Needed:
+    def _whole_tensor(self, source: Whole, name: str, shape: Shape) -> WholeTensor:
         key = derive_key(self.seed, source.stream or name)
         if isinstance(source, Orthogonal):
             matrix = source.matrix(shape)
@@ -198,10 +136,9 @@ class Sources:
         """Compute a source that consists of others, or depends on more than the range."""
         match source:
             case Orthogonal():
-                needed = self._needed(source, name, shape)
-                assert isinstance(needed, WholeMatrix)
-                whole = self.wholes.matrix(needed)
-                out.copy_(torch.from_numpy(whole[start:stop]))
+                whole = self._whole_tensor(source, name, shape)
+                assert isinstance(whole, WholeMatrix)
+                out.copy_(torch.from_numpy(self.wholes.matrix(whole)[start:stop]))
             case Sparse():
                 self._sparse(source, name, shape, start, out)
             case Split():
@@ -220,11 +157,11 @@ class Sources:
     def _sparse(
         self, source: Sparse, name: str, shape: Shape, start: int, out: torch.Tensor
     ) -> None:
-        needed = self._needed(source, name, shape)
-        assert isinstance(needed, WholeCuts)
-        cuts, columns = self.wholes.cuts(needed), shape[1]
+        whole = self._whole_tensor(source, name, shape)
+        assert isinstance(whole, WholeCuts)
+        cuts, columns = self.wholes.cuts(whole), shape[1]
         values = np.empty(len(out), np.float32)
-        sparse_range(values, needed.key, source.draw, start, columns, source.f32[0], cuts)
+        sparse_range(values, whole.key, source.draw, start, columns, source.f32[0], cuts)
         out.copy_(torch.from_numpy(values))
 
     def _literal(self, source: Literal, start: int, stop: int) -> torch.Tensor:
@@ -302,7 +239,7 @@ class Sources:
         name = split.stream or name
         for index in range(first, last):
             low, high = max(start, index * row), min(stop, (index + 1) * row)
-            for number, part, offset in _between(
+            for number, part, offset in parts_between(
                 split, shape, low - index * row, high - index * row
             ):
                 width = row // shape[split.axis] * part.size
@@ -322,7 +259,7 @@ class Sources:
         if split.base is not None:
             self.values(split.base, name, shape, first * row, last * row, rows.view(-1))
         name = split.stream or name
-        for number, part, offset in _between(split, shape, 0, row):
+        for number, part, offset in parts_between(split, shape, 0, row):
             width = row // shape[split.axis] * part.size
             values = rows[:, offset : offset + width].contiguous().view(-1)
             inner = split.shape_of(part, shape)
@@ -349,7 +286,9 @@ def _places(source: Copy, shape: Shape, start: int, stop: int) -> npt.NDArray[np
     return places
 
 
-def _between(split: Split, shape: Shape, low: int, high: int) -> Iterator[tuple[int, Part, int]]:
+def parts_between(
+    split: Split, shape: Shape, low: int, high: int
+) -> Iterator[tuple[int, Part, int]]:
     """Yield the number, part and first column of the parts within columns [low, high) of a row."""
     inner = math.prod(shape[split.axis + 1 :])
     stops = split.stops
@@ -374,7 +313,7 @@ def _touched(split: Split, shape: Shape, start: int, stop: int) -> Iterator[tupl
     low, high = start % row, start % row + stop - start
     for first, last in ((low, min(high, row)), (0, min(high - row, low))):
         if first < last:
-            for number, part, _ in _between(split, shape, first, last):
+            for number, part, _ in parts_between(split, shape, first, last):
                 yield number, part
 
 

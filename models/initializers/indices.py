@@ -72,7 +72,7 @@ def stretches(indices: Any, size: int, what: str) -> list[Stretch]:
     """Return the places of `indices` along an axis of `size`; single ones are joined.
 
     Raises:
-        ValueError: An index is outside the axis, or a slice is empty.
+        ValueError: An index is outside the axis, or a slice of an axis with elements is empty.
     """
     given = indices if isinstance(indices, tuple) else (indices,)
     singles = sorted({place(index, size, what) for index in given if isinstance(index, int)})
@@ -84,6 +84,8 @@ def stretches(indices: Any, size: int, what: str) -> list[Stretch]:
 def boxes(indices: Sequence[Any], shape: Shape, what: str) -> list[tuple[Stretch, ...]]:
     """Return the boxes that one index for each axis covers; omitted last axes are whole.
 
+    A tensor without elements has none.
+
     Raises:
         ValueError: There are more indices than axes, or one does not fit.
     """
@@ -94,6 +96,8 @@ def boxes(indices: Sequence[Any], shape: Shape, what: str) -> list[tuple[Stretch
         for axis, (index, size) in enumerate(zip(indices, shape, strict=False))
     ]
     axes += [[(0, size, 1)] for size in shape[len(indices) :]]
+    if 0 in shape:
+        return []
     found = list(itertools.islice(itertools.product(*axes), _MOST_BOXES + 1))
     if len(found) > _MOST_BOXES:
         raise ValueError(f"{what} covers more than {_MOST_BOXES} separate boxes; use slices")
@@ -103,7 +107,7 @@ def boxes(indices: Sequence[Any], shape: Shape, what: str) -> list[tuple[Stretch
 def _stretch(text: str, size: int, what: str) -> Stretch:
     first, last, *step = (int(number) if number else None for number in text.split(":"))
     taken = range(*slice(first, last, *step).indices(size))
-    if not taken:
+    if not taken and size:
         raise ValueError(f"{what} {text!r} takes nothing of 0..{size - 1}")
     return (taken.start, taken.stop, taken.step)
 

@@ -142,6 +142,8 @@ class Bilinear(_Positional):
     example_shape = (3, 3, 4, 4)
 
     def formula(self, target: Target) -> Formula:
+        if target.layout != "out_in":
+            raise ValueError(f"bilinear fills kernels of layout out_in, not {target.layout}")
         return formulas.Bilinear(self.groups)
 
 

@@ -13,10 +13,11 @@ CODES: Mapping[str, str] = {
     "SP102": "A dtype rule wins no floating tensor; other tensors keep their dtype.",
     "SP103": "Different rules win the names of one tied tensor. Generator `philox-v1` applies the "
     "first rule; `torch` and `numpy` apply each, in the order of a script.",
-    "SP104": "A `*` stays inside a segment, so a name such as `*.bias` matches only the first "
-    "level, and no rule wins deeper tensors that `**.bias` would match.",
+    "SP104": "A `*` stays inside a segment, so a name such as `*.bias` or `encoder.*.bias` matches "
+    "only one level, and no rule wins deeper tensors that `**.bias` would match.",
     "SP105": "An initializer of a list has no effect under `philox-v1`: each one overwrites the "
-    "whole tensor, and draws have no order there. `transforms` change the values of a draw.",
+    "whole tensor, and draws have no order there. `sum` adds initializers, and `transforms` change "
+    "the values of a draw.",
     "SP106": "An axis that `fan` names in neither list counts as receptive field, in both fans. "
     '`"batch_axes": [0]` is for separate weights stacked along axis 0.',
     "SP201": "Parts of splits draw the same values, because they name one stream.",
@@ -26,7 +27,8 @@ CODES: Mapping[str, str] = {
     "probability is coarse there.",
     "SP205": "The bounds of `trunc_normal` are absolute, as in PyTorch, and so wide for its std "
     'that nothing is truncated. `"a": "-2 * std"` truncates at two std.',
-    "SP206": "`orthogonal` fills a matrix of one row, which is only a vector of unit norm.",
+    "SP206": "`orthogonal` fills a part of one row, which is only a vector of unit norm. "
+    '`"fan": {"batch_axes": [0]}` fills each matrix of a stack.',
     "SP207": "A rule draws over the row of `padding_idx`, as `torch.nn.init` does. The transform "
     "`zero_rows` sets it to zero.",
     "SP208": "A rule fills a normalized weight, while its norms or singular vectors keep their own "

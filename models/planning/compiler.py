@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from typing import Any
 
-from seedpoint.models.dtypes import BY_NAME, DType
+from seedpoint.models.dtypes import DType
 from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.files.layout import METADATA_KEY
 from seedpoint.models.initializers.fans import Surroundings, default_fans
@@ -21,17 +19,18 @@ from seedpoint.models.plan.program import (
     Split,
 )
 from seedpoint.models.plan.warning import PlanWarning
+from seedpoint.models.planning.fault_tally import FaultTally
 from seedpoint.models.planning.numpy_draws import check_numpy
 from seedpoint.models.planning.planned_tensors import PlannedTensors
 from seedpoint.models.planning.record_architecture import Declared, Structure, survey
+from seedpoint.models.planning.rule_list import RuleList
 from seedpoint.models.planning.script_order import scripted
 from seedpoint.models.planning.stale_parametrizations import stale_parametrizations
+from seedpoint.models.planning.tensor_dtypes import TensorDtypes
 from seedpoint.models.planning.warnings import found_in
 from seedpoint.models.rules.dependencies import Dependencies
-from seedpoint.models.rules.matcher import Matcher
-from seedpoint.models.rules.no_match import reason
 from seedpoint.models.rules.resolve import Resolved, Subject, check_single, resolve
-from seedpoint.models.rules.rule import Candidate, Match, Won
+from seedpoint.models.rules.rule import Candidate, Won
 from seedpoint.models.spec.constants import constant_values
 from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.spec.schema import Spec, normalized
@@ -124,18 +123,14 @@ class _Compiler:
         self.spec = spec
         self.structure = structure
         self.sequential = spec.init.generator != "philox-v1"
-        self.matches = [rule.match for rule in spec.init.rules]
-        self.dtype_matches = [rule.match for rule in spec.dtype_policy.rules]
         self.constants = constant_values(spec.init.constants)
-        self._matcher = Matcher(self.matches)
-        self._dtype_matcher = Matcher(self.dtype_matches, sweeps=True)
-        self.won: set[int] = set()
-        self.dtype_won: set[int] = set()
-        self.dtype_touched: set[int] = set()
+        optional = {index for index, rule in enumerate(spec.init.rules) if rule.optional}
+        matches = [rule.match for rule in spec.init.rules]
+        self._rules = RuleList("init.rules", matches, optional=optional)
+        self._dtypes = TensorDtypes(spec.dtype_policy)
         self.unmatched: list[str] = []
         self.faults: list[Fault] = []
-        self._causes: dict[tuple[str, str], Fault] = {}
-        self._alike: Counter[tuple[str, str]] = Counter()
+        self._tally = FaultTally()
         self.warnings: list[PlanWarning] = list(structure.warnings)
         self.resolved: dict[str, Resolved] = {}
         self.blobs: dict[str, bytes] = dict(structure.blobs)
@@ -151,22 +146,7 @@ class _Compiler:
             try:
                 yield self._planned.get(index)
             except SpecError as error:
-                self._keep(error, self.structure.tensors[index].name)
-
-    def _keep(self, error: SpecError, name: str) -> None:
-        """Keep faults; one that other tensors have too is counted instead."""
-        for fault in error.faults:
-            # The known names of an expression differ between layers, which have own numbers.
-            message, _, _ = fault.message.removeprefix(f"'{name}': ").partition("; known names:")
-            cause = (fault.path, message)
-            self._causes.setdefault(cause, fault)
-            self._alike[cause] += 1
-
-    def _kept(self) -> Iterator[Fault]:
-        for cause, fault in self._causes.items():
-            more = self._alike[cause] - 1
-            also = f" (and {more} more tensors)" if more else ""
-            yield Fault(fault.path, fault.message + also)
+                self._tally.add(error, self.structure.tensors[index].name)
 
     def check(self, tensors: Sequence[PlanTensor]) -> None:
         """Check the rules and the tensors as a whole, and report all faults.
@@ -174,12 +154,11 @@ class _Compiler:
         Raises:
             SpecError: The spec has a fault.
         """
-        self._check_used("init.rules", self.matches, self.won, optional=self._optional())
-        self._check_used("dtype.rules", self.dtype_matches, self.dtype_won, optional=set())
-        for index in sorted(self.dtype_won - self.dtype_touched):
-            path = f"dtype.rules.{index}"
-            message = f"{path} has no effect: it wins no floating tensor"
-            self.warnings.append(PlanWarning("SP102", path, message))
+        for rules in (self._rules, self._dtypes.rules):
+            faults, warnings = rules.idle(self.structure)
+            self.faults += faults
+            self.warnings += warnings
+        self.warnings.extend(self._dtypes.warnings())
         self.warnings.extend(found_in(self.spec, self.structure, tensors))
         self.warnings.extend(stale_parametrizations(tensors))
         if self.unmatched:
@@ -187,8 +166,8 @@ class _Compiler:
         total = sum(tensor.nbytes for tensor in tensors)
         if total > MAX_BYTES:
             self.faults.append(Fault("architecture", f"{total} bytes are more than 2^53 - 1"))
-        if faults := [*self._kept(), *self.faults]:
-            raise SpecError(list(dict.fromkeys(faults))[:MAX_FAULTS])
+        if found := [*self._tally.faults(), *self.faults]:
+            raise SpecError(list(dict.fromkeys(found))[:MAX_FAULTS])
 
     def _tensor(self, index: int) -> PlanTensor:
         declared, candidates = self.structure.tensors[index], self.structure.candidates[index]
@@ -196,15 +175,15 @@ class _Compiler:
             raise SpecError.at(
                 declared.path, f"{METADATA_KEY} is reserved by the safetensors format"
             )
-        dtype = self._dtype(declared, candidates)
+        dtype = self._dtypes.of(declared, candidates)
         self._warn_of_aliases(candidates)
         subject = self._subject(declared, dtype)
         in_turn = self._in_turn(candidates, subject)
-        won, resolved = self._matcher.first(candidates), None
+        won, resolved = self._rules.first(candidates), None
         if in_turn:
             won, resolved = in_turn[-1]
         elif won is not None:
-            self.won.add(won.index)
+            self._rules.count([won])
             resolved = self.resolved[declared.name] = self._resolve(won, subject)
         fans = resolved.fans if resolved else default_fans(declared.shape, declared.layout)
         program = (
@@ -228,7 +207,7 @@ class _Compiler:
 
     def _subject(self, declared: Declared, dtype: DType) -> Subject:
         numbers = self.structure.numbers_of(declared)
-        sibling = partial(self.structure.sibling, declared.name)
+        sibling = partial(self.structure.sibling, declared)
         around = Surroundings(declared.layout, numbers.groups, sibling)
         return Subject(declared.name, declared.shape, dtype, around, numbers.by_name)
 
@@ -246,11 +225,11 @@ class _Compiler:
         found = {
             candidate.name: won
             for candidate in scripted(candidates)
-            if (won := self._matcher.first([candidate])) is not None
+            if (won := self._rules.first([candidate])) is not None
         }
         if len({won.index for won in found.values()}) < 2:
             return []
-        self.won.update(won.index for won in found.values())
+        self._rules.count(found.values())
         for name, won in found.items():
             self.resolved[name] = self._resolve(won, subject)
         return [(won, self.resolved[name]) for name, won in found.items()]
@@ -290,10 +269,8 @@ class _Compiler:
         keeps = resolved is None or resolved.keeps_own
         if (own := self._own(declared) if keeps else None) is None and keeps:
             because = "" if declared.reason is None else f" ({declared.reason})"
-            raise SpecError.at(
-                declared.path,
-                f"'{declared.name}' has no own init{because} and no rule fills it; {self._rules()}",
-            )
+            message = f"'{declared.name}' has no own init{because} and no rule fills it"
+            raise SpecError.at(declared.path, f"{message}; {self._listed_rules()}")
         key = (id(own), id(resolved))
         if (program := self._programs.get(key)) is None:
             composed = _composed(own, resolved)
@@ -325,24 +302,10 @@ class _Compiler:
             if problem := too_costly(source, shape):
                 raise SpecError.at(path, f"'{declared.name}': {problem}")
 
-    def _dtype(self, declared: Declared, candidates: Sequence[Candidate]) -> DType:
-        won = self._dtype_matcher.first(candidates)
-        if won is not None:
-            self.dtype_won.add(won.index)
-        if not declared.dtype.is_floating:
-            return declared.dtype
-        if won is not None:
-            self.dtype_touched.add(won.index)
-        policy = self.spec.dtype_policy
-        if won is None and declared.keeps_dtype:
-            return declared.dtype
-        name = policy.default if won is None else policy.rules[won.index].dtype
-        return declared.dtype if name == "declared" else BY_NAME[name]
-
     def _warn_of_aliases(self, candidates: Sequence[Candidate]) -> None:
         if len(candidates) == 1:
             return
-        wins = [self._matcher.first([candidate]) for candidate in candidates]
+        wins = [self._rules.first([candidate]) for candidate in candidates]
         if len({won.index for won in wins if won is not None}) > 1:
             each = ", ".join(
                 f"'{candidate.name}' {'no rule' if won is None else f'rule {won.index}'}"
@@ -351,36 +314,11 @@ class _Compiler:
             message = f"different rules win the names of one tensor: {each}"
             self.warnings.append(PlanWarning("SP103", "init.rules", message))
 
-    def _optional(self) -> set[int]:
-        return {index for index, rule in enumerate(self.spec.init.rules) if rule.optional}
-
-    def _check_used(
-        self, path: str, matches: Sequence[Match], won: set[int], *, optional: set[int]
-    ) -> None:
-        unused = sorted(set(range(len(matches))) - won)
-        matched = self._matched([matches[index] for index in unused])
-        idle = [index for number, index in enumerate(unused) if number not in matched]
-        idle = [index for index in idle if index not in optional]
-        candidates = list(chain.from_iterable(self.structure.candidates)) if idle else []
-        for index in idle[:MAX_FAULTS]:  # no more are reported
-            why = reason(matches[index], candidates, self.structure.module_class)
-            self.faults.append(Fault(f"{path}.{index}.match", f"matches no tensor: {why}"))
-        for number in sorted(matched):
-            index = unused[number]
-            message = f"{path}.{index} has no effect: earlier rules win its tensors"
-            self.warnings.append(PlanWarning("SP101", f"{path}.{index}", message))
-
-    def _matched(self, matches: Sequence[Match]) -> set[int]:
-        """Return which of `matches` any tensor matches, whichever rule wins it."""
-        if not matches:
-            return set()
-        return Matcher(matches).matching(chain.from_iterable(self.structure.candidates))
-
     def _no_rule(self) -> str:
-        return f"no rule for {listed(self.unmatched)}; {self._rules()}"
+        return f"no rule for {listed(self.unmatched)}; {self._listed_rules()}"
 
-    def _rules(self) -> str:
-        shown = [str(match.model_dump(exclude_none=True)) for match in self.matches]
+    def _listed_rules(self) -> str:
+        shown = [str(r.match.model_dump(exclude_none=True)) for r in self.spec.init.rules]
         return f"rules: {listed(shown)}" if shown else "there are no rules"
 
 

@@ -31,6 +31,7 @@ from seedpoint.models.architectures.shapes import Layout
 from seedpoint.models.dtypes import BY_TORCH, DType
 from seedpoint.models.errors import LimitExceeded, SpecError
 from seedpoint.models.files.layout import METADATA_KEY
+from seedpoint.models.initializers.base import ArgumentError
 from seedpoint.models.plan import canonical_json
 from seedpoint.models.plan.canonical_json import Serialized
 from seedpoint.models.plan.program import Program, to_json
@@ -39,6 +40,10 @@ from seedpoint.models.planning.module_numbers import NO_NUMBERS, ModuleNumbers, 
 from seedpoint.models.rules.rule import Candidate
 from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.tape import RecordingError, Tape, TapeTensor, imagined, record
+from seedpoint.models.validation.messages import listed
+
+ORIGINALS = ("original1", "original")
+"""Tensors of weight_norm and spectral_norm with the shape of the parametrized one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +116,27 @@ class Structure:
             found = found.over(self.numbers.get(_owner(name), NO_NUMBERS))
         return found
 
-    def sibling(self, name: str, local: str) -> tuple[int, ...]:
-        """Return the shape of another tensor of the module that holds the tensor `name`.
+    def sibling(self, tensor: Declared, local: str) -> tuple[int, ...]:
+        """Return the shape of another tensor of a module that holds `tensor`, under any name.
+
+        A parametrized weight has the shape of the tensor that it is computed from.
 
         Raises:
-            ValueError: The module has no such tensor.
+            ArgumentError: None of the modules has such a tensor.
         """
-        owner = _owner(name)
-        found = self._shapes.get(f"{owner}.{local}" if owner else local)
-        if found is None:
-            raise ValueError(f"{owner or 'the root module'!r} has no tensor {local!r} beside it")
-        return found
+        spellings = (local, *(f"parametrizations.{local}.{each}" for each in ORIGINALS))
+        for name in (tensor.name, *tensor.aliases):
+            for spelling in spellings:
+                if (found := self._shapes.get(_beside(name, spelling))) is not None:
+                    return found
+        start = _beside(tensor.name, "")
+        inner = [name.removeprefix(start) for name in self._shapes if name.startswith(start)]
+        known = [name for name in inner if start + name != tensor.name]
+        raise ArgumentError(
+            "of",
+            f"no tensor {local!r} beside it; "
+            + (f"beside it: {listed(known)}" if known else "its module holds no other"),
+        )
 
     @cached_property
     def _shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -175,7 +190,7 @@ def survey(
         return built[-1].module
 
     tape = _recorded(make, lambda: library.place or "architecture", limits)
-    structure = _structure(tape, built[-1].path_of, document)
+    structure = _structure(tape, built[-1].path_of, document, built[-1].layout_of)
     models = {
         name: recipes[node.path] for name, node in built[-1].nodes.items() if node.path in recipes
     }
@@ -277,7 +292,12 @@ def _checked(architecture: Layer, limits: Limits) -> Blueprint:
     return blueprint
 
 
-def _structure(tape: Tape, path_of: Callable[[str], str], document: Serialized) -> Structure:
+def _structure(
+    tape: Tape,
+    path_of: Callable[[str], str],
+    document: Serialized,
+    layout_of: Callable[[str], Layout] = lambda _: "out_in",
+) -> Structure:
     _check_names(tape.tensors, path_of)
     modules = dict(tape.module.named_modules(remove_duplicate=False))
     kinds = set(map(type, modules.values()))
@@ -291,6 +311,7 @@ def _structure(tape: Tape, path_of: Callable[[str], str], document: Serialized) 
                 path=path_of(tensor.name),
                 reason=tensor.reason,
                 is_computable=tensor.is_defined,
+                layout=layout_of(tensor.name),
             )
             for tensor in tape.tensors
         ),
@@ -336,6 +357,11 @@ def _listed(tensor: NamedTensor) -> Declared:
         path=tensor.path,
         layout=tensor.layout,
     )
+
+
+def _beside(name: str, local: str) -> str:
+    """Return the name of a tensor of the module that holds the tensor `name`."""
+    return f"{name[: name.rfind('.') + 1]}{local}"
 
 
 def _owner(name: str) -> str:

@@ -22,7 +22,8 @@ def shared_streams(
     """Return each stream that a part shares with another draw, with all that draw from it.
 
     Parts are those made by the rules `split_rules`, shown as `name#k`. Sharing among own inits is
-    not reported: cloned layers hold one draw by intent.
+    not reported, also where parts keep them: cloned layers hold one draw by intent, and norms are
+    those of a draw.
     """
     if not split_rules:
         return []
@@ -30,10 +31,13 @@ def shared_streams(
     whole: dict[str, list[str]] = {}
     for tensor in tensors:
         source = tensor.program.source
-        by_rule = isinstance(source, Split) and tensor.rule in split_rules
-        users = parts if by_rule else whole
-        for user, stream in _streams(tensor.program, tensor.name):
-            users.setdefault(stream, []).append(user)
+        if isinstance(source, Split) and tensor.rule in split_rules:
+            found = [(parts, tensor.program), (whole, source.base)]
+        else:
+            found = [(whole, tensor.program)]
+        for users, program in found:
+            for user, stream in () if program is None else _streams(program, tensor.name):
+                users.setdefault(stream, []).append(user)
     return [
         (stream, [*whole.get(stream, ()), *users])
         for stream, users in parts.items()
@@ -45,8 +49,6 @@ def _streams(program: Program, name: str) -> Iterator[tuple[str, str]]:
     """Yield (user, its stream) for each draw of a tensor or part called `name`."""
     source = program.source
     if isinstance(source, Split):
-        if source.base is not None:
-            yield from _streams(source.base, name)
         for number, part in enumerate(source.parts * source.repeat):
             yield from _streams(part.program, f"{source.stream or name}#{number}")
     elif isinstance(source, Sum):  # its draws differ by their numbers

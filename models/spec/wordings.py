@@ -14,22 +14,38 @@ from seedpoint.models.architectures import FOREIGN
 from seedpoint.models.architectures.type_union import LAYER_MODELS
 from seedpoint.models.initializers import CATALOGUE
 from seedpoint.models.initializers.base import Nonlinearity
+from seedpoint.models.initializers.transforms import TransformSpec
 from seedpoint.models.validation import expressions
 
 _LAYERS = frozenset(get_args(cls.model_fields["type"].annotation)[0] for cls in LAYER_MODELS)
+_LAYERS_ANY_CASE = {name.lower(): name for name in sorted(_LAYERS)}
 _OPAQUE = frozenset(get_args(cls.model_fields["type"].annotation)[0] for cls in FOREIGN)
+_TRANSFORMS = frozenset(
+    get_args(cls.model_fields["type"].annotation)[0] for cls in get_args(get_args(TransformSpec)[0])
+)
 _NONLINEARITIES = frozenset(get_args(Nonlinearity))
 _DTYPES: Mapping[str, str] = {
     **dict.fromkeys(("bf16",), "bfloat16"),
     **dict.fromkeys(("fp16", "half", "f16"), "float16"),
     **dict.fromkeys(("fp32", "float", "single", "f32"), "float32"),
     **dict.fromkeys(("fp64", "double", "f64"), "float64"),
-    **dict.fromkeys(("fp8_e4m3", "float8_e4m3"), "float8_e4m3fn"),
-    "fp8_e5m2": "float8_e5m2",
+    **dict.fromkeys(("fp8_e4m3", "float8_e4m3", "f8_e4m3"), "float8_e4m3fn"),
+    **dict.fromkeys(("fp8_e5m2", "f8_e5m2"), "float8_e5m2"),
+    "long": "int64",
+    "short": "int16",
+    **{name: name for name in ("bfloat16", "float16", "float32", "float64")},  # in any case
 }
-_TORCH = re.compile(r"(torch\.)?nn\.(modules\.\w+\.)?")
+_TORCH = re.compile(r"(torch\.)?nn\.(modules\.)?([a-z_]+\.)?")
 _INIT = re.compile(r"((torch\.)?nn\.)?(init\.)?")
-_CALCULATED = re.compile(r"(?:[\w.]*\.)?calculate_gain\(\s*['\"](\w+)['\"]\s*\)")
+_CALCULATED = re.compile(
+    r"(?:[\w.]*\.)?calculate_gain\(\s*(?:nonlinearity\s*=\s*)?['\"](\w+)['\"]\s*"
+    r"(?:,\s*(?:param\s*=\s*)?([-+\d.eE]+)\s*)?\)"
+)
+_INFINITE = re.compile(
+    r"([+-]?)\s*(?:(?:math|np|numpy|torch|jnp)\.)?inf(?:inity)?"
+    r"|([+-]?)\s*float\(\s*['\"]([+-]?)inf(?:inity)?['\"]\s*\)",
+    re.IGNORECASE,
+)
 
 
 def rewritten(document: Any) -> Any:
@@ -57,8 +73,9 @@ def _architecture(value: Any) -> Any:
     if isinstance(kind, str) and kind in _OPAQUE:
         return value
     inner = {key: _architecture(item) for key, item in value.items()}
-    if isinstance(kind, str) and (plain := _TORCH.sub("", kind, count=1)) in _LAYERS:
-        inner["type"] = plain
+    if isinstance(kind, str) and kind not in _LAYERS:
+        plain = _TORCH.sub("", kind, count=1)
+        inner["type"] = _LAYERS_ANY_CASE.get(plain.lower(), kind)
     return _with(inner, "dtype", _dtype)
 
 
@@ -66,7 +83,7 @@ def _dtype(name: Any) -> Any:
     if not isinstance(name, str):
         return name
     plain = name.removeprefix("torch.").removeprefix("jnp.").removeprefix("np.")
-    return _DTYPES.get(plain, plain)
+    return _DTYPES.get(plain.lower(), plain)
 
 
 def _dtypes(policy: Any) -> Any:
@@ -95,7 +112,15 @@ def _init(init: Any) -> Any:
 
     def rule(given: dict[str, Any]) -> dict[str, Any]:
         taken = names | frozenset(re.findall(r"\{(\w+)\}", str(given.get("match"))))
-        return _with(_matching(given), "initializer", lambda value: _initializers(value, taken))
+
+        def filling(part: dict[str, Any]) -> dict[str, Any]:
+            part = _with(part, "initializer", lambda value: _initializers(value, taken))
+            return _with(part, "transforms", _transforms)
+
+        def splits(given: Any) -> Any:
+            return _with(given, "parts", _each(filling)) if isinstance(given, dict) else given
+
+        return _with(filling(_matching(given)), "splits", splits)
 
     return _with(init, "rules", _each(rule))
 
@@ -105,10 +130,20 @@ def _matching(rule: dict[str, Any]) -> dict[str, Any]:
 
 
 def _match(match: Any) -> Any:
-    """Return criteria; a text alone is a glob on the name."""
-    if isinstance(match, str):
+    """Return criteria; a text alone is a glob on the name, a list of texts are several."""
+    if isinstance(match, str) or _are_texts(match):
         return {"name": match}
-    return _with(match, "module", _classes) if isinstance(match, dict) else match
+    if not isinstance(match, dict):
+        return match
+    return _with(_with(match, "module", _classes), "not", _excluded)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(v, str) for v in value)
+
+
+def _excluded(value: Any) -> Any:
+    return [_match(item) for item in value] if isinstance(value, list | tuple) else _match(value)
 
 
 def _classes(names: Any) -> Any:
@@ -131,22 +166,48 @@ def _initializer(value: Any, taken: Iterable[str]) -> Any:
         return value
     value = _with(value, "type", _kind)
     value = _with(value, "nonlinearity", _nonlinearity)
+    value = _with(value, "initializers", lambda terms: _initializers(terms, taken))
+    for key in ("val", "value", "outside"):
+        value = _with(value, key, lambda number: _infinity(number, taken))
     return _with(value, "gain", lambda gain: _gain(gain, taken))
 
 
 def _kind(kind: Any) -> Any:
-    """Return the name of an initializer without its prefix and PyTorch's final underscore."""
+    """Return the name of an initializer without its prefix and PyTorch's final underscore.
+
+    `GlorotUniform`, as Keras writes it, is `glorot_uniform`.
+    """
     if not isinstance(kind, str) or kind in CATALOGUE:
         return kind
     plain = _INIT.sub("", kind, count=1).removesuffix("_")
+    plain = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", plain).lower()
     plain = {"gaussian": "normal", "zero": "zeros", "one": "ones"}.get(plain, plain)
     return plain if plain in CATALOGUE else kind
+
+
+def _transforms(value: Any) -> Any:
+    """Return transforms; the name of one alone is the transform without arguments."""
+    if not isinstance(value, list | tuple):
+        return value
+    return [
+        {"type": item} if isinstance(item, str) and item in _TRANSFORMS else item for item in value
+    ]
+
+
+def _infinity(number: Any, taken: Iterable[str]) -> Any:
+    """Return an infinity of Python as a spec writes it, and any other number unchanged."""
+    if not isinstance(number, str) or number.strip("+-") in taken:
+        return number
+    if (found := _INFINITE.fullmatch(number.strip())) is None:
+        return number
+    signs = [sign for sign in found.groups() if sign]
+    return "-Infinity" if signs.count("-") % 2 else "Infinity"
 
 
 def _nonlinearity(name: Any) -> Any:
     if not isinstance(name, str) or name in _NONLINEARITIES:
         return name
-    plain = name.lower().replace("leakyrelu", "leaky_relu")
+    plain = name.rpartition(".")[2].lower().replace("leakyrelu", "leaky_relu")
     return plain if plain in _NONLINEARITIES else name
 
 
@@ -156,6 +217,15 @@ def _gain(gain: Any, taken: Iterable[str]) -> Any:
         return _with(gain, "nonlinearity", _nonlinearity)
     if not isinstance(gain, str) or gain in taken or gain in expressions.FUNCTIONS:
         return gain
-    called = _CALCULATED.fullmatch(gain.strip())
-    name = _nonlinearity(called[1] if called else gain)
+    if called := _CALCULATED.fullmatch(gain.strip()):
+        written = {"nonlinearity": _nonlinearity(called[1])}
+        return written if called[2] is None else {**written, "param": _number(called[2])}
+    name = _nonlinearity(gain)
     return {"nonlinearity": name} if name in _NONLINEARITIES else gain
+
+
+def _number(text: str) -> Any:
+    try:
+        return int(text) if text.lstrip("+-").isdigit() else float(text)
+    except ValueError:
+        return text

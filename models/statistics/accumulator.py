@@ -84,6 +84,16 @@ class TensorAccumulator:
         """Return whether every block has come."""
         return self.row is not None
 
+    @property
+    def waiting_blocks(self) -> int:
+        """Number of summaries that wait for their neighbour in the tree."""
+        return len(self._tree.waiting)
+
+    @property
+    def sampled_elements(self) -> int:
+        """Size, in elements, of the sample; 0 before its first block and after the last block."""
+        return 0 if self._sample is None else len(self._sample)
+
     def add(self, index: int, raw: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
         """Add the elements from index * BLOCK_ELEMENTS on, given as their bytes."""
         if self.comparison is not None:

@@ -61,8 +61,8 @@ class ExpressionError(ValueError):
     """Expression that does not parse or has no finite value."""
 
 
-class DivisionByZero(ExpressionError):
-    """Expression that divides by zero."""
+class NoValue(ExpressionError):
+    """Expression that divides by zero, or has no finite value for another reason."""
 
 
 _NAMES = frozenset(FUNCTIONS)
@@ -108,13 +108,13 @@ def evaluate(value: float | int | str, scope: Mapping[str, float | None]) -> flo
     try:
         result = _evaluate(parse(value), scope)
     except ZeroDivisionError:
-        raise DivisionByZero(f"expression {_shown(value)} divides by zero") from None
+        raise NoValue(f"expression {_shown(value)} divides by zero") from None
     except (OverflowError, ValueError, TypeError) as error:
         if isinstance(error, ExpressionError):
             raise
-        raise ExpressionError(f"expression {_shown(value)} has no value: {error}") from None
+        raise NoValue(f"expression {_shown(value)} has no value: {error}") from None
     if not math.isfinite(result):
-        raise ExpressionError(f"expression {_shown(value)} is {result}, not a finite number")
+        raise NoValue(f"expression {_shown(value)} is {result}, not a finite number")
     return result
 
 

@@ -178,7 +178,7 @@ def _message(detail: Mapping[str, Any], place: _Place) -> tuple[tuple[str | int,
     if kind == "extra_forbidden":
         return (), _unknown_argument(str(place.segments[-1]), place.parent)
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        return ("type",), _unknown_type(place)
+        return () if isinstance(place.value, str) else ("type",), _unknown_type(place)
     if kind == "less_than_equal":
         return (), f"expected at most {context['le']}, not {in_words(place.value)}"
     if kind == "finite_number":
@@ -207,7 +207,7 @@ def _unknown_argument(name: str, parent: Asked | None) -> str:
 
 def _unknown_type(place: _Place) -> str:
     known = place.asked.tags() if place.asked else []
-    tag = place.value.get("type") if isinstance(place.value, Mapping) else None
+    tag = place.value.get("type") if isinstance(place.value, Mapping) else place.value
     if isinstance(place.value, Mapping) and "type" not in place.value:
         if written := [key for key in ("class", "cls", "layer") if key in place.value]:
             return f"missing; write `type` instead of `{written[0]}`"

@@ -47,6 +47,9 @@ class Links:
     def tensor(self, id_: str, name: str) -> str:
         return f"{self.checkpoint(id_)}/tensors/{quote(name, safe='')}"
 
+    def plan(self, id_: str) -> str:
+        return f"{self.checkpoint(id_)}/plan"
+
     def statistics(self, id_: str) -> str:
         return f"{self.checkpoint(id_)}/statistics"
 
@@ -63,6 +66,7 @@ class Links:
         """Return the `links` of the resource of a checkpoint with these files."""
         return {
             "self": self.checkpoint(id_),
+            "plan": self.plan(id_),
             "statistics": self.statistics(id_),
             "report": self.report(id_),
             "dcp": self.dcp(id_),

@@ -35,9 +35,10 @@ class Problem(BaseModel):
 
 
 class Links(BaseModel):
-    """Links to the statistics, the report, the DCP directory and the files of a checkpoint."""
+    """Links to the plan, the statistics, the report, the DCP directory and the files."""
 
     self: str
+    plan: str
     statistics: str
     report: str
     dcp: str
@@ -305,6 +306,18 @@ CHECKPOINT: Responses = {
 }
 PAGE: Responses = {200: _answer("A page.", _json(Page)), **_problems(422)}
 FILE: Responses = {**_RANGED, **_problems(404, 409, 412, 416, 422)}
+PLAN: Responses = {
+    **_RANGED,
+    200: _answer(
+        "The plan; its SHA-256 is the checkpoint's id.",
+        _ANY_JSON,
+        ETag="Strong entity tag, which identifies every byte.",
+        Content_Encoding="`gzip` if `Accept-Encoding` allows it.",
+        Repr_Digest=_DIGEST,
+        Preference_Applied=_APPLIED,
+    ),
+    **_problems(404, 412, 416, 422),
+}
 TENSOR: Responses = {
     **_RANGED,
     200: {**_RANGED[200], "content": {**_BINARY, **_json(Numbers)}},

@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from seedpoint.models.files.layout import File, Layout
 from seedpoint.models.generation.chunks import cuts
 from seedpoint.models.generation.evaluator import ByteArray, Evaluator
-from seedpoint.models.generation.whole_tensors import Needed
+from seedpoint.models.generation.whole_tensors import WholeTensor
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.statistics.describe import resource
 from seedpoint.service.concurrency.cached_property import locked_cached_property
@@ -142,6 +142,6 @@ class CheckpointFile:
         """Cut bytes [start, stop) at blocks of tensors, into spans of about `nbytes`."""
         return cuts(self.file, self.checkpoint.plan.tensors, start, stop, nbytes)
 
-    def whole_tensors(self, start: int, stop: int) -> Sequence[Needed]:
+    def whole_tensors(self, start: int, stop: int) -> Sequence[WholeTensor]:
         """Return the whole tensors that bytes [start, stop) depend on."""
-        return self.checkpoint.evaluator.needs_of(self.file, start, stop)
+        return self.checkpoint.evaluator.whole_tensors_of_bytes(self.file, start, stop)

@@ -13,8 +13,8 @@ from weakref import WeakValueDictionary
 from cachetools import LRUCache
 
 from seedpoint.models.files.layout import layout
-from seedpoint.models.generation.evaluator import ByteArray, Evaluator, Observer, ReadBytes
-from seedpoint.models.generation.sources import draws_on
+from seedpoint.models.generation.device_draws import draws_on
+from seedpoint.models.generation.evaluator import Evaluator, ReadBytes
 from seedpoint.models.generation.whole_tensors import Wholes
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.plan.program import (
@@ -169,12 +169,12 @@ class Checkpoints:
         """Return the checkpoint of `plan`; `blob` returns a literal's bytes by SHA-256."""
         literals = {digest for tensor in plan.tensors for digest in _literals(tensor.program)}
         blobs = {digest: blob(digest) for digest in literals}
-        evaluator = _Counted(
+        evaluator = Evaluator(
             *(plan, blobs, self._materialized(plan)),
             draws=self._draws,
             wholes=self._wholes,
+            count=partial(self._count, plan.id),
         )
-        evaluator.count = partial(self._count, plan.id)
         checkpoint = Checkpoint(plan.id, plan, layout(plan), evaluator)
         _ = checkpoint.indices  # Computed here, outside the event loop.
         return checkpoint
@@ -186,23 +186,6 @@ class Checkpoints:
     def _materialized(self, plan: Plan) -> dict[str, ReadBytes]:
         """Return the readers of a platform-bound plan's tensors in the store."""
         return {} if plan.platform is None else readers(plan, self._bound.reader(plan))
-
-
-class _Counted(Evaluator):
-    """Evaluator that reports the number of elements it generates to `count`."""
-
-    count: Callable[[int], None]
-
-    def fill(
-        self,
-        tensor: int,
-        start: int,
-        stop: int,
-        out: ByteArray,
-        observer: Observer | None = None,
-    ) -> None:
-        super().fill(tensor, start, stop, out, observer)
-        self.count(stop - start)
 
 
 def _literals(program: Program) -> Iterator[str]:

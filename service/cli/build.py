@@ -167,8 +167,8 @@ def _write_dcp(
 def _evaluator(document: Any, device: str) -> tuple[Any, Any, dict[str, Any]]:
     """Return a spec's evaluator, its files by name, and its resource."""
     from seedpoint.models.files.layout import layout
+    from seedpoint.models.generation.device_draws import draws_on
     from seedpoint.models.generation.evaluator import Evaluator
-    from seedpoint.models.generation.sources import draws_on
     from seedpoint.models.planning.sequential import materialized
     from seedpoint.models.spec.schema import parse_spec
     from seedpoint.models.statistics.describe import resource

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
 from seedpoint.models.generation.evaluator import ByteArray
-from seedpoint.models.generation.whole_tensors import Needed
+from seedpoint.models.generation.whole_tensors import WholeTensor
 
 Priority = Literal["first", "continuing", "background"]
 """Priority of reading bytes.
@@ -45,5 +45,5 @@ class ByteSource(Protocol):
     def cuts(self, start: int, stop: int, nbytes: int) -> Iterator[Span]:
         """Cut bytes [start, stop) into consecutive spans of about `nbytes` to read at a time."""
 
-    def whole_tensors(self, start: int, stop: int) -> Sequence[Needed]:
+    def whole_tensors(self, start: int, stop: int) -> Sequence[WholeTensor]:
         """Return the whole tensors that bytes [start, stop) depend on."""

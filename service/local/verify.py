@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from seedpoint.models.errors import PlatformMismatch
+from seedpoint.models.generation.device_draws import draws_on
 from seedpoint.models.generation.evaluator import ByteArray, Evaluator
-from seedpoint.models.generation.sources import draws_on
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.planning.sequential import check_platform, platform
 from seedpoint.models.verify import comparison

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from seedpoint.models.files.layout import Layout, layout
+from seedpoint.models.generation.device_draws import draws_on
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.generation.sources import draws_on
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.planning.compiler import Planned, make_plan
 from seedpoint.models.planning.sequential import materialized, platform

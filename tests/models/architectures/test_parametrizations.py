@@ -44,6 +44,26 @@ def test_the_name_of_a_parametrization_stands_for_its_defaults() -> None:
     assert_same(built(canonical).module, built(document).module)
 
 
+def test_a_parametrization_may_have_the_name_of_its_function() -> None:
+    name = "torch.nn.utils.parametrizations.weight_norm"
+    for written in (name, {"type": name}):
+        assert normalized(parse(parametrized(written))) == normalized(
+            parse(parametrized("weight_norm"))
+        )
+
+
+@pytest.mark.parametrize("kind", ["weight_norm", "spectral_norm"])
+def test_the_order_of_an_object_of_parametrizations_carries_no_meaning(kind: str) -> None:
+    lstm = {"type": "LSTM", "input_size": 3, "hidden_size": 4}
+    names = ["weight_ih_l0", "weight_hh_l0"]
+    one, other = (
+        built({**lstm, "parametrizations": dict.fromkeys(order, kind)}).module
+        for order in (names, names[::-1])
+    )
+    assert list(one.state_dict()) == list(other.state_dict())
+    assert_same(one, other)
+
+
 def test_tensors_of_modules_are_parametrized_too() -> None:
     document = {
         "type": "Module",
@@ -83,6 +103,7 @@ def test_a_tensor_that_is_not_there_is_a_fault() -> None:
         ({"type": "weight_norm", "dim": 0.5}, ".weight.dim"),
         ({"type": "weight_norm", "p": 1}, ".weight.p"),
         ({"type": "norm"}, ".weight.type"),
+        ("norm", ".weight"),
         (3, ".weight"),
     ],
 )

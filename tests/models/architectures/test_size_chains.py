@@ -53,5 +53,41 @@ def test_a_linear_on_the_last_axis_of_an_image_is_no_fault() -> None:
 
 
 def test_chains_inside_others_are_searched() -> None:
-    inner = {"type": "Sequential", "layers": [linear(1, 2), linear(3, 4)]}
+    inner = {"type": "Sequential", "layers": [linear(1, 2), linear(3, 1)]}
     assert len(broken(inner, {"type": "Repeat", "count": 2, "layer": inner})) == 2
+
+
+def test_a_chain_goes_through_the_layers_inside() -> None:
+    inner = {"type": "Sequential", "layers": [RELU, linear(4, 8)]}
+    assert broken(linear(3, 4), inner, {"type": "Dropout"}, linear(8, 2)) == []
+    first, last = broken(linear(3, 5), inner, {"type": "Dropout"}, linear(7, 2))
+    assert first.startswith("architecture.layers.1.layers.1.in_features: in_features is 4, and")
+    assert last.startswith("architecture.layers.3.in_features: in_features is 7, and the layer be")
+
+
+@pytest.mark.parametrize(("count", "faults"), [(0, 0), (1, 1), (2, 2)])
+def test_copies_of_a_layer_follow_one_another(count: int, faults: int) -> None:
+    layers = {"type": "Repeat", "count": count, "layer": linear(4, 8)}
+    assert len(broken(layers, linear(5, 2))) == faults
+
+
+@pytest.mark.parametrize(
+    ("layer", "argument"),
+    [
+        ({"type": "LayerNorm", "normalized_shape": 16}, "normalized_shape"),
+        ({"type": "RMSNorm", "normalized_shape": [8, 16]}, "normalized_shape"),
+        ({"type": "LSTM", "input_size": 16, "hidden_size": 3}, "input_size"),
+        ({"type": "TransformerEncoderLayer", "d_model": 16, "nhead": 2}, "d_model"),
+    ],
+)
+def test_layers_that_know_their_features_are_compared(layer: dict[str, Any], argument: str) -> None:
+    (fault,) = broken(linear(4, 8), layer)
+    assert fault.startswith(f"architecture.layers.1.{argument}: {argument} is 16, and the layer")
+    assert broken(linear(4, 16), layer) == []
+
+
+def test_layers_that_know_their_channels_are_compared() -> None:
+    norm = {"type": "GroupNorm", "num_groups": 2, "num_channels": 4}
+    pool = {"type": "AdaptiveAvgPool2d", "output_size": 1}
+    assert len(broken(conv(3, 8), pool, norm, conv(4, 4))) == 2
+    assert broken(conv(3, 4), pool, norm, conv(4, 4)) == []

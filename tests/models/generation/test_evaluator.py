@@ -19,8 +19,8 @@ from torch import nn
 from seedpoint.models.draws import Normal, TruncNormal, Uniform
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.files.layout import layout
+from seedpoint.models.generation.device_draws import ReferenceDraws
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.generation.sources import ReferenceDraws
 from seedpoint.models.generation.whole_tensors import MemoryCache, Wholes
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (

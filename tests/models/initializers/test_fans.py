@@ -47,6 +47,24 @@ def test_the_layout_in_out_has_the_fans_of_flax_and_keras() -> None:
     assert found.program.source.std == pytest.approx(math.sqrt(2 / 240) / 0.87962566103423978)  # type: ignore[union-attr]
 
 
+def test_a_list_of_tensors_keeps_its_layout_inside_a_tree() -> None:
+    tree = {"type": "Module", "children": {"keras": experts(20, 30, layout="in_out")}}
+    inner = plan(tree, rule({}, {"type": "orthogonal"}))
+    found = tensor(inner, "keras.w")
+    assert (found.fan_in, found.fan_out) == (20, 30)
+    kernel = {"type": "ModuleList", "layers": [experts(3, 3, 4, 8, layout="in_out")]}
+    matrix = issued(spec(kernel, rule({}, {"type": "orthogonal"})))["0.w"].view(-1, 8).double()
+    assert torch.allclose(matrix.T @ matrix, torch.eye(8).double(), atol=1e-6)
+
+
+@pytest.mark.parametrize("initializer", ["dirac", "bilinear"])
+def test_kernels_of_pytorch_alone_are_refused_in_another_layout(initializer: str) -> None:
+    given = rule({}, {"type": initializer})
+    assert f"{initializer} fills kernels of layout out_in, not in_out" in str(
+        faults(experts(4, 4, 3, 3, layout="in_out"), given)
+    )
+
+
 def test_an_orthogonal_kernel_of_layout_in_out_has_orthonormal_columns() -> None:
     found = issued(spec(experts(3, 3, 4, 8, layout="in_out"), rule({}, {"type": "orthogonal"})))
     matrix = found["w"].view(-1, 8).double()
@@ -136,7 +154,25 @@ def test_a_sibling_that_does_not_exist_is_named() -> None:
     told = faults(
         sequential(CONV), rule({"parameter": "bias"}, {"type": "he_normal"}, fan={"of": "wieght"})
     )
-    assert told == {"init.rules.0.fan": "'0.bias': '0' has no tensor 'wieght' beside it"}
+    assert told == {
+        "init.rules.0.fan.of": "'0.bias': no tensor 'wieght' beside it; beside it: 'weight'"
+    }
+
+
+def test_a_sibling_is_looked_for_beside_every_name_of_a_tied_tensor() -> None:
+    head = {"type": "Linear", "in_features": 5, "out_features": 3, "tie": {"bias": "free"}}
+    tree = {"type": "Module", "parameters": {"free": {"shape": [3]}}, "children": {"head": head}}
+    given = rule({"module": "Linear"}, {"type": "normal", "std": "1/fan_in"}, fan={"of": "weight"})
+    found = tensor(plan(tree, given), "free")
+    assert (found.fan_in, found.fan_out) == (5, 3)
+
+
+@pytest.mark.parametrize("kind", ["weight_norm", "spectral_norm"])
+def test_a_parametrized_sibling_is_the_weight_that_it_is_computed_from(kind: str) -> None:
+    layer = {"type": "Linear", "in_features": 5, "out_features": 3}
+    given = rule({"name": "bias"}, {"type": "normal", "std": "1/fan_in"}, fan={"of": "weight"})
+    found = tensor(plan({**layer, "parametrizations": {"weight": kind}}, given), "bias")
+    assert (found.fan_in, found.fan_out) == (5, 3)
 
 
 @pytest.mark.parametrize(

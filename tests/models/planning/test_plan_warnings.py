@@ -190,14 +190,6 @@ def test_a_truncated_normal_of_few_values_is_warned_of_with_their_number() -> No
     assert warnings(listed("w"), tail(1, 2)) == ()
 
 
-def test_orthogonal_parts_of_one_row_are_warned_of() -> None:
-    parts = {"splits": {"parts": [{"size": 1}] * 4}, "initializer": {"type": "orthogonal"}}
-    (warning,) = warnings(listed("w"), parts)
-    assert warning.startswith("SP206") and "'w'" in warning
-    parts = {"splits": {"parts": [{"size": 2}] * 2}, "initializer": {"type": "orthogonal"}}
-    assert warnings(listed("w"), parts) == ()
-
-
 def test_a_list_has_no_void_initializer_under_a_sequential_generator() -> None:
     rule = {"initializer": [{"type": "ones"}, NORMAL]}
     assert warnings(listed("w"), rule, init={"generator": "torch"}) == ()
@@ -233,3 +225,119 @@ def test_details_have_code_path_and_page() -> None:
 
 def test_a_warning_of_an_old_record_is_its_text() -> None:
     assert str(PlanWarning.from_json("a text")) == "a text"
+
+
+# --- parts, terms and rows -----------------------------------------------------------
+
+
+def split(*parts: dict[str, Any], initializer: Any = NORMAL, **more: Any) -> dict[str, Any]:
+    sized = [{"size": 1, **part} for part in parts]
+    return {"initializer": initializer, "splits": {"parts": sized, **more}}
+
+
+ORTHOGONAL = {"type": "orthogonal"}
+FAR = {"type": "trunc_normal", "std": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_warned"),
+    [
+        (split({}, {}, initializer=ORTHOGONAL, repeat=2), True),
+        (split({"initializer": ORTHOGONAL}, {"size": 3}), True),
+        (split({"initializer": {"type": "sum", "initializers": [ORTHOGONAL]}}, {"size": 3}), True),
+        (split({"size": 2}, {"size": 2}, initializer=ORTHOGONAL), False),
+        ({"initializer": ORTHOGONAL}, False),
+        ({"initializer": ORTHOGONAL, "fan": {"batch_axes": []}}, False),
+    ],
+)
+def test_orthogonal_parts_of_one_row_are_warned_of(rule: dict[str, Any], is_warned: bool) -> None:
+    assert [text[:5] for text in warnings(listed("w"), rule)] == ["SP206"] * is_warned
+
+
+def test_a_stack_of_orthogonal_matrices_is_not_warned_of_but_led_to() -> None:
+    experts = {"type": "tensors", "tensors": {"w": {"shape": [3, 4, 2]}}}
+    stacked = {"initializer": ORTHOGONAL, "fan": {"batch_axes": [0]}}
+    assert warnings(experts, stacked) == ()
+    (warning,) = warnings(experts, split({}, {}, {}, initializer=ORTHOGONAL))
+    assert '"fan": {"batch_axes": [0]}' in warning
+
+
+@pytest.mark.parametrize(
+    "rule", [split({"initializer": FAR}, {"size": 3}), {"initializer": {"type": "sum"}}]
+)
+def test_bounds_are_looked_at_in_parts_and_terms(rule: dict[str, Any]) -> None:
+    if "splits" not in rule:
+        rule = {"initializer": {"type": "sum", "initializers": [{"type": "eye"}, FAR]}}
+    (warning,) = warnings(listed("w"), rule)
+    assert warning.startswith("SP205")
+
+
+def test_a_list_of_a_part_is_warned_of_at_its_place() -> None:
+    lists = split({"size": 2, "initializer": [{"type": "eye"}, NORMAL]}, {"size": 2})
+    (warning,) = warnings(listed("w"), lists)
+    assert warning.startswith("SP105: init.rules.0.splits.parts.0.initializer.0: eye has no effect")
+    assert '{"type": "sum"}' in warning
+
+
+PADDED: dict[str, Any] = {
+    "type": "Embedding",
+    "num_embeddings": 6,
+    "embedding_dim": 2,
+    "padding_idx": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_warned"),
+    [
+        ({"transforms": [{"type": "zero_rows", "rows": [1]}]}, False),
+        ({"transforms": [{"type": "zero_rows", "rows": "1:3"}]}, False),
+        ({"transforms": [{"type": "set", "index": ["1:2"], "value": 0}]}, False),
+        ({"transforms": [{"type": "set", "index": ["1:2", 0], "value": 0}]}, True),
+        ({"transforms": [{"type": "set", "index": ["1:2"], "value": 1}]}, True),
+        ({"transforms": [{"type": "zero_rows", "rows": "2:3"}]}, True),
+        (split({}, {"initializer": {"type": "zeros"}}, {"size": 4}), False),
+        (split({}, {"initializer": {"type": "own"}}, {"size": 4}), False),
+        (split({}, {}, repeat=3), True),
+        (split({}, {"size": 1, "initializer": {"type": "zeros"}}, repeat=3), False),
+        (split({"size": 1}, {"size": 1}, axis=1), True),
+    ],
+)
+def test_a_row_of_padding_that_is_drawn_over_is_warned_of(
+    rule: dict[str, Any], is_warned: bool
+) -> None:
+    found = warnings(PADDED, {"match": {}, "initializer": NORMAL, **rule})
+    assert [text[:5] for text in found] == ["SP207"] * is_warned
+
+
+def test_a_row_of_padding_is_found_under_every_name_of_a_tied_tensor() -> None:
+    tied = {**PADDED, "tie": {"weight": "head.weight"}}
+    head = {"type": "Linear", "in_features": 2, "out_features": 6, "bias": False}
+    tree = {"type": "Module", "children": {"head": head, "embedding": tied}}
+    (warning,) = warnings(tree, {"match": {}, "initializer": NORMAL})
+    assert warning.startswith("SP207") and "'embedding.weight[1]'" in warning
+
+
+def test_one_star_between_segments_is_warned_of_too() -> None:
+    linear = {"type": "Linear", "in_features": 2, "out_features": 2}
+    deep = {"type": "Sequential", "layers": [linear, {"type": "Sequential", "layers": [linear]}]}
+    tree = {"type": "Module", "children": {"encoder": deep}}
+    (warning,) = warnings(tree, {"match": {"name": "encoder.*.bias"}, "initializer": NORMAL})
+    assert "SP104: init.rules.0: 'encoder.*.bias' matches 1 of the 2 names that" in warning
+    assert "'encoder.**.bias'" in warning
+    rest = {"match": {"name": "encoder.**"}, "initializer": NORMAL}
+    first = {"match": {"name": "encoder.*.bias"}, "initializer": NORMAL}
+    assert warnings(tree, first, rest) == ()
+
+
+def test_norms_of_a_weight_whose_parts_keep_the_own_init_share_no_stream() -> None:
+    weight_norm = {"weight": {"type": "weight_norm"}}
+    linear = {
+        "type": "Linear",
+        "in_features": 2,
+        "out_features": 4,
+        "parametrizations": weight_norm,
+    }
+    rule = split({"size": 3, "initializer": {"type": "own"}}, {})
+    found = warnings(linear, {"match": {"parameter": "original1"}, **rule})
+    assert [text[:5] for text in found] == ["SP208"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,15 @@ from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.planning.compiler import Planned, make_plan
 from seedpoint.models.spec.schema import parse_spec
+from tests.support import vision
 from tests.support.places import ROOT
 
-TIMM = pytest.mark.skipif(not find_spec("timm"), reason="timm is not installed")
 FOLDER = ROOT / "tests" / "reports"
+
+
+@pytest.fixture
+def timm() -> None:
+    vision.load()
 
 
 def report(number: int) -> Any:
@@ -53,7 +57,7 @@ def test_a_rule_without_criteria_leaves_counters_alone() -> None:
     assert rules(plan_of(43))["1.num_batches_tracked"] is None
 
 
-@TIMM
+@pytest.mark.usefixtures("timm")
 def test_a_name_may_be_one_of_a_list() -> None:
     won = rules(plan_of(27))
     assert {name for name, rule in won.items() if rule == 0} == {
@@ -70,7 +74,7 @@ def test_ndim_may_be_one_of_a_list() -> None:
     }
 
 
-@TIMM
+@pytest.mark.usefixtures("timm")
 def test_a_capture_may_be_digits_within_a_segment() -> None:
     won = {name for name, rule in rules(plan_of(39)).items() if rule == 0}
     assert won == {f"layer{n}.{block}.bn2.weight" for n in range(1, 5) for block in range(2)}
@@ -242,6 +246,25 @@ def test_a_seed_belongs_in_init() -> None:
 
 def test_an_expression_over_a_fan_of_zero_leaves_an_empty_tensor_alone() -> None:
     assert plan_of(30).tensors[0].numel == 0
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"initializer": {"type": "normal", "std": "exp(log(fan_in))"}},
+        {"transforms": [{"type": "scale", "value": "1/sqrt(fan_in)"}]},
+        {"transforms": [{"type": "clamp", "max": "1/fan_in"}]},
+        {"transforms": [{"type": "set", "index": [":", "0:2"], "value": 1}]},
+        {"transforms": [{"type": "set", "index": ["0:2"], "value": "1/fan_in"}]},
+        {"transforms": [{"type": "zero_rows", "rows": "1:"}]},
+    ],
+)
+def test_a_transform_leaves_an_empty_tensor_alone_too(more: Any) -> None:
+    document = report(30)
+    document["init"]["rules"][0] |= {"initializer": {"type": "normal"}, **more}
+    made = planned(document)
+    assert made.plan.tensors[0].numel == 0
+    assert Plan.from_record(made.plan.record) == made.plan
 
 
 def test_a_preset_is_also_known_by_its_id_on_the_hub() -> None:

@@ -55,6 +55,32 @@ def refused(document: Any) -> list[str]:
             spec(initializer={"type": "kaiming_normal", "nonlinearity": "LeakyReLU"}),
             spec(initializer={"type": "kaiming_normal", "nonlinearity": "leaky_relu"}),
         ),
+        (
+            spec(initializer={"type": "kaiming_normal", "nonlinearity": "nn.ReLU"}),
+            spec(initializer={"type": "kaiming_normal", "nonlinearity": "relu"}),
+        ),
+        (
+            spec(
+                initializer={"type": "orthogonal", "gain": "calculate_gain('leaky_relu', 0.2)"},
+            ),
+            spec(
+                initializer={
+                    "type": "orthogonal",
+                    "gain": {"nonlinearity": "leaky_relu", "param": 0.2},
+                }
+            ),
+        ),
+        (spec({**LINEAR, "type": "linear"}), spec()),
+        (spec({**LINEAR, "type": "nn.modules.Linear"}), spec()),
+        (spec(dtype="BF16"), spec(dtype="bfloat16")),
+        (spec(initializer="GlorotUniform"), spec(initializer="glorot_uniform")),
+        *(
+            (
+                spec(initializer={"type": "constant", "val": text}),
+                spec(initializer={"type": "constant", "val": "-Infinity"}),
+            )
+            for text in ("-inf", "-math.inf", "float('-inf')", "-np.inf")
+        ),
     ],
 )
 def test_an_unambiguous_word_is_taken_and_the_id_is_that_of_ours(
@@ -70,12 +96,54 @@ def test_a_match_that_is_a_text_is_a_glob_on_the_name(match: Any) -> None:
     assert rewritten(document)["init"]["rules"][0]["match"] == {"name": "**.weight"}
 
 
+def test_a_match_that_is_a_list_of_texts_is_several_globs() -> None:
+    document = spec()
+    document["init"]["rules"][0]["match"] = ["**.weight", "*.bias"]
+    assert rewritten(document)["init"]["rules"][0]["match"] == {"name": ["**.weight", "*.bias"]}
+
+
+@pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("*.bias", {"name": "*.bias"}),
+        ({"module": "nn.Conv2d"}, {"module": "Conv2d"}),
+        (["*.bias", {"module": ["torch.nn.GRU"]}], [{"name": "*.bias"}, {"module": ["GRU"]}]),
+        ({"not": {"module": "nn.Conv2d"}}, {"not": {"module": "Conv2d"}}),
+    ],
+)
+def test_the_same_words_are_taken_in_not(written: Any, canonical: Any) -> None:
+    document = spec()
+    document["init"]["rules"][0]["match"] = {"not": written}
+    assert rewritten(document)["init"]["rules"][0]["match"] == {"not": canonical}
+
+
+def test_the_same_words_are_taken_in_sums_and_parts() -> None:
+    terms: Any = ["eye", {"type": "nn.init.xavier_uniform_", "gain": "relu"}]
+    plain = [{"type": "eye"}, {"type": "xavier_uniform", "gain": {"nonlinearity": "relu"}}]
+    parts = {"parts": [{"size": 2, "initializer": terms[1], "transforms": ["exp"]}, {"size": 2}]}
+    document = spec(initializer={"type": "sum", "initializers": terms})
+    document["init"]["rules"][0] |= {"splits": parts, "transforms": ["neg", "no_transform"]}
+    (rule,) = rewritten(document)["init"]["rules"]
+    assert rule["initializer"] == {"type": "sum", "initializers": plain}
+    assert rule["transforms"] == [{"type": "neg"}, "no_transform"]
+    assert rule["splits"]["parts"] == [
+        {"size": 2, "initializer": plain[1], "transforms": [{"type": "exp"}]},
+        {"size": 2},
+    ]
+
+
 @pytest.mark.parametrize("module", ["torch.nn.Linear", ["nn.Linear"]])
 def test_a_class_may_have_the_prefix_of_its_library(module: Any) -> None:
     document, plain = spec(), spec()
     document["init"]["rules"][0]["match"] = {"module": module, "ndim": 2}
     plain["init"]["rules"][0]["match"] = {"module": "Linear", "ndim": 2}
     assert issued(document) == issued(plain)
+
+
+def test_a_constant_named_as_an_infinity_is_that_number() -> None:
+    document = spec(initializer={"type": "constant", "val": "-inf"})
+    document["init"]["constants"] = {"inf": 3}
+    assert rewritten(document)["init"]["rules"][0]["initializer"]["val"] == "-inf"
 
 
 def test_a_constant_named_as_a_nonlinearity_is_that_number() -> None:

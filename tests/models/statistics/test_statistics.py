@@ -115,11 +115,10 @@ def test_few_summaries_wait_while_blocks_come_in_order():
     values = NORMAL[:BLOCK_ELEMENTS]
     for index in range(blocks):
         accumulator.add_block(index, values)
-        assert len(accumulator._tree.waiting) <= 10
-        assert accumulator._sample is None or len(accumulator._sample) <= SAMPLE
+        assert accumulator.waiting_blocks <= 10
+        assert accumulator.sampled_elements <= SAMPLE
     assert accumulator.done
-    assert not accumulator._tree.waiting
-    assert accumulator._sample is None
+    assert accumulator.waiting_blocks == accumulator.sampled_elements == 0
     assert accumulator.result()["numel"] == blocks * BLOCK_ELEMENTS
 
 

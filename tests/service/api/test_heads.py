@@ -326,7 +326,7 @@ def test_no_more_requests_wait_on_a_connection_than_are_allowed() -> None:
         assert transport.ended == ""
         connection.data_received(GET * 9000)
         assert transport.ended == "aborted"
-        assert len(connection._cycles) == MAX_WAITING
+        assert len(connection.cycles) == MAX_WAITING
         connection.connection_lost(None)
 
     asyncio.run(test())
@@ -398,7 +398,7 @@ def test_requests_that_are_answered_are_forgotten() -> None:
             for _ in range(count):
                 await answered.acquire()
         assert transport.written.count(b"HTTP/1.1 204") == 2 * MAX_WAITING + 1
-        assert len(connection._cycles) == 1
+        assert len(connection.cycles) == 1
         connection.data_received(b"what?\r\n\r\n")
         assert transport.ended == "half closed"
         assert b"HTTP/1.1 400 Bad Request\r\n" in transport.written

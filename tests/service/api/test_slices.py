@@ -6,7 +6,7 @@ import json
 import select
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -27,15 +27,19 @@ ROW = 4096
 COLUMN = "?slice=:,0"
 
 
-def tensor(*shape: int) -> dict[str, Any]:
+NORMAL = {"type": "normal"}
+COSTLY = {"type": "sum", "initializers": [NORMAL, {"type": "uniform"}]}  # Whole ranges are made.
+
+
+def tensor(*shape: int, initializer: Mapping[str, Any] = NORMAL) -> dict[str, Any]:
     """A spec of one tensor, `w`."""
     architecture = {"type": "tensors", "tensors": [{"name": "w", "shape": shape, "dtype": "F32"}]}
-    rule = {"match": {}, "initializer": {"type": "normal"}}
+    rule = {"match": {}, "initializer": initializer}
     return {"architecture": architecture, "init": {"rules": [rule]}}
 
 
-def link_of(service: Running, *shape: int) -> str:
-    answer = service.issue(tensor(*shape))
+def link_of(service: Running, *shape: int, initializer: Mapping[str, Any] = NORMAL) -> str:
+    answer = service.issue(tensor(*shape, initializer=initializer))
     assert answer.is_success, answer.text
     return answer.headers["location"] + "/tensors/w"
 
@@ -56,7 +60,7 @@ def test_a_client_that_leaves_a_costly_slice_stops_it_within_a_few_pieces(
     start: Callable[..., Running], accept: str, read_bytes: int
 ) -> None:
     service = start(max_json_elements=2_000_000, threads=1)
-    link = link_of(service, 2_000_000, ROW)
+    link = link_of(service, 2_000_000, ROW, initializer=COSTLY)
     leave(service, link + COLUMN, accept, read_bytes)
     assert settled(service.generated) < 2_000_000 * ROW / 2  # As it would not rest before the end.
 
@@ -65,7 +69,7 @@ def test_a_small_request_is_answered_while_a_costly_slice_is_computed(
     start: Callable[..., Running],
 ) -> None:
     service = start(threads=1, max_json_elements=2_000_000)
-    large, small = link_of(service, 2_000_000, ROW), link_of(service, 3)
+    large, small = link_of(service, 2_000_000, ROW, initializer=COSTLY), link_of(service, 3)
     with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         request = f"GET {large}{COLUMN} HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n\r\n"
         connection.sendall(request.encode())
@@ -91,7 +95,7 @@ members = st.sampled_from([":", "0", "::2", "::40", "1:", ":1"])
 def test_cuts_are_the_file_without_gap_and_none_costs_much(
     shape: tuple[int, ...], picks: tuple[str, ...], nbytes: int, draw: st.DataObject
 ) -> None:
-    plan = make_plan(parse_spec(tensor(*shape))).plan
+    plan = make_plan(parse_spec(tensor(*shape, initializer=COSTLY))).plan
     try:
         picked = parse_slice(",".join(picks), shape)
     except ValueError:  # An index of an axis that is too short.

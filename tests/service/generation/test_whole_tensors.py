@@ -18,7 +18,7 @@ import safetensors.numpy
 
 from seedpoint.models.files.layout import Layout, layout
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.generation.whole_tensors import Needed, Raw
+from seedpoint.models.generation.whole_tensors import Raw, WholeTensor
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.service import state
@@ -75,7 +75,7 @@ def stored(service: Running) -> list[Path]:
     return list(service.state.settings.store.glob("whole_tensors/*/*.bin"))
 
 
-def workers_of(service: Running) -> Pool[Needed, Raw | None]:
+def workers_of(service: Running) -> Pool[WholeTensor, Raw | None]:
     """The workers that make wholes."""
     whole_tensors = service.state.engine.whole_tensors
     assert whole_tensors is not None

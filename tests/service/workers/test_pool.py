@@ -8,7 +8,6 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -65,9 +64,9 @@ def stopped(pid: int) -> Iterator[None]:
 
 
 def has_ended(worker: Worker[bytes, bytes]) -> bool:
-    """Whether its process has, as the pool will find; the look leaves it to the pool."""
+    """Return whether its process has ended; the pool still finds it itself."""
     try:
-        return bool(wait([worker._process.sentinel], 0))
+        return bool(wait([worker.sentinel], 0))
     except (OSError, ValueError):  # The pool has found it.
         return True
 
@@ -290,11 +289,10 @@ def test_the_pool_outlives_the_server_that_its_workers_fork_from() -> None:
     async def test() -> None:
         async with pool() as workers:
             before = await workers.call(b"echo x")
-            server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-            os.kill(server, signal.SIGKILL)
+            _, old, server = before.split()
+            os.kill(int(server), signal.SIGKILL)
             # Another server imports all that workers need.
-            old = [int(before.split()[1])]
-            await reached(lambda: workers.warm and workers.pids != old, seconds=200)
+            await reached(lambda: workers.warm and workers.pids != [int(old)], seconds=200)
             assert (await workers.call(b"echo y")).startswith(b"y ")
 
     run(test)

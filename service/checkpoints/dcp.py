@@ -13,7 +13,7 @@ from seedpoint.models.files.dcp.metadata import metadata
 from seedpoint.models.files.layout import File
 from seedpoint.models.generation import dcp_files
 from seedpoint.models.generation.evaluator import ByteArray
-from seedpoint.models.generation.whole_tensors import Needed
+from seedpoint.models.generation.whole_tensors import WholeTensor
 from seedpoint.service.checkpoints.checkpoint import Checkpoint, CheckpointFile
 from seedpoint.service.checkpoints.dcp_options import DcpOptions
 from seedpoint.service.concurrency.admission import Admission
@@ -79,9 +79,9 @@ class ChunkFile:
 
     def cuts(self, start: int, stop: int, nbytes: int) -> Iterator[tuple[int, int]]:
         """Cut bytes [start, stop) into spans of about `nbytes`, or fewer if they are costly."""
-        return dcp_files.cuts(self.file, start, stop, nbytes)
+        return dcp_files.cuts(self.checkpoint.evaluator, self.file, start, stop, nbytes)
 
-    def whole_tensors(self, start: int, stop: int) -> Sequence[Needed]:
+    def whole_tensors(self, start: int, stop: int) -> Sequence[WholeTensor]:
         """Return the whole tensors that bytes [start, stop) depend on."""
         return dcp_files.whole_tensors(self.checkpoint.evaluator, self.file, start, stop)
 

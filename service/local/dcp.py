@@ -80,7 +80,7 @@ class DirectoryWriter:
         return file.size_bytes
 
     def _pieces(self, file: DcpFile) -> Iterator[memoryview]:
-        for start, stop in dcp_files.cuts(file, 0, file.size_bytes, PIECE_BYTES):
+        for start, stop in dcp_files.cuts(self.evaluator, file, 0, file.size_bytes, PIECE_BYTES):
             out = self._buffer(stop - start)
             dcp_files.read(self.evaluator, file, start, stop, out)
             yield out.data

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from seedpoint.models.files.slices import parse_slice
 from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.generation.slice_elements import PIECE_ELEMENTS
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
-from seedpoint.service.generation.slice_source import PIECE_ELEMENTS, SliceFile
+from seedpoint.service.generation.slice_source import SliceFile
 from tests.support.running import Running
 from tests.support.waiting import eventually, settled
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from operator import mul
 
 from seedpoint.models.dtypes import DType
 from seedpoint.models.files.dcp.archive import archive
@@ -81,10 +81,9 @@ class DcpDirectory:
         self.grid = grid
         self._names = names or {}
         grids = [grid] * len(tensors) if grid is not None else default_grids(tensors)
-        self._cuts = [each.cuts(tensor.shape) for each, tensor in zip(grids, tensors, strict=True)]
+        most = math.inf if grid is None else max(MAX_CHUNKS, _listed(tensors))
+        self._cuts = list(_cuts(tensors, grids, most))
         self._firsts = list(accumulate(map(count, self._cuts), initial=0))
-        if grid is not None:
-            self._check(grid)
 
     def __len__(self) -> int:
         """Return the number of chunks."""
@@ -130,15 +129,6 @@ class DcpDirectory:
             for chunk in self.chunks(index)
         )
 
-    def _check(self, grid: Grid) -> None:
-        names = [1 + len(tensor.aliases) for tensor in self.tensors]
-        listed = sum(map(mul, names, map(count, self._cuts)))
-        if listed > max(MAX_CHUNKS, sum(names)):
-            raise GridError(
-                f"grid {grid} gives {listed} chunks; at most {MAX_CHUNKS} are allowed: use fewer "
-                "rows or columns"
-            )
-
     def _chunk(self, tensor: int, number: int) -> Chunk:
         """Return chunk `number` of a tensor."""
         shape, cuts = self.tensors[tensor].shape, self._cuts[tensor]
@@ -147,6 +137,28 @@ class DcpDirectory:
         sizes = [cut[place + 1] - cut[place] for cut, place in zip(cuts, places, strict=True)]
         rest = shape[len(cuts) :]
         return Chunk((*offsets, *(0,) * len(rest)), (*sizes, *rest))
+
+
+def _listed(tensors: Sequence[Tensor]) -> int:
+    """Return the number of names."""
+    return sum(1 + len(tensor.aliases) for tensor in tensors)
+
+
+def _cuts(
+    tensors: Sequence[Tensor], grids: Sequence[Grid], most: float
+) -> Iterator[tuple[Cuts, ...]]:
+    """Yield the cuts of each tensor.
+
+    Raises:
+        GridError: As soon as there are more than `most` chunks, counted under every name.
+    """
+    listed = 0
+    for tensor, grid in zip(tensors, grids, strict=True):
+        found = grid.cuts(tensor.shape)
+        listed += count(found) * (1 + len(tensor.aliases))
+        if listed > most:
+            raise GridError(f"grid {grid} gives more than {most} chunks; use fewer rows or columns")
+        yield found
 
 
 def chunk_file_name(number: int) -> str:

@@ -74,7 +74,7 @@ class Grid:
         return tuple(cuts(size, part) for size, part in zip(shape, parts, strict=False))
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 8)  # The longest take 300 KB.
 def cuts(size: int, parts: int) -> Cuts:
     """Return the cuts of a dimension of `size` elements, at least 1, into `parts`.
 
@@ -82,6 +82,8 @@ def cuts(size: int, parts: int) -> Cuts:
     The cuts are those of every n that divides `parts`, so the shard of a rank is a union of chunks.
     If `parts` divides `size`, these are `parts` equal parts; otherwise a few narrow ones are added.
     """
+    if size % parts == 0:
+        return tuple(range(0, size + 1, size // parts))
     steps = {-(-size // ranks) for ranks in range(1, parts + 1) if parts % ranks == 0}
     return tuple(sorted({size}.union(*(range(0, size, step) for step in steps))))
 
@@ -95,31 +97,31 @@ def default_grids(tensors: Sequence[Tensor]) -> list[Grid]:
     """Return the default grid of each tensor: g x g, for the largest suitable power of two g.
 
     Its chunks have DEFAULT_CHUNK_BYTES or more, except for narrow ones beside cuts that are uneven.
-    If all names together would have more than DEFAULT_MAX_CHUNKS chunks, g is bounded.
+    g is bounded so that all names together have about DEFAULT_MAX_CHUNKS chunks, or one each.
     """
-    powers = [_default_power(tensor) for tensor in tensors]
-    bound = max(powers, default=0)
-    while bound and _chunks(tensors, powers, bound) > DEFAULT_MAX_CHUNKS:
-        bound -= 1
-    return [_square(min(power, bound)) for power in powers]
+    found = [_default_parts(tensor) for tensor in tensors]
+    bound = max(found, default=1)
+    while bound > 1 and _estimate(tensors, found, bound) > DEFAULT_MAX_CHUNKS:
+        bound //= 2
+    return [Grid(min(parts, bound), min(parts, bound)) for parts in found]
 
 
-def _chunks(tensors: Sequence[Tensor], powers: Sequence[int], bound: int) -> int:
+def _default_parts(tensor: Tensor) -> int:
+    parts = 1
+    while parts < min(MAX_PARTS, max(tensor.shape[:_CUT_AXES], default=0)):
+        if tensor.nbytes < _product(tensor, 2 * parts) * DEFAULT_CHUNK_BYTES:
+            break
+        parts *= 2
+    return parts
+
+
+def _estimate(tensors: Sequence[Tensor], found: Sequence[int], bound: int) -> int:
+    """Return the chunks of all names, without the narrow ones that uneven cuts add."""
     return sum(
-        count(_square(min(power, bound)).cuts(tensor.shape)) * (1 + len(tensor.aliases))
-        for tensor, power in zip(tensors, powers, strict=True)
+        _product(tensor, min(parts, bound)) * (1 + len(tensor.aliases))
+        for tensor, parts in zip(tensors, found, strict=True)
     )
 
 
-def _default_power(tensor: Tensor) -> int:
-    power = 0
-    while 1 << (power + 1) <= MAX_PARTS:
-        parts = math.prod(min(size, 1 << (power + 1)) for size in tensor.shape[:_CUT_AXES])
-        if tensor.nbytes < parts * DEFAULT_CHUNK_BYTES or 1 << power >= max(tensor.shape[:2]):
-            break
-        power += 1
-    return power
-
-
-def _square(power: int) -> Grid:
-    return Grid(1 << power, 1 << power)
+def _product(tensor: Tensor, parts: int) -> int:
+    return math.prod(min(size, parts) for size in tensor.shape[:_CUT_AXES])

@@ -15,6 +15,7 @@ from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import DType
 from seedpoint.models.files.layout import Bytes, File
 from seedpoint.models.generation.device_copy import Staging
+from seedpoint.models.generation.overhead import is_light
 from seedpoint.models.generation.sources import CpuDraws, Draws, Sources
 from seedpoint.models.generation.whole_tensors import Needed, Wholes
 from seedpoint.models.plan.plan import Plan, PlanTensor
@@ -127,6 +128,14 @@ class Evaluator:
                 piece = out[at : at + size]
                 self._bytes(segment.tensor, segment.start_byte, segment.stop_byte, piece)
             at += size
+
+    @cached_property
+    def is_light(self) -> bool:
+        """True if every short range of every tensor takes less than a millisecond.
+
+        Whole tensors count as computed, and materialized ones as read.
+        """
+        return all(is_light(tensor.program, tensor.shape) for tensor in self.plan.tensors)
 
     def needs(self, tensor: int, start: int, stop: int) -> list[Needed]:
         """Return the whole tensors needed for elements [start, stop) of a tensor, or a superset."""

@@ -131,8 +131,8 @@ class CheckpointFile:
 
     @property
     def is_light(self) -> bool:
-        """True unless its tensors are read from the store."""
-        return self.checkpoint.plan.platform is None
+        """True unless tensors are read from the store or need many others' elements."""
+        return self.checkpoint.plan.platform is None and self.checkpoint.evaluator.is_light
 
     def read(self, start: int, stop: int, out: ByteArray) -> None:
         """Write bytes [start, stop) to `out`, of any alignment."""

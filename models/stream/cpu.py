@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seedpoint.models.draws import DRAWS
-from seedpoint.models.stream import kernels, rounding
+from seedpoint.models.stream import kernels, rounding, runs
 
 Key = tuple[int, int]
 Values = npt.NDArray[Any]
@@ -43,6 +43,32 @@ def fill(kind: str, out: Values, key: Key, draw: int, start: int, f32: Sequence[
     kernels.DRAWS[kind](out, key, draw, start, tuple(map(float, f32)))
 
 
+def fill_runs(
+    kind: str,
+    out: npt.NDArray[np.float32],
+    width: int,
+    key: Key,
+    draw: int,
+    start: int,
+    step: int,
+    f32: Sequence[float],
+) -> None:
+    """Fill the first `width` columns of `out` with runs of a draw of `kind`.
+
+    Row r takes elements [start + r * step, start + r * step + width). `out` is a contiguous matrix.
+
+    Raises:
+        ValueError: As for `words`, or `width` is wider than `out`.
+    """
+    if out.ndim != 2 or not 0 <= width <= out.shape[1] or step < 0:
+        raise ValueError(f"runs of {width} elements, {step} apart, do not fit {list(out.shape)}")
+    flat = out.view()
+    flat.shape = (out.size,)  # refuses a matrix that is not contiguous
+    for first in (start, start + len(out) * step):
+        _check(flat, (np.dtype(np.float32),), draw, first)
+    runs.DRAWS[kind](out, width, key, draw, start, step, tuple(map(float, f32)))
+
+
 def convert(values: npt.NDArray[np.float32], out: npt.NDArray[np.uint8], dtype: str) -> None:
     """Write `values`, converted to a narrow dtype given by PyTorch's name, to `out` as bytes.
 
@@ -64,6 +90,9 @@ def warm_up() -> None:
         out: Any = np.empty(0, dtype)
         for kind, cls in DRAWS.items():
             fill(kind, out, (0, 0), 0, 0, (1,) * cls.constants)
+    for kind, cls in DRAWS.items():
+        rows = np.empty((0, 0), np.float32)
+        fill_runs(kind, rows, 0, (0, 0), 0, 0, 0, (1,) * cls.constants)
 
 
 VALUES = (np.dtype(np.float32), *rounding.ARRAYS.values())

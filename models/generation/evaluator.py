@@ -93,19 +93,19 @@ class Evaluator:
     ) -> None:
         """Write elements [start, stop) of tensor number `tensor`, little-endian, to `out`.
 
-        `out` is contiguous, aligned to the element size, and holds (stop - start) elements. With an
-        observer, `start` must be a multiple of BLOCK_ELEMENTS, and `stop` another or the tensor's
-        end.
+        `out` is contiguous, aligned to the item size, and holds (stop - start) elements, which are
+        whole items. With an observer, `start` must be a multiple of BLOCK_ELEMENTS, and `stop`
+        another or the tensor's end.
         """
         planned = self.plan.tensors[tensor]
-        itemsize = planned.dtype.itemsize
+        nbytes = planned.dtype.nbytes
         step = self.block_elements
         if self._is_direct(planned):  # Few calls, because each takes the GIL.
             step *= OBSERVED_BLOCKS if observer is not None else DIRECT_BLOCKS
         elif isinstance(planned.program.source, Copy):  # A transposed one reads every row.
             step *= DIRECT_BLOCKS
         pieces = (
-            (first, last, out[(first - start) * itemsize : (last - start) * itemsize])
+            (first, last, out[nbytes(first - start) : nbytes(last - start)])
             for first, last in _blocks(start, stop, step)
         )
         staging = self.sources.draws.staging
@@ -148,8 +148,8 @@ class Evaluator:
         """Return the whole tensors needed for bytes [start, stop) of `file`, without duplicates."""
         found: dict[Needed, None] = {}
         for entry, first, last in file.within(start, stop) if self._with_wholes else ():
-            size = self.plan.tensors[entry.tensor].dtype.itemsize
-            low, high = (first - entry.start_byte) // size, -(-(last - entry.start_byte) // size)
+            dtype, base = self.plan.tensors[entry.tensor].dtype, entry.start_byte
+            low, high = dtype.covering(first - base, last - base)
             found |= dict.fromkeys(self.needs(entry.tensor, low, high))
         return list(found)
 
@@ -164,24 +164,24 @@ class Evaluator:
 
     def _bytes(self, tensor: int, start_byte: int, stop_byte: int, out: ByteArray) -> None:
         """Write bytes [start_byte, stop_byte) of a tensor, which may begin inside an element."""
-        itemsize = self.plan.tensors[tensor].dtype.itemsize
+        dtype = self.plan.tensors[tensor].dtype
+        itemsize = dtype.itemsize
         aligned = out.ctypes.data % itemsize == 0
         if aligned and start_byte % itemsize == 0 and stop_byte % itemsize == 0:
-            self.fill(tensor, start_byte // itemsize, stop_byte // itemsize, out)
+            self.fill(tensor, dtype.elements(start_byte), dtype.elements(stop_byte), out)
             return
-        size = self.block_elements * itemsize
-        for first, last in _blocks(start_byte, stop_byte, size):
-            low, high = first // itemsize, -(-last // itemsize)
-            piece = np.empty((high - low) * itemsize, np.uint8)
+        for first, last in _blocks(start_byte, stop_byte, dtype.nbytes(self.block_elements)):
+            low, high = dtype.covering(first, last)
+            piece = np.empty(dtype.nbytes(high - low), np.uint8)
             self.fill(tensor, low, high, piece)
-            skipped = first - low * itemsize
+            skipped = first - dtype.nbytes(low)
             out[first - start_byte : last - start_byte] = piece[skipped : skipped + last - first]
 
     def _block(self, tensor: PlanTensor, start: int, stop: int, out: ByteArray) -> None:
         program, dtype = tensor.program, tensor.dtype
         if isinstance(program.source, Materialized):
             read = self.materialized[tensor.name]
-            out[:] = np.frombuffer(read(start * dtype.itemsize, stop * dtype.itemsize), np.uint8)
+            out[:] = np.frombuffer(read(dtype.nbytes(start), dtype.nbytes(stop)), np.uint8)
         elif self._is_direct(tensor):
             self._draw_into(program, tensor.name, start, out, dtype)
         else:
@@ -203,7 +203,7 @@ class Evaluator:
                 for first, last, piece in pieces:
                     size = last - first
                     values = torch.empty(size, dtype=_compute_dtype(program, dtype), device=device)
-                    final = torch.empty(size, dtype=dtype.torch, device=device)
+                    final = torch.empty(size // dtype.per_item, dtype=dtype.torch, device=device)
                     self._values(tensor, first, values, final)
                     landed = partial(_observe, observer, first, piece)
                     staging.put(final, piece, landed)

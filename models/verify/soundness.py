@@ -137,6 +137,8 @@ def _check_tensor(tensor: PlanTensor, sequential: bool) -> None:
         and len(tensor.shape) <= MAX_DIMENSIONS,
         f"{shown(tensor.shape)} is not a shape",
     )
+    fault = tensor.dtype.shape_fault(tensor.shape)
+    _require(fault is None, str(fault))
     source = tensor.program.source
     _require(
         isinstance(source, Materialized) == sequential,
@@ -183,6 +185,7 @@ class _Check:
                     f"{shown(sha256)} is not a SHA-256",
                 )
                 _require(isinstance(name, str) and name in BY_NAME, f"{shown(name)} is not a dtype")
+                _require(BY_NAME[name].per_item == 1, f"{name} is not a dtype of literals")
                 _require(
                     self.dtype.is_complex or not BY_NAME[name].torch.is_complex,
                     "a complex literal cannot fill it",

@@ -71,6 +71,9 @@ async def get_tensor(
         picked = parse_slice(slice, checkpoint.plan.tensors[tensor].shape)
     except ValueError as error:
         raise InvalidParameter(str(error), path="query.slice") from None
+    fault = checkpoint.plan.tensors[tensor].dtype.shape_fault(picked.shape)
+    if offer != JSON and fault is not None:
+        raise InvalidParameter(f"{fault}; or Accept: {JSON}", path="query.slice")
     etag = checkpoint.etag(f"tensors/{name}?{picked}")
     file = SliceFile.of(checkpoint.evaluator, tensor, name, picked, etag=etag)
     if offer == JSON:

@@ -18,6 +18,8 @@ from seedpoint.models.files.layout import Layout
 from seedpoint.models.files.slices import Slice
 from seedpoint.models.generation.evaluator import ByteArray, Evaluator
 from seedpoint.models.generation.whole_tensors import Needed
+from seedpoint.models.stream import float4
+from seedpoint.models.stream.float4 import FLOAT4
 from seedpoint.service.generation.dispatcher import Job
 from seedpoint.service.generation.engine import Engine
 
@@ -48,7 +50,7 @@ class SliceFile:
 
     @property
     def size_bytes(self) -> int:
-        return len(self.head) + self.slice.numel * self.dtype.itemsize
+        return len(self.head) + self.dtype.nbytes(self.slice.numel)
 
     @property
     def is_light(self) -> bool:
@@ -64,14 +66,15 @@ class SliceFile:
         out[: len(literal)] = np.frombuffer(literal, np.uint8)
         rest = out[len(literal) :]  # A span that begins inside the head may misalign it.
         first, last = (max(at - len(self.head), 0) for at in (start, stop))
-        size = self.dtype.itemsize
-        low, high = first // size, -(-last // size)
-        if first == low * size and last == high * size and rest.ctypes.data % size == 0:
+        nbytes = self.dtype.nbytes
+        low, high = self.dtype.covering(first, last)
+        is_aligned = rest.ctypes.data % self.dtype.itemsize == 0
+        if first == nbytes(low) and last == nbytes(high) and is_aligned:
             self.elements(low, high, rest)
             return
-        whole = np.empty((high - low) * size, np.uint8)
+        whole = np.empty(nbytes(high - low), np.uint8)
         self.elements(low, high, whole)
-        rest[:] = whole[first - low * size :][: last - first]
+        rest[:] = whole[first - nbytes(low) :][: last - first]
 
     def cuts(self, start: int, stop: int, nbytes: int) -> Iterator[tuple[int, int]]:
         """Cut bytes [start, stop) into ranges of at most `nbytes`, or fewer if they are costly.
@@ -79,8 +82,8 @@ class SliceFile:
         No range generates much more than PIECE_ELEMENTS, and only `start` and `stop` may lie
         inside an element.
         """
-        head, size = len(self.head), self.dtype.itemsize
-        step = size * min(max(nbytes // size, 1), self.piece_elements)
+        head, dtype = len(self.head), self.dtype
+        step = max(dtype.itemsize, dtype.nbytes(min(dtype.elements(nbytes), self.piece_elements)))
         while start < stop:
             last = min(stop, head + (max(start - head, 0) // step + 1) * step)
             yield start, last
@@ -93,8 +96,8 @@ class SliceFile:
 
     def whole_tensors(self, start: int, stop: int) -> list[Needed]:
         """Return the whole tensors that bytes [start, stop) of the file depend on."""
-        head, size = len(self.head), self.dtype.itemsize
-        return self.whole_tensors_of(max(start - head, 0) // size, -(-max(stop - head, 0) // size))
+        first, last = (max(at - len(self.head), 0) for at in (start, stop))
+        return self.whole_tensors_of(*self.dtype.covering(first, last))
 
     def whole_tensors_of(self, start: int, stop: int) -> list[Needed]:
         """Return the whole tensors that elements [start, stop) of the slice depend on."""
@@ -105,12 +108,15 @@ class SliceFile:
 
     def elements(self, start: int, stop: int, out: ByteArray) -> None:
         """Generate elements [start, stop) of the slice, little-endian, into the aligned `out`."""
+        if self.dtype.name == FLOAT4:
+            out[:] = float4.packed(self.float4_patterns(start, stop))
+            return
         if self.slice.run_elements < LONG_RUN_ELEMENTS:
             self._pick(start, stop, out)
             return
-        size, at = self.dtype.itemsize, 0
+        at = 0
         for first, last in self.slice.runs(start, stop):
-            stretch = (last - first) * size
+            stretch = self.dtype.nbytes(last - first)
             self.evaluator.fill(self.tensor, first, last, out[at : at + stretch])
             at += stretch
 
@@ -125,6 +131,18 @@ class SliceFile:
             self.evaluator.fill(self.tensor, base, end, cover[: end - base].view(np.uint8))
             taken[low:high] = cover[places[low:high] - base]
 
+    def float4_patterns(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Return the patterns of elements [start, stop) of the slice, each in a byte."""
+        places = _places(self.slice, start, stop)
+        taken = np.empty(stop - start, np.uint8)
+        for low, high in _covers(places):
+            last = int(places[high - 1]) + 1
+            base, end = self.dtype.whole_items(int(places[low]), last)
+            cover = np.empty(self.dtype.nbytes(end - base), np.uint8)
+            self.evaluator.fill(self.tensor, base, end, cover)
+            taken[low:high] = float4.patterns(cover)[places[low:high] - base]
+        return taken
+
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
@@ -137,7 +155,7 @@ class _Entry:
 
     @property
     def nbytes(self) -> int:
-        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+        return self.dtype.nbytes(math.prod(self.shape))
 
 
 def _cost(picked: Slice) -> float:
@@ -181,7 +199,8 @@ async def numbers(engine: Engine, file: SliceFile) -> Any:
     become [real, imaginary]. The elements are generated piece by piece; cancellation stops
     after the pieces that have begun.
     """
-    values = torch.empty(file.slice.shape, dtype=file.dtype.torch)
+    dtype = torch.float32 if file.dtype.name == FLOAT4 else file.dtype.torch
+    values = torch.empty(file.slice.shape, dtype=dtype)
     async with aclosing(engine.ordered(_jobs(file, values), ahead=PIECES_AHEAD)) as done:
         async for _ in done:
             pass
@@ -195,7 +214,15 @@ def _jobs(file: SliceFile, values: torch.Tensor) -> Iterator[Job[None]]:
         stop = min(start + step, len(flat))
         out = flat[start:stop].view(torch.uint8).numpy()
         whole_tensors = file.whole_tensors_of(start, stop)
-        yield Job(partial(file.elements, start, stop, out), whole_tensors)
+        if file.dtype.name == FLOAT4:
+            yield Job(partial(_numbers, file, start, stop, flat[start:stop]), whole_tensors)
+        else:
+            yield Job(partial(file.elements, start, stop, out), whole_tensors)
+
+
+def _numbers(file: SliceFile, start: int, stop: int, out: torch.Tensor) -> None:
+    """Write elements [start, stop) of four bits to `out`, float32."""
+    out.copy_(torch.from_numpy(float4.VALUES[file.float4_patterns(start, stop)]))
 
 
 def _listed(values: torch.Tensor) -> Any:

@@ -33,6 +33,7 @@ from seedpoint.models.statistics.forecast import forecast
 from seedpoint.models.statistics.tensor_law import tensor_law
 from seedpoint.models.statistics.verdict import LIMIT, judge
 from seedpoint.models.stream import cpu
+from tests.support.converted import converted
 from tests.support.seen import seen
 
 F32 = BY_NAME["float32"]
@@ -42,7 +43,7 @@ FLOATS = [d for d in DTYPES if d.is_floating and d.name != "float8_e8m0fnu"]
 def judged(values, program, dtype=F32):
     """The verdict on a torch tensor of float32 values, converted to `dtype`."""
     tensor = PlanTensor("w", tuple(values.shape), dtype, "parameter", "Linear", program)
-    return seen(tensor, values.to(dtype.torch))
+    return seen(tensor, converted(values, dtype))
 
 
 def normal(*shape, mean=0.0, std=1.0, seed=0):

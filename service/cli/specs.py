@@ -14,6 +14,7 @@ from seedpoint.service.cli.terminal import complain
 
 if TYPE_CHECKING:
     from seedpoint.models.planning.compiler import Planned
+    from seedpoint.models.planning.expression_names import ExpressionNames
 
 SUFFIX = ".json"
 
@@ -91,10 +92,20 @@ def _text(spec: str) -> bytes:
 
 def planned(document: Any) -> Planned:
     """Return the plan of a spec; its constructors are guarded as in a worker. Raises SpecError."""
-    from seedpoint.models.planning.compiler import make_plan
+    return planned_with_names(document)[0]
+
+
+def planned_with_names(document: Any) -> tuple[Planned, ExpressionNames]:
+    """Return the plan of a spec, and the names that its expressions may use. Raises SpecError."""
+    from seedpoint.models.planning.compiler import plan_structure
+    from seedpoint.models.planning.expression_names import expression_names
+    from seedpoint.models.planning.record_architecture import survey
     from seedpoint.models.planning.sequential import platform
     from seedpoint.models.spec.schema import parse_spec
     from seedpoint.service.planning.sandbox import guarded
 
     with guarded(document):
-        return make_plan(parse_spec(document), platform=platform())
+        spec = parse_spec(document)
+        structure = survey(spec.architecture, dtype=spec.model_dtype)
+        made = plan_structure(spec, structure, platform=platform())
+    return made, expression_names(spec, structure)

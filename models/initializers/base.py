@@ -31,13 +31,13 @@ _INTEGER = re.compile("-?[0-9]{1,20}")
 class ArgumentError(ValueError):
     """Argument of an initializer that does not fit the tensor.
 
-    `divides_by_zero` is true for an expression that does, such as one over a fan of zero.
+    `has_no_value` is true for an expression that has none, such as one over a fan of zero.
     """
 
-    def __init__(self, argument: str, message: str, *, divides_by_zero: bool = False) -> None:
+    def __init__(self, argument: str, message: str, *, has_no_value: bool = False) -> None:
         super().__init__(message)
         self.argument = argument
-        self.divides_by_zero = divides_by_zero
+        self.has_no_value = has_no_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ class Target:
         """
         try:
             return expressions.evaluate(value, self.scope)
-        except expressions.DivisionByZero as error:
-            raise ArgumentError(argument, str(error), divides_by_zero=True) from None
+        except expressions.NoValue as error:
+            raise ArgumentError(argument, str(error), has_no_value=True) from None
         except expressions.ExpressionError as error:
             raise ArgumentError(argument, str(error)) from None
 

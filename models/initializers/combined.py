@@ -43,7 +43,7 @@ class Sum(Initializer):
                 source, draws = _numbered(stacked(initializer, target), draws)
             except ArgumentError as error:
                 at = f"initializers.{number}.{error.argument}"
-                raise ArgumentError(at, str(error), divides_by_zero=error.divides_by_zero) from None
+                raise ArgumentError(at, str(error), has_no_value=error.has_no_value) from None
             except SpecError:
                 raise
             except ValueError as error:

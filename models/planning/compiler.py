@@ -31,10 +31,10 @@ from seedpoint.models.rules.dependencies import Dependencies
 from seedpoint.models.rules.matcher import Matcher
 from seedpoint.models.rules.no_match import reason
 from seedpoint.models.rules.resolve import Resolved, Subject, check_single, resolve
-from seedpoint.models.rules.rule import Candidate, Match, Won
+from seedpoint.models.rules.rule import Candidate, Match, Rule, Won
 from seedpoint.models.spec.constants import constant_values
 from seedpoint.models.spec.limits import DEFAULT, Limits
-from seedpoint.models.spec.schema import Spec, normalized
+from seedpoint.models.spec.schema import DTypeRule, Spec, normalized
 from seedpoint.models.stream.cost import too_costly, whole_sources
 from seedpoint.models.validation.faults import MAX_FAULTS
 from seedpoint.models.validation.messages import listed
@@ -174,8 +174,9 @@ class _Compiler:
         Raises:
             SpecError: The spec has a fault.
         """
-        self._check_used("init.rules", self.matches, self.won, optional=self._optional())
-        self._check_used("dtype.rules", self.dtype_matches, self.dtype_won, optional=set())
+        init, dtype = self.spec.init.rules, self.spec.dtype_policy.rules
+        self._check_used("init.rules", self.matches, self.won, _optional(init))
+        self._check_used("dtype.rules", self.dtype_matches, self.dtype_won, _optional(dtype))
         for index in sorted(self.dtype_won - self.dtype_touched):
             path = f"dtype.rules.{index}"
             message = f"{path} has no effect: it wins no floating tensor"
@@ -348,11 +349,8 @@ class _Compiler:
             message = f"different rules win the names of one tensor: {each}"
             self.warnings.append(PlanWarning("SP103", "init.rules", message))
 
-    def _optional(self) -> set[int]:
-        return {index for index, rule in enumerate(self.spec.init.rules) if rule.optional}
-
     def _check_used(
-        self, path: str, matches: Sequence[Match], won: set[int], *, optional: set[int]
+        self, path: str, matches: Sequence[Match], won: set[int], optional: set[int]
     ) -> None:
         unused = sorted(set(range(len(matches))) - won)
         matched = self._matched([matches[index] for index in unused])
@@ -379,6 +377,11 @@ class _Compiler:
     def _rules(self) -> str:
         shown = [str(match.model_dump(exclude_none=True)) for match in self.matches]
         return f"rules: {listed(shown)}" if shown else "there are no rules"
+
+
+def _optional(rules: Sequence[Rule | DTypeRule]) -> set[int]:
+    """Return the numbers of the rules that may match no tensor."""
+    return {number for number, rule in enumerate(rules) if rule.optional}
 
 
 def _composed(own: Program | None, resolved: Resolved | None) -> Program:

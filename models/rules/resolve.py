@@ -169,7 +169,7 @@ def _source_at(initializer: Initializer, path: str, name: str, target: Target) -
         try:
             return stacked(initializer, target)
         except ArgumentError as error:
-            if 0 in target.shape and error.divides_by_zero:
+            if 0 in target.shape and error.has_no_value:
                 return program.Constant(0.0)
             raise
         except ZeroDivisionError:
@@ -277,7 +277,7 @@ def _transforms(
         with _fault(f"{path}.transforms.{number}", subject.name):
             if not (subject.dtype.is_floating or isinstance(transform, EXACT)):
                 raise ValueError(f"{transform.type} needs a floating tensor, not {subject.dtype}")
-            for resolved in transform.resolve(subject.shape, target.exact):
+            for resolved in _resolved(transform, subject.shape, target):
                 if isinstance(resolved, program.SetElement | program.FillRegion) and not (
                     subject.dtype.takes(resolved.value)
                 ):
@@ -285,6 +285,17 @@ def _transforms(
                         "value", f"{resolved.value} is not a value that {subject.dtype} can hold"
                     )
                 yield number, resolved
+
+
+def _resolved(
+    transform: TransformSpec, shape: tuple[int, ...], target: Target
+) -> Iterator[Transform]:
+    """Yield the transforms of the plan; none if an argument has no value for an empty tensor."""
+    try:
+        yield from transform.resolve(shape, target.exact)
+    except ArgumentError as error:
+        if 0 not in shape or not error.has_no_value:
+            raise
 
 
 def check_single(resolved: Resolved, path: str, name: str) -> None:

@@ -26,6 +26,13 @@ FUNCTIONS: Mapping[str, Callable[..., float]] = {
     "sqrt": math.sqrt,
 }
 
+
+def _power(x: float, y: float) -> float:
+    if x == 0 and y < 0:
+        raise ZeroDivisionError
+    return math.pow(x, y)
+
+
 _BINARY: Mapping[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -33,7 +40,7 @@ _BINARY: Mapping[type[ast.operator], Callable[[float, float], float]] = {
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
-    ast.Pow: math.pow,
+    ast.Pow: _power,
 }
 _UNARY: Mapping[type[ast.unaryop], Callable[[float], float]] = {
     ast.UAdd: operator.pos,
@@ -61,8 +68,8 @@ class ExpressionError(ValueError):
     """Expression that does not parse or has no finite value."""
 
 
-class DivisionByZero(ExpressionError):
-    """Expression that divides by zero."""
+class NoValue(ExpressionError):
+    """Expression without a finite value: a division by zero, the logarithm of zero."""
 
 
 _NAMES = frozenset(FUNCTIONS)
@@ -108,13 +115,14 @@ def evaluate(value: float | int | str, scope: Mapping[str, float | None]) -> flo
     try:
         result = _evaluate(parse(value), scope)
     except ZeroDivisionError:
-        raise DivisionByZero(f"expression {_shown(value)} divides by zero") from None
+        raise NoValue(f"expression {_shown(value)} divides by zero") from None
     except (OverflowError, ValueError, TypeError) as error:
         if isinstance(error, ExpressionError):
             raise
-        raise ExpressionError(f"expression {_shown(value)} has no value: {error}") from None
+        kind = ExpressionError if isinstance(error, TypeError) else NoValue
+        raise kind(f"expression {_shown(value)} has no value: {error}") from None
     if not math.isfinite(result):
-        raise ExpressionError(f"expression {_shown(value)} is {result}, not a finite number")
+        raise NoValue(f"expression {_shown(value)} is {result}, not a finite number")
     return result
 
 

@@ -295,3 +295,12 @@ def test_a_rule_that_never_wins_is_warned_of() -> None:
 
 def test_an_optional_rule_may_match_nothing() -> None:
     assert plan(sequential(LINEAR), rule({"name": "x"}, normal(), optional=True)).tensors
+
+
+def test_an_optional_dtype_rule_may_match_nothing() -> None:
+    unused = {"match": {"name": "x"}, "dtype": "float16"}
+    faulty = {"default": "bfloat16", "rules": [unused]}
+    with pytest.raises(SpecError, match=r"dtype\.rules\.0\.match: matches no tensor"):
+        plan(sequential(LINEAR), dtype=faulty)
+    found = plan(sequential(LINEAR), dtype=faulty | {"rules": [unused | {"optional": True}]})
+    assert {tensor.dtype.name for tensor in found.tensors} == {"bfloat16"}

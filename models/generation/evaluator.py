@@ -19,6 +19,7 @@ from seedpoint.models.generation import runs
 from seedpoint.models.generation.copied_elements import CopiedParts, copied
 from seedpoint.models.generation.device_copy import Staging
 from seedpoint.models.generation.device_draws import CpuDraws, Draws
+from seedpoint.models.generation.overhead import is_light
 from seedpoint.models.generation.runs import Starts
 from seedpoint.models.generation.sources import Sources
 from seedpoint.models.generation.whole_tensors import Wholes, WholeTensor
@@ -104,12 +105,12 @@ class Evaluator:
     ) -> None:
         """Write elements [start, stop) of tensor number `tensor`, little-endian, to `out`.
 
-        `out` is contiguous, aligned to the element size, and holds (stop - start) elements. With an
-        observer, `start` must be a multiple of BLOCK_ELEMENTS, and `stop` another or the tensor's
-        end.
+        `out` is contiguous, aligned to the item size, and holds (stop - start) elements, which are
+        whole items. With an observer, `start` must be a multiple of BLOCK_ELEMENTS, and `stop`
+        another or the tensor's end.
         """
         planned = self.plan.tensors[tensor]
-        itemsize = planned.dtype.itemsize
+        nbytes = planned.dtype.nbytes
         step = self.block_elements
         is_copied = copied(planned.program, planned.dtype) is not None
         if is_copied or self._is_direct(planned):  # Few calls, because each takes the GIL.
@@ -117,7 +118,7 @@ class Evaluator:
         elif isinstance(planned.program.source, Copy):  # A transposed one reads every row.
             step *= DIRECT_BLOCKS
         pieces = (
-            (first, last, out[(first - start) * itemsize : (last - start) * itemsize])
+            (first, last, out[nbytes(first - start) : nbytes(last - start)])
             for first, last in _blocks(start, stop, step)
         )
         staging = self.sources.draws.staging
@@ -156,7 +157,11 @@ class Evaluator:
         """Return whether runs of `run` elements are computed without the elements between them."""
         planned = self.plan.tensors[tensor]
         on_cpu = self.sources.draws.staging is None
-        return on_cpu and runs.are_direct(planned.program, planned.shape, run)
+        return (
+            on_cpu
+            and planned.dtype.per_item == 1
+            and runs.are_direct(planned.program, planned.shape, run)
+        )
 
     def _runs(self, tensor: PlanTensor, starts: Starts, run: int, out: ByteArray) -> None:
         program, dtype, source = tensor.program, tensor.dtype, tensor.program.source
@@ -229,6 +234,14 @@ class Evaluator:
                 self._bytes(segment.tensor, segment.start_byte, segment.stop_byte, piece)
             at += size
 
+    @cached_property
+    def is_light(self) -> bool:
+        """True if every short range of every tensor takes less than a millisecond.
+
+        Whole tensors count as computed, and materialized ones as read.
+        """
+        return all(is_light(tensor.program, tensor.shape) for tensor in self.plan.tensors)
+
     def whole_tensors_of_elements(self, tensor: int, start: int, stop: int) -> list[WholeTensor]:
         """Return the whole tensors needed for elements [start, stop) of a tensor, or a superset."""
         if tensor not in self._with_wholes:
@@ -240,8 +253,8 @@ class Evaluator:
         """Return the whole tensors needed for bytes [start, stop) of `file`, without duplicates."""
         found: dict[WholeTensor, None] = {}
         for entry, first, last in file.within(start, stop) if self._with_wholes else ():
-            size = self.plan.tensors[entry.tensor].dtype.itemsize
-            low, high = (first - entry.start_byte) // size, -(-(last - entry.start_byte) // size)
+            dtype, base = self.plan.tensors[entry.tensor].dtype, entry.start_byte
+            low, high = dtype.covering(first - base, last - base)
             found |= dict.fromkeys(self.whole_tensors_of_elements(entry.tensor, low, high))
         return list(found)
 
@@ -256,26 +269,26 @@ class Evaluator:
 
     def _bytes(self, tensor: int, start_byte: int, stop_byte: int, out: ByteArray) -> None:
         """Write bytes [start_byte, stop_byte) of a tensor, which may begin inside an element."""
-        itemsize = self.plan.tensors[tensor].dtype.itemsize
+        dtype = self.plan.tensors[tensor].dtype
+        itemsize = dtype.itemsize
         aligned = out.ctypes.data % itemsize == 0
         if aligned and start_byte % itemsize == 0 and stop_byte % itemsize == 0:
-            self.fill(tensor, start_byte // itemsize, stop_byte // itemsize, out)
+            self.fill(tensor, dtype.elements(start_byte), dtype.elements(stop_byte), out)
             return
-        size = self.block_elements * itemsize
-        for first, last in _blocks(start_byte, stop_byte, size):
-            low, high = first // itemsize, -(-last // itemsize)
-            piece = np.empty((high - low) * itemsize, np.uint8)
+        for first, last in _blocks(start_byte, stop_byte, dtype.nbytes(self.block_elements)):
+            low, high = dtype.covering(first, last)
+            piece = np.empty(dtype.nbytes(high - low), np.uint8)
             self.fill(tensor, low, high, piece)
-            skipped = first - low * itemsize
+            skipped = first - dtype.nbytes(low)
             out[first - start_byte : last - start_byte] = piece[skipped : skipped + last - first]
 
     def _block(self, tensor: PlanTensor, start: int, stop: int, out: ByteArray) -> None:
         program, dtype = tensor.program, tensor.dtype
         if isinstance(program.source, Materialized):
             read = self.materialized[tensor.name]
-            out[:] = np.frombuffer(read(start * dtype.itemsize, stop * dtype.itemsize), np.uint8)
+            out[:] = np.frombuffer(read(dtype.nbytes(start), dtype.nbytes(stop)), np.uint8)
         elif (blob := copied(program, dtype)) is not None:
-            self.sources.blob_files.read(blob.sha256, blob.offset + start * dtype.itemsize, out)
+            self.sources.blob_files.read(blob.sha256, blob.offset + dtype.nbytes(start), out)
         elif self._is_direct(tensor):
             self._draw_into(program, tensor.name, start, out, dtype)
         else:
@@ -300,7 +313,7 @@ class Evaluator:
                 for first, last, piece in pieces:
                     size = last - first
                     values = torch.empty(size, dtype=_compute_dtype(program, dtype), device=device)
-                    final = torch.empty(size, dtype=dtype.torch, device=device)
+                    final = torch.empty(size // dtype.per_item, dtype=dtype.torch, device=device)
                     self._values(tensor, first, values, final)
                     landed = partial(self._land, tensor, parts, observer, first, piece)
                     staging.put(final, piece, landed)

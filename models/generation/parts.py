@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from seedpoint.models.generation.evaluator import ByteArray, Evaluator
 from seedpoint.models.generation.runs import Shape, Starts
@@ -39,7 +40,12 @@ def fill_part(
     """Write elements [start, stop) of a part of tensor number `tensor` to `out`.
 
     `out` is as for `Evaluator.fill`.
+
+    Raises:
+        ValueError: Elements of the tensor share bytes.
     """
+    if evaluator.plan.tensors[tensor].dtype.per_item > 1:
+        raise ValueError(f"{evaluator.plan.tensors[tensor].dtype} has no elements of whole bytes")
     size, row = evaluator.plan.tensors[tensor].dtype.itemsize, part.row_elements
     at = start
     while at < stop:
@@ -52,6 +58,16 @@ def fill_part(
         else:
             _within_row(evaluator, tensor, part, at, end, piece)
         at = end
+
+
+def indices(part: Part, start: int, stop: int) -> npt.NDArray[np.int64]:
+    """Return the index in the tensor of each of the elements [start, stop) of a part, in order."""
+    row = max(part.row_elements, 1)
+    first, last = start // row, -(-stop // row)
+    found = np.empty((last - first, row), np.int64)
+    for low, high, starts in part.rows(first, last):
+        found[:, low:high] = starts[:, None] + np.arange(high - low)
+    return found.reshape(-1)[start - first * row : stop - first * row]
 
 
 def each_run(part: Part, start: int, stop: int) -> Iterator[tuple[int, int]]:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import torch
 
 from seedpoint.models.draws import Draw
-from seedpoint.models.generation.sources import Sources, parts_between
+from seedpoint.models.generation.sources import Sources
+from seedpoint.models.generation.split_parts import parts_between
 from seedpoint.models.plan.program import Constant, Formula, Program, Split
 from seedpoint.models.plan.transforms import Pointwise
 from seedpoint.models.stream import cpu

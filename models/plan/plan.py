@@ -51,7 +51,7 @@ class PlanTensor:
 
     @property
     def nbytes(self) -> int:
-        return self.numel * self.dtype.itemsize
+        return self.dtype.nbytes(self.numel)
 
 
 @dataclass(frozen=True)

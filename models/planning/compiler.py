@@ -10,7 +10,6 @@ from typing import Any
 from seedpoint.models.dtypes import DType
 from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.files.blobs import NO_BLOBS, Blobs
-from seedpoint.models.files.layout import METADATA_KEY
 from seedpoint.models.initializers.fans import Surroundings, default_fans
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
@@ -20,6 +19,7 @@ from seedpoint.models.plan.program import (
     Split,
 )
 from seedpoint.models.plan.warning import PlanWarning
+from seedpoint.models.planning.declared_faults import check_declared
 from seedpoint.models.planning.fault_tally import FaultTally
 from seedpoint.models.planning.module_numbers import ExpressionNames
 from seedpoint.models.planning.numpy_draws import check_numpy
@@ -180,11 +180,8 @@ class _Compiler:
 
     def _tensor(self, index: int) -> PlanTensor:
         declared, candidates = self.structure.tensors[index], self.structure.candidates[index]
-        if declared.name == METADATA_KEY:
-            raise SpecError.at(
-                declared.path, f"{METADATA_KEY} is reserved by the safetensors format"
-            )
         dtype = self._dtypes.of(declared, candidates)
+        check_declared(declared, dtype, self.spec.init.generator)
         self._warn_of_aliases(candidates)
         subject = self._subject(declared, dtype)
         in_turn = self._in_turn(candidates, subject)

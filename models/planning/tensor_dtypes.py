@@ -17,7 +17,9 @@ class TensorDtypes:
 
     def __init__(self, policy: DTypePolicy) -> None:
         self._policy = policy
-        self.rules = RuleList("dtype.rules", [rule.match for rule in policy.rules], sweeps=True)
+        matches = [rule.match for rule in policy.rules]
+        optional = {index for index, rule in enumerate(policy.rules) if rule.optional}
+        self.rules = RuleList("dtype.rules", matches, optional=optional, sweeps=True)
         self._won_floating: set[int] = set()
 
     def of(self, declared: Declared, candidates: Sequence[Candidate]) -> DType:

@@ -62,6 +62,10 @@ def fill(source: PlanSource, jobs: Sequence[Job], *, threads: int, advance: Adva
     whole of an orthogonal or sparse one, or a copy of memory that is not contiguous.
     """
     jobs = [job for job in jobs if job.out.numel()]
+    for job in jobs:
+        tensor = source.plan.tensors[job.tensor]
+        if tensor.dtype.per_item > 1:
+            raise ValueError(f"'{tensor.name}' is {tensor.dtype}; load it from the file")
     with ThreadPoolExecutor(threads) as executor, torch.no_grad():
         each = helped(executor, threads)
         for device in dict.fromkeys(map(_generator, jobs)):

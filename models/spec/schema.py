@@ -145,17 +145,22 @@ class Init(Schema):
 
 
 class DTypeRule(Schema):
-    """Dtype for the floating tensors that match."""
+    """Dtype for the floating tensors that match. A tied tensor matches if one of its names does."""
 
-    match: Match
+    match: Match = Field(description="Criteria, as those of the rules of `init`.")
     dtype: FloatName
+    optional: bool = Field(
+        default=False, strict=True, description="Allow the rule to match no tensor."
+    )
 
 
 class DTypePolicy(Schema):
     """Default dtype and exceptions; the first rule that matches wins."""
 
     default: DTypeName = "declared"
-    rules: tuple[DTypeRule, ...] = ()
+    rules: tuple[DTypeRule, ...] = Field(
+        default=(), description="Tried in order for each tensor; the first that matches wins."
+    )
 
 
 DTypeSpec = Annotated[

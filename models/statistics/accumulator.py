@@ -22,6 +22,8 @@ from seedpoint.models.statistics.known_values import Comparison, Known
 from seedpoint.models.statistics.merge_tree import Tree, nothing
 from seedpoint.models.statistics.moments import Rows, Values
 from seedpoint.models.statistics.strata import Stratum
+from seedpoint.models.stream import float4
+from seedpoint.models.stream.float4 import FLOAT4
 
 BLOCK_ELEMENTS = 1 << 16
 
@@ -41,6 +43,8 @@ def widened(raw: np.ndarray[Any, np.dtype[np.uint8]], dtype: DType) -> Values:
     """
     if dtype.name in _NATIVE:
         return raw.view(_NATIVE[dtype.name])
+    if dtype.name == FLOAT4:
+        return float4.numbers(raw)
     narrow = torch.from_numpy(raw).view(dtype.torch)
     wide: Values = narrow.to(torch.float32).numpy()
     return wide

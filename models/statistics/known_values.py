@@ -25,8 +25,10 @@ from seedpoint.models.plan.program import (
     SetElement,
     ZeroRows,
 )
+from seedpoint.models.statistics.grids import numbers
 from seedpoint.models.stream import reference
 from seedpoint.models.stream.apply_transforms import apply
+from seedpoint.models.stream.float4 import FLOAT4
 
 Shape = tuple[int, ...]
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -50,7 +52,7 @@ class Known:
     blob_files: Blobs = NO_BLOBS
 
     def values(self, start: int, stop: int) -> torch.Tensor:
-        """Return elements [start, stop), converted as STREAM says."""
+        """Return elements [start, stop), converted as STREAM says; four bits become float32."""
         found, transforms = self._source(start, stop), self.program.transforms
         if isinstance(self.program.source, Formula) and self.dtype.is_floating:
             wide = self.dtype.name == "float64"
@@ -59,6 +61,8 @@ class Known:
             transforms = ()
         if self.dtype.is_narrow and found.dtype != self.dtype.torch:
             patterns = reference.convert(found.to(torch.float32), self.dtype.name)
+            if self.dtype.name == FLOAT4:
+                return numbers(patterns, self.dtype)
             found = patterns.view(self.dtype.torch)
         found = found.to(self.dtype.torch)
         apply(transforms, found, start, self.shape)
@@ -142,7 +146,8 @@ class Comparison:
 
     def add(self, start: int, raw: Array) -> None:
         """Compare the elements from `start` on, given as their bytes."""
-        found = torch.from_numpy(raw).view(self._known.dtype.torch)
+        dtype, patterns = self._known.dtype, torch.from_numpy(raw)
+        found = numbers(patterns, dtype) if dtype.name == FLOAT4 else patterns.view(dtype.torch)
         count = _different(found, self._known.values(start, start + len(found)))
         with self._lock:
             self._compared += len(found)

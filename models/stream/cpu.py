@@ -79,7 +79,7 @@ def convert(values: npt.NDArray[np.float32], out: npt.NDArray[np.uint8], dtype: 
     Raises:
         ValueError: `out` has another size than the converted values.
     """
-    if out.nbytes != len(values) * rounding.itemsize(dtype):
+    if 8 * out.nbytes != len(values) * rounding.bits(dtype):
         raise ValueError(f"{len(values)} elements of {dtype} are not {out.nbytes} bytes")
     rounding.convert(values, out, dtype)
 

@@ -133,6 +133,8 @@ def _check_tensor(tensor: PlanTensor, sequential: bool) -> None:
         and len(tensor.shape) <= MAX_DIMENSIONS,
         f"{shown(tensor.shape)} is not a shape",
     )
+    fault = tensor.dtype.shape_fault(tensor.shape)
+    require(fault is None, str(fault))
     source = tensor.program.source
     require(
         isinstance(source, Materialized) == sequential,
@@ -179,6 +181,7 @@ class _Check:
                     f"{shown(sha256)} is not a SHA-256",
                 )
                 require(isinstance(name, str) and name in BY_NAME, f"{shown(name)} is not a dtype")
+                require(BY_NAME[name].per_item == 1, f"{name} is not a dtype of literals")
                 require(
                     self.dtype.is_complex or not BY_NAME[name].torch.is_complex,
                     "a complex literal cannot fill it",

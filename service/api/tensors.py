@@ -73,10 +73,13 @@ async def get_tensor(
         picked = parse_slice(slice, checkpoint.plan.tensors[tensor].shape)
     except ValueError as error:
         raise InvalidParameter(str(error), path="query.slice") from None
-    etag = checkpoint.etag(f"tensors/{name}?{picked}")
-    file = PartsFile.of([TensorPart(checkpoint.evaluator, tensor, picked, name)], etag=etag)
+    fault = checkpoint.plan.tensors[tensor].dtype.shape_fault(picked.shape)
+    if offer != JSON and fault is not None:
+        raise InvalidParameter(f"{fault}; or Accept: {JSON}", path="query.slice")
+    part = TensorPart(checkpoint.evaluator, tensor, picked, name)
     if offer == JSON:
-        return await _as_numbers(request, service, file.parts[0], digest=digest is not None)
+        return await _as_numbers(request, service, part, digest=digest is not None)
+    file = PartsFile.of([part], etag=checkpoint.etag(f"tensors/{name}?{picked}"))
     item = Representation(checkpoint, file, name, ".safetensors")
     return await representations.respond(
         request, service, item, digest=digest is not None, headers=VARY

@@ -135,8 +135,10 @@ class CheckpointFile:
 
     @property
     def is_light(self) -> bool:
-        """True unless its tensors are read from the store."""
-        return self.checkpoint.plan.platform is None and not self.checkpoint.blobs
+        """True unless tensors are read from the store or need many others' elements."""
+        checkpoint = self.checkpoint
+        is_stored = checkpoint.plan.platform is not None or bool(checkpoint.blobs)
+        return not is_stored and checkpoint.evaluator.is_light
 
     def read(self, start: int, stop: int, out: ByteArray) -> None:
         """Write bytes [start, stop) to `out`, of any alignment."""

@@ -116,8 +116,18 @@ async def parts(checkpoint: Checkpoint, request: PartsRequest) -> tuple[TensorPa
         else:
             part = TensorPart(checkpoint.evaluator, number, window, tensor.name, tensor.aliases)
             found.append(part)
+    return _of_whole_bytes(found, faults)
+
+
+def _of_whole_bytes(found: list[TensorPart], faults: list[Fault]) -> tuple[TensorPart, ...]:
+    """Return the parts, unless there are faults or elements that share a byte are parted."""
+    faults += [
+        Fault(join("slices", part.name), fault)
+        for part in found
+        if (fault := part.dtype.shape_fault(part.shape)) is not None
+    ]
     if faults:
-        raise SpecError(faults)
+        raise SpecError(faults[:MAX_FAULTS])
     return tuple(found)
 
 
@@ -133,9 +143,7 @@ async def _slices(checkpoint: Checkpoint, slices: Mapping[str, str]) -> tuple[Te
                 break
         else:
             found.append(TensorPart(checkpoint.evaluator, number, picked, name))
-    if faults:
-        raise SpecError(faults)
-    return tuple(found)
+    return _of_whole_bytes(found, faults)
 
 
 class _Placements:

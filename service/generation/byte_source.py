@@ -34,9 +34,9 @@ class ByteSource(Protocol):
 
     @property
     def is_light(self) -> bool:
-        """True if a small range takes microseconds to read.
+        """True if any small range takes less than a millisecond to read.
 
-        Nothing is read from disk, and nothing is generated only to be discarded.
+        Nothing is read from disk, and little is generated only to be discarded.
         """
 
     def read(self, start: int, stop: int, out: ByteArray) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from seedpoint.models.generation.tensor_part import TensorPart
+from seedpoint.models.stream import float4
+from seedpoint.models.stream.float4 import FLOAT4
 from seedpoint.service.generation.dispatcher import Job
 from seedpoint.service.generation.engine import Engine
 
@@ -25,7 +27,8 @@ async def numbers(engine: Engine, part: TensorPart) -> Any:
     become [real, imaginary]. The elements are generated piece by piece; cancellation stops
     after the pieces that have begun.
     """
-    values = torch.empty(part.shape, dtype=part.dtype.torch)
+    dtype = torch.float32 if part.dtype.name == FLOAT4 else part.dtype.torch
+    values = torch.empty(part.shape, dtype=dtype)
     async with aclosing(engine.ordered(_jobs(part, values), ahead=PIECES_AHEAD)) as done:
         async for _ in done:
             pass
@@ -39,7 +42,15 @@ def _jobs(part: TensorPart, values: torch.Tensor) -> Iterator[Job[None]]:
         stop = min(start + step, len(flat))
         out = flat[start:stop].view(torch.uint8).numpy()
         whole_tensors = part.whole_tensors_of_elements(start, stop)
-        yield Job(partial(part.elements, start, stop, out), whole_tensors)
+        if part.dtype.name == FLOAT4:
+            yield Job(partial(_float4, part, start, stop, flat[start:stop]), whole_tensors)
+        else:
+            yield Job(partial(part.elements, start, stop, out), whole_tensors)
+
+
+def _float4(part: TensorPart, start: int, stop: int, out: torch.Tensor) -> None:
+    """Write elements [start, stop) of four bits to `out`, float32."""
+    out.copy_(torch.from_numpy(float4.VALUES[part.float4_patterns(start, stop)]))
 
 
 def _listed(values: torch.Tensor) -> Any:

@@ -62,7 +62,7 @@ class PartsFile:
         work = 0.0  # Of the range that begins at `first`, in elements that are generated.
         for entry, low, high in self.file.within(start, stop):
             part, base = self.parts[entry.tensor], entry.start_byte
-            share = PIECE_ELEMENTS / part.piece_elements / part.dtype.itemsize
+            share = PIECE_ELEMENTS / part.piece_elements * 8 / part.dtype.bits
             for begin, end in part.cuts(low - base, high - base, nbytes):
                 at, last, cost = base + begin, base + end, (end - begin) * share
                 if first < at and (last - first > nbytes or work + cost > PIECE_ELEMENTS):

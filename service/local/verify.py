@@ -112,7 +112,7 @@ class Checker:
         tensor = self.plan.tensors[item.entry.tensor]
         if isinstance(item, DigestCheck):
             return tensor.nbytes
-        return (item.stop - item.start) * tensor.dtype.itemsize
+        return tensor.dtype.nbytes(item.stop - item.start)
 
     def run(self, threads: int, advance: Callable[[int], object]) -> None:
         """Do all work on `threads` threads; after a difference, skip the rest of the tensor."""
@@ -161,22 +161,22 @@ class Checker:
     def _block(self, block: Block) -> Difference | None:
         entry, source = block.entry, self.opened.sources[block.file]
         tensor = self.plan.tensors[entry.tensor]
-        itemsize, step = tensor.dtype.itemsize, self.evaluator.block_elements
+        dtype, step = tensor.dtype, self.evaluator.block_elements
         for start in range(block.start, block.stop, step):
             stop = min(start + step, block.stop)
-            found, expected = self._buffers((stop - start) * itemsize)
-            source.read(entry.start_byte + start * itemsize, found)
+            found, expected = self._buffers(dtype.nbytes(stop - start))
+            source.read(entry.start_byte + dtype.nbytes(start), found)
             self.evaluator.fill(entry.tensor, start, stop, expected)
-            at = comparison.first_difference(found, expected, itemsize)
+            at = comparison.first_difference(found, expected, dtype)
             if at is not None:
-                raw = slice(at * itemsize, (at + 1) * itemsize)
+                element = start + at
                 return Difference(
-                    *(str(source.path), entry.name, tensor.dtype),
-                    offset=entry.start_byte + (start + at) * itemsize,
-                    element=start + at,
-                    index=tuple(map(int, np.unravel_index(start + at, tensor.shape))),
-                    expected=expected[raw].tobytes(),
-                    found=found[raw].tobytes(),
+                    *(str(source.path), entry.name, dtype),
+                    offset=entry.start_byte + dtype.nbytes(element),
+                    element=element,
+                    index=tuple(map(int, np.unravel_index(element, tensor.shape))),
+                    expected=comparison.element(expected, at, dtype),
+                    found=comparison.element(found, at, dtype),
                 )
         return None
 

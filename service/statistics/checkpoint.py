@@ -182,10 +182,10 @@ class Statistics:
         for index, start, stop in pieces:
             tensor = checkpoint.plan.tensors[index]
             observer = gathered.observers[tensor.name]
-            size_bytes += (stop - start) * tensor.dtype.itemsize
+            size_bytes += tensor.dtype.nbytes(stop - start)
             for first in range(start, stop, step):
                 last = min(first + step, stop)
-                out = scratch[: (last - first) * tensor.dtype.itemsize]
+                out = scratch[: tensor.dtype.nbytes(last - first)]
                 evaluator.fill(index, first, last, out, observer)
         return size_bytes
 

@@ -6,6 +6,7 @@ import torch
 
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.plan.plan import PlanTensor
+from tests.support.converted import converted
 from tests.support.seen import seen
 
 F32 = BY_NAME["float32"]
@@ -14,7 +15,7 @@ F32 = BY_NAME["float32"]
 def judged(values, program, dtype=F32):
     """The verdict on a torch tensor of float32 values, converted to `dtype`."""
     tensor = PlanTensor("w", tuple(values.shape), dtype, "parameter", "Linear", program)
-    return seen(tensor, values.to(dtype.torch))
+    return seen(tensor, converted(values, dtype))
 
 
 def normal(*shape, mean=0.0, std=1.0, seed=0):

@@ -22,7 +22,7 @@ def seen(
     gathered = CheckpointStatistics(Plan(0, "philox-v1", {}, (tensor,)), blobs, blob_files)
     if (observer := gathered.observers.get(tensor.name)) is not None:
         raw = values.contiguous().flatten().view(torch.uint8).numpy()
-        size = BLOCK_ELEMENTS * tensor.dtype.itemsize
+        size = tensor.dtype.nbytes(BLOCK_ELEMENTS)
         for block, start in enumerate(range(0, len(raw), size)):
             observer.add(block, raw[start : start + size])
     return gathered.tensor(tensor)

@@ -77,6 +77,8 @@ class DcpDirectory:
         grid: Grid | None = None,
         names: Mapping[str, str] | None = None,
     ) -> None:
+        if narrow := [tensor.name for tensor in tensors if tensor.dtype.per_item > 1]:
+            raise GridError(f"elements of {narrow[0]!r} share bytes, so no chunks can be cut of it")
         self.tensors = tensors
         self.grid = grid
         self._names = names or {}

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from seedpoint.models.draws import Normal
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.generation.copies import TILE_ELEMENTS, Limits, Tile, tiles
+from seedpoint.models.generation.device_draws import ReferenceDraws
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.generation.sources import ReferenceDraws
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
     Add,

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 from seedpoint import Checkpoint
 from seedpoint.models.errors import SpecError
+from seedpoint.models.generation.device_draws import ReferenceDraws
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.generation.sources import ReferenceDraws
 from seedpoint.models.planning.compiler import Planned, make_plan
 from seedpoint.models.planning.sequential import platform
 from seedpoint.models.spec.schema import parse_spec

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from seedpoint.models.draws import Draw, LogUniform, Normal, TruncNormal, Uniform
-from seedpoint.models.stream import cpu, kernels, reference, runs
+from seedpoint.models.stream import cpu, kernels, reference, run_kernels
 from seedpoint.models.stream.key import derive_key
 from tests.models.stream.kernels import (
     Bits16,
@@ -115,38 +115,6 @@ class TestCpu(KernelContract):
         expected = reference.words(key, draw, start, start + length)
         assert self.words(key, draw, start, start + length).tolist() == expected.tolist()
 
-    @laws
-    @given(sources(), keys, draws, starts, st.integers(0, 90), st.integers(0, 9))
-    def test_runs_are_the_ranges_that_they_begin(
-        self, source: Draw, key: Key, draw: int, start: int, width: int, count: int
-    ) -> None:
-        out = np.full((count, width + 3), 7, np.float32)
-        cpu.fill_runs(source.type, out, width, key, draw, start, 77, source.f32)
-        for row, values in enumerate(out[:, :width]):
-            first = start + 77 * row
-            expected = self.values(source, key, draw, first, first + width)
-            assert values.view(np.uint32).tolist() == expected.tolist()
-        assert (out[:, width:] == 7).all()
-
-    @pytest.mark.parametrize(
-        ("out", "width", "start", "step"),
-        [
-            (np.empty((2, 8), np.float64), 4, 0, 9),
-            (np.empty((2, 8), np.float32)[:, :6], 4, 0, 9),
-            (np.empty(8, np.float32), 4, 0, 9),
-            (np.empty((2, 8), np.float32), 9, 0, 9),
-            (np.empty((2, 8), np.float32), 4, 20, -1),
-            (np.empty((2, 8), np.float32), 4, -1, 9),
-            (np.empty((2, 8), np.float32), 4, 0, 2**62),
-        ],
-        ids=["float64", "strided", "vector", "wide", "backwards", "negative", "far"],
-    )
-    def test_runs_that_cannot_be_filled_in_place_are_refused(
-        self, out: Any, width: int, start: int, step: int
-    ) -> None:
-        with pytest.raises((ValueError, AttributeError)):
-            cpu.fill_runs("uniform", out, width, (0, 0), 0, start, step, (1.0, 0.0))
-
     @pytest.mark.parametrize("dtype", [np.float32, np.uint16])
     @pytest.mark.parametrize("source", STANDARD.values(), ids=STANDARD)
     def test_nothing_outside_the_output_is_written(self, source: Draw, dtype: type) -> None:
@@ -168,7 +136,7 @@ class TestCpu(KernelContract):
 
     def test_warming_up_leaves_nothing_to_compile(self) -> None:
         cpu.warm_up()
-        entry_points: Any = (kernels.words, *kernels.DRAWS.values(), *runs.DRAWS.values())
+        entry_points: Any = (kernels.words, *kernels.DRAWS.values(), run_kernels.fill)
         before = [kernel.signatures for kernel in entry_points]
         cpu.words(np.empty(9, np.uint32), (2**32 - 1, 0), 2**32 - 1, 2**63 - 10)
         for dtype in cpu.VALUES:
@@ -176,9 +144,10 @@ class TestCpu(KernelContract):
                 out = np.empty(9, dtype)
                 cpu.fill(source.type, out, (5, 6), 1, 3, source.f32)
                 cpu.fill(source.type, out, (5, 6), 1, 3, [int(c) for c in source.f32])
-        for source in STANDARD.values():
-            rows = np.empty((2, 9), np.float32)
-            cpu.fill_runs(source.type, rows, 4, (5, 6), 1, 3, 100, source.f32)
+        starts = np.array([3, 100])
+        for dtype in cpu.RUN_VALUES:
+            for source in STANDARD.values():
+                cpu.fill_runs(source.type, np.empty(8, dtype), (5, 6), 1, starts, 4, source.f32)
         assert [kernel.signatures for kernel in entry_points] == before
 
     @pytest.mark.parametrize(

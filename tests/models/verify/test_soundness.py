@@ -119,7 +119,7 @@ PLANS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "blob of another shape": (blob(shape=[3, 2]), "shape in its blob is another"),
     "blob of a number for a shape": (blob(shape=6), "shape in its blob is another"),
     "blob before its file": (blob(offset=-1), "offset in its blob is outside"),
-    "blob beyond every file": (blob(offset=2**63), "offset in its blob is outside"),
+    "blob beyond every file": (blob(offset=str(2**63)), "offset in its blob is outside"),
     "blob at half a byte": (blob(offset=0.5), "offset in its blob is outside"),
     "blob without an offset": (program(type="blob", sha256="0" * 64), "not a plan"),
     "eye of another shape": (lambda d: (program(type="eye")(d), shaped(6)(d)), "eye needs two"),

@@ -1,4 +1,4 @@
-"""Findings of `verify`: every byte right, or the place of the first wrong one."""
+"""What `verify` finds: every byte right, or where the first wrong one is."""
 
 from __future__ import annotations
 
@@ -346,7 +346,7 @@ def beside(tmp_path: Path) -> tuple[dict[str, Any], LocalBlobs]:
     """A spec whose tensor `a` is a blob's, `b` in part, and `c` drawn; and the blob."""
     values = rows(700, 100, torch.bfloat16)
     values.view(torch.int16)[3, 3] = 0x7FA1
-    name, blobs = stored(tmp_path, {"emb.weight": values, "half": values[:350]})
+    name, blobs = stored(tmp_path, {"emb.weight": values, "half": values[:350].clone()})
     parts = [{"size": 350, "initializer": by_file(name, "half")}, {"size": 350}]
     rules = [
         {"match": {"name": "a"}, "initializer": by_file(name)},
@@ -388,7 +388,8 @@ def test_without_its_blob_a_tensor_is_unchecked_and_the_others_are_not(
     missing = f"blob {name} is not given (--blob FILE)"
     assert report.unchecked == dict.fromkeys("ab", missing)
     assert report.remark == missing
-    (difference,) = check(damage(path, -1)).differences
+    assert not check(damage(path, -1)).differences
+    (difference,) = check(damage(path, -2 * 2 * 70_000 - 1)).differences
     assert difference.tensor == "c"
 
 

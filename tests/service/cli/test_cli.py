@@ -170,45 +170,6 @@ def test_plan_as_json_is_the_resource() -> None:
     assert resource["tensors"][0]["program"] == {"type": "normal", "mean": 0.0, "std": 0.01}
 
 
-def test_plan_shows_the_names_that_expressions_may_use() -> None:
-    shown = seedpoint("plan", EXAMPLES / "mlp.json").stdout.splitlines()
-    assert "names in expressions: fan_in, fan_out, ndim, numel" in shown
-    assert "  Linear: in_features=20|256, out_features=256|10" in shown
-    shown = seedpoint("plan", "gpt2-tiny").stdout.splitlines()
-    (config,) = (line for line in shown if line.startswith("  config: "))
-    assert "hidden_size=64, " in config and "num_hidden_layers=2, " in config
-    constants = json.loads((EXAMPLES / "mup.json").read_text())["init"]["constants"]
-    (line,) = (
-        line
-        for line in seedpoint("plan", EXAMPLES / "mup.json").stdout.splitlines()
-        if line.startswith("  init.constants: ")
-    )
-    assert all(f"{name}=" in line for name in constants)
-
-
-def test_plan_as_json_has_the_names_of_each_tensor() -> None:
-    document = json.loads(seedpoint("plan", "gpt2-tiny", "--json").stdout)
-    assert document["names"]["everywhere"] == ["fan_in", "fan_out", "ndim", "numel"]
-    assert document["names"]["configs"][""]["num_hidden_layers"] == 2
-    names = {tensor["name"]: tensor["names"] for tensor in document["tensors"]}
-    assert names["transformer.h.1.mlp.c_fc.weight"] == {"nf": 256, "nx": 64}
-    spec = {
-        "architecture": {
-            "type": "Module",
-            "children": {
-                "body": {"type": "preset", "name": "gpt2-tiny"},
-                "head": {"type": "Linear", "in_features": 3, "out_features": 2},
-            },
-        },
-        "init": {"constants": {"half": 0.5}},
-    }
-    document = json.loads(seedpoint("plan", "-", "--json", stdin=json.dumps(spec)).stdout)
-    assert list(document["names"]["configs"]) == ["body"]
-    assert document["names"]["constants"] == {"half": 0.5}
-    names = {tensor["name"]: tensor["names"] for tensor in document["tensors"]}
-    assert names["head.bias"] == {"in_features": 3, "out_features": 2}
-
-
 def test_a_fault_is_exit_code_3_with_its_path(tmp_path: Path) -> None:
     spec = {"architecture": {"type": "Linear", "in_features": -1}}
     done = seedpoint("build", "-", "-o", tmp_path / "x", stdin=json.dumps(spec))

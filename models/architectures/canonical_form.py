@@ -45,7 +45,9 @@ def _container(container: Container) -> dict[str, Any]:
         document["children" if isinstance(container, Named) else "layers"] = children
     if isinstance(container, WithTensors):
         for field in ("parameters", "buffers"):
-            if (shapes := getattr(container, field)) != ():
+            shapes = getattr(container, field)
+            # An empty object is written by Custom: issued ids hold it.
+            if shapes or (isinstance(container, Custom) and shapes != ()):
                 document[field] = _tensors(shapes)
     return document
 

@@ -31,7 +31,8 @@ class _Triangle(Formula):
 
     def at(self, index: Tensor, shape: Shape) -> Tensor:
         row, column = along(index, shape, -2), along(index, shape, -1)
-        inside = self._inside(column - row)
+        # A diagonal past the last element of a tensor is as far as any, and fits 64 bits.
+        inside = self._inside(column - row, max(-(2**53), min(self.diagonal, 2**53)))
         whole = all(float(v).is_integer() and abs(v) < 2**53 for v in (self.val, self.outside))
         dtype = torch.int64 if whole else torch.float64
         val, outside = (
@@ -40,7 +41,7 @@ class _Triangle(Formula):
         )
         return torch.where(inside, val, outside)
 
-    def _inside(self, offset: Tensor) -> Tensor:
+    def _inside(self, offset: Tensor, diagonal: int) -> Tensor:
         """Return whether elements so far right of the main diagonal are inside."""
         raise NotImplementedError
 
@@ -51,8 +52,8 @@ class Tril(_Triangle):
 
     type = "tril"
 
-    def _inside(self, offset: Tensor) -> Tensor:
-        return offset <= self.diagonal
+    def _inside(self, offset: Tensor, diagonal: int) -> Tensor:
+        return offset <= diagonal
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,5 +62,5 @@ class Triu(_Triangle):
 
     type = "triu"
 
-    def _inside(self, offset: Tensor) -> Tensor:
-        return offset >= self.diagonal
+    def _inside(self, offset: Tensor, diagonal: int) -> Tensor:
+        return offset >= diagonal

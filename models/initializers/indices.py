@@ -37,19 +37,32 @@ def _any(value: Any) -> Any:
     return tuple(map(_one, value))
 
 
+def _single(value: Any) -> Any:
+    """Return the slice of a list of one, which means the same, and any other value unchanged."""
+    is_slice = isinstance(value, tuple) and len(value) == 1 and isinstance(value[0], str)
+    return value[0] if is_slice else value
+
+
+def _listed(value: Any) -> Any:
+    """Return an integer as a list of one, and a list of one slice as that slice."""
+    return (value,) if isinstance(value, int) else _single(value)
+
+
 _ONE = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
 _SCHEMA = {
     "anyOf": [*_ONE["anyOf"], {"type": "array", "items": _ONE, "minItems": 1}],
     "description": f"{_FORMS[0].upper()}{_FORMS[1:]}; negative numbers count from the end.",
 }
 
+_SERIALIZER = PlainSerializer(lambda value: list(value) if isinstance(value, tuple) else value)
 Indices = Annotated[
-    Any,
-    PlainValidator(_any),
-    PlainSerializer(lambda value: list(value) if isinstance(value, tuple) else value),
-    WithJsonSchema(_SCHEMA),
+    Any, PlainValidator(lambda value: _single(_any(value))), _SERIALIZER, WithJsonSchema(_SCHEMA)
 ]
-"""Indices along one axis."""
+"""Indices along one axis; a list of one slice is that slice."""
+Rows = Annotated[
+    Any, PlainValidator(lambda value: _listed(_any(value))), _SERIALIZER, WithJsonSchema(_SCHEMA)
+]
+"""Indices along one axis; an integer is a list of one."""
 
 
 def is_plain(indices: Iterable[Any]) -> bool:

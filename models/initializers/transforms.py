@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictInt, model_validator
 
-from seedpoint.models.initializers.indices import Indices, boxes, is_plain, place
+from seedpoint.models.initializers.indices import Indices, Rows, boxes, is_plain, place
 from seedpoint.models.plan import program
 from seedpoint.models.plan.program import Transform
 from seedpoint.models.validation.numbers import Number, Schema
@@ -148,7 +148,7 @@ class ZeroRows(Schema):
     """
 
     type: Literal["zero_rows"]
-    rows: Indices = Field(examples=[[0], "50:"])
+    rows: Rows = Field(examples=[[0], "50:"])
     axis: StrictInt = 0
 
     def resolve(self, shape: tuple[int, ...], number: Resolve) -> Resolved:

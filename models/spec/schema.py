@@ -285,6 +285,8 @@ def normalized(spec: Spec, *, architecture: Mapping[str, Any] | None = None) -> 
             given = holder.get("initializer")
             if isinstance(given, list) and len(given) == 1:
                 holder["initializer"] = given[0]
+            if not holder.get("fan", True):
+                del holder["fan"]
     if architecture is None:
         architecture = representable(architectures.normalized(spec.architecture))
     document.pop("dtype", None)

@@ -33,6 +33,15 @@ def test_a_mask_takes_dtypes_that_are_not_floating(dtype: str) -> None:
     assert torch.equal(generated(Tril(), (1, 1, 9, 9), dtype), expected)
 
 
+@pytest.mark.parametrize("far", [10, 2**63, 2**80, 10**300])
+def test_a_diagonal_far_outside_is_past_every_element(far: int) -> None:
+    ones, zeros = torch.ones(4, 4), torch.zeros(4, 4)
+    assert torch.equal(generated(Tril(diagonal=far), (4, 4)), ones)
+    assert torch.equal(generated(Tril(diagonal=-far), (4, 4)), zeros)
+    assert torch.equal(generated(Triu(diagonal=far), (4, 4)), zeros)
+    assert torch.equal(generated(Triu(diagonal=-far), (4, 4)), ones)
+
+
 def test_an_attention_mask_has_infinity_above_the_diagonal() -> None:
     expected = torch.triu(torch.full((7, 7), -math.inf), 1)
     assert torch.equal(generated(Triu(-math.inf, diagonal=1), (7, 7)), expected)

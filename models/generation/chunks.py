@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from seedpoint.models.files.layout import Entry, File
-from seedpoint.models.generation.evaluator import ByteArray, Evaluator, Observer
+from seedpoint.models.generation.evaluator import ByteArray, Evaluator
+from seedpoint.models.generation.observer import Observer
 from seedpoint.models.plan.plan import PlanTensor
 from seedpoint.models.statistics.checkpoint import BLOCK_ELEMENTS, CheckpointStatistics
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from seedpoint.models.generation import runs
 from seedpoint.models.generation.copied_elements import CopiedParts, copied
 from seedpoint.models.generation.device_copy import Staging
 from seedpoint.models.generation.device_draws import CpuDraws, Draws
+from seedpoint.models.generation.observer import Observer, observe
 from seedpoint.models.generation.overhead import is_light
 from seedpoint.models.generation.runs import Starts
 from seedpoint.models.generation.sources import Sources
@@ -50,16 +51,6 @@ ByteArray = npt.NDArray[np.uint8]
 
 ReadBytes = Callable[[int, int], "bytes | memoryview"]
 """Function that returns bytes [start, stop) of a stored tensor, little-endian; thread-safe."""
-
-
-class Observer(Protocol):
-    """Consumer of a tensor's final values while they are in cache."""
-
-    def add(self, index: int, raw: npt.NDArray[Any]) -> None:
-        """Take the elements from index * BLOCK_ELEMENTS on, as bytes.
-
-        They are whole blocks, except for the tensor's last.
-        """
 
 
 class Evaluator:
@@ -128,7 +119,7 @@ class Evaluator:
         else:
             for first, last, piece in pieces:
                 self._block(planned, first, last, piece)
-                _observe(observer, first, piece)
+                observe(observer, first, piece)
         self._generated(stop - start)
 
     def fill_runs(self, tensor: int, starts: Starts, run: int, out: ByteArray) -> None:
@@ -332,7 +323,7 @@ class Evaluator:
         """Complete a piece that has come from a device."""
         if parts is not None:
             parts.restore(self.sources, tensor, start, piece)
-        _observe(observer, start, piece)
+        observe(observer, start, piece)
 
     def _parts_of(self, tensor: PlanTensor) -> CopiedParts | None:
         """Return the parts of a tensor that are copies, found once for each program and dtype."""
@@ -404,9 +395,3 @@ def _blocks(start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:
 
 def _view(out: ByteArray, dtype: DType) -> torch.Tensor:
     return torch.from_numpy(out).view(dtype.torch)
-
-
-def _observe(observer: Observer | None, start: int, piece: ByteArray) -> None:
-    """Pass the final values to the observer while they are in cache."""
-    if observer is not None:
-        observer.add(start // BLOCK_ELEMENTS, piece)

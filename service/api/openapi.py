@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from seedpoint.models.spec.schema import Spec
-from seedpoint.service.api.schemas import MODELS, REF
+from seedpoint.service.api.answer_models import MODELS
+from seedpoint.service.api.schemas import REF
 from seedpoint.service.checkpoints.dcp_options import DcpOptions
 from seedpoint.service.checkpoints.parts_request import PartsRequest
 from seedpoint.service.http.negotiation import JSON

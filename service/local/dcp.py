@@ -15,7 +15,8 @@ import numpy as np
 from seedpoint.models.files.dcp.directory import METADATA, DcpDirectory, DcpFile
 from seedpoint.models.files.dcp.metadata import metadata
 from seedpoint.models.generation import dcp_files
-from seedpoint.models.generation.evaluator import ByteArray, Evaluator, Observer
+from seedpoint.models.generation.evaluator import ByteArray, Evaluator
+from seedpoint.models.generation.observer import Observer
 from seedpoint.models.statistics.checkpoint import CheckpointStatistics
 from seedpoint.service.local.build import JOB_BLOCKS, naming
 from seedpoint.service.storage.atomic_files import write_all, write_atomically

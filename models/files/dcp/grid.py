@@ -16,11 +16,11 @@ MAX_PARTS = 4096
 MAX_CHUNKS = 1 << 17
 """Chunks of one directory: their `.metadata` takes 20 MB, and four seconds to write."""
 
-DEFAULT_CHUNK_BYTES = 1 << 20
-"""Least size of a chunk that the default grid cuts, so that its head and tail are negligible."""
+CHUNK_BYTES = 1 << 20
+"""Least size of a chunk that the default grid cuts.
 
-DEFAULT_MAX_CHUNKS = 1 << 16
-"""Chunks of the default grid; larger checkpoints get larger chunks."""
+Most have up to four times as much, which stock readers get by one request.
+"""
 
 _GRID = re.compile(r"([1-9][0-9]{0,18})x([1-9][0-9]{0,18})")
 _CUT_AXES = 2
@@ -96,29 +96,33 @@ def count(cut: Sequence[Cuts]) -> int:
 def default_grids(tensors: Sequence[Tensor]) -> list[Grid]:
     """Return the default grid of each tensor: g x g, for the largest suitable power of two g.
 
-    Its chunks have DEFAULT_CHUNK_BYTES or more, except for narrow ones beside cuts that are uneven.
-    g is bounded so that all names together have about DEFAULT_MAX_CHUNKS chunks, or one each.
+    Its chunks have CHUNK_BYTES or more, except for narrow ones beside cuts that are uneven. If
+    all names together have more than about MAX_CHUNKS such chunks, they are twice as large, and so
+    on.
     """
-    found = [_default_parts(tensor) for tensor in tensors]
-    bound = max(found, default=1)
-    while bound > 1 and _estimate(tensors, found, bound) > DEFAULT_MAX_CHUNKS:
-        bound //= 2
-    return [Grid(min(parts, bound), min(parts, bound)) for parts in found]
+    least_bytes = CHUNK_BYTES
+    while True:
+        found = [_parts(tensor, least_bytes) for tensor in tensors]
+        if max(found, default=1) == 1 or _estimate(tensors, found) <= MAX_CHUNKS:
+            return [Grid(parts, parts) for parts in found]
+        least_bytes *= 2
 
 
-def _default_parts(tensor: Tensor) -> int:
+def _parts(tensor: Tensor, least_bytes: int) -> int:
     parts = 1
+    if not tensor.nbytes:
+        return parts
     while parts < min(MAX_PARTS, max(tensor.shape[:_CUT_AXES], default=0)):
-        if tensor.nbytes < _product(tensor, 2 * parts) * DEFAULT_CHUNK_BYTES:
+        if tensor.nbytes < _product(tensor, 2 * parts) * least_bytes:
             break
         parts *= 2
     return parts
 
 
-def _estimate(tensors: Sequence[Tensor], found: Sequence[int], bound: int) -> int:
+def _estimate(tensors: Sequence[Tensor], found: Sequence[int]) -> int:
     """Return the chunks of all names, without the narrow ones that uneven cuts add."""
     return sum(
-        _product(tensor, min(parts, bound)) * (1 + len(tensor.aliases))
+        _product(tensor, parts) * (1 + len(tensor.aliases))
         for tensor, parts in zip(tensors, found, strict=True)
     )
 

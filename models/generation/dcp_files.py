@@ -29,7 +29,7 @@ def read(evaluator: Evaluator, file: DcpFile, start: int, stop: int, out: ByteAr
 def cuts(
     evaluator: Evaluator, file: DcpFile, start: int, stop: int, nbytes: int
 ) -> Iterator[tuple[int, int]]:
-    """Cut bytes [start, stop) of `file` into ranges of at most `nbytes`, or fewer if costly.
+    """Cut bytes [start, stop) of `file` into ranges of about `nbytes`, or fewer if costly.
 
     Only `start` and `stop` may lie inside an element.
     """

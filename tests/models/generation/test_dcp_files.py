@@ -100,7 +100,7 @@ def test_cuts_join_to_the_range_and_lie_between_elements(
     for (_, end), (begin, _) in pairwise(spans):
         assert end == begin
         assert (end - len(file.head)) % file.dtype.itemsize == 0
-    longest = max(nbytes, file.dtype.itemsize) + len(file.head)
+    longest = max(nbytes, file.dtype.itemsize) + len(file.head) + len(file.tail)
     assert all(0 < last - first <= longest for first, last in spans)
 
 

@@ -34,7 +34,7 @@ def saved(state: dict[str, torch.Tensor], folder: Path) -> Any:
     return pickle.loads((folder / ".metadata").read_bytes())
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", [d for d in DTYPES if d.per_item == 1], ids=str)
 def test_whole_tensors_are_listed_as_torch_lists_them(dtype: Any, tmp_path: Path) -> None:
     expected = saved({k: torch.zeros(s, dtype=dtype.torch) for k, s in SAVED.items()}, tmp_path)
     tensors = [tensor(name, *shape, dtype=dtype.name) for name, shape in SAVED.items()]

@@ -15,7 +15,7 @@ from seedpoint.models.files.dcp.tensor_pickle import tensor_pickle
 SHAPES = [(), (0,), (3,), (300, 2), (70_000,), (2, 0, 3), (1, 1, 1), (2, 3, 4, 5), (2, 1, 1, 1, 7)]
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", [d for d in DTYPES if d.per_item == 1], ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_the_pickle_is_torchs(dtype: DType, shape: tuple[int, ...]) -> None:
     file = io.BytesIO()

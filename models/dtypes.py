@@ -109,11 +109,14 @@ class DType:
     def converts(self, other: DType) -> bool:
         """Return whether elements of `other` can be converted to this type, whatever they are.
 
-        Floating and complex types round, once from float64 or float32, which hold integers of up
-        to 32 bits. Integers and bools need every value of `other`.
+        Numbers of four bits convert to no other type. Floating and complex types round, once from
+        float64 or float32, which hold integers of up to 32 bits. Integers and bools need every
+        value of `other`.
         """
         if self is other or other.torch.is_complex:
             return self is other
+        if other.per_item > 1:
+            return False
         if self.is_floating or self.torch.is_complex:
             return other.is_floating or other.itemsize <= 4
         if other.is_floating:

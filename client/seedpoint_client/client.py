@@ -71,6 +71,7 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._http = httpx.Client(base_url=url, timeout=timeout_seconds, transport=transport)
+        self._timeout_seconds = timeout_seconds
         self._patience_seconds = patience_seconds
 
     def __enter__(self) -> Client:
@@ -192,7 +193,7 @@ class Client:
             "Content-Length": str(file.seek(0, os.SEEK_END)),
             "Content-Digest": f"sha-256=:{digest}:",
         }
-        patient = httpx.Timeout(self._http.timeout, read=None)  # The service writes it to disk.
+        patient = httpx.Timeout(self._timeout_seconds, read=None)  # The service writes it to disk.
 
         def request() -> httpx.Response:
             pieces = iter(partial(file.read, PIECE_BYTES), b"")
@@ -289,6 +290,7 @@ def _check(answer: httpx.Response) -> None:
     """Raise Problem for an error, from the service or from a proxy."""
     if not answer.is_error:
         return
-    if answer.headers.get("Content-Type", "").startswith("application/problem+json"):
+    is_problem = answer.headers.get("Content-Type", "").startswith("application/problem+json")
+    if is_problem and answer.content:  # HEAD has the head of one.
         raise Problem(answer.json())
     raise Problem({"status": answer.status_code, "title": answer.reason_phrase or "error"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -27,11 +27,10 @@ class Problem(BaseModel):
 
 
 class Links(BaseModel):
-    """Links to the plan, slices, the statistics, the report, the DCP directory and the files."""
+    """Links to the plan, the statistics, the report, the DCP directory and the files."""
 
     self: str
     plan: str
-    slices: str
     statistics: str
     report: str
     dcp: str
@@ -191,7 +190,7 @@ class DcpDirectory(BaseModel):
     """
 
     links: dict[str, str]
-    grid: tuple[int, int] | None
+    grid: Annotated[list[int], Field(min_length=2, max_length=2)] | None
     files: int
     bytes: int
 

@@ -50,9 +50,6 @@ class Links:
     def plan(self, id_: str) -> str:
         return f"{self.checkpoint(id_)}/plan"
 
-    def slices(self, id_: str) -> str:
-        return f"{self.checkpoint(id_)}/slices"
-
     def statistics(self, id_: str) -> str:
         return f"{self.checkpoint(id_)}/statistics"
 
@@ -73,7 +70,6 @@ class Links:
         return {
             "self": self.checkpoint(id_),
             "plan": self.plan(id_),
-            "slices": self.slices(id_),
             "statistics": self.statistics(id_),
             "report": self.report(id_),
             "dcp": self.dcp(id_),

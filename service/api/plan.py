@@ -28,12 +28,14 @@ async def get_plan(
     """Return the canonical plan (RFC 8785). Its SHA-256 is the checkpoint's id.
 
     The plan fixes every byte of every file, so a client computes any of them from it. With
-    `Accept-Encoding: gzip` it is compressed; the entity tag, ranges and digests are then those of
-    the compressed bytes (RFC 9110, section 8.8.3.3).
+    `Accept-Encoding: gzip` it is compressed; the entity tag and the digest are then those of the
+    compressed bytes (RFC 9110, section 8.8.3.3). Ranges are of the plan itself, because a part of
+    compressed bytes could not be decompressed.
     """
     data, coding = checkpoint.plan.canonical, ""
     headers = {"Vary": "Accept-Encoding"}
-    if compression.takes_gzip(request.headers.getlist("accept-encoding")):
+    fields = request.headers
+    if "range" not in fields and compression.takes_gzip(fields.getlist("accept-encoding")):
         coding = headers["Content-Encoding"] = compression.GZIP
         data = await run_in_threadpool(gzip.compress, data, LEVEL, mtime=0)
     source = BytesSource(data, checkpoint.etag(f"plan;{coding}"))

@@ -16,7 +16,7 @@ from seedpoint.models.spec.schema import normalized, parse_spec
 from tests.support.blob_files import by_file, embedding, rows, stored
 from tests.support.issued import issued
 
-FLOATING = [dtype for dtype in DTYPES if dtype.is_floating]
+FLOATING = [dtype for dtype in DTYPES if dtype.is_floating and dtype.per_item == 1]
 NAMED = ("float32", "bfloat16", "float16", "float64", "float8_e4m3fn", "float8_e5m2")
 MISSING = "ab" * 32
 

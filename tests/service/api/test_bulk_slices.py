@@ -28,7 +28,7 @@ class Issued:
     def __init__(self, service: Running) -> None:
         self.http = service.http
         resource = service.issue(SPEC).json()
-        self.path = resource["links"]["slices"]
+        self.path = resource["links"]["self"] + "/slices"
         file = service.http.get(resource["links"]["files"]["model.safetensors"])
         self.whole = safetensors.torch.load(file.content)
 

@@ -55,4 +55,4 @@ def test_it_tells_whether_it_is_known_and_what_it_is() -> None:
     assert not locked_cached_property.is_cached(thing, "value")
     assert thing.value == 42
     assert locked_cached_property.is_cached(thing, "value")
-    assert Thing.value.__doc__ == "What it is worth."
+    assert Thing.value.__doc__ == "The answer."

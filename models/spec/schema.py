@@ -145,17 +145,25 @@ class Init(Schema):
 
 
 class DTypeRule(Schema):
-    """Dtype for the floating tensors that match."""
+    """Dtype for the floating tensors that match, buffers included.
 
-    match: Match
-    dtype: FloatName
+    A rule that matches no tensor is an error: unlike a rule of `init`, this one has no `optional`.
+    """
+
+    match: Match = Field(description="Criteria, as in a rule of `init`.")
+    dtype: FloatName = Field(description="Dtype that the values are converted to.")
 
 
 class DTypePolicy(Schema):
-    """Default dtype and exceptions; the first rule that matches wins."""
+    """Default dtype and exceptions; the first rule that matches wins.
 
-    default: DTypeName = "declared"
-    rules: tuple[DTypeRule, ...] = ()
+    A tied tensor has the dtype of the first rule that matches one of its names.
+    """
+
+    default: DTypeName = Field(
+        default="declared", description="Dtype of the tensors that no rule matches."
+    )
+    rules: tuple[DTypeRule, ...] = Field(default=(), description="Tried in order.")
 
 
 DTypeSpec = Annotated[

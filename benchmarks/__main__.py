@@ -7,7 +7,7 @@ import platform
 
 import torch
 
-from benchmarks import files, issue, kernels, linears, planning, qr, sweep
+from benchmarks import files, issue, kernels, linears, planning, qr, sweep, windows
 from benchmarks import statistics as statistics_
 
 
@@ -22,6 +22,7 @@ def main() -> None:
         "Sweeps over one architecture": sweep.main,
         "Planning of large models": planning.main,
         "Householder QR against LAPACK": qr.main,
+        "Columns against rows": windows.main,
     }.items():
         print(f"\n{title}")
         benchmark()

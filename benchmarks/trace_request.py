@@ -28,6 +28,7 @@ from seedpoint.service.server.uvicorn_server import Server
 from seedpoint.service.settings import Settings
 from seedpoint.service.statistics.checkpoint import warm_up
 from seedpoint.service.storage.directory import DirectoryStore
+from seedpoint.service.workers.pool import Job
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("models", "service", "src")
@@ -63,7 +64,7 @@ class Tracer:
         if not self.is_recording or event != "call" or frame.f_code.co_name == "<module>":
             return
         module = self._module(frame.f_code.co_filename)
-        if module is not None:
+        if module is not None and not _is_look(frame):
             self.calls[module] = self.calls.get(module, 0) + 1
 
     def _module(self, filename: str) -> str | None:
@@ -75,6 +76,15 @@ class Tracer:
             is_traced = name.startswith(FOLDERS) and name not in TIMED
             self._modules[filename] = name if is_traced else None
         return self._modules[filename]
+
+
+def _is_look(frame: FrameType | None) -> bool:
+    """Return whether a pool's thread only looks at its idle worker, as it does twice a second."""
+    if not threading.current_thread().name.startswith("pool-"):
+        return False
+    while frame is not None and frame.f_code is not Job.run.__code__:
+        frame = frame.f_back
+    return frame is None
 
 
 @contextmanager

@@ -50,7 +50,7 @@ SHAPES = (
 )
 LARGE = ((1100, 1000), (70, 20_000), (30_000, 70))
 DIMENSIONS = {"eye": (2, 2), "dirac": (3, 5), "bilinear": (3, 5), "sparse": (2, 2), "sum": (2, 2)}
-WHOLE_SPECS = ("values", "own", "copy")  # initializers whose example needs its own architecture
+WHOLE_SPECS = ("values", "own", "copy", "norms")  # whose examples need their own architecture
 ANY = ("uniform", "normal", "trunc_normal", "constant", "ones", "zeros")
 
 MORE: dict[str, dict[str, Any]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 MAX_CHARACTERS = 2_000  # per path and per message: both may quote names of any length
 
@@ -52,6 +52,21 @@ class LimitExceeded(SpecError):
 
 class PlatformMismatch(RuntimeError):
     """Platform-bound checkpoint that this host cannot reproduce bit for bit."""
+
+
+class ModuleMismatch(RuntimeError):
+    """Module that a checkpoint does not fit, with every difference found."""
+
+    def __init__(self, subject: str, differences: Iterable[str]) -> None:
+        self.differences = tuple(differences)
+        lines = "".join(f"\n  {difference}" for difference in self.differences)
+        count = len(self.differences)
+        noun = "difference" if count == 1 else "differences"
+        super().__init__(f"{subject}: {count} {noun}{lines}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        subject = str(self).partition(f": {len(self.differences)} ")[0]
+        return type(self), (subject, self.differences)
 
 
 def _shortened(text: str) -> str:

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 
 from seedpoint.service.api import (
+    blobs,
     catalogue,
     checkpoints,
+    dcp,
     docs,
     files,
     hub,
@@ -17,8 +19,10 @@ from seedpoint.service.api import (
     landing,
     openapi,
     operations,
+    plan,
     preset_page,
     report,
+    slices,
     statistics,
     tensors,
 )
@@ -33,7 +37,19 @@ from seedpoint.service.storage.clock import Clock, system
 from seedpoint.service.version import seedpoint_version
 
 ROUTERS = (
-    *(checkpoints, files, tensors, statistics, report, catalogue, operations),
+    *(
+        checkpoints,
+        files,
+        tensors,
+        slices,
+        plan,
+        dcp,
+        statistics,
+        report,
+        blobs,
+        catalogue,
+        operations,
+    ),
     *(hub, hub_unsupported, preset_page, landing),
 )
 

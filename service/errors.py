@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from seedpoint.models.errors import SpecError
+
 
 class Refusal(Exception):
     """Request that cannot be answered as asked, with a message for the caller.
@@ -21,7 +23,7 @@ class MalformedBody(Refusal):
 
 
 class MalformedRequest(Refusal):
-    """The bytes received are not an HTTP request."""
+    """The bytes received are not an HTTP request, or not one that has a meaning."""
 
 
 class HeadTooLarge(Refusal):
@@ -29,7 +31,19 @@ class HeadTooLarge(Refusal):
 
 
 class BodyTooLarge(Refusal):
-    """The body exceeds `max_body_bytes`."""
+    """The body exceeds `max_body_bytes`, or that of a blob `blob_bytes`."""
+
+
+class DigestMismatch(Refusal):
+    """The body has another digest than the path or a field of the request says."""
+
+
+class InvalidBlob(Refusal):
+    """The body of a blob is not a safetensors file."""
+
+
+class BlobMissing(Refusal):
+    """A blob that the checkpoint is read from has gone; PUT it again."""
 
 
 class BodyTimeout(Refusal):
@@ -74,6 +88,10 @@ class Unsatisfiable(Refusal):
 
 class TooManyElements(Refusal):
     """The tensor or slice has more elements than the limit of a JSON response."""
+
+
+class InvalidBody(SpecError):
+    """The document in the body, which is not a spec, has faults."""
 
 
 class InvalidParameter(Refusal):

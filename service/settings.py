@@ -152,6 +152,13 @@ class Settings(BaseSettings):
         description="Largest checkpoint of generator `torch` or `numpy`; these are kept on disk.",
     )
 
+    blob_bytes: int = Field(
+        64 * GIB,
+        ge=0,
+        description="Total size of the blobs (`PUT /v1/blobs/{sha256}`) kept on disk. A larger one "
+        "is refused with 413. For the room of another, the longest unused blobs that no plan names "
+        "are removed; if that is not enough, it is refused with 507.",
+    )
     spool_bytes: int = Field(
         8 * GIB,
         ge=0,

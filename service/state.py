@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from seedpoint.models.generation.whole_tensors import Wholes
 from seedpoint.models.stream import cpu, orthogonal
+from seedpoint.service.checkpoints.dcp import DcpDirectories
 from seedpoint.service.checkpoints.registry import Checkpoints
 from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.concurrency.cache import LatestCache
@@ -23,11 +24,13 @@ from seedpoint.service.planning.planner_pools import Builders
 from seedpoint.service.settings import Settings
 from seedpoint.service.statistics.checkpoint import Statistics, warm_up
 from seedpoint.service.statistics.digests import Digests
+from seedpoint.service.storage.blob_files import BlobFiles
 from seedpoint.service.storage.checkpoint_store import CheckpointStore
 from seedpoint.service.storage.clock import Clock, system
 from seedpoint.service.storage.directory import DirectoryStore
 from seedpoint.service.storage.eviction import Policy
 from seedpoint.service.storage.retention import Retention
+from seedpoint.service.storage.uploads import Uploads
 from seedpoint.service.storage.write_probe import Probe
 
 log = get_logger("seedpoint.state")
@@ -43,6 +46,7 @@ class State:
     settings: Settings
     metrics: Metrics
     store: CheckpointStore
+    uploads: Uploads
     retention: Retention
     builders: Builders
     engine: Engine
@@ -50,6 +54,7 @@ class State:
     digests: Digests
     statistics: Statistics
     documents: SharedDocuments
+    dcp: DcpDirectories = field(default_factory=DcpDirectories)
     kernels_ready: asyncio.Event = field(default_factory=asyncio.Event)
     probe: Probe = field(init=False)
 
@@ -61,6 +66,8 @@ class State:
         metrics = Metrics()
         objects = DirectoryStore(settings.store)
         store = CheckpointStore(objects, clock=clock, unkept=LatestCache(UNKEPT_BYTES, len))
+        blob_files = BlobFiles(objects, clock=clock)
+        uploads = Uploads(objects, store, blob_files, settings.blob_bytes, clock=clock)
         builders = Builders.of(settings, objects)
         builders.measure(metrics)
         cache = WholeTensorCache()
@@ -76,6 +83,7 @@ class State:
         checkpoints = Checkpoints(
             builders,
             store,
+            blob_files,
             metrics,
             Wholes(cache),
             device=resolve_device(settings.device),
@@ -96,7 +104,7 @@ class State:
         )
         retention = Retention(store, _policy(settings), checkpoints.retire, clock=clock)
         return cls(
-            *(settings, metrics, store, retention, builders),
+            *(settings, metrics, store, uploads, retention, builders),
             *(engine, checkpoints, digests, statistics, documents),
         )
 

@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 
 import seedpoint
+from tests.support.blob_files import by_file, embedding, rows, sha256
 from tests.support.places import EXAMPLES, GOLDEN
 
 FILE = "model.safetensors"
@@ -124,3 +125,19 @@ def test_a_platform_bound_checkpoint_is_what_the_script_gives() -> None:
 def test_faults_name_their_place() -> None:
     with pytest.raises(seedpoint.SpecError, match="architecture"):
         seedpoint.Checkpoint.from_spec({"architecture": {"type": "Lineer"}})
+
+
+@pytest.mark.parametrize("generator", ["philox-v1", "torch"])
+def test_values_come_from_a_file_that_is_given(generator: str, tmp_path: Path) -> None:
+    values = rows(dtype=torch.bfloat16)
+    blob = tmp_path / "emb.safetensors"
+    safetensors.torch.save_file({"emb.weight": values}, blob)
+    spec = embedding(by_file(sha256(blob.read_bytes())), dtype="bfloat16")
+    spec["init"]["generator"] = generator
+    with pytest.raises(seedpoint.SpecError, match=r"blobs=\[FILE\]"):
+        seedpoint.Checkpoint.from_spec(spec)
+    made = seedpoint.Checkpoint.from_spec(spec, blobs=[blob])
+    assert safetensors.torch.load(made.read(FILE))["weight"].equal(values)
+    (path,) = made.write(tmp_path / "out")
+    assert seedpoint.verify(path, blobs=[str(blob)]).verdict == "verified"
+    assert seedpoint.verify(path).verdict == "incomplete"

@@ -36,7 +36,7 @@ def counts(outcomes: Sequence[Outcome]) -> Counter[str]:
 def write(name: str, library: str, outcomes: Sequence[Outcome]) -> None:
     """Write the section `name` of the document, replacing an existing one."""
     text = DOCUMENT.read_text() if DOCUMENT.exists() else HEAD
-    body = "\n".join(_section(library, sorted(outcomes, key=lambda each: each.model_type)))
+    body = "\n".join(section_lines(library, sorted(outcomes, key=lambda each: each.model_type)))
     start, stop = f"<!-- {name}: start -->", f"<!-- {name}: end -->"
     section = f"{start}\n{body}\n{stop}"
     found = re.compile(f"{re.escape(start)}.*{re.escape(stop)}", re.DOTALL)
@@ -44,7 +44,8 @@ def write(name: str, library: str, outcomes: Sequence[Outcome]) -> None:
     DOCUMENT.write_text(replaced)
 
 
-def _section(library: str, outcomes: Sequence[Outcome]) -> Iterator[str]:
+def section_lines(library: str, outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Yield the lines of a library's section: a table of counts, then of models by verdict."""
     yield f"## {library}\n"
     yield "| verdict | models | meaning |\n|---|---|---|"
     found = counts(outcomes)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import httpx
 
 RETRIES = 5  # Attempts of one download.
+PIECE_BYTES = 1 << 20  # Bytes of a file that are sent at a time.
 WAIT_SECONDS = 20  # Longest wait of one request for a result; then the client asks again.
 
 
@@ -56,12 +59,18 @@ class Client:
     """Connection to the service at `url`; a context manager. Not thread-safe.
 
     Requests that the service is too busy for (503) are repeated for up to `patience_seconds`.
+    `transport` replaces the one that httpx would make, for example with one that retries.
     """
 
     def __init__(
-        self, url: str, *, timeout_seconds: float = 60.0, patience_seconds: float = 60.0
+        self,
+        url: str,
+        *,
+        timeout_seconds: float = 60.0,
+        patience_seconds: float = 60.0,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._http = httpx.Client(base_url=url, timeout=timeout_seconds)
+        self._http = httpx.Client(base_url=url, timeout=timeout_seconds, transport=transport)
         self._patience_seconds = patience_seconds
 
     def __enter__(self) -> Client:
@@ -87,6 +96,25 @@ class Client:
                     f"{self._http.base_url} is not ready after {timeout_seconds:g} s"
                 )
             time.sleep(0.2)
+
+    def put_blob(self, path: str | Path) -> str:
+        """Put a safetensors file, for `values` by `file`; return its SHA-256 (hex).
+
+        A file that the service has is not sent. Raises: Problem, OSError, httpx.TransportError.
+        """
+        with Path(path).open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            if not self.has_blob(sha256):
+                self._put(f"/v1/blobs/{sha256}", file, sha256)
+        return sha256
+
+    def has_blob(self, sha256: str) -> bool:
+        """Return whether the service has a blob. Raises Problem."""
+        answer = self._ask("HEAD", f"/v1/blobs/{quote(sha256)}")
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return False
+        _check(answer)
+        return True
 
     def issue(self, spec: Mapping[str, Any], *, statistics: bool = False) -> Checkpoint:
         """Issue the checkpoint of a spec. Raises Problem if it cannot be issued.
@@ -154,9 +182,31 @@ class Client:
 
     def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
         """Return the answer; a 503 is retried for as long as the client's patience."""
+        return self._patiently(partial(self._http.request, method, self._address(path), **request))
+
+    def _put(self, path: str, file: BinaryIO, sha256: str) -> None:
+        """Send a file; a 503 is retried for as long as the client's patience. Raises Problem."""
+        digest = base64.b64encode(bytes.fromhex(sha256)).decode()
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(file.seek(0, os.SEEK_END)),
+            "Content-Digest": f"sha-256=:{digest}:",
+        }
+        patient = httpx.Timeout(self._http.timeout, read=None)  # The service writes it to disk.
+
+        def request() -> httpx.Response:
+            pieces = iter(partial(file.read, PIECE_BYTES), b"")
+            file.seek(0)
+            address = self._address(path)
+            return self._http.put(address, content=pieces, headers=headers, timeout=patient)
+
+        _check(self._patiently(request))
+
+    def _patiently(self, request: Callable[[], httpx.Response]) -> httpx.Response:
+        """Return the answer; a 503 is retried for as long as the client's patience."""
         until = time.monotonic() + self._patience_seconds
         while True:
-            answer = self._http.request(method, self._address(path), **request)
+            answer = request()
             pause = _pause_seconds(answer)
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 return answer

@@ -12,6 +12,7 @@ from seedpoint.models.architectures.limits import MAX_LAYER_DEPTH
 from seedpoint.models.architectures.shapes import Shapes, entries
 from seedpoint.models.architectures.tensors import Tensors, tensor_list
 from seedpoint.models.architectures.torch_errors import TORCH_ERRORS, message_of
+from seedpoint.models.dtypes import DType
 from seedpoint.models.errors import SpecError
 from seedpoint.models.validation.faults import join
 
@@ -35,6 +36,9 @@ def register_tensors(module: nn.Module, layer: WithTensors, path: str, fault: Re
             name_path = join(place, "name") if isinstance(key, int) else place
             if name in module._parameters or name in module._buffers:
                 fault(name_path, f"{name!r} is already the name of a tensor of this layer")
+                continue
+            if shaped.element.per_item > 1:
+                fault(join(place, "dtype"), _listed_only(shaped.element))
                 continue
             try:
                 _register(module, listing, name, shaped.shape, shaped.element.torch)
@@ -60,6 +64,9 @@ def module_of_list(tensors: Tensors, path: str, fault: Report) -> nn.Module:
         if len(outer) > MAX_LAYER_DEPTH:
             fault(tensor.path, f"nested too deep; at most {MAX_LAYER_DEPTH} layers")
             continue
+        if tensor.dtype.per_item > 1:
+            fault(join(tensor.path, "dtype"), _listed_only(tensor.dtype))
+            continue
         holder = root
         try:
             for segment in outer:
@@ -70,6 +77,10 @@ def module_of_list(tensors: Tensors, path: str, fault: Report) -> nn.Module:
         except TORCH_ERRORS as error:
             fault(tensor.path, message_of(error))
     return root
+
+
+def _listed_only(dtype: DType) -> str:
+    return f'{dtype} is possible only in an architecture that is a list of tensors ("tensors")'
 
 
 def _register(

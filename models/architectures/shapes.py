@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -26,6 +26,12 @@ def _representable(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
+def check_shape(dtype: DType, shape: tuple[int, ...]) -> None:
+    """Refuse a shape that no tensor of `dtype` has, as a fault of a pydantic model."""
+    if (fault := dtype.shape_fault(shape)) is not None:
+        raise PydanticCustomError("odd_size", "{fault}", {"at": ["shape"], "fault": fault})
+
+
 Layout = Literal["out_in", "in_out"]
 """Order of a weight's output and input axes: PyTorch's, or that of Flax and Keras."""
 Shape = Annotated[
@@ -40,7 +46,11 @@ else:
 
 
 class Shaped(SpecPart):
-    """Shape and dtype of a tensor; the dtype by PyTorch's name or safetensors' code."""
+    """Shape and dtype of a tensor; the dtype by PyTorch's name or safetensors' code.
+
+    A shape counts elements, those of `float4_e2m1fn_x2` (`F4`) too. Their last size is even, and
+    PyTorch shows half of it, because two share a byte.
+    """
 
     shape: Shape
     dtype: DTypeName = "float32"
@@ -56,6 +66,11 @@ class Shaped(SpecPart):
                 {"object": f'{{{named}"shape": {_shown(value)}}}', "given": in_words(value)},
             )
         return value
+
+    @model_validator(mode="after")
+    def _has_whole_bytes(self) -> Self:
+        check_shape(self.element, self.shape)
+        return self
 
     @property
     def element(self) -> DType:

@@ -48,7 +48,7 @@ def oversize(layer: TorchLayer) -> str | None:
     If a bound from its arguments leaves the size open, the layer is constructed on the meta device,
     where tensors have shapes but no elements. Torch's own refusal is returned as it is.
     """
-    if layer.type.startswith("Lazy") or layer.layers() or _bound(layer) <= MAX_ELEMENTS:
+    if layer.type.startswith("Lazy") or layer.layers() or elements_bound(layer) <= MAX_ELEMENTS:
         return None
     try:
         return oversize_of(_on_meta(layer))
@@ -83,7 +83,7 @@ def oversize_of(module: nn.Module) -> str | None:
     return None
 
 
-def _bound(layer: TorchLayer) -> float:
+def elements_bound(layer: TorchLayer) -> float:
     """Return an upper bound on the number of elements of the layer's largest tensor.
 
     No class of torch.nn multiplies an integer argument into one shape more than twice (an

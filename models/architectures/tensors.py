@@ -11,7 +11,15 @@ from pydantic_core import PydanticCustomError
 
 from seedpoint.models.architectures.base import Layer, Name, Size, SpecPart
 from seedpoint.models.architectures.limits import numel
-from seedpoint.models.architectures.shapes import DTypeCode, Layout, Shape, Shaped, Shapes, entries
+from seedpoint.models.architectures.shapes import (
+    DTypeCode,
+    Layout,
+    Shape,
+    Shaped,
+    Shapes,
+    check_shape,
+    entries,
+)
 from seedpoint.models.dtypes import BY_CODE, DType
 from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.validation.faults import join
@@ -33,9 +41,10 @@ class HeaderEntry(SpecPart):
 
     @model_validator(mode="after")
     def _spans_its_elements(self) -> HeaderEntry:
+        check_shape(self.element, self.shape)
         if self.data_offsets is not None:
             start, stop = self.data_offsets
-            expected = numel(self.shape) * self.element.itemsize
+            expected = self.element.nbytes(numel(self.shape))
             if stop - start != expected:
                 raise PydanticCustomError(
                     "data_offsets",

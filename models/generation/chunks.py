@@ -44,7 +44,7 @@ def _at_block(file: File, tensors: Sequence[PlanTensor], start: int, end: int) -
     at = bisect_right(file.entries, end, key=lambda entry: entry.stop_byte)
     if at == len(file.entries) or (entry := file.entries[at]).start_byte >= end:
         return end
-    block = BLOCK_ELEMENTS * tensors[entry.tensor].dtype.itemsize
+    block = tensors[entry.tensor].dtype.nbytes(BLOCK_ELEMENTS)
     below = end - (end - entry.start_byte) % block
     return below if below > start else min(below + block, entry.stop_byte)
 
@@ -64,8 +64,8 @@ class Observed:
         literal = file.head[start:stop]
         out[: len(literal)] = np.frombuffer(literal, np.uint8)
         for entry, first, last in file.within(start, stop):
-            size = self._evaluator.plan.tensors[entry.tensor].dtype.itemsize
-            low, high = ((byte - entry.start_byte) // size for byte in (first, last))
+            dtype = self._evaluator.plan.tensors[entry.tensor].dtype
+            low, high = (dtype.elements(byte - entry.start_byte) for byte in (first, last))
             piece = out[first - start : last - start]
             self._evaluator.fill(entry.tensor, low, high, piece, self._observer(entry))
 

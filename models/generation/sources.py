@@ -5,24 +5,26 @@ Every function computes elements [start, stop), row-major, as a one-dimensional 
 
 from __future__ import annotations
 
-import itertools
 import math
-import threading
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from seedpoint.models.draws import Draw
-from seedpoint.models.dtypes import BY_NAME, BY_TORCH
-from seedpoint.models.generation.device_copy import Staging, staging_from
-from seedpoint.models.generation.whole_tensors import Needed, WholeCuts, WholeMatrix, Wholes
+from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.files.blobs import NO_BLOBS, Blobs, elements
+from seedpoint.models.generation.copies import Limits, Tile, tiles
+from seedpoint.models.generation.device_draws import Draws
+from seedpoint.models.generation.identities import write_dirac, write_ones
+from seedpoint.models.generation.split_parts import parts_between, touched_parts
+from seedpoint.models.generation.whole_tensors import WholeCuts, WholeMatrix, Wholes, WholeTensor
 from seedpoint.models.plan.program import (
     Base,
+    Blob,
     Constant,
     Copy,
     Dirac,
@@ -40,7 +42,7 @@ from seedpoint.models.plan.program import (
     Sum,
     Whole,
 )
-from seedpoint.models.stream import cpu, reference
+from seedpoint.models.plan.transforms import Positional
 from seedpoint.models.stream.apply_transforms import apply
 from seedpoint.models.stream.cuts import zeros_per_column
 from seedpoint.models.stream.key import derive_key
@@ -50,71 +52,9 @@ from seedpoint.models.stream.sparse import sparse_range
 
 Shape = tuple[int, ...]
 
-MAX_GAP = 32  # elements between those of a copy that are generated rather than skipped
-
-
-class Draws(Protocol):
-    """Provider of random values: one implementation of the stream on one device.
-
-    Create it once and share it: an implementation off the CPU holds memory for each thread.
-    """
-
-    @property
-    def device(self) -> torch.device: ...
-
-    @property
-    def staging(self) -> Staging | None:
-        """Copier of values from the device for this thread; None when values are made in place."""
-
-    def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
-        """Write elements [start, start + len(out)) of `draw` to `out`, float32 on `device`."""
-
-    def convert(self, values: torch.Tensor, out: torch.Tensor) -> None:
-        """Convert `values`, float32 on `device`, into `out`, of a narrower floating dtype."""
-
-
-class CpuDraws:
-    """Draws by the Numba kernels."""
-
-    device = torch.device("cpu")
-    staging = None
-
-    def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
-        cpu.fill(draw.type, out.numpy(), key, draw.draw, start, draw.f32)
-
-    def convert(self, values: torch.Tensor, out: torch.Tensor) -> None:
-        patterns = out.view(torch.uint8).numpy()
-        cpu.convert(values.numpy(), patterns, BY_TORCH[out.dtype].name)
-
-
-class ReferenceDraws:
-    """Draws by torch operations, on any device, with one staging per thread."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self._of_thread = threading.local()
-
-    @property
-    def staging(self) -> Staging:
-        """Staging of this thread."""
-        found: Staging | None = getattr(self._of_thread, "staging", None)
-        if found is None:
-            found = self._of_thread.staging = staging_from(self.device)
-        return found
-
-    def fill(self, draw: Draw, key: tuple[int, int], start: int, out: torch.Tensor) -> None:
-        values = reference.DRAWS[draw.type]
-        stop = start + len(out)
-        out.copy_(values(key, draw.draw, start, stop, draw.f32, device=self.device))
-
-    def convert(self, values: torch.Tensor, out: torch.Tensor) -> None:
-        patterns = reference.convert(values, BY_TORCH[out.dtype].name)
-        out.copy_(patterns.view(out.dtype))
-
-
-def draws_on(device: str) -> Draws:
-    """Return the implementation for a device: kernels for `cpu`, the reference for any other."""
-    return CpuDraws() if device == "cpu" else ReferenceDraws(torch.device(device))
+# Elements between those of a copy that are generated rather than skipped.
+DRAWN_GAP_ELEMENTS = 64  # of a draw, whose kernel skips them in about this time
+GAP_ELEMENTS = 2048  # of others, which need a call for each run
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +65,7 @@ class Sources:
     blobs: Mapping[str, Any]
     draws: Draws
     wholes: Wholes
+    blob_files: Blobs = NO_BLOBS
 
     def values(
         self, program: Program, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
@@ -136,35 +77,39 @@ class Sources:
         self._source(program.source, name, shape, start, stop, out)
         apply(program.transforms, out, start, shape)
 
-    def needs(
+    def whole_tensors(
         self, program: Program, name: str, shape: Shape, start: int, stop: int
-    ) -> Iterator[Needed]:
+    ) -> Iterator[WholeTensor]:
         """Yield the whole tensors needed for elements [start, stop) of `program`, or a superset."""
         source = program.source
         if start >= stop:
             return
         if isinstance(source, Whole):
-            yield self._needed(source, name, shape)
+            yield self._whole_tensor(source, name, shape)
         if isinstance(source, Norms):
-            yield from self.needs(source.of, name, source.shape, 0, math.prod(source.shape))
+            yield from self.whole_tensors(source.of, name, source.shape, 0, math.prod(source.shape))
         if isinstance(source, Copy):
-            yield from self.needs(source.of, source.name, source.shape, 0, math.prod(source.shape))
+            yield from self.whole_tensors(
+                source.of, source.name, source.shape, 0, math.prod(source.shape)
+            )
         if isinstance(source, Sum):
             for term in source.terms:
-                yield from self.needs(term, name, shape, start, stop)
+                yield from self.whole_tensors(term, name, shape, start, stop)
         if isinstance(source, SingularVector):
             rows, columns = source.shape
-            yield from self.needs(source.of, name, source.shape, 0, rows * columns)
-            yield from self.needs(source.start, name, (columns,), 0, columns)
+            yield from self.whole_tensors(source.of, name, source.shape, 0, rows * columns)
+            yield from self.whole_tensors(source.start, name, (columns,), 0, columns)
         if isinstance(source, Split):
             if source.base is not None:
-                yield from self.needs(source.base, name, shape, start, stop)
+                yield from self.whole_tensors(source.base, name, shape, start, stop)
             name = source.stream or name
-            for number, part in _touched(source, shape, start, stop):
+            for number, part in touched_parts(source, shape, start, stop):
                 inner = source.shape_of(part, shape)
-                yield from self.needs(part.program, f"{name}#{number}", inner, 0, math.prod(inner))
+                yield from self.whole_tensors(
+                    part.program, f"{name}#{number}", inner, 0, math.prod(inner)
+                )
 
-    def _needed(self, source: Whole, name: str, shape: Shape) -> Needed:
+    def _whole_tensor(self, source: Whole, name: str, shape: Shape) -> WholeTensor:
         key = derive_key(self.seed, source.stream or name)
         if isinstance(source, Orthogonal):
             matrix = source.matrix(shape)
@@ -183,12 +128,14 @@ class Sources:
                 out.fill_(value)
             case Literal():
                 out.copy_(self._literal(source, start, stop))
+            case Blob():
+                out.copy_(elements(self.blob_files, source, start, stop).to(out.dtype))
             case Eye():
-                _ones(out, start, range(0, shape[0] * shape[1], shape[1] + 1)[: shape[1]])
+                write_ones(out, start, range(0, shape[0] * shape[1], shape[1] + 1)[: shape[1]])
             case Formula():
                 out.copy_(source.values(start, stop, shape, device=out.device))
             case Dirac(groups=groups):
-                _dirac(out, start, shape, groups)
+                write_dirac(out, start, shape, groups)
             case _:
                 self._combined(source, name, shape, start, stop, out)
 
@@ -198,10 +145,9 @@ class Sources:
         """Compute a source that consists of others, or depends on more than the range."""
         match source:
             case Orthogonal():
-                needed = self._needed(source, name, shape)
-                assert isinstance(needed, WholeMatrix)
-                whole = self.wholes.matrix(needed)
-                out.copy_(torch.from_numpy(whole[start:stop]))
+                whole = self._whole_tensor(source, name, shape)
+                assert isinstance(whole, WholeMatrix)
+                out.copy_(torch.from_numpy(self.wholes.matrix(whole)[start:stop]))
             case Sparse():
                 self._sparse(source, name, shape, start, out)
             case Split():
@@ -220,11 +166,11 @@ class Sources:
     def _sparse(
         self, source: Sparse, name: str, shape: Shape, start: int, out: torch.Tensor
     ) -> None:
-        needed = self._needed(source, name, shape)
-        assert isinstance(needed, WholeCuts)
-        cuts, columns = self.wholes.cuts(needed), shape[1]
+        whole = self._whole_tensor(source, name, shape)
+        assert isinstance(whole, WholeCuts)
+        cuts, columns = self.wholes.cuts(whole), shape[1]
         values = np.empty(len(out), np.float32)
-        sparse_range(values, needed.key, source.draw, start, columns, source.f32[0], cuts)
+        sparse_range(values, whole.key, source.draw, start, columns, source.f32[0], cuts)
         out.copy_(torch.from_numpy(values))
 
     def _literal(self, source: Literal, start: int, stop: int) -> torch.Tensor:
@@ -272,17 +218,39 @@ class Sources:
             out.add_(values)
 
     def _copy(self, source: Copy, shape: Shape, start: int, stop: int, out: torch.Tensor) -> None:
-        """Generate the runs of the other tensor that hold the elements, and pick these."""
-        places = _places(source, shape, start, stop)
-        order = np.argsort(places, kind="stable")
-        places = places[order]
-        cuts = np.flatnonzero(np.diff(places) > MAX_GAP) + 1
-        for low, high in itertools.pairwise((0, *cuts.tolist(), len(places))):
-            first, last = int(places[low]), int(places[high - 1]) + 1
-            values = out.new_empty(last - first)
-            self.values(source.of, source.name, source.shape, first, last, values)
-            picked = torch.from_numpy(places[low:high] - first).to(out.device)
-            out[torch.from_numpy(order[low:high]).to(out.device)] = values[picked]
+        """Generate tiles of the other tensor, and copy their elements into place."""
+        of = source.of
+        positional = any(isinstance(transform, Positional) for transform in of.transforms)
+        is_draw = isinstance(of.source, Draw) and not positional
+        gap = DRAWN_GAP_ELEMENTS if is_draw else GAP_ELEMENTS
+        limits = Limits(self.draws.tile_elements, gap)
+        buffer = out.new_empty(0)
+        for tile in tiles(source, shape, start, stop, limits):
+            if tile.is_in_order:
+                into = out[tile.target : tile.target + tile.run]
+                self.values(of, source.name, source.shape, tile.first, tile.first + tile.run, into)
+                continue
+            if len(buffer) < tile.runs * tile.pitch:
+                buffer = out.new_empty(tile.runs * tile.pitch)
+            runs = buffer[: tile.runs * tile.pitch].view(tile.runs, tile.pitch)
+            if is_draw:
+                self._draw_runs(of, source.name, tile, runs)
+            else:
+                for number, row in enumerate(runs):
+                    first = tile.first + number * tile.step
+                    last = first + tile.run
+                    self.values(of, source.name, source.shape, first, last, row[: tile.run])
+            place = out.storage_offset() + tile.target
+            values = runs.as_strided(tile.sizes, tile.strides)
+            out.as_strided(tile.sizes, tile.target_strides, place).copy_(values)
+
+    def _draw_runs(self, program: Program, name: str, tile: Tile, out: torch.Tensor) -> None:
+        """Write the runs of a draw, with its transforms, to the rows of `out`."""
+        source = program.source
+        assert isinstance(source, Draw)
+        key = derive_key(self.seed, source.stream or name)
+        self.draws.fill_runs(source, key, tile.first, tile.step, tile.run, out)
+        apply(program.transforms, out.view(-1), 0, tuple(out.shape))
 
     def _split(
         self, split: Split, name: str, shape: Shape, start: int, stop: int, out: torch.Tensor
@@ -302,7 +270,7 @@ class Sources:
         name = split.stream or name
         for index in range(first, last):
             low, high = max(start, index * row), min(stop, (index + 1) * row)
-            for number, part, offset in _between(
+            for number, part, offset in parts_between(
                 split, shape, low - index * row, high - index * row
             ):
                 width = row // shape[split.axis] * part.size
@@ -322,7 +290,7 @@ class Sources:
         if split.base is not None:
             self.values(split.base, name, shape, first * row, last * row, rows.view(-1))
         name = split.stream or name
-        for number, part, offset in _between(split, shape, 0, row):
+        for number, part, offset in parts_between(split, shape, 0, row):
             width = row // shape[split.axis] * part.size
             values = rows[:, offset : offset + width].contiguous().view(-1)
             inner = split.shape_of(part, shape)
@@ -338,75 +306,3 @@ class Sources:
             apply(part.program.transforms, out, start, shape)
         else:
             self.values(part.program, name, shape, start, stop, out)
-
-
-def _places(source: Copy, shape: Shape, start: int, stop: int) -> npt.NDArray[np.int64]:
-    """Return the indices in the other tensor of elements [start, stop)."""
-    index = np.arange(start, stop)
-    places = np.full(stop - start, source.offset)
-    for axis, stride in enumerate(source.strides):
-        places += index // math.prod(shape[axis + 1 :]) % shape[axis] * stride
-    return places
-
-
-def _between(split: Split, shape: Shape, low: int, high: int) -> Iterator[tuple[int, Part, int]]:
-    """Yield the number, part and first column of the parts within columns [low, high) of a row."""
-    inner = math.prod(shape[split.axis + 1 :])
-    stops = split.stops
-    turn, place = divmod(low // inner, stops[-1])
-    number = turn * len(stops) + bisect_right(stops, place)
-    while number < split.count:
-        turn, place = divmod(number, len(stops))
-        part = split.parts[place]
-        offset = (turn * stops[-1] + stops[place] - part.size) * inner
-        if offset >= high:
-            return
-        yield number, part, offset
-        number += 1
-
-
-def _touched(split: Split, shape: Shape, start: int, stop: int) -> Iterator[tuple[int, Part]]:
-    """Yield the number and part of those that overlap elements [start, stop), which is not empty.
-
-    A part may be yielded twice.
-    """
-    row = math.prod(shape[split.axis :])
-    low, high = start % row, start % row + stop - start
-    for first, last in ((low, min(high, row)), (0, min(high - row, low))):
-        if first < last:
-            for number, part, _ in _between(split, shape, first, last):
-                yield number, part
-
-
-def _ones(out: torch.Tensor, start: int, places: range) -> None:
-    """Write zeros, with ones at the flat indices `places`."""
-    out.zero_()
-    if places:
-        skipped = max(0, -(-(start - places.start) // places.step))
-        first = places.start + skipped * places.step
-        last = min(start + len(out), places.stop)
-        if first < last:
-            out[first - start : last - start : places.step] = 1
-
-
-def _dirac(out: torch.Tensor, start: int, shape: Shape, groups: int) -> None:
-    """Write `torch.nn.init.dirac_`: per group, output d passes input d at the kernel's middle."""
-    kernel_shape = shape[2:]
-    width = math.prod(kernel_shape)
-    strides = [math.prod(kernel_shape[axis + 1 :]) for axis in range(len(kernel_shape))]
-    middle = sum((size // 2) * stride for size, stride in zip(kernel_shape, strides, strict=True))
-    per_group = shape[0] // groups
-    used = min(per_group, shape[1])
-    out.zero_()
-    row = shape[1] * width
-    group_elements = per_group * row
-    stop = start + len(out)
-    if not used or not width:
-        return
-    for group in range(start // group_elements, min(groups, -(-stop // group_elements))):
-        base = group * group_elements + middle
-        step = row + width
-        skipped = max(0, -(-(start - base) // step))
-        first, last = base + skipped * step, min(stop, base + (used - 1) * step + 1)
-        if first < last:
-            out[first - start : last - start : step] = 1

@@ -91,7 +91,8 @@ class WholeCuts:
         return raw
 
 
-Needed = WholeMatrix | WholeCuts
+WholeTensor = WholeMatrix | WholeCuts
+"""Description of a whole tensor: what it is computed from, and hence its identity."""
 
 
 def _unpacked(raw: Raw, columns: int) -> cuts.Cuts:
@@ -111,7 +112,7 @@ def entry_bytes(tensor: Raw) -> int:
 class Cache(Protocol):
     """Cache of whole tensors, keyed by their description."""
 
-    def get(self, key: Needed, make: Callable[[], Raw]) -> Raw:
+    def get(self, key: WholeTensor, make: Callable[[], Raw]) -> Raw:
         """Return the value under `key`; if missing, `make` it while other callers wait."""
 
 
@@ -189,13 +190,13 @@ class Wholes:
         self._cache = cache or MemoryCache(MAX_BYTES, entry_bytes)
         self._each = each
 
-    def matrix(self, needed: WholeMatrix) -> Floats:
+    def matrix(self, whole: WholeMatrix) -> Floats:
         """Return all elements, one-dimensional and row-major."""
-        return self._get(needed).view(np.float32)
+        return self._get(whole).view(np.float32)
 
-    def cuts(self, needed: WholeCuts) -> cuts.Cuts:
+    def cuts(self, whole: WholeCuts) -> cuts.Cuts:
         """Return the cuts of every column."""
-        return _unpacked(self._get(needed), needed.shape[1])
+        return _unpacked(self._get(whole), whole.shape[1])
 
-    def _get(self, needed: Needed) -> Raw:
-        return self._cache.get(needed, lambda: needed.make(self._each))
+    def _get(self, whole: WholeTensor) -> Raw:
+        return self._cache.get(whole, lambda: whole.make(self._each))

@@ -36,6 +36,7 @@ from seedpoint.models.initializers.fan_scaled import (
     XavierNormal,
     XavierUniform,
 )
+from seedpoint.models.initializers.norms import Norms
 from seedpoint.models.initializers.own_and_values import Own, Values
 from seedpoint.models.initializers.positional import Positional
 
@@ -73,6 +74,7 @@ InitializerSpec = Annotated[
     | Positional
     | Sum
     | Copy
+    | Norms
     | Values
     | Own,
     Field(discriminator="type"),

@@ -15,6 +15,7 @@ from pydantic import StrictFloat, StrictInt, Tag
 
 from seedpoint.models.architectures.shapes import Layout
 from seedpoint.models.dtypes import DType
+from seedpoint.models.files.blobs import NO_BLOBS, BlobTensor
 from seedpoint.models.initializers.fans import Fans
 from seedpoint.models.plan import program
 from seedpoint.models.plan.program import Program, Source
@@ -59,7 +60,8 @@ class Target:
     """Tensor, or part of one, that an initializer is resolved against.
 
     `blobs` collects the bytes that literals refer to, by their SHA-256. Along `batch_axes` separate
-    weights are stacked. `other` returns another tensor by one of its names, or raises ValueError.
+    weights are stacked. `other` returns another tensor by one of its names, or raises ValueError;
+    so does `blob_tensors` the tensors of a file, by the file's SHA-256.
     """
 
     shape: tuple[int, ...]
@@ -70,6 +72,7 @@ class Target:
     layout: Layout = "out_in"
     batch_axes: frozenset[int] = frozenset()
     other: Callable[[str], Other] = _no_other
+    blob_tensors: Callable[[str], Mapping[str, BlobTensor]] = NO_BLOBS.tensors
 
     def number(self, argument: str, value: int | float | str) -> float:
         """Return the value of a numeric argument.

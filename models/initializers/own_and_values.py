@@ -10,10 +10,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, PlainValidator, WithJsonSchema
+from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.initializers.base import INFINITE, ArgumentError, Initializer, Target
+from seedpoint.models.initializers.blob_tensors import FileTensor
 from seedpoint.models.plan.program import Source
 
 MAX_VALUES = 1 << 20  # numbers in one tensor
@@ -44,7 +46,10 @@ def _numbers(values: Any) -> tuple[tuple[int, ...], tuple[int | float, ...]]:
         if any(not isinstance(row, list | tuple) or len(row) != shape[-1] for row in level):
             raise ValueError("must be numbers in lists of equal length")
         if len(level) * shape[-1] > MAX_VALUES or len(shape) > MAX_DIMENSIONS:
-            raise ValueError(f"must hold at most {MAX_VALUES} numbers in {MAX_DIMENSIONS} levels")
+            raise ValueError(
+                f"must hold at most {MAX_VALUES} numbers in {MAX_DIMENSIONS} levels; more can be "
+                "in a safetensors file (`file`)"
+            )
         level = [item for row in level for item in row]
     if any(isinstance(item, float) and not math.isfinite(item) for item in level):
         raise ValueError('must be finite numbers, "Infinity" or "-Infinity"')
@@ -68,19 +73,38 @@ Nested = Annotated[
 
 
 class Values(Initializer):
-    """Given numbers: nested lists in the tensor's shape, or one flat list.
+    """Given numbers: nested lists in the tensor's shape, or one flat list; or a tensor in a file.
 
     "Infinity" and "-Infinity" are numbers here. A complex tensor takes real numbers, or
-    [real, imaginary] in place of each.
+    [real, imaginary] in place of each. Elements of a file are converted as numbers are; those of
+    the tensor's own dtype stay the same, bit for bit.
     """
 
     type: Literal["values"]
-    values: Nested = Field(examples=[[[0.5, -0.5], [0.25, 1.0]]])
+    values: Nested = Field(
+        default=None,
+        examples=[[[0.5, -0.5], [0.25, 1.0]]],
+        description="Numbers; at most 2^20.",
+    )
+    file: FileTensor | None = Field(
+        default=None,
+        description="Tensor in a safetensors file, in place of `values`: the file's `sha256`, and "
+        "the name of a `tensor` of the shape to fill. Give the file to the service by "
+        "`PUT /v1/blobs/{sha256}`, and to the command line by `--blob FILE`.",
+    )
     draws: ClassVar[bool] = False
     example: ClassVar[Mapping[str, Any]] = {"values": [[0.5, -0.5], [0.25, 1.0]]}
     example_shape = (2, 2)
 
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Values:
+        if (self.values is None) == (self.file is None):
+            raise PydanticCustomError("values_or_file", "expected either values or file")
+        return self
+
     def source(self, target: Target) -> Source:
+        if self.file is not None:
+            return self.file.source(target)
         shape: tuple[int, ...]
         numbers: tuple[Any, ...]
         shape, numbers = _numbers(self.values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,7 +14,8 @@ from typing import Any, Literal
 from seedpoint.models.dtypes import BY_CODE, DType
 from seedpoint.models.plan import canonical_json
 from seedpoint.models.plan.canonical_json import Serialized, SerializedList
-from seedpoint.models.plan.program import Program, program_from_json, to_json
+from seedpoint.models.plan.program import Program
+from seedpoint.models.plan.program_json import program_from_json, to_json
 from seedpoint.models.plan.warning import PlanWarning
 
 FORMAT = "seedpoint-plan-1"
@@ -49,7 +51,7 @@ class PlanTensor:
 
     @property
     def nbytes(self) -> int:
-        return self.numel * self.dtype.itemsize
+        return self.dtype.nbytes(self.numel)
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ class Plan:
             ValueError: The document has another format.
         """
         if document.get("format") != FORMAT:
-            raise ValueError(f"not a plan of format {FORMAT}: {document.get('format')!r}")
+            raise ValueError(_format_fault(document.get("format")))
         description = description or {}
         programs = [program_from_json(program) for program in document["programs"]]
         platform = document.get("platform")
@@ -190,6 +192,16 @@ class Plan:
         )
 
 
+def _format_fault(found: object) -> str:
+    if isinstance(found, str) and _FORMAT.fullmatch(found):
+        return (
+            f"a plan of format {found[:40]}, and this version of seedpoint knows {FORMAT}; "
+            "upgrade seedpoint"
+        )
+    return f"not a plan of format {FORMAT}: {found!r}"
+
+
+_FORMAT = re.compile(r"seedpoint-plan-[0-9]+")
 _NOTHING = ("parameter", "", None, None, None)
 
 

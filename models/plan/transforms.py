@@ -139,4 +139,6 @@ class ClampRegion:
 
 Pointwise = Scale | Add | Divide | Function | Clamp | HardThreshold | Plus
 """Transforms that act on one element, independent of its position."""
-Transform = Pointwise | ZeroRows | SetElement | FillRegion | ClampRegion
+Positional = ZeroRows | SetElement | FillRegion | ClampRegion
+"""Transforms that act on some elements, by their position."""
+Transform = Pointwise | Positional

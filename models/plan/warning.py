@@ -33,6 +33,8 @@ CODES: Mapping[str, str] = {
     "`zero_rows` sets it to zero.",
     "SP208": "A rule fills a normalized weight, while its norms or singular vectors keep their own "
     "init, which PyTorch computed from the values before.",
+    "SP209": "Most values are so small that the dtype rounds them to zero. Draw them larger, and "
+    "keep their scale in a tensor of its own, as block-scaled formats do.",
     "SP301": "A field of the architecture has no effect in its library, or another one.",
     "SP302": "Layers are equal at the start, because PyTorch clones one layer with its values. A "
     "rule gives each its own draws.",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from itertools import chain
+from functools import cache, partial
 from typing import Any
 
-from seedpoint.models.dtypes import BY_NAME, DType
+from seedpoint.models.dtypes import DType
 from seedpoint.models.errors import Fault, SpecError
-from seedpoint.models.files.layout import METADATA_KEY
+from seedpoint.models.files.blobs import NO_BLOBS, Blobs
 from seedpoint.models.initializers.fans import Surroundings, default_fans
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
@@ -21,18 +19,21 @@ from seedpoint.models.plan.program import (
     Split,
 )
 from seedpoint.models.plan.warning import PlanWarning
+from seedpoint.models.planning.declared_faults import check_declared
+from seedpoint.models.planning.fault_tally import FaultTally
 from seedpoint.models.planning.module_numbers import ExpressionNames
 from seedpoint.models.planning.numpy_draws import check_numpy
 from seedpoint.models.planning.planned_tensors import PlannedTensors
 from seedpoint.models.planning.record_architecture import Declared, Structure, survey
+from seedpoint.models.planning.rule_list import RuleList
 from seedpoint.models.planning.script_order import scripted
 from seedpoint.models.planning.stale_parametrizations import stale_parametrizations
+from seedpoint.models.planning.tensor_dtypes import TensorDtypes
 from seedpoint.models.planning.warnings import found_in
 from seedpoint.models.rules.dependencies import Dependencies
-from seedpoint.models.rules.matcher import Matcher
-from seedpoint.models.rules.no_match import criteria, reason
+from seedpoint.models.rules.no_match import criteria
 from seedpoint.models.rules.resolve import Resolved, Subject, check_single, resolve
-from seedpoint.models.rules.rule import Candidate, Match, Won
+from seedpoint.models.rules.rule import Candidate, Won
 from seedpoint.models.spec.constants import constant_values
 from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.spec.schema import Spec, normalized
@@ -70,18 +71,20 @@ def make_plan(
     *,
     platform: Mapping[str, object] | None = None,
     limits: Limits = DEFAULT,
+    blobs: Blobs = NO_BLOBS,
 ) -> Planned:
     """Return the plan of `spec`.
 
     `platform` describes the dependencies of a sequential generator's bits
-    (`sequential.platform()`); only plans of those generators contain it.
+    (`sequential.platform()`); only plans of those generators contain it. `blobs` has the headers of
+    the files that the spec names; their data are not read.
 
     Raises:
         SpecError: The spec has faults; the error names the path of each.
         ValueError: A sequential generator is given no platform.
     """
     structure = survey(spec.architecture, limits, dtype=spec.model_dtype)
-    return plan_structure(spec, structure, platform=platform, limits=limits)
+    return plan_structure(spec, structure, platform=platform, limits=limits, blobs=blobs)
 
 
 def plan_structure(
@@ -90,6 +93,7 @@ def plan_structure(
     *,
     platform: Mapping[str, object] | None = None,
     limits: Limits = DEFAULT,
+    blobs: Blobs = NO_BLOBS,
 ) -> Planned:
     """Return the plan of `spec` over its recorded architecture.
 
@@ -98,7 +102,7 @@ def plan_structure(
     names = sum(map(len, structure.candidates))
     limits.check_rules("init.rules", spec.init.rules, names)
     limits.check_rules("dtype.rules", spec.dtype_policy.rules, names)
-    compiler = _Compiler(spec, structure)
+    compiler = _Compiler(spec, structure, blobs)
     if compiler.sequential and platform is None:
         raise ValueError(f"generator {spec.init.generator} needs to know the platform")
     tensors = tuple(compiler.tensors())
@@ -123,25 +127,22 @@ def plan_structure(
 class _Compiler:
     """Single pass over the tensors, which collects all faults and reports them together."""
 
-    def __init__(self, spec: Spec, structure: Structure) -> None:
+    def __init__(self, spec: Spec, structure: Structure, blobs: Blobs) -> None:
         self.spec = spec
         self.structure = structure
         self.sequential = spec.init.generator != "philox-v1"
-        self.matches = [rule.match for rule in spec.init.rules]
-        self.dtype_matches = [rule.match for rule in spec.dtype_policy.rules]
         self.constants = constant_values(spec.init.constants)
-        self._matcher = Matcher(self.matches)
-        self._dtype_matcher = Matcher(self.dtype_matches, sweeps=True)
-        self.won: set[int] = set()
-        self.dtype_won: set[int] = set()
-        self.dtype_touched: set[int] = set()
+        optional = {index for index, rule in enumerate(spec.init.rules) if rule.optional}
+        matches = [rule.match for rule in spec.init.rules]
+        self._rules = RuleList("init.rules", matches, optional=optional)
+        self._dtypes = TensorDtypes(spec.dtype_policy)
         self.unmatched: list[str] = []
         self.faults: list[Fault] = []
-        self._causes: dict[tuple[str, str], Fault] = {}
-        self._alike: Counter[tuple[str, str]] = Counter()
+        self._tally = FaultTally()
         self.warnings: list[PlanWarning] = list(structure.warnings)
         self.resolved: dict[str, Resolved] = {}
         self.blobs: dict[str, bytes] = dict(structure.blobs)
+        self._blob_tensors = cache(blobs.tensors)
         # Caches of results shared by tensors that differ only in name.
         self._resolutions: dict[tuple[Any, ...], Resolved] = {}
         self._dependencies = tuple(map(Dependencies.of, spec.init.rules))
@@ -154,22 +155,7 @@ class _Compiler:
             try:
                 yield self._planned.get(index)
             except SpecError as error:
-                self._keep(error, self.structure.tensors[index].name)
-
-    def _keep(self, error: SpecError, name: str) -> None:
-        """Keep faults; one that other tensors have too is counted instead."""
-        for fault in error.faults:
-            # The known names of an expression differ between layers, which have own numbers.
-            message, _, _ = fault.message.removeprefix(f"'{name}': ").partition("; known names:")
-            cause = (fault.path, message)
-            self._causes.setdefault(cause, fault)
-            self._alike[cause] += 1
-
-    def _kept(self) -> Iterator[Fault]:
-        for cause, fault in self._causes.items():
-            more = self._alike[cause] - 1
-            also = f" (and {more} more tensors)" if more else ""
-            yield Fault(fault.path, fault.message + also)
+                self._tally.add(error, self.structure.tensors[index].name)
 
     def check(self, tensors: Sequence[PlanTensor]) -> None:
         """Check the rules and the tensors as a whole, and report all faults.
@@ -177,12 +163,11 @@ class _Compiler:
         Raises:
             SpecError: The spec has a fault.
         """
-        self._check_used("init.rules", self.matches, self.won, optional=self._optional())
-        self._check_used("dtype.rules", self.dtype_matches, self.dtype_won, optional=set())
-        for index in sorted(self.dtype_won - self.dtype_touched):
-            path = f"dtype.rules.{index}"
-            message = f"{path} has no effect: it wins no floating tensor"
-            self.warnings.append(PlanWarning("SP102", path, message))
+        for rules in (self._rules, self._dtypes.rules):
+            faults, warnings = rules.idle(self.structure)
+            self.faults += faults
+            self.warnings += warnings
+        self.warnings.extend(self._dtypes.warnings())
         self.warnings.extend(found_in(self.spec, self.structure, tensors))
         self.warnings.extend(stale_parametrizations(tensors))
         if self.unmatched:
@@ -190,24 +175,21 @@ class _Compiler:
         total = sum(tensor.nbytes for tensor in tensors)
         if total > MAX_BYTES:
             self.faults.append(Fault("architecture", f"{total} bytes are more than 2^53 - 1"))
-        if faults := [*self._kept(), *self.faults]:
-            raise SpecError(list(dict.fromkeys(faults))[:MAX_FAULTS])
+        if found := [*self._tally.faults(), *self.faults]:
+            raise SpecError(list(dict.fromkeys(found))[:MAX_FAULTS])
 
     def _tensor(self, index: int) -> PlanTensor:
         declared, candidates = self.structure.tensors[index], self.structure.candidates[index]
-        if declared.name == METADATA_KEY:
-            raise SpecError.at(
-                declared.path, f"{METADATA_KEY} is reserved by the safetensors format"
-            )
-        dtype = self._dtype(declared, candidates)
+        dtype = self._dtypes.of(declared, candidates)
+        check_declared(declared, dtype, self.spec.init.generator)
         self._warn_of_aliases(candidates)
         subject = self._subject(declared, dtype)
         in_turn = self._in_turn(candidates, subject)
-        won, resolved = self._matcher.first(candidates), None
+        won, resolved = self._rules.first(candidates), None
         if in_turn:
             won, resolved = in_turn[-1]
         elif won is not None:
-            self.won.add(won.index)
+            self._rules.count([won])
             resolved = self.resolved[declared.name] = self._resolve(won, subject)
         fans = resolved.fans if resolved else default_fans(declared.shape, declared.layout)
         program = (
@@ -249,11 +231,11 @@ class _Compiler:
         found = {
             candidate.name: won
             for candidate in scripted(candidates)
-            if (won := self._matcher.first([candidate])) is not None
+            if (won := self._rules.first([candidate])) is not None
         }
         if len({won.index for won in found.values()}) < 2:
             return []
-        self.won.update(won.index for won in found.values())
+        self._rules.count(found.values())
         for name, won in found.items():
             self.resolved[name] = self._resolve(won, subject)
         return [(won, self.resolved[name]) for name, won in found.items()]
@@ -277,7 +259,8 @@ class _Compiler:
         key = (won.index, *won.captures.items(), subject.shape, subject.dtype, outside)
         if (resolved := self._resolutions.get(key)) is None:
             other = self._planned.other
-            resolved = resolve(rule, won, subject, self.constants, self.blobs, other)
+            literals, tensors = self.blobs, self._blob_tensors
+            resolved = resolve(rule, won, subject, self.constants, literals, other, tensors)
             self.warnings += [found for found in resolved.warnings if found not in self.warnings]
             if self.spec.init.generator == "numpy":
                 check_numpy(resolved.sources, won.index)
@@ -294,7 +277,10 @@ class _Compiler:
         if (own := self._own(declared) if keeps else None) is None and keeps:
             because = "" if declared.reason is None else f" ({declared.reason})"
             nothing = f"'{declared.name}' has no own init{because} and no rule fills it"
-            raise SpecError.at(declared.path, f"{nothing}; {criteria(self.matches)}")
+            raise SpecError.at(
+                declared.path,
+                f"{nothing}; {self._criteria}",
+            )
         key = (id(own), id(resolved))
         if (program := self._programs.get(key)) is None:
             composed = _composed(own, resolved)
@@ -326,24 +312,10 @@ class _Compiler:
             if problem := too_costly(source, shape):
                 raise SpecError.at(path, f"'{declared.name}': {problem}")
 
-    def _dtype(self, declared: Declared, candidates: Sequence[Candidate]) -> DType:
-        won = self._dtype_matcher.first(candidates)
-        if won is not None:
-            self.dtype_won.add(won.index)
-        if not declared.dtype.is_floating:
-            return declared.dtype
-        if won is not None:
-            self.dtype_touched.add(won.index)
-        policy = self.spec.dtype_policy
-        if won is None and declared.keeps_dtype:
-            return declared.dtype
-        name = policy.default if won is None else policy.rules[won.index].dtype
-        return declared.dtype if name == "declared" else BY_NAME[name]
-
     def _warn_of_aliases(self, candidates: Sequence[Candidate]) -> None:
         if len(candidates) == 1:
             return
-        wins = [self._matcher.first([candidate]) for candidate in candidates]
+        wins = [self._rules.first([candidate]) for candidate in candidates]
         if len({won.index for won in wins if won is not None}) > 1:
             each = ", ".join(
                 f"'{candidate.name}' {'no rule' if won is None else f'rule {won.index}'}"
@@ -352,33 +324,12 @@ class _Compiler:
             message = f"different rules win the names of one tensor: {each}"
             self.warnings.append(PlanWarning("SP103", "init.rules", message))
 
-    def _optional(self) -> set[int]:
-        return {index for index, rule in enumerate(self.spec.init.rules) if rule.optional}
-
-    def _check_used(
-        self, path: str, matches: Sequence[Match], won: set[int], *, optional: set[int]
-    ) -> None:
-        unused = sorted(set(range(len(matches))) - won)
-        matched = self._matched([matches[index] for index in unused])
-        idle = [index for number, index in enumerate(unused) if number not in matched]
-        idle = [index for index in idle if index not in optional]
-        candidates = list(chain.from_iterable(self.structure.candidates)) if idle else []
-        for index in idle[:MAX_FAULTS]:  # no more are reported
-            why = reason(matches[index], candidates, self.structure.module_class)
-            self.faults.append(Fault(f"{path}.{index}.match", f"matches no tensor: {why}"))
-        for number in sorted(matched):
-            index = unused[number]
-            message = f"{path}.{index} has no effect: earlier rules win its tensors"
-            self.warnings.append(PlanWarning("SP101", f"{path}.{index}", message))
-
-    def _matched(self, matches: Sequence[Match]) -> set[int]:
-        """Return which of `matches` any tensor matches, whichever rule wins it."""
-        if not matches:
-            return set()
-        return Matcher(matches).matching(chain.from_iterable(self.structure.candidates))
+    @property
+    def _criteria(self) -> str:
+        return criteria([rule.match for rule in self.spec.init.rules])
 
     def _no_rule(self) -> str:
-        return f"no rule for {listed(self.unmatched)}; {criteria(self.matches)}"
+        return f"no rule for {listed(self.unmatched)}; {self._criteria}"
 
 
 def _composed(own: Program | None, resolved: Resolved | None) -> Program:

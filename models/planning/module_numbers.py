@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from torch import nn
@@ -12,20 +13,20 @@ from torch import nn
 Numbers = Mapping[str, int | float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModuleNumbers:
     """Numbers of one module's constructor (`in_features`) and of its config (`hidden_size`)."""
 
     layer: Numbers = field(default_factory=dict)
     config: Numbers = field(default_factory=dict)
 
-    @property
+    @cached_property
     def groups(self) -> int | None:
         """Groups of a convolution; None for any other module."""
         groups = self.layer.get("groups")
         return groups if isinstance(groups, int) else None
 
-    @property
+    @cached_property
     def by_name(self) -> Numbers:
         """All numbers; those of the layer hide those of the config."""
         return {**self.config, **self.layer}

@@ -34,7 +34,8 @@ from seedpoint.models.files.layout import METADATA_KEY
 from seedpoint.models.initializers.base import ArgumentError
 from seedpoint.models.plan import canonical_json
 from seedpoint.models.plan.canonical_json import Serialized
-from seedpoint.models.plan.program import Program, to_json
+from seedpoint.models.plan.program import Program
+from seedpoint.models.plan.program_json import to_json
 from seedpoint.models.plan.warning import PlanWarning
 from seedpoint.models.planning.module_numbers import (
     NO_NUMBERS,
@@ -116,8 +117,8 @@ class Structure:
 
     def numbers_of(self, tensor: Declared) -> ModuleNumbers:
         """Return the numbers of the modules that hold a tensor; its canonical name goes first."""
-        found = NO_NUMBERS
-        for name in (tensor.name, *tensor.aliases):
+        found = self.numbers.get(_owner(tensor.name), NO_NUMBERS)
+        for name in tensor.aliases:
             found = found.over(self.numbers.get(_owner(name), NO_NUMBERS))
         return found
 

@@ -10,6 +10,7 @@ and kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -22,10 +23,13 @@ from seedpoint.models.architectures import Tensors, build
 from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.errors import PlatformMismatch
+from seedpoint.models.files.blobs import NO_BLOBS, Blobs, elements
+from seedpoint.models.generation.copied_elements import copied
 from seedpoint.models.generation.evaluator import ReadBytes
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
     Base,
+    Blob,
     Constant,
     Copy,
     Dirac,
@@ -33,6 +37,7 @@ from seedpoint.models.plan.program import (
     Formula,
     Literal,
     Materialized,
+    Norms,
     Orthogonal,
     Program,
     Source,
@@ -75,17 +80,17 @@ def check_platform(plan: Plan) -> None:
         )
 
 
-def materialize(spec: Spec, planned: Planned) -> dict[str, torch.Tensor]:
+def materialize(spec: Spec, planned: Planned, blobs: Blobs = NO_BLOBS) -> dict[str, torch.Tensor]:
     """Return every stored tensor of a platform-bound plan, by canonical name, in its own dtype.
 
-    The whole checkpoint is held in memory.
+    The whole checkpoint is held in memory. `blobs` reads the files that the spec names.
 
     Raises:
         PlatformMismatch: The plan belongs to another platform.
     """
     plan = planned.plan
     check_platform(plan)
-    run = _Run(spec, planned)
+    run = _Run(spec, planned, blobs)
     torch.manual_seed(plan.seed)
     if isinstance(spec.architecture, Tensors):
         for tensor in plan.tensors:
@@ -106,9 +111,9 @@ def materialize(spec: Spec, planned: Planned) -> dict[str, torch.Tensor]:
     }
 
 
-def materialized(spec: Spec, planned: Planned) -> dict[str, ReadBytes]:
+def materialized(spec: Spec, planned: Planned, blobs: Blobs = NO_BLOBS) -> dict[str, ReadBytes]:
     """Return readers of every stored tensor from memory, by canonical name, for an evaluator."""
-    tensors = materialize(spec, planned)
+    tensors = materialize(spec, planned, blobs)
     found: dict[str, ReadBytes] = {}
     for tensor, data in zip(planned.plan.tensors, raw(planned.plan, tensors), strict=True):
         found[tensor.name] = partial(_part, data)
@@ -143,10 +148,11 @@ def raw(plan: Plan, tensors: Mapping[str, torch.Tensor]) -> Iterator[memoryview]
 class _Run:
     """One run of the script that a platform-bound plan stands for."""
 
-    def __init__(self, spec: Spec, planned: Planned) -> None:
+    def __init__(self, spec: Spec, planned: Planned, blobs: Blobs) -> None:
         plan = planned.plan
         self.matches = [rule.match for rule in spec.init.rules]
         self.blobs = planned.blobs
+        self.blob_files = blobs
         self.resolved = planned.resolved
         self.tensors = {
             name: tensor for tensor in plan.tensors for name in (tensor.name, *tensor.aliases)
@@ -221,8 +227,8 @@ class _Run:
     def _run(self, value: torch.Tensor, tensor: PlanTensor, resolved: Resolved) -> None:
         """Run the rule on `value` in place.
 
-        NumPy's draws are converted once from float64 to the tensor's dtype, and a float64 tensor
-        takes given numbers exactly, so these replace `value`.
+        NumPy's draws are converted once from float64 to the tensor's dtype, a float64 tensor takes
+        given numbers exactly, and a tensor of a blob's dtype its bits, so these replace `value`.
         """
         # A tied tensor is visited under each of its modules, but has one own init.
         again = tensor.name in self.transformed and not _in_turn(tensor)
@@ -230,22 +236,33 @@ class _Run:
             return
         self.transformed.add(tensor.name)
         if tensor.dtype.is_floating and resolved.sources and self._wide(tensor, resolved):
-            *earlier, last = resolved.sources
-            for source in earlier:  # in float32, because torch draws other numbers in float64
+            self._run_wide(value, tensor, resolved)
+        else:
+            for source in resolved.sources:
                 self._source(value, source)
-            wide = value.to(torch.float64)
-            self._source(wide, last)
-            working = torch.float64 if tensor.dtype.name == "float64" else torch.float32
-            if resolved.transforms:
-                wide = wide.to(working)
-                transform(wide, resolved.transforms, self.functions)
-            self.replaced[tensor.name] = wide.to(tensor.dtype.torch)
-            value.copy_(wide)
-            return
-        for source in resolved.sources:
+            self.replaced.pop(tensor.name, None)  # the value that another rule gave it before
+            transform(value, resolved.transforms, self.functions)
+        last = Program(resolved.sources[-1], resolved.transforms) if resolved.sources else None
+        if last is not None and (blob := copied(last, tensor.dtype)) is not None:
+            self.replaced[tensor.name] = self._given(blob)
+
+    def _run_wide(self, value: torch.Tensor, tensor: PlanTensor, resolved: Resolved) -> None:
+        *earlier, last = resolved.sources
+        for source in earlier:  # in float32, because torch draws other numbers in float64
             self._source(value, source)
-        self.replaced.pop(tensor.name, None)  # the value that another rule gave it before
-        transform(value, resolved.transforms, self.functions)
+        wide = value.to(torch.float64)
+        self._source(wide, last)
+        working = torch.float64 if tensor.dtype.name == "float64" else torch.float32
+        if resolved.transforms:
+            wide = wide.to(working)
+            transform(wide, resolved.transforms, self.functions)
+        self.replaced[tensor.name] = wide.to(tensor.dtype.torch)
+        value.copy_(wide)
+
+    def _given(self, source: Blob) -> torch.Tensor:
+        """Return the elements of a tensor in a blob, in its own dtype."""
+        flat = elements(self.blob_files, source, 0, math.prod(source.shape))
+        return flat.view(source.shape)
 
     def _wide(self, tensor: PlanTensor, resolved: Resolved) -> bool:
         given = not Program(resolved.sources[-1]).draws
@@ -259,6 +276,8 @@ class _Run:
                 pass  # the module's own values stay
             case Constant() | Literal() | Eye() | Dirac() | Formula():
                 _give(value, source, self.blobs)
+            case Blob():
+                value.copy_(self._given(source))
             case Sum(terms=terms):
                 total = torch.empty_like(value)
                 self._source(total, terms[0].source)
@@ -267,10 +286,8 @@ class _Run:
                     self._source(added, term.source)
                     total += added
                 value.copy_(total)
-            case Copy(name=name, strides=strides, offset=offset):
-                self._settle(name)
-                other = self.value(name).reshape(-1).clone()
-                value.copy_(other.as_strided(value.shape, strides, offset))
+            case Copy() | Norms():
+                self._of_another(value, source)
             case Draw() if self.generator is not None:
                 drawn = source.sample(self.generator, tuple(value.shape))
                 value.copy_(torch.from_numpy(drawn))
@@ -284,6 +301,17 @@ class _Run:
                 nn.init.sparse_(value, sparsity, std)
             case _:
                 raise AssertionError(f"{source.type} is not a draw")
+
+    def _of_another(self, value: torch.Tensor, source: Copy | Norms) -> None:
+        """Fill a value from another tensor, which is made first."""
+        if isinstance(source, Norms):
+            matrix = value.new_empty(source.shape)
+            self._source(matrix, source.of.source)
+            value.copy_(torch.norm_except_dim(matrix, 2, source.axis).view(value.shape))
+            return
+        self._settle(source.name)
+        other = self.value(source.name).reshape(-1).clone()
+        value.copy_(other.as_strided(value.shape, source.strides, source.offset))
 
     def _split(self, value: torch.Tensor, split: Split) -> None:
         parts = split.parts * split.repeat
@@ -321,7 +349,7 @@ def _copies(source: Source) -> bool:
         case Sum(terms=terms):
             return any(_copies(term.source) for term in terms)
         case _:
-            return isinstance(source, Copy)
+            return isinstance(source, Copy | Norms)
 
 
 def transform(

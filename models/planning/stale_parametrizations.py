@@ -27,9 +27,16 @@ def stale_parametrizations(tensors: Sequence[PlanTensor]) -> Iterator[PlanWarnin
             yield PlanWarning(
                 "SP208",
                 path,
-                f"{path} fills '{original}', but '{tensor.name}' keeps the {kind} of its own init; "
-                "fill that by a rule, too",
+                f"{path} fills '{original}', but '{tensor.name}' keeps the {kind} of its own init"
+                + _remedy(source, original),
             )
+
+
+def _remedy(source: Norms | SingularVector, original: str) -> str:
+    if isinstance(source, SingularVector):
+        return "; the power iterations of training replace them"
+    dim = "" if source.axis == 0 else ', "dim": -1'
+    return f'; to follow, fill it by {{"type": "norms", "of": "{original}"{dim}}}'
 
 
 def _original(name: str, source: Norms | SingularVector) -> str:

@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-import torch
-
 from seedpoint.models.plan.plan import PlanTensor
 from seedpoint.models.plan.warning import PlanWarning
 from seedpoint.models.planning.record_architecture import Structure
@@ -17,6 +15,7 @@ from seedpoint.models.rules.matcher import Matcher
 from seedpoint.models.rules.rule import InitializerList, Match
 from seedpoint.models.spec.schema import Spec
 from seedpoint.models.statistics.overflow import overflowing
+from seedpoint.models.statistics.underflow import smallest, vanishing
 from seedpoint.models.validation.messages import listed
 
 SHOWN = 8  # shared streams that are listed; the rest are counted
@@ -109,15 +108,23 @@ def _of_dtypes(tensors: Sequence[PlanTensor]) -> Iterator[PlanWarning]:
             "SP202",
             "dtype",
             f"values of {listed(names)} are expected to overflow {dtype}, whose largest is "
-            f"{torch.finfo(dtype.torch).max:g}",
+            f"{dtype.limits.max:g}",
         )
-    if names := [tensor.name for tensor in tensors if tensor.dtype.name == "float8_e8m0fnu"]:
+    for dtype, names in vanishing(tensors).items():
         yield PlanWarning(
-            "SP203",
-            "architecture",
-            f"{listed(names)} are float8_e8m0fnu, which safetensors.torch.load does not read "
-            "from bytes (seen with safetensors 0.8); its load_file and safe_open do",
+            "SP209",
+            "dtype",
+            f"most values of {listed(names)} are expected to round to zero in {dtype}, whose "
+            f"smallest number is {smallest(dtype):g}",
         )
+    for name in ("float8_e8m0fnu", "float4_e2m1fn_x2"):
+        if names := [tensor.name for tensor in tensors if tensor.dtype.name == name]:
+            yield PlanWarning(
+                "SP203",
+                "architecture",
+                f"{listed(names)} are {name}, which safetensors.torch.load does not read from "
+                "bytes (seen with safetensors 0.8); its load_file and safe_open do",
+            )
 
 
 def _of_streams(spec: Spec, tensors: Sequence[PlanTensor]) -> Iterator[PlanWarning]:

@@ -45,8 +45,10 @@ def captured(found: re.Match[str]) -> dict[str, int]:
 
 
 @lru_cache(maxsize=1 << 16)
-def compile_glob(pattern: str) -> re.Pattern[str]:
+def compile_glob(pattern: str, *, keeping: bool = False) -> re.Pattern[str]:
     """Return the regular expression of `pattern`.
+
+    With `keeping`, each `*` and `**` is a group without a name, in their order.
 
     A wildcard that is followed by another is matched atomically at its earliest end. The rest of
     the pattern only needs to begin as early as possible, so this loses no match, and it keeps
@@ -57,11 +59,13 @@ def compile_glob(pattern: str) -> re.Pattern[str]:
     """
     tokens = list(_tokens(pattern, set()))
     chunks = _split(tokens, "many")
-    parts = [_chunk(chunk, anchored=len(chunks) == 1) for chunk in chunks[:1]]
+    group = "({})" if keeping else "{}"
+    any_text = group.format(".*?")
+    parts = [_chunk(chunk, group, anchored=len(chunks) == 1) for chunk in chunks[:1]]
     for number, chunk in enumerate(chunks[1:], start=2):
         last = number == len(chunks)
-        body = _chunk(_optional_dot(chunk, chunks[number - 2]), anchored=last)
-        parts.append(f".*?{body}" if last else f"(?>.*?{body})")
+        body = _chunk(_optional_dot(chunk, chunks[number - 2]), group, anchored=last)
+        parts.append(f"{any_text}{body}" if last else f"(?>{any_text}{body})")
     return re.compile("".join(parts), re.DOTALL)
 
 
@@ -77,6 +81,11 @@ def captures(pattern: str) -> frozenset[str]:
     for _ in _tokens(pattern, names):
         pass
     return frozenset(names)
+
+
+def wildcards(pattern: str) -> list[str]:
+    """Return the `*` and `**` of `pattern`, in order."""
+    return [found[0] for found in _TOKEN.finditer(pattern) if found["many"] or found["some"]]
 
 
 def is_plain(pattern: str) -> bool:
@@ -153,16 +162,17 @@ def _split(tokens: list[Token], kind: str) -> list[list[Token]]:
     return chunks
 
 
-def _chunk(tokens: list[Token], *, anchored: bool) -> str:
+def _chunk(tokens: list[Token], group: str, *, anchored: bool) -> str:
     """Return the expression for text and `*` between two `**`.
 
-    In an anchored chunk, the last `*` reaches the end of the chunk.
+    In an anchored chunk, the last `*` reaches the end of the chunk. `group` formats each `*`.
     """
     texts = ["".join(text for _, text in piece) for piece in _split(tokens, "some")]
     out = [texts[0]]
     for number, text in enumerate(texts[1:], start=2):
         final = anchored and number == len(texts)
-        out.append(f"[^.]*{text}" if final else f"(?>[^.]*?{text})")
+        some = group.format("[^.]*" if final else "[^.]*?")
+        out.append(f"{some}{text}" if final else f"(?>{some}{text})")
     return "".join(out)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from seedpoint.models.dtypes import DType, f32
 from seedpoint.models.errors import SpecError
+from seedpoint.models.files.blobs import NO_BLOBS, BlobTensor
 from seedpoint.models.initializers import ArgumentError, Initializer, Own, Target
 from seedpoint.models.initializers.base import Other
 from seedpoint.models.initializers.captured import filled
@@ -75,6 +76,7 @@ class _Piece:
     fan: FanSpec | None
     fan_at: str
     other: Callable[[str], Other]
+    blob_tensors: Callable[[str], Mapping[str, BlobTensor]]
 
     def target(self, shape: tuple[int, ...]) -> Target:
         """Return what initializers are resolved against."""
@@ -102,6 +104,7 @@ class _Piece:
             layout=around.layout,
             batch_axes=frozenset(batch),
             other=self.other,
+            blob_tensors=self.blob_tensors,
         )
 
 
@@ -112,16 +115,19 @@ def resolve(
     constants: Mapping[str, float],
     blobs: MutableMapping[str, bytes],
     other: Callable[[str], Other],
+    blob_tensors: Callable[[str], Mapping[str, BlobTensor]] = NO_BLOBS.tensors,
 ) -> Resolved:
     """Return the effect of `rule` on `subject`; bytes of literals are added to `blobs`.
 
-    `other` returns another tensor of the checkpoint, which a copy is of.
+    `other` returns another tensor of the checkpoint, which a copy is of, and `blob_tensors` the
+    tensors of a blob by its SHA-256.
 
     Raises:
         SpecError: At the rule's place in the spec, if the tensor cannot take the rule.
     """
     path = f"init.rules.{won.index}"
-    piece = _Piece(path, subject, {**constants, **won.captures}, blobs, rule.fan, path, other)
+    scope = {**constants, **won.captures}
+    piece = _Piece(path, subject, scope, blobs, rule.fan, path, other, blob_tensors)
     whole = piece.target(subject.shape)
     if rule.splits is None:
         sources = _sources(rule.initializer, path, subject.name, whole)

@@ -136,8 +136,9 @@ class Match(Schema):
     name: Globs | None = Field(
         default=None,
         description="Glob on the dotted name, or a list of which one must match: `*` stays inside "
-        "a segment, `**` crosses segments, `?` and `[abc]` are one character, `{layer}` captures "
-        "an integer: a segment, or digits beside a text (`layer{n}.**`).",
+        "a segment, `**` crosses segments and may be none (`**.bias` matches `bias`), `?` is one "
+        "character, `[abc]` one of these and `[!abc]` another, `{layer}` captures an integer: a "
+        "segment, or digits beside a text (`layer{n}.**`). A name of a tied tensor is enough.",
     )
     module: ClassNames | None = Field(
         default=None, description="Class of the tensor's module, or one of a list; subclasses too."

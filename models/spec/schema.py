@@ -147,23 +147,25 @@ class Init(Schema):
 class DTypeRule(Schema):
     """Dtype for the floating tensors that match, buffers included.
 
-    A rule that matches no tensor is an error: unlike a rule of `init`, this one has no `optional`.
+    A tied tensor matches if one of its names does.
     """
 
-    match: Match = Field(description="Criteria, as in a rule of `init`.")
+    match: Match = Field(description="Criteria, as those of the rules of `init`.")
     dtype: FloatName = Field(description="Dtype that the values are converted to.")
+    optional: bool = Field(
+        default=False, strict=True, description="Allow the rule to match no tensor."
+    )
 
 
 class DTypePolicy(Schema):
-    """Default dtype and exceptions; the first rule that matches wins.
-
-    A tied tensor has the dtype of the first rule that matches one of its names.
-    """
+    """Default dtype and exceptions; the first rule that matches wins."""
 
     default: DTypeName = Field(
         default="declared", description="Dtype of the tensors that no rule matches."
     )
-    rules: tuple[DTypeRule, ...] = Field(default=(), description="Tried in order.")
+    rules: tuple[DTypeRule, ...] = Field(
+        default=(), description="Tried in order for each tensor; the first that matches wins."
+    )
 
 
 DTypeSpec = Annotated[

@@ -72,7 +72,9 @@ def _architecture(value: Any) -> Any:
     kind = value.get("type")
     if isinstance(kind, str) and kind in _OPAQUE:
         return value
-    inner = {key: _architecture(item) for key, item in value.items()}
+    # The header of a file is not ours: its dtypes are the format's.
+    kept = ("header",) if kind == "tensors" else ()
+    inner = {k: item if k in kept else _architecture(item) for k, item in value.items()}
     if isinstance(kind, str) and kind not in _LAYERS:
         plain = _TORCH.sub("", kind, count=1)
         inner["type"] = _LAYERS_ANY_CASE.get(plain.lower(), kind)

@@ -22,6 +22,8 @@ from seedpoint.models.statistics.known_values import Comparison, Known
 from seedpoint.models.statistics.merge_tree import Tree, nothing
 from seedpoint.models.statistics.moments import Rows, Values
 from seedpoint.models.statistics.strata import Stratum
+from seedpoint.models.stream import float4
+from seedpoint.models.stream.float4 import FLOAT4
 
 BLOCK_ELEMENTS = 1 << 16
 
@@ -41,6 +43,8 @@ def widened(raw: np.ndarray[Any, np.dtype[np.uint8]], dtype: DType) -> Values:
     """
     if dtype.name in _NATIVE:
         return raw.view(_NATIVE[dtype.name])
+    if dtype.name == FLOAT4:
+        return float4.numbers(raw)
     narrow = torch.from_numpy(raw).view(dtype.torch)
     wide: Values = narrow.to(torch.float32).numpy()
     return wide
@@ -83,6 +87,16 @@ class TensorAccumulator:
     def done(self) -> bool:
         """Return whether every block has come."""
         return self.row is not None
+
+    @property
+    def waiting_blocks(self) -> int:
+        """Number of summaries that wait for their neighbour in the tree."""
+        return len(self._tree.waiting)
+
+    @property
+    def sampled_elements(self) -> int:
+        """Size, in elements, of the sample; 0 before its first block and after the last block."""
+        return 0 if self._sample is None else len(self._sample)
 
     def add(self, index: int, raw: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
         """Add the elements from index * BLOCK_ELEMENTS on, given as their bytes."""

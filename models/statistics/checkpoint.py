@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from seedpoint.models.dtypes import DType
+from seedpoint.models.files.blobs import Blobs
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import Materialized, Program, Split
 from seedpoint.models.statistics.accumulator import (
@@ -41,17 +42,23 @@ __all__ = [
 class CheckpointStatistics:
     """The statistics of a plan's tensors, and of its layers, as they are gathered.
 
-    `blobs` holds literals by SHA-256, for those that are compared with what was given.
+    `blobs` holds literals by SHA-256, and `blob_files` reads blobs, for tensors that are compared
+    with what was given.
     `observers` are those of the tensors that are to be seen, by name: floating ones, and others
     whose elements are known. `accumulators` are those of floating tensors.
     """
 
-    def __init__(self, plan: Plan, blobs: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        blobs: Mapping[str, Any] | None = None,
+        blob_files: Blobs | None = None,
+    ) -> None:
         self.plan = plan
         self.accumulators: dict[str, TensorAccumulator] = {}
         self._comparisons: dict[str, BlockComparison] = {}
         for tensor in plan.tensors:
-            given = known(tensor.program, tensor.shape, tensor.dtype, blobs or {})
+            given = known(tensor.program, tensor.shape, tensor.dtype, blobs or {}, blob_files)
             if tensor.dtype.is_floating:
                 strata = _strata(tensor)
                 accumulator = TensorAccumulator(

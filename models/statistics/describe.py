@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from seedpoint.models.plan.plan import Plan
-from seedpoint.models.plan.program import Materialized, Program, to_json
+from seedpoint.models.plan.program import Materialized, Program
+from seedpoint.models.plan.program_json import to_json
 from seedpoint.models.statistics.expected import expected
 
 STREAM_DETAILS = frozenset({"f32"})

@@ -12,7 +12,9 @@ import numpy as np
 import torch
 
 from seedpoint.models.dtypes import BY_NAME, DType
+from seedpoint.models.files.blobs import NO_BLOBS, Blobs, elements
 from seedpoint.models.plan.program import (
+    Blob,
     Constant,
     Eye,
     FillRegion,
@@ -23,8 +25,10 @@ from seedpoint.models.plan.program import (
     SetElement,
     ZeroRows,
 )
+from seedpoint.models.statistics.grids import numbers
 from seedpoint.models.stream import reference
 from seedpoint.models.stream.apply_transforms import apply
+from seedpoint.models.stream.float4 import FLOAT4
 
 Shape = tuple[int, ...]
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -36,7 +40,8 @@ _PLACED = (ZeroRows, SetElement, FillRegion)  # transforms that integers take to
 class Known:
     """The elements of a tensor of `shape` and `dtype`, any range of them at a time.
 
-    `blob` holds those of a literal, of `given` dtype.
+    `blob` holds those of a literal, of `given` dtype; those of a tensor in a blob are read from
+    `blob_files`.
     """
 
     program: Program
@@ -44,9 +49,10 @@ class Known:
     dtype: DType
     given: DType
     blob: Any = b""
+    blob_files: Blobs = NO_BLOBS
 
     def values(self, start: int, stop: int) -> torch.Tensor:
-        """Return elements [start, stop), converted as STREAM says."""
+        """Return elements [start, stop), converted as STREAM says; four bits become float32."""
         found, transforms = self._source(start, stop), self.program.transforms
         if isinstance(self.program.source, Formula) and self.dtype.is_floating:
             wide = self.dtype.name == "float64"
@@ -55,6 +61,8 @@ class Known:
             transforms = ()
         if self.dtype.is_narrow and found.dtype != self.dtype.torch:
             patterns = reference.convert(found.to(torch.float32), self.dtype.name)
+            if self.dtype.name == FLOAT4:
+                return numbers(patterns, self.dtype)
             found = patterns.view(self.dtype.torch)
         found = found.to(self.dtype.torch)
         apply(transforms, found, start, self.shape)
@@ -69,16 +77,25 @@ class Known:
                 return (places // width == places % width).to(torch.float32)
             case Formula() as formula:
                 return formula.values(start, stop, self.shape)
+            case Blob() as blob:
+                return elements(self.blob_files, blob, start, stop)
             case _:
                 size = self.given.itemsize
                 raw = bytearray(memoryview(self.blob)[start * size : stop * size])
                 return torch.frombuffer(raw, dtype=self.given.torch)
 
 
-def known(program: Program, shape: Shape, dtype: DType, blobs: Mapping[str, Any]) -> Known | None:
+def known(
+    program: Program,
+    shape: Shape,
+    dtype: DType,
+    blobs: Mapping[str, Any],
+    blob_files: Blobs | None = None,
+) -> Known | None:
     """Return the elements that `program` gives; None for draws, and for transformed floats.
 
-    Floating constants are judged by their moments, which say the same.
+    Floating constants are judged by their moments, which say the same. `blobs` holds literals, and
+    `blob_files` reads blobs; a materialized tensor does not need them any more.
     """
     if isinstance(program.source, Materialized):
         return known(program.source.shown, shape, dtype, blobs)
@@ -96,6 +113,8 @@ def known(program: Program, shape: Shape, dtype: DType, blobs: Mapping[str, Any]
             given, blob = BY_NAME[name], blobs.get(sha256)
             whole = blob is not None and len(blob) == given.itemsize * math.prod(shape)
             return Known(program, shape, dtype, given, blob) if whole else None
+        case Blob(dtype=name) if blob_files is not None:
+            return Known(program, shape, dtype, BY_NAME[name], blob_files=blob_files)
         case _:
             return None
 
@@ -127,7 +146,8 @@ class Comparison:
 
     def add(self, start: int, raw: Array) -> None:
         """Compare the elements from `start` on, given as their bytes."""
-        found = torch.from_numpy(raw).view(self._known.dtype.torch)
+        dtype, patterns = self._known.dtype, torch.from_numpy(raw)
+        found = numbers(patterns, dtype) if dtype.name == FLOAT4 else patterns.view(dtype.torch)
         count = _different(found, self._known.values(start, start + len(found)))
         with self._lock:
             self._compared += len(found)

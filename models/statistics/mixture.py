@@ -265,7 +265,7 @@ def _parts(split: Split, box: Axes, *, double: bool) -> list[Painted]:
 
 
 def _within(paint: Painted, box: Axes) -> Painted:
-    """What of a painted box is inside `box`."""
+    """Return the part of a painted box that is inside `box`."""
     common = intersection(paint.box, box)
     if size(common) == size(paint.box):
         return paint

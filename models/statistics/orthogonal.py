@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-
-from seedpoint.models.dtypes import DType
+from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.plan.program import Materialized, Orthogonal, Program
 from seedpoint.models.statistics import criteria
 from seedpoint.models.statistics.dependence import Products
@@ -77,7 +75,7 @@ def frame(program: Program, shape: Shape, dtype: DType) -> Frame | None:
     if not found.std or not dtype.is_floating:
         return None
     gain = found.std / orthogonal_std(1.0, shape)
-    info = torch.finfo(dtype.torch if dtype.name != "float64" else torch.float32)
+    info = (BY_NAME["float32"] if dtype.name == "float64" else dtype).limits
     relative, least = info.eps / 2, info.smallest_normal * info.eps
     # An entry is off by `relative` of itself, or below the normal range by half of `least`.
     error = relative + least * math.sqrt(max(shape[0], math.prod(shape[1:]))) / gain

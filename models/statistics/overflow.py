@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
-import torch
-
 from seedpoint.models.draws import Draw, Normal
 from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.plan.plan import PlanTensor
@@ -149,6 +147,6 @@ def _source_reach(source: Source) -> float:
 @lru_cache(maxsize=16)
 def limit(dtype: DType) -> float:
     """The last number that rounds to the largest value: less than half a step past it."""
-    info = torch.finfo(dtype.torch)
+    info = dtype.limits
     half_step = info.eps * 2.0 ** (math.frexp(info.max)[1] - 2)
     return math.nextafter(info.max + half_step, 0.0)

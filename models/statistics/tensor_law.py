@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-import torch
 
 from seedpoint.models.dtypes import DType
 from seedpoint.models.plan.program import Program
@@ -100,7 +99,7 @@ class Tail:
         self._error = 4 * (group.law.mean_error + group.law.std_error)
         self._relative = 16 * ROUNDING
         if dtype.itemsize <= 2:
-            self._relative += torch.finfo(dtype.torch).eps
+            self._relative += dtype.limits.eps
             # Zero stands for all values that are finer than the law's points.
             finest = group.law.variable.finest
             self._error += finest * max(abs(segment.slope) for segment in group.law.segments)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seedpoint.models.draws import DRAWS
-from seedpoint.models.stream import kernels, rounding
+from seedpoint.models.stream import kernels, rounding, run_kernels
 
 Key = tuple[int, int]
 Values = npt.NDArray[Any]
@@ -43,6 +43,34 @@ def fill(kind: str, out: Values, key: Key, draw: int, start: int, f32: Sequence[
     kernels.DRAWS[kind](out, key, draw, start, tuple(map(float, f32)))
 
 
+def fill_runs(
+    kind: str,
+    out: Values,
+    key: Key,
+    draw: int,
+    starts: npt.NDArray[np.int64],
+    run: int,
+    f32: Sequence[float],
+) -> None:
+    """Fill `out` with `run` elements from each of `starts` on, one run after another.
+
+    It takes about 5 ns a run more than `fill` of as many elements. `out` is float32 or holds
+    patterns of bfloat16 (`RUN_VALUES`); kernels of other dtypes would take long to compile.
+
+    Raises:
+        ValueError: As for `fill`, or `out` does not hold exactly the runs.
+    """
+    _check(out, RUN_VALUES, draw, 0)
+    if run < 1 or len(out) != run * len(starts):
+        raise ValueError(f"{len(starts)} runs of {run} elements do not fill {len(out)}")
+    if starts.dtype != np.int64 or starts.ndim != 1 or not starts.flags.carray:
+        raise ValueError("starts must be a contiguous, aligned vector of int64")
+    if len(starts) and not 0 <= starts.min() <= starts.max() <= 2**63 - 1 - run:
+        raise ValueError("each start must be in [0, 2^63 - run)")
+    constants = (*map(float, f32), *[0.0] * run_kernels.CONSTANTS)[: run_kernels.CONSTANTS]
+    run_kernels.fill(run_kernels.KINDS[kind], out, key, draw, starts, run, constants)
+
+
 def convert(values: npt.NDArray[np.float32], out: npt.NDArray[np.uint8], dtype: str) -> None:
     """Write `values`, converted to a narrow dtype given by PyTorch's name, to `out` as bytes.
 
@@ -51,7 +79,7 @@ def convert(values: npt.NDArray[np.float32], out: npt.NDArray[np.uint8], dtype: 
     Raises:
         ValueError: `out` has another size than the converted values.
     """
-    if out.nbytes != len(values) * rounding.itemsize(dtype):
+    if 8 * out.nbytes != len(values) * rounding.bits(dtype):
         raise ValueError(f"{len(values)} elements of {dtype} are not {out.nbytes} bytes")
     rounding.convert(values, out, dtype)
 
@@ -64,8 +92,12 @@ def warm_up() -> None:
         out: Any = np.empty(0, dtype)
         for kind, cls in DRAWS.items():
             fill(kind, out, (0, 0), 0, 0, (1,) * cls.constants)
+    for dtype in RUN_VALUES:
+        runs: tuple[Any, Any] = np.empty(0, dtype), np.empty(0, np.int64)
+        fill_runs("normal", runs[0], (0, 0), 0, runs[1], 1, (1, 0))
 
 
+RUN_VALUES = (np.dtype(np.float32), rounding.ARRAYS["bfloat16"])
 VALUES = (np.dtype(np.float32), *rounding.ARRAYS.values())
 
 

@@ -14,7 +14,7 @@ INFINITY = 0x7F80_0000
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """Signed type of 8 or 16 bits; `overflow` and `nan` are its bit patterns.
+    """Signed type of 4, 8 or 16 bits; `overflow` and `nan` are its bit patterns.
 
     `overflow`, with the sign of the value, represents infinities and magnitudes that round past the
     largest finite one. A format without `negative_zero` uses that pattern as its one NaN.
@@ -64,6 +64,9 @@ FORMATS = {
     "float8_e5m2": Format(8, 2, 15, overflow=0x7C, nan=0x7F),
     # No infinities: larger magnitudes become 448, the largest finite one.
     "float8_e4m3fn": Format(8, 3, 7, overflow=0x7E, nan=0x7F),
+    # No infinities and no NaN: NaN becomes the largest number, as by NVIDIA's conversion (PTX ISA,
+    # `cvt` to .e2m1x2).
+    "float4_e2m1fn_x2": Format(4, 1, 1, overflow=0x7, nan=0x7),
     # No infinities and no negative zero: larger magnitudes become NaN, as in PyTorch.
     "float8_e5m2fnuz": Format(8, 2, 16, overflow=0x80, nan=0x80, negative_zero=False),
     "float8_e4m3fnuz": Format(8, 3, 8, overflow=0x80, nan=0x80, negative_zero=False),

@@ -18,7 +18,8 @@ def _digest() -> str:
     """Return the SHA-256 of every source file that a kernel may be compiled from."""
     names = ("masses.py", "moments.py", "order_kernels.py")
     kernels = (MODELS / "statistics" / name for name in names)
-    sources = sorted([*MODELS.glob("stream/*.py"), *kernels])
+    formulas = MODELS / "formulas" / "pointwise.py"  # whose constants are compiled in
+    sources = sorted([*MODELS.glob("stream/*.py"), *kernels, formulas])
     return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()
 
 

@@ -166,7 +166,7 @@ def ln(x: float32, scale: int) -> float32:
 
 
 @kernel
-def put_uniform(out: Values, scratch: Words, f32: tuple[float, float]) -> None:
+def put_uniform(out: Values, scratch: Words, f32: tuple[float, ...]) -> None:
     full_width()
     width, low = float32(f32[0]), float32(f32[1])
     for i in range(out.size):
@@ -175,7 +175,7 @@ def put_uniform(out: Values, scratch: Words, f32: tuple[float, float]) -> None:
 
 
 @kernel
-def uniform(out: Values, key: Key, draw: int, start: int, f32: tuple[float, float]) -> None:
+def uniform(out: Values, key: Key, draw: int, start: int, f32: tuple[float, ...]) -> None:
     lanes = np.empty(2 * BLOCK, uint64)
     scratch = lanes.view(uint32)
     done = 0
@@ -212,7 +212,7 @@ def box_muller(scratch: Words, filled: int) -> None:
 
 
 @kernel
-def put_normal(out: Values, scratch: Words, f32: tuple[float, float]) -> None:
+def put_normal(out: Values, scratch: Words, f32: tuple[float, ...]) -> None:
     full_width()
     std, mean = float32(f32[0]), float32(f32[1])
     for i in range(out.size):
@@ -220,7 +220,7 @@ def put_normal(out: Values, scratch: Words, f32: tuple[float, float]) -> None:
 
 
 @kernel
-def normal(out: Values, key: Key, draw: int, start: int, f32: tuple[float, float]) -> None:
+def normal(out: Values, key: Key, draw: int, start: int, f32: tuple[float, ...]) -> None:
     lanes = np.empty(2 * BLOCK, uint64)
     scratch = lanes.view(uint32)
     done = 0

@@ -10,6 +10,7 @@ import torch
 
 from seedpoint.models.dtypes import DType
 from seedpoint.models.plan.program import (
+    Blob,
     Copy,
     Formula,
     Literal,
@@ -37,7 +38,7 @@ def may_have(program: Program) -> bool:
         inner += [] if source.base is None else [source.base]
         return bool(program.transforms) or any(map(may_have, inner))
     return bool(program.transforms) or isinstance(
-        source, Literal | Norms | SingularVector | Formula | Sum | Copy
+        source, Literal | Blob | Norms | SingularVector | Formula | Sum | Copy
     )
 
 

@@ -112,7 +112,8 @@ DRAWS = {
 def convert(x: Tensor, dtype: str) -> Tensor:
     """Return the bit patterns (uint8 or uint16) of float32 values in a narrow dtype.
 
-    The conversion uses integers only. `dtype` is PyTorch's name.
+    The conversion uses integers only. `dtype` is PyTorch's name. Of patterns of four bits, two are
+    in a byte, the first in its lower half.
 
     Raises:
         KeyError: `dtype` is not narrower than float32.
@@ -129,6 +130,8 @@ def convert(x: Tensor, dtype: str) -> Tensor:
     if not numbers.negative_zero:
         sign = torch.where(code == 0, 0, sign)
     code = torch.where(magnitude > INFINITY, numbers.nan, code | sign)
+    if numbers.bits == 4:
+        return (code[0::2] | code[1::2] << 4).to(torch.uint8)
     return code.to(torch.uint8 if numbers.bits == 8 else torch.uint16)
 
 

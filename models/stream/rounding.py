@@ -18,6 +18,7 @@ from numba import from_dtype
 from numba.extending import overload
 from numpy import float32, uint32
 
+from seedpoint.models.stream.float4 import FLOAT4
 from seedpoint.models.stream.formats import EXPONENT, EXPONENT_NAN, FORMATS, INFINITY, Format
 from seedpoint.models.stream.intrinsics import full_width
 from seedpoint.models.stream.jit import kernel
@@ -42,19 +43,19 @@ EXPONENT_HALF, MAX_EXPONENT = uint32(0x3F_FFFF), uint32(EXPONENT_NAN)
 SMALLEST_NORMAL = uint32(0x80_0000)
 
 
-def itemsize(dtype: str) -> int:
-    """Return the bytes per element of `dtype`.
+def bits(dtype: str) -> int:
+    """Return the bits per element of `dtype`.
 
     Raises:
         KeyError: `dtype` is not narrower than float32.
     """
-    return 1 if dtype == EXPONENT else FORMATS[dtype].bits // 8
+    return 8 if dtype == EXPONENT else FORMATS[dtype].bits
 
 
 def convert(values: npt.NDArray[float32], out: npt.NDArray[Any], dtype: str) -> None:
     """Fill `out`, of the same bytes as `values` take in `dtype`, with their patterns in `dtype`.
 
-    `dtype` is PyTorch's name.
+    `dtype` is PyTorch's name. Of patterns of four bits, the first is in the lower half of a byte.
 
     Raises:
         KeyError: `dtype` is not narrower than float32.
@@ -63,6 +64,8 @@ def convert(values: npt.NDArray[float32], out: npt.NDArray[Any], dtype: str) -> 
         narrow(out.view(ARRAYS[dtype]), values.view(uint32))
     elif dtype == EXPONENT:
         exponents(out.view(np.uint8), values.view(uint32))
+    elif dtype == FLOAT4:
+        narrow_pairs(out.view(np.uint8), values.view(uint32), _numbers(FORMATS[dtype]))
     else:
         narrow_by(out.view(np.uint8), values.view(uint32), _numbers(FORMATS[dtype]))
 
@@ -153,6 +156,16 @@ def narrow_by(out: Patterns, values: Words, numbers: tuple[uint32, ...]) -> None
     full_width()
     for i in range(out.size):
         out[i] = pattern_or_nan(values[i], numbers)
+
+
+@kernel
+def narrow_pairs(out: Patterns, values: Words, numbers: tuple[uint32, ...]) -> None:
+    """Write two patterns of four bits to each byte, the first to its lower half."""
+    full_width()
+    for i in range(out.size):
+        low = pattern_or_nan(values[2 * i], numbers)
+        high = pattern_or_nan(values[2 * i + 1], numbers)
+        out[i] = uint32(low | uint32(high << 4))
 
 
 @kernel

@@ -1,6 +1,6 @@
 """Recording of a module's own init: constructors run, their random draws do not."""
 
 from seedpoint.models.tape.errors import RecordingError
-from seedpoint.models.tape.tape import Tape, TapeTensor, imagined, record
+from seedpoint.models.tape.tape import Tape, TapeTensor, imagined, record, unsaved_buffers
 
-__all__ = ["RecordingError", "Tape", "TapeTensor", "imagined", "record"]
+__all__ = ["RecordingError", "Tape", "TapeTensor", "imagined", "record", "unsaved_buffers"]

@@ -118,6 +118,26 @@ def imagined(build: Callable[[], nn.Module]) -> nn.Module:
     return _built(build)[0]
 
 
+def unsaved_buffers(build: Callable[[], nn.Module]) -> dict[str, Tensor]:
+    """Return the values of the buffers of `build()` that its state dict leaves out, by name.
+
+    The tensors are real and of their own. The rest of the construction is recorded and not run, so
+    that a model of any size takes no memory for its parameters.
+
+    Raises:
+        RecordingError: The construction cannot be recorded, or the values are random, never
+            written, or more than 2 GiB.
+    """
+    module, recorder, _ = _built(build)
+    found = {
+        f"{prefix}.{local}" if prefix else local: buffer
+        for prefix, each in module.named_modules(remove_duplicate=False)
+        for local, buffer in each.named_buffers(recurse=False, remove_duplicate=False)
+        if local in each._non_persistent_buffers_set
+    }
+    return {name: recorder.value(buffer, f"the buffer {name}") for name, buffer in found.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     ref: TensorRef

@@ -28,6 +28,13 @@ FUNCTIONS: Mapping[str, Callable[..., float]] = {
     "sqrt": math.sqrt,
 }
 
+
+def _power(x: float, y: float) -> float:
+    if x == 0 and y < 0:
+        raise ZeroDivisionError
+    return math.pow(x, y)
+
+
 _BINARY: Mapping[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -35,7 +42,7 @@ _BINARY: Mapping[type[ast.operator], Callable[[float, float], float]] = {
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
-    ast.Pow: math.pow,
+    ast.Pow: _power,
 }
 _UNARY: Mapping[type[ast.unaryop], Callable[[float], float]] = {
     ast.UAdd: operator.pos,
@@ -73,7 +80,7 @@ class ExpressionError(ValueError):
 
 
 class NoValue(ExpressionError):
-    """Expression that divides by zero, or has no finite value for another reason."""
+    """Expression without a finite value: a division by zero, the logarithm of zero."""
 
 
 _NAMES = frozenset(FUNCTIONS)
@@ -130,7 +137,8 @@ def evaluate(value: float | int | str, scope: Mapping[str, float | None]) -> flo
     except (OverflowError, ValueError, TypeError) as error:
         if isinstance(error, ExpressionError):
             raise
-        raise NoValue(f"expression {_shown(value)} has no value: {error}") from None
+        kind = ExpressionError if isinstance(error, TypeError) else NoValue
+        raise kind(f"expression {_shown(value)} has no value: {error}") from None
     if not math.isfinite(result):
         raise NoValue(f"expression {_shown(value)} is {result}, not a finite number")
     return result

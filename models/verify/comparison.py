@@ -11,11 +11,14 @@ from itertools import accumulate
 
 import numpy as np
 
-from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.files.layout import Entry, File
 from seedpoint.models.generation.evaluator import ByteArray
+from seedpoint.models.plan.inner_sources import inner_sources
 from seedpoint.models.plan.plan import Plan, PlanTensor
-from seedpoint.models.plan.program import Copy, Literal, Materialized, Program, Split, Sum, to_json
+from seedpoint.models.plan.program import Blob, Copy, Literal, Materialized, Program, Split, Sum
+from seedpoint.models.plan.program_json import to_json
+from seedpoint.models.stream import float4
 from seedpoint.models.stream.cost import too_costly, whole_sources
 from seedpoint.models.verify.findings import Sample
 from seedpoint.models.verify.header import FileFault, Header, shown
@@ -60,12 +63,14 @@ class Means:
         blobs: Mapping[str, bytes],
         materialized: Container[str],
         *,
+        blob_files: Container[str] = (),
         unbound: str = "",
         max_digested_bytes: int | None = None,
     ) -> Means:
         """Choose the means from the available literals (SHA-256) and platform-bound tensors (name).
 
-        `unbound` is the reason why platform-bound tensors are missing.
+        `blob_files` are the available blobs (SHA-256); `unbound` is the reason why platform-bound
+        tensors are missing.
 
         Raises:
             FileFault: A literal is not as long as the plan says.
@@ -76,7 +81,7 @@ class Means:
             if isinstance(tensor.program.source, Materialized):
                 reason = None if tensor.name in materialized else unbound
             else:
-                reason = _hindrance(tensor, blobs)
+                reason = _hindrance(tensor, blobs, blob_files)
             if reason is None or not tensor.numel:
                 continue
             sha256 = _digest(tensor)
@@ -155,7 +160,7 @@ def _some(
         place = bisect_right(stops, at)
         number, entry = entries[place]
         tensor = plan.tensors[entry.tensor]
-        element = (at - stops[place] + tensor.nbytes) // tensor.dtype.itemsize
+        element = tensor.dtype.elements(at - stops[place] + tensor.nbytes)
         start = element // SAMPLED_ELEMENTS * SAMPLED_ELEMENTS
         block = Block(number, entry, start, min(start + SAMPLED_ELEMENTS, tensor.numel))
         if block != before and entry.tensor not in means.hindered:
@@ -171,12 +176,17 @@ def _choice(text: str, size: int) -> int:
 # --- hindrances --------------------------------------------------------------------
 
 
-def _hindrance(tensor: PlanTensor, blobs: Mapping[str, bytes]) -> str | None:
+def _hindrance(
+    tensor: PlanTensor, blobs: Mapping[str, bytes], blob_files: Container[str]
+) -> str | None:
     """Return the reason why the tensor's elements cannot be generated here; None if they can."""
+    for source in inner_sources(tensor.program):
+        if isinstance(source, Blob) and source.sha256 not in blob_files:
+            return f"blob {source.sha256} is not given (--blob FILE)"
     for literal, numel in _literals(tensor.program, tensor.numel):
         if literal.sha256 not in blobs:
             return f"its literal {literal.sha256} is not what today's libraries make of its spec"
-        nbytes = numel * BY_NAME[literal.dtype].itemsize
+        nbytes = BY_NAME[literal.dtype].nbytes(numel)
         if len(blobs[literal.sha256]) != nbytes:
             raise FileFault(
                 f"{shown(tensor.name)}: its literal does not have the {nbytes} bytes that it needs"
@@ -216,11 +226,21 @@ def _digest(tensor: PlanTensor) -> str | None:
 # --- differences -----------------------------------------------------------------
 
 
-def first_difference(found: ByteArray, expected: ByteArray, itemsize: int) -> int | None:
+def first_difference(found: ByteArray, expected: ByteArray, dtype: DType) -> int | None:
     """Return the first element at which two byte ranges differ; None when they are equal."""
     if np.array_equal(found, expected):
         return None
-    return int(np.argmax(found != expected)) // itemsize
+    at = int(np.argmax(found != expected))
+    first = dtype.elements(at)
+    is_second = dtype.per_item > 1 and (found[at] ^ expected[at]) & 15 == 0
+    return first + 1 if is_second else first
+
+
+def element(raw: ByteArray, at: int, dtype: DType) -> bytes:
+    """Return the bytes of element `at`; a byte with its pattern if two elements share one."""
+    if dtype.per_item > 1:
+        return float4.patterns(raw[at // 2 : at // 2 + 1])[at % 2 : at % 2 + 1].tobytes()
+    return raw[dtype.nbytes(at) : dtype.nbytes(at + 1)].tobytes()
 
 
 def header_difference(expected: Header, found: Header) -> str:
@@ -251,7 +271,7 @@ def long_difference(expected: bytes, found: bytes) -> str:
     """Describe how a header too long for parsing differs from the header of its plan."""
     size = min(len(expected), len(found))
     ours, theirs = (np.frombuffer(head, np.uint8, size) for head in (expected, found))
-    at = first_difference(theirs, ours, 1)
+    at = first_difference(theirs, ours, BY_NAME["uint8"])
     return (
         f"its header has {len(found):,} bytes, and is not the one of {len(expected):,} that "
         f"Seedpoint writes for its plan: they differ from byte {size if at is None else at} on"

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import torch
 
 from seedpoint.models.dtypes import DType
+from seedpoint.models.stream import float4
+from seedpoint.models.stream.float4 import FLOAT4
 from seedpoint.models.verify.header import shown
 
 Verdict = Literal["verified", "sample agrees", "incomplete", "differs"]
@@ -122,5 +124,7 @@ def bits(raw: bytes, dtype: DType) -> str:
 
 
 def number(raw: bytes, dtype: DType) -> str:
-    """Return one element, little-endian, as a number."""
+    """Return one element, little-endian, as a number; one of four bits is a byte's lower half."""
+    if dtype.name == FLOAT4:
+        return str(float(float4.VALUES[raw[0]]))
     return str(torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(dtype.torch).item())

@@ -233,7 +233,9 @@ def _stored(name: str, entry: Any) -> Stored:
     if not _are_sizes(offsets) or len(offsets) != 2:
         raise FileFault(f"{shown(name)}: {shown(offsets)} are not data_offsets")
     start, stop = offsets
-    expected = math.prod(shape) * BY_CODE[code].itemsize
+    if (fault := BY_CODE[code].shape_fault(tuple(shape))) is not None:
+        raise FileFault(f"{shown(name)}: {fault}")
+    expected = BY_CODE[code].nbytes(math.prod(shape))
     if stop - start != expected:
         raise FileFault(
             f"{shown(name)}: its data_offsets {start}, {stop} are {stop - start} bytes apart, "

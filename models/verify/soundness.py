@@ -8,38 +8,29 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from seedpoint.models.draws import Draw
-from seedpoint.models.dtypes import BY_NAME, DType
+from seedpoint.models.dtypes import BY_NAME, BY_TORCH, DType
 from seedpoint.models.files.layout import MAX_FILE_BYTES
 from seedpoint.models.plan.plan import STREAM, Plan, PlanTensor
 from seedpoint.models.plan.program import (
-    Add,
     Base,
-    Clamp,
-    ClampRegion,
+    Blob,
     Constant,
     Copy,
     Dirac,
-    Divide,
     Eye,
-    FillRegion,
     Formula,
-    Function,
-    HardThreshold,
     Literal,
     Materialized,
     Norms,
     Orthogonal,
     Plus,
-    Pointwise,
     Program,
-    Scale,
-    SetElement,
     SingularVector,
     Sparse,
     Split,
@@ -48,14 +39,19 @@ from seedpoint.models.plan.program import (
 )
 from seedpoint.models.stream.cost import MAX_NORMED_ELEMENTS, MAX_POWER_PRODUCTS
 from seedpoint.models.verify.header import MAX_DIMENSIONS, shown
+from seedpoint.models.verify.requirements import (
+    MAX_NESTED,
+    MAX_STEP,
+    is_index,
+    is_number,
+    require,
+    require_value,
+)
+from seedpoint.models.verify.transform_soundness import check_transform
 
 Shape = tuple[int, ...]
 
 MAX_SEED = 2**64 - 1
-# nesting limit of splits, norms and `plus` transforms
-MAX_NESTED_SPLITS = 16
-# largest step of a region, and bound of rule numbers
-MAX_STEP = 2**53
 MAX_CHECKS = 20_000_000  # about ten seconds
 _FILE = re.compile(r"[a-z0-9_][a-z0-9_.]{0,99}\.json")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -67,27 +63,27 @@ def check_plan(plan: Plan) -> None:
     Raises:
         ValueError: The plan cannot be evaluated, or not within bounds.
     """
-    _require(plan.stream == STREAM, f"stream {shown(plan.stream)} is not {STREAM}")
-    _require(0 <= plan.seed <= MAX_SEED, "its seed is beyond 64 bits")
-    _require(plan.ties in ("once", "each"), f"ties {shown(plan.ties)} are not once or each")
-    _require(plan.max_shard_size >= 1, "its max_shard_size is below one byte")
+    require(plan.stream == STREAM, f"stream {shown(plan.stream)} is not {STREAM}")
+    require(0 <= plan.seed <= MAX_SEED, "its seed is beyond 64 bits")
+    require(plan.ties in ("once", "each"), f"ties {shown(plan.ties)} are not once or each")
+    require(plan.max_shard_size >= 1, "its max_shard_size is below one byte")
     sequential = plan.generator in ("torch", "numpy")
-    _require(
+    require(
         sequential or plan.generator == "philox-v1",
         f"generator {shown(plan.generator)} is not philox-v1, torch or numpy",
     )
-    _require(
+    require(
         isinstance(plan.platform, dict) if sequential else plan.platform is None,
         f"a plan of generator {plan.generator} {'needs a' if sequential else 'has no'} platform",
     )
-    _require(isinstance(plan.spec, dict), "its spec is not an object")
-    _require(
+    require(isinstance(plan.spec, dict), "its spec is not an object")
+    require(
         isinstance(plan.files, dict)
         and all(map(_is_file_name, plan.files))
         and all(isinstance(text, str) for text in plan.files.values()),
         "its files are not an object of texts by file name",
     )
-    _require(_checks(plan) <= MAX_CHECKS, "its programs are too long for its number of tensors")
+    require(_checks(plan) <= MAX_CHECKS, "its programs are too long for its number of tensors")
     for tensor in plan.tensors:
         try:
             _check_tensor(tensor, sequential)
@@ -124,27 +120,29 @@ def _steps(transforms: Sequence[Any], depth: int = 0) -> int:
     for transform in transforms:
         if isinstance(transform, ZeroRows) and isinstance(transform.rows, tuple):
             steps += len(transform.rows)
-        if isinstance(transform, Plus) and depth < MAX_NESTED_SPLITS:
+        if isinstance(transform, Plus) and depth < MAX_NESTED:
             steps += _steps(transform.transforms, depth + 1)
     return steps
 
 
 def _check_tensor(tensor: PlanTensor, sequential: bool) -> None:
     names = (tensor.name, *tensor.aliases)
-    _require(all(isinstance(name, str) for name in names), "its names are not all strings")
-    _require(
-        all(_is_index(size, MAX_FILE_BYTES + 1) for size in tensor.shape)
+    require(all(isinstance(name, str) for name in names), "its names are not all strings")
+    require(
+        all(is_index(size, MAX_FILE_BYTES + 1) for size in tensor.shape)
         and len(tensor.shape) <= MAX_DIMENSIONS,
         f"{shown(tensor.shape)} is not a shape",
     )
+    fault = tensor.dtype.shape_fault(tensor.shape)
+    require(fault is None, str(fault))
     source = tensor.program.source
-    _require(
+    require(
         isinstance(source, Materialized) == sequential,
         f"{shown(source)} is not a program of its generator",
     )
     if isinstance(source, Materialized):
-        _require(
-            isinstance(source.rules, tuple) and all(_is_index(n, MAX_STEP) for n in source.rules),
+        require(
+            isinstance(source.rules, tuple) and all(is_index(n, MAX_STEP) for n in source.rules),
             f"{shown(source.rules)} are not rules",
         )
     else:
@@ -171,40 +169,43 @@ class _Check:
     def program(self, program: Program, shape: Shape, depth: int) -> None:
         self._source(program.source, shape, depth)
         for transform in program.transforms:
-            self._transform(transform, shape)
+            check_transform(transform, shape, self.dtype)
 
     def _source(self, source: Any, shape: Shape, depth: int) -> None:
         match source:
             case Constant(value=value):
-                self._takes(value, lambda probe: probe.fill_(value))
+                require_value(value, self.dtype, lambda probe: probe.fill_(value))
             case Literal(sha256=sha256, dtype=name):
-                _require(
+                require(
                     isinstance(sha256, str) and _SHA256.fullmatch(sha256) is not None,
                     f"{shown(sha256)} is not a SHA-256",
                 )
-                _require(isinstance(name, str) and name in BY_NAME, f"{shown(name)} is not a dtype")
-                _require(
+                require(isinstance(name, str) and name in BY_NAME, f"{shown(name)} is not a dtype")
+                require(BY_NAME[name].per_item == 1, f"{name} is not a dtype of literals")
+                require(
                     self.dtype.is_complex or not BY_NAME[name].torch.is_complex,
                     "a complex literal cannot fill it",
                 )
+            case Blob():
+                source.check(shape, BY_TORCH[self.dtype])
             case Draw():
                 self._draw(source)
             case Orthogonal(gain=gain):
                 self._draw(source)
-                _require(_is_number(gain), f"{shown(gain)} is not a gain")
-                _require(len(shape) >= 2, "orthogonal needs two dimensions")
-                _require(source.layout in ("out_in", "in_out"), "its layout is unknown")
+                require(is_number(gain), f"{shown(gain)} is not a gain")
+                require(len(shape) >= 2, "orthogonal needs two dimensions")
+                require(source.layout in ("out_in", "in_out"), "its layout is unknown")
             case Sparse(sparsity=sparsity):
                 self._draw(source)
-                _require(_is_number(sparsity) and 0 <= sparsity <= 1, "its sparsity is not in 0..1")
-                _require(len(shape) == 2, "sparse needs two dimensions")
+                require(is_number(sparsity) and 0 <= sparsity <= 1, "its sparsity is not in 0..1")
+                require(len(shape) == 2, "sparse needs two dimensions")
             case Eye():
-                _require(len(shape) == 2, "eye needs two dimensions")
+                require(len(shape) == 2, "eye needs two dimensions")
             case Formula():
                 self._formula(source, shape)
             case Dirac(groups=groups):
-                _require(len(shape) in (3, 4, 5), "dirac needs three, four or five dimensions")
-                _require(
+                require(len(shape) in (3, 4, 5), "dirac needs three, four or five dimensions")
+                require(
                     type(groups) is int and groups > 0 and shape[0] % groups == 0,
                     f"{shown(groups)} groups do not divide {shape[0]}",
                 )
@@ -216,7 +217,7 @@ class _Check:
             case Split():
                 self._split(source, shape, depth)
             case Sum(terms=terms):
-                _require(bool(terms) and depth < MAX_NESTED_SPLITS, "sums nest too deep")
+                require(bool(terms) and depth < MAX_NESTED, "sums nest too deep")
                 for term in terms:
                     self.program(term, shape, depth + 1)
             case Copy():
@@ -229,7 +230,7 @@ class _Check:
                 raise ValueError(f"{shown(source)} is not a source")
 
     def _formula(self, formula: Formula, shape: Shape) -> None:
-        _require(not self.dtype.is_complex, f"{formula.type} cannot fill a complex tensor")
+        require(not self.dtype.is_complex, f"{formula.type} cannot fill a complex tensor")
         try:
             formula.check(shape, floating=self.dtype.is_floating_point)
         except (TypeError, AttributeError, OverflowError):
@@ -237,216 +238,112 @@ class _Check:
 
     def _copy(self, copy: Copy, shape: Shape, depth: int) -> None:
         of, strides = copy.shape, copy.strides
-        _require(depth < MAX_NESTED_SPLITS, "copies nest too deep")
-        _require(isinstance(copy.name, str), "the copied tensor has no name")
-        _require(
-            len(of) <= MAX_DIMENSIONS and all(_is_index(size, MAX_FILE_BYTES + 1) for size in of),
+        require(depth < MAX_NESTED, "copies nest too deep")
+        require(isinstance(copy.name, str), "the copied tensor has no name")
+        require(
+            len(of) <= MAX_DIMENSIONS and all(is_index(size, MAX_FILE_BYTES + 1) for size in of),
             f"{shown(of)} is not a shape",
         )
-        _require(
+        require(
             len(strides) == len(shape)
-            and all(_is_index(step, MAX_FILE_BYTES) for step in (*strides, copy.offset)),
+            and all(is_index(step, MAX_FILE_BYTES) for step in (*strides, copy.offset)),
             f"{shown(strides)} are not strides of shape {shown(shape)}",
         )
         last = copy.offset + sum(
             (size - 1) * step for size, step in zip(shape, strides, strict=True)
         )
-        _require(not math.prod(shape) or last < math.prod(of), "the copy is larger than its tensor")
+        require(not math.prod(shape) or last < math.prod(of), "the copy is larger than its tensor")
         self.program(copy.of, of, depth + 1)
 
     def _norms(self, norms: Norms, shape: Shape, depth: int) -> None:
         of = norms.shape
-        _require(self.dtype.is_floating_point, "norms need a floating tensor")
-        _require(depth < MAX_NESTED_SPLITS, "programs nest too deep")
-        _require(
+        require(self.dtype.is_floating_point, "norms need a floating tensor")
+        require(depth < MAX_NESTED, "programs nest too deep")
+        require(
             isinstance(of, tuple)
             and len(of) == 2
-            and all(_is_index(size, MAX_FILE_BYTES + 1) for size in of)
+            and all(is_index(size, MAX_FILE_BYTES + 1) for size in of)
             and math.prod(of) <= MAX_NORMED_ELEMENTS,
             f"{shown(of)} is not the shape of a matrix",
         )
-        _require(
+        require(
             type(norms.axis) is int and norms.axis in (0, 1) and of[norms.axis] == math.prod(shape),
             f"{shown(norms.axis)} is not an axis with one norm for each element",
         )
-        _require(isinstance(norms.of, Program), "the norms have no program")
+        require(isinstance(norms.of, Program), "the norms have no program")
         self.program(norms.of, of, depth + 1)
 
     def _singular_vector(self, vector: SingularVector, shape: Shape, depth: int) -> None:
         of = vector.shape
-        _require(self.dtype.is_floating_point, "a singular vector needs a floating tensor")
-        _require(depth < MAX_NESTED_SPLITS, "programs nest too deep")
-        _require(
+        require(self.dtype.is_floating_point, "a singular vector needs a floating tensor")
+        require(depth < MAX_NESTED, "programs nest too deep")
+        require(
             isinstance(of, tuple)
             and len(of) == 2
-            and all(_is_index(size, MAX_FILE_BYTES + 1) and size > 0 for size in of),
+            and all(is_index(size, MAX_FILE_BYTES + 1) and size > 0 for size in of),
             f"{shown(of)} is not the shape of a matrix",
         )
-        _require(
-            _is_index(vector.iterations, MAX_POWER_PRODUCTS + 1)
+        require(
+            is_index(vector.iterations, MAX_POWER_PRODUCTS + 1)
             and vector.iterations > 0
             and math.prod(of) * vector.iterations <= MAX_POWER_PRODUCTS,
             f"{shown(vector.iterations)} iterations are not allowed",
         )
-        _require(_is_number(vector.eps), f"{shown(vector.eps)} is not a number")
-        _require(
+        require(is_number(vector.eps), f"{shown(vector.eps)} is not a number")
+        require(
             type(vector.axis) is int
             and vector.axis in (0, 1)
             and of[vector.axis] == math.prod(shape),
             f"{shown(vector.axis)} is not an axis with one element for each of the vector",
         )
         programs = (vector.of, vector.start)
-        _require(all(isinstance(p, Program) for p in programs), "the vector has no program")
+        require(all(isinstance(p, Program) for p in programs), "the vector has no program")
         self.program(vector.of, of, depth + 1)
         self.program(vector.start, (of[1],), depth + 1)
 
     def _split(self, split: Split, shape: Shape, depth: int) -> None:
         sizes = [part.size for part in split.parts]
-        _require(depth < MAX_NESTED_SPLITS, "splits nest too deep")
-        _require(_is_index(split.axis, len(shape)), f"{shown(split.axis)} is not an axis to split")
+        require(depth < MAX_NESTED, "splits nest too deep")
+        require(is_index(split.axis, len(shape)), f"{shown(split.axis)} is not an axis to split")
         width, repeat = shape[split.axis], split.repeat
-        _require(
-            _is_index(repeat, width + 1) and (repeat > 0 or not width),
+        require(
+            is_index(repeat, width + 1) and (repeat > 0 or not width),
             f"{shown(repeat)} is not a number of repetitions",
         )
-        _require(
-            all(_is_index(size, width + 1) and size > 0 for size in sizes)
+        require(
+            all(is_index(size, width + 1) and size > 0 for size in sizes)
             and sum(sizes) * repeat == width,
             f"parts of {shown(sizes)} do not sum to {width}",
         )
-        _require(split.stream is None or isinstance(split.stream, str), "its stream is not a name")
-        _require(type(split.squeeze) is bool, "its squeeze is not a boolean")
-        _require(not split.squeeze or set(sizes) == {1}, "parts without the axis have not size 1")
+        require(split.stream is None or isinstance(split.stream, str), "its stream is not a name")
+        require(type(split.squeeze) is bool, "its squeeze is not a boolean")
+        require(not split.squeeze or set(sizes) == {1}, "parts without the axis have not size 1")
         if split.base is not None:
-            _require(isinstance(split.base, Program), "the base has no program")
+            require(isinstance(split.base, Program), "the base has no program")
             self.program(split.base, shape, depth + 1)
         for part in split.parts:
             inner = split.shape_of(part, shape)
             if isinstance(part.program.source, Base):
-                _require(split.base is not None, "a part keeps elements of a base that is missing")
+                require(split.base is not None, "a part keeps elements of a base that is missing")
                 for transform in part.program.transforms:
-                    self._transform(transform, inner)
+                    check_transform(transform, inner, self.dtype)
             else:
                 self.program(part.program, inner, depth + 1)
 
     def _draw(self, source: Draw | Orthogonal | Sparse) -> None:
-        _require(self.dtype.is_floating_point, f"{source.type} needs a floating tensor")
-        _require(_is_index(source.draw, 2**32 - 1), f"{shown(source.draw)} is not a draw")
-        _require(
-            source.stream is None or isinstance(source.stream, str), "its stream is not a name"
-        )
+        require(self.dtype.is_floating_point, f"{source.type} needs a floating tensor")
+        require(is_index(source.draw, 2**32 - 1), f"{shown(source.draw)} is not a draw")
+        require(source.stream is None or isinstance(source.stream, str), "its stream is not a name")
         if not isinstance(source, Orthogonal):
-            _require(
+            require(
                 isinstance(source.f32, tuple)
                 and len(source.f32) == source.constants
-                and all(map(_is_number, source.f32)),
+                and all(map(is_number, source.f32)),
                 f"{shown(source.f32)} are not the constants of {source.type}",
             )
-
-    def _transform(self, transform: Any, shape: Shape, depth: int = 0) -> None:
-        match transform:
-            case Scale(value=value) | Add(value=value) | HardThreshold(value=value):
-                self._arithmetic(transform.type, value)
-            case Divide(value=value):
-                self._arithmetic("divide", value)
-            case _ if isinstance(transform, Function):
-                self._arithmetic(transform.type)
-            case Plus(transforms=inner):
-                _require(depth < MAX_NESTED_SPLITS, "transforms nest too deep")
-                for each in inner:
-                    _require(
-                        isinstance(each, Pointwise), f"{shown(each)} does not act on one element"
-                    )
-                    self._transform(each, shape, depth + 1)
-            case Clamp(min=low, max=high):
-                bounds = [bound for bound in (low, high) if bound is not None]
-                _require(bool(bounds), "clamp has no bound")
-                self._arithmetic("clamp", *bounds)
-            case ZeroRows(rows=rows):
-                _require(
-                    bool(shape) and isinstance(rows, tuple) and _are_ascending(rows, shape[0]),
-                    f"{shown(rows)} are not rows of shape {shown(shape)}",
-                )
-            case SetElement(index=index, value=value):
-                self._set(value)
-                _require(
-                    isinstance(index, tuple)
-                    and len(index) == len(shape)
-                    and all(map(_is_index, index, shape)),
-                    f"{shown(index)} is not an element of shape {shown(shape)}",
-                )
-            case FillRegion(region=region, value=value):
-                self._set(value)
-                self._region(region, shape)
-            case ClampRegion(region=region, min=low, max=high):
-                self._transform(Clamp(low, high), shape)
-                self._region(region, shape)
-            case _:
-                raise ValueError(f"{shown(transform)} is not a transform")
-
-    def _region(self, region: Any, shape: Shape) -> None:
-        _require(
-            isinstance(region, tuple)
-            and len(region) == len(shape)
-            and all(map(_is_stretch, region, shape)),
-            f"{shown(region)} is not a region of shape {shown(shape)}",
-        )
-
-    def _arithmetic(self, kind: str, *values: Any) -> None:
-        _require(self.dtype.is_floating_point, f"{kind} needs a floating tensor")
-        _require(all(map(_is_number, values)), f"{shown(values)} are not arguments of {kind}")
-
-    def _set(self, value: Any) -> None:
-        self._takes(value, lambda probe: probe.__setitem__(slice(0, 1), value))
-
-    def _takes(self, value: Any, put: Callable[[torch.Tensor], object]) -> None:
-        """Check that torch can put `value` into a tensor.
-
-        Raises:
-            ValueError: It cannot.
-        """
-        try:
-            put(torch.empty(1, dtype=self.dtype))
-        except (TypeError, ValueError, RuntimeError, OverflowError):
-            raise ValueError(f"{shown(value)} is not a value of {self.dtype}") from None
-
-
-def _require(holds: bool, fault: str) -> None:
-    if not holds:
-        raise ValueError(fault)
-
-
-def _is_index(value: Any, size: int) -> bool:
-    """Return whether `value` is an integer in [0, size)."""
-    return type(value) is int and 0 <= value < size
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is float or (type(value) is int and abs(value) <= MAX_FILE_BYTES)
 
 
 def _is_file_name(value: Any) -> bool:
     """Return whether `value` names a JSON file beside the tensors that is not an index of them."""
     plain = isinstance(value, str) and _FILE.fullmatch(value) is not None
     return plain and not value.endswith(".index.json")
-
-
-def _are_ascending(rows: Sequence[Any], size: int) -> bool:
-    """Return whether `rows` are distinct integers in [0, size), in ascending order."""
-    if not all(_is_index(row, size) for row in rows):
-        return False
-    return all(rows[i] < rows[i + 1] for i in range(len(rows) - 1))
-
-
-def _is_stretch(stretch: Any, size: int) -> bool:
-    """Return whether `stretch` is (start, stop, step) within [0, size]."""
-    if not isinstance(stretch, tuple) or len(stretch) != 3:
-        return False
-    start, stop, step = stretch
-    return (
-        _is_index(start, size + 1)
-        and _is_index(stop, size + 1)
-        and start <= stop
-        and type(step) is int
-        and 1 <= step <= MAX_STEP
-    )

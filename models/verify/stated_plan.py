@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from seedpoint.models.files.layout import Layout, layout
+from seedpoint.models.plan import canonical_json
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.verify.header import FileFault, load_json, metadata_alone, parse, shown
 from seedpoint.models.verify.soundness import check_plan
@@ -67,6 +68,26 @@ def stated(metadata: Mapping[str, str]) -> tuple[Plan, Layout]:
             f"{ID} is {shown(metadata[ID])}"
         )
     return plan, files
+
+
+def checked_plan(content: bytes | str | Mapping[str, Any]) -> Plan:
+    """Return a plan given alone: its canonical bytes, or the JSON document that they spell.
+
+    The check proves that the plan can be evaluated. Its id is the SHA-256 of the bytes.
+
+    Raises:
+        FileFault: The content is not a plan, or one of a newer format.
+    """
+    if isinstance(content, Mapping):
+        return _plan(content)[0]
+    text = content if isinstance(content, str) else content.decode(errors="replace")
+    document = load_json(text, "the plan", _integer)
+    if not isinstance(document, dict):
+        raise FileFault("the plan is not a JSON object")
+    plan, _ = _plan(document)
+    if canonical_json.text(document) == text:  # the id is theirs, however this version writes it
+        plan.__dict__.update(document=document, canonical=text.encode())
+    return plan
 
 
 def _plan(document: Mapping[str, Any]) -> tuple[Plan, Layout]:

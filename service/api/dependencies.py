@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import Depends, Path, Query, Request
@@ -56,10 +56,27 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     BodyTimeout after `BODY_SECONDS` without data; ClientGone.
     """
     message = f"the body is longer than {limit_bytes} bytes"
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and len(declared) < 20 and int(declared) > limit_bytes:
+    if (declared_bytes(request) or 0) > limit_bytes:
         raise BodyTooLarge(message)
     body = bytearray()
+    async for piece in body_pieces(request):
+        body += piece
+        if len(body) > limit_bytes:
+            raise BodyTooLarge(message)
+    return bytes(body)
+
+
+def declared_bytes(request: Request) -> int | None:
+    """Return the length of the body by its `Content-Length`; None without one."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isdigit() and len(declared) < 20 else None
+
+
+async def body_pieces(request: Request) -> AsyncIterator[bytes]:
+    """Yield the body in the pieces that arrive.
+
+    Raises: BodyTimeout after `BODY_SECONDS` without data; ClientGone.
+    """
     while True:
         try:
             async with asyncio.timeout(BODY_SECONDS):
@@ -70,11 +87,9 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
             ) from None
         if received["type"] == "http.disconnect":
             raise ClientGone
-        body += received.get("body", b"")
-        if len(body) > limit_bytes:
-            raise BodyTooLarge(message)
+        yield received.get("body", b"")
         if not received.get("more_body", False):
-            return bytes(body)
+            return
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, R]) -> R:

@@ -40,14 +40,27 @@ class Links:
     def file(self, id_: str, name: str) -> str:
         return f"{self.checkpoint(id_)}/files/{quote(name)}"
 
+    def dcp(self, id_: str, key: str = "") -> str:
+        """Return the link of the DCP directory with this key, by default the plain one."""
+        return f"{self.checkpoint(id_)}/dcp/{f'{key}/' if key else ''}"
+
     def tensor(self, id_: str, name: str) -> str:
         return f"{self.checkpoint(id_)}/tensors/{quote(name, safe='')}"
+
+    def plan(self, id_: str) -> str:
+        return f"{self.checkpoint(id_)}/plan"
+
+    def slices(self, id_: str) -> str:
+        return f"{self.checkpoint(id_)}/slices"
 
     def statistics(self, id_: str) -> str:
         return f"{self.checkpoint(id_)}/statistics"
 
     def report(self, id_: str) -> str:
         return f"{self.checkpoint(id_)}/report"
+
+    def blob(self, sha256: str) -> str:
+        return f"{self.root}/v1/blobs/{sha256}"
 
     def preset(self, name: str) -> str:
         return f"{self.root}/v1/presets/{name}"
@@ -59,8 +72,11 @@ class Links:
         """Return the `links` of the resource of a checkpoint with these files."""
         return {
             "self": self.checkpoint(id_),
+            "plan": self.plan(id_),
+            "slices": self.slices(id_),
             "statistics": self.statistics(id_),
             "report": self.report(id_),
+            "dcp": self.dcp(id_),
             "files": {name: self.file(id_, name) for name in files},
         }
 

@@ -10,14 +10,18 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from seedpoint.models.spec.schema import Spec
 from seedpoint.service.api.schemas import MODELS, REF
+from seedpoint.service.checkpoints.dcp_options import DcpOptions
+from seedpoint.service.checkpoints.parts_request import PartsRequest
 from seedpoint.service.http.negotiation import JSON
 
 SERVICE = Path(__file__).parent.parent
 FIRST_EXAMPLE = "mlp"
+BODIES: tuple[type[BaseModel], ...] = (Spec, DcpOptions, PartsRequest)
 EXAMPLES = (SERVICE.parent / "examples",)
 
 
@@ -47,13 +51,14 @@ def examples() -> dict[str, Any]:
 
 def _complete(document: dict[str, Any]) -> dict[str, Any]:
     _, answers = models_json_schema([(m, "serialization") for m in MODELS], ref_template=_TEMPLATE)
-    spec = Spec.model_json_schema(ref_template=_TEMPLATE)
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(answers.get("$defs", {}))
-    for name, schema in spec.pop("$defs", {}).items():
-        if schemas.setdefault(name, schema) != schema:
-            raise ValueError(f"two schemas are called {name!r}")
-    schemas["Spec"] = spec
+    for model in BODIES:
+        body_schema = model.model_json_schema(ref_template=_TEMPLATE)
+        parts = {**body_schema.pop("$defs", {}), model.__name__: body_schema}
+        for name, schema in parts.items():
+            if schemas.setdefault(name, schema) != schema:
+                raise ValueError(f"two schemas are called {name!r}")
     body = document["paths"]["/v1/checkpoints"]["post"]["requestBody"]["content"][JSON]
     body["examples"] = {name: {"value": value} for name, value in examples().items()}
     _split_enumerations(schemas)

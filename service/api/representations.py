@@ -24,9 +24,12 @@ from seedpoint.service.statistics import digests
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """Byte source as HTTP presents it; clients save it as `name` + `suffix`."""
+    """Byte source as HTTP presents it; clients save it as `name` + `suffix`.
 
-    checkpoint: Checkpoint
+    Without a `checkpoint` it is a blob, whose name is its SHA-256.
+    """
+
+    checkpoint: Checkpoint | None
     source: ByteSource
     name: str
     suffix: str = ""
@@ -133,6 +136,8 @@ async def repr_digest(
     request, no digest is computed.
     """
     checkpoint, source, said = item.checkpoint, item.source, {}
+    if checkpoint is None:
+        return {"Repr-Digest": digests.field(item.name)}
     found = await service.digests.known(checkpoint.id, source.etag)
     wants = request.headers.getlist("want-repr-digest")
     if asked or (wants and negotiation.wants_sha256(wants)):

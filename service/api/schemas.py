@@ -35,11 +35,14 @@ class Problem(BaseModel):
 
 
 class Links(BaseModel):
-    """Links to the statistics, the report and the files of a checkpoint."""
+    """Links to the plan, slices, the statistics, the report, the DCP directory and the files."""
 
     self: str
+    plan: str
+    slices: str
     statistics: str
     report: str
+    dcp: str
     files: dict[str, str]
 
 
@@ -189,6 +192,18 @@ class Numbers(BaseModel):
     values: Any
 
 
+class DcpDirectory(BaseModel):
+    """A checkpoint as a directory of torch.distributed.checkpoint.
+
+    `files` counts the chunks and `.metadata`; `bytes` is the size of the chunks' files.
+    """
+
+    links: dict[str, str]
+    grid: tuple[int, int] | None
+    files: int
+    bytes: int
+
+
 MODELS: tuple[type[BaseModel], ...] = tuple(
     value
     for value in list(vars().values())
@@ -263,6 +278,11 @@ _RANGED: Responses = {
     304: {"description": "The client already has these bytes."},
 }
 
+_BLOB_HEADERS = {
+    name: {"description": text, "schema": {"type": "string"}}
+    for name, text in (("Location", "The blob."), ("ETag", "Its SHA-256, in quotes."))
+}
+
 POST_CHECKPOINT: Responses = {
     200: _answer(
         "The checkpoint was issued before; or its file, if the client accepts a file.",
@@ -291,7 +311,24 @@ CHECKPOINT: Responses = {
     **_problems(404, 409, 503),
 }
 PAGE: Responses = {200: _answer("A page.", _json(Page)), **_problems(422)}
+PUT_BLOB: Responses = {
+    201: {"description": "Stored.", "headers": _BLOB_HEADERS},
+    204: {"description": "The blob is there.", "headers": _BLOB_HEADERS},
+    **_problems(400, 408, 412, 413, 415, 422, 503, 507),
+}
 FILE: Responses = {**_RANGED, **_problems(404, 409, 412, 416, 422)}
+PLAN: Responses = {
+    **_RANGED,
+    200: _answer(
+        "The plan; its SHA-256 is the checkpoint's id.",
+        _ANY_JSON,
+        ETag="Strong entity tag, which identifies every byte.",
+        Content_Encoding="`gzip` if `Accept-Encoding` allows it.",
+        Repr_Digest=_DIGEST,
+        Preference_Applied=_APPLIED,
+    ),
+    **_problems(404, 412, 416, 422),
+}
 TENSOR: Responses = {
     **_RANGED,
     200: {**_RANGED[200], "content": {**_BINARY, **_json(Numbers)}},
@@ -316,6 +353,30 @@ REPORT: Responses = {
         Retry_After="Seconds.",
     ),
     **_problems(404, 409, 503),
+}
+MOVED: Responses = {
+    308: _answer("The directory's path ends in a slash.", {}, Location="The directory."),
+    **_problems(404, 409),
+}
+DCP_LIST: Responses = {
+    200: _answer("Links to the files, relative to the directory.", _HTML),
+    **_problems(404, 409, 422, 503),
+}
+DCP_FILE: Responses = {**_RANGED, 308: MOVED[308], **_problems(404, 409, 412, 416, 422, 503)}
+SLICES: Responses = {
+    200: _answer(
+        "One safetensors file of all slices, computed as it is sent.",
+        _BINARY,
+        ETag="Strong entity tag, which identifies every byte.",
+        Content_Disposition=_SAVED,
+        Repr_Digest=_DIGEST,
+        Preference_Applied=_APPLIED,
+    ),
+    **_problems(400, 404, 408, 409, 413, 415, 422, 503),
+}
+POST_DCP: Responses = {
+    201: _answer("The directory.", _json(DcpDirectory), Location="The directory, with a slash."),
+    **_problems(400, 404, 408, 409, 413, 415, 422, 503),
 }
 PRESET_PAGE: Responses = {
     200: _answer("The page.", _HTML, Content_Security_Policy="No scripts, no loaded resources."),
@@ -366,6 +427,7 @@ _HEADERS = {
     "If-Range": "Entity tag that the range is for; with another, the answer is the whole file.",
     "If-Match": "Entity tags; one must be the current one.",
     "If-None-Match": "Entity tags that the client has.",
+    "Content-Digest": "Digest of the body, sha-256 or sha-512 (RFC 9530), to be compared.",
 }
 
 
@@ -385,7 +447,20 @@ def _headers(*names: str) -> dict[str, Any]:
 
 
 PREFER = _headers("Prefer")
-BYTES = _headers(*_HEADERS)
+BYTES = _headers(*(name for name in _HEADERS if name != "Content-Digest"))
+PARTS_BODY: dict[str, Any] = _headers("Prefer", "Want-Repr-Digest") | {
+    "requestBody": {
+        "required": True,
+        "content": {JSON: {"schema": {"$ref": REF + "PartsRequest"}}},
+    }
+}
+DCP_BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {JSON: {"schema": {"$ref": REF + "DcpOptions"}}}}
+}
+RANGES = _headers("Range", "If-Range", "If-Match", "If-None-Match")
+BLOB: dict[str, Any] = _headers("Content-Digest", "If-None-Match") | {
+    "requestBody": {"required": True, "content": _BINARY, "description": "A safetensors file."}
+}
 # A worker parses the raw body, so FastAPI gets only its schema.
 SPEC_BODY: dict[str, Any] = _headers("Prefer", "Want-Repr-Digest") | {
     "requestBody": {"required": True, "content": {JSON: {"schema": {"$ref": REF + "Spec"}}}}

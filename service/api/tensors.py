@@ -12,6 +12,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
 from seedpoint.models.files.slices import parse_slice
+from seedpoint.models.generation.tensor_part import TensorPart
 from seedpoint.models.validation.faults import join
 from seedpoint.models.validation.messages import in_words
 from seedpoint.service.api import representations, schemas
@@ -24,7 +25,8 @@ from seedpoint.service.api.dependencies import (
 )
 from seedpoint.service.api.representations import Representation
 from seedpoint.service.errors import InvalidParameter, TooManyElements
-from seedpoint.service.generation.slice_source import SliceFile, numbers
+from seedpoint.service.generation.numbers import numbers
+from seedpoint.service.generation.parts_source import PartsFile
 from seedpoint.service.http import negotiation
 from seedpoint.service.http.json_response import json_bytes
 from seedpoint.service.http.negotiation import JSON, OCTETS
@@ -71,10 +73,13 @@ async def get_tensor(
         picked = parse_slice(slice, checkpoint.plan.tensors[tensor].shape)
     except ValueError as error:
         raise InvalidParameter(str(error), path="query.slice") from None
-    etag = checkpoint.etag(f"tensors/{name}?{picked}")
-    file = SliceFile.of(checkpoint.evaluator, tensor, name, picked, etag=etag)
+    fault = checkpoint.plan.tensors[tensor].dtype.shape_fault(picked.shape)
+    if offer != JSON and fault is not None:
+        raise InvalidParameter(f"{fault}; or Accept: {JSON}", path="query.slice")
+    part = TensorPart(checkpoint.evaluator, tensor, picked, name)
     if offer == JSON:
-        return await _as_numbers(request, service, file, name, digest=digest is not None)
+        return await _as_numbers(request, service, part, digest=digest is not None)
+    file = PartsFile.of([part], etag=checkpoint.etag(f"tensors/{name}?{picked}"))
     item = Representation(checkpoint, file, name, ".safetensors")
     return await representations.respond(
         request, service, item, digest=digest is not None, headers=VARY
@@ -96,19 +101,19 @@ def _check_parameters(request: Request) -> None:
 
 
 async def _as_numbers(
-    request: Request, service: Service, file: SliceFile, name: str, *, digest: bool
+    request: Request, service: Service, part: TensorPart, *, digest: bool
 ) -> Response:
     most = service.settings.max_json_elements
-    if file.slice.numel > most:
+    if part.numel > most:
         raise TooManyElements(
-            f"{file.slice.numel} elements are too many for JSON; at most {most} are allowed: "
+            f"{part.numel} elements are too many for JSON; at most {most} are allowed: "
             f"request a smaller slice, or Accept: {OCTETS}"
         )
     document = {
-        "name": name,
-        "dtype": file.dtype.code,
-        "shape": list(file.slice.shape),
-        "values": await while_connected(request, numbers(service.engine, file)),
+        "name": part.name,
+        "dtype": part.dtype.code,
+        "shape": list(part.shape),
+        "values": await while_connected(request, numbers(service.engine, part)),
     }
     content = await run_in_threadpool(to_json, document)
     said = dict(VARY)

@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from seedpoint.models.files.layout import File, Layout
 from seedpoint.models.generation.chunks import cuts
 from seedpoint.models.generation.evaluator import ByteArray, Evaluator
-from seedpoint.models.generation.whole_tensors import Needed
+from seedpoint.models.generation.whole_tensors import WholeTensor
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.statistics.describe import resource
 from seedpoint.service.concurrency.cached_property import locked_cached_property
@@ -30,12 +30,16 @@ LISTED_FILES = 3  # Files that an error message names.
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Issued checkpoint, ready to be read."""
+    """Issued checkpoint, ready to be read.
+
+    `blobs` are the SHA-256 of the files in the store from which some of it is read.
+    """
 
     id: str
     plan: Plan
     layout: Layout
     evaluator: Evaluator
+    blobs: frozenset[str] = frozenset()
 
     def file(self, name: str) -> CheckpointFile:
         """Return the file `name`.
@@ -131,8 +135,10 @@ class CheckpointFile:
 
     @property
     def is_light(self) -> bool:
-        """True unless its tensors are read from the store."""
-        return self.checkpoint.plan.platform is None
+        """True unless tensors are read from the store or need many others' elements."""
+        checkpoint = self.checkpoint
+        is_stored = checkpoint.plan.platform is not None or bool(checkpoint.blobs)
+        return not is_stored and checkpoint.evaluator.is_light
 
     def read(self, start: int, stop: int, out: ByteArray) -> None:
         """Write bytes [start, stop) to `out`, of any alignment."""
@@ -142,6 +148,6 @@ class CheckpointFile:
         """Cut bytes [start, stop) at blocks of tensors, into spans of about `nbytes`."""
         return cuts(self.file, self.checkpoint.plan.tensors, start, stop, nbytes)
 
-    def whole_tensors(self, start: int, stop: int) -> Sequence[Needed]:
+    def whole_tensors(self, start: int, stop: int) -> Sequence[WholeTensor]:
         """Return the whole tensors that bytes [start, stop) depend on."""
-        return self.checkpoint.evaluator.needs_of(self.file, start, stop)
+        return self.checkpoint.evaluator.whole_tensors_of_bytes(self.file, start, stop)

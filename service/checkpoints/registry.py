@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from weakref import WeakValueDictionary
@@ -13,19 +13,12 @@ from weakref import WeakValueDictionary
 from cachetools import LRUCache
 
 from seedpoint.models.files.layout import layout
-from seedpoint.models.generation.evaluator import ByteArray, Evaluator, Observer, ReadBytes
-from seedpoint.models.generation.sources import draws_on
+from seedpoint.models.generation.device_draws import draws_on
+from seedpoint.models.generation.evaluator import Evaluator, ReadBytes
 from seedpoint.models.generation.whole_tensors import Wholes
+from seedpoint.models.plan.inner_sources import blobs_read, inner_sources
 from seedpoint.models.plan.plan import Plan
-from seedpoint.models.plan.program import (
-    Copy,
-    Literal,
-    Norms,
-    Program,
-    SingularVector,
-    Split,
-    Sum,
-)
+from seedpoint.models.plan.program import Literal
 from seedpoint.models.planning.sequential import readers
 from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.checkpoints.materialized import BoundTensors
@@ -33,10 +26,11 @@ from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.concurrency.cache import LatestCache
 from seedpoint.service.concurrency.cached_property import locked_cached_property
 from seedpoint.service.concurrency.single_flight import SingleFlight
-from seedpoint.service.errors import NotFound
+from seedpoint.service.errors import BlobMissing, NotFound
 from seedpoint.service.metrics import Metrics
 from seedpoint.service.planning.planner_pools import Builders
 from seedpoint.service.planning.task import Planned
+from seedpoint.service.storage.blob_files import BlobFiles
 from seedpoint.service.storage.checkpoint_store import CheckpointStore
 from seedpoint.service.storage.clock import Clock, system
 from seedpoint.service.storage.use_notes import Uses
@@ -56,6 +50,7 @@ class Checkpoints:
         self,
         builders: Builders,
         store: CheckpointStore,
+        blob_files: BlobFiles,
         metrics: Metrics,
         wholes: Wholes,
         *,
@@ -65,6 +60,7 @@ class Checkpoints:
     ) -> None:
         self._builders = builders
         self._store = store
+        self._blob_files = blob_files
         self._metrics = metrics
         self._wholes = wholes
         self.device = device
@@ -88,15 +84,22 @@ class Checkpoints:
         # The plan may have left the store since: an issued checkpoint must be stored.
         id_ = self._known.get(digest)
         if id_ is not None and await asyncio.to_thread(self._store.has_intact_plan, id_):
-            with suppress(NotFound):
+            with suppress(NotFound, BlobMissing):  # Planning names the place in the spec.
                 return await self.get(id_), False
         return await self._planning.join(digest, lambda: self._plan(body, digest))
 
     async def get(self, id_: str) -> Checkpoint:
         """Return the checkpoint `id_`, loaded from the store if it is not in memory.
 
-        Raises: NotFound, CorruptStore, and the errors of generating its tensors again.
+        Its blobs are there. Raises: NotFound, CorruptStore, BlobMissing, and the errors of
+        generating its tensors again.
         """
+        checkpoint = await self._found(id_)
+        if checkpoint.blobs:
+            await asyncio.to_thread(self._blob_files.check, checkpoint.blobs)
+        return checkpoint
+
+    async def _found(self, id_: str) -> Checkpoint:
         if (checkpoint := self._loaded.get(id_)) is not None:
             if await self.uses.note(id_):
                 return checkpoint
@@ -145,7 +148,8 @@ class Checkpoints:
         return await asyncio.to_thread(self._put, planned)
 
     def _put(self, planned: Planned) -> Checkpoint | None:
-        if not self._store.put_plan(planned.id, planned.plan, planned.blobs):
+        blob_files = planned.blob_files
+        if not self._store.put_plan(planned.id, planned.plan, planned.blobs, blob_files):
             return None
         return self._open(Plan.from_record(planned.plan), planned.blobs.__getitem__)
 
@@ -167,15 +171,17 @@ class Checkpoints:
 
     def _open(self, plan: Plan, blob: Callable[[str], bytes]) -> Checkpoint:
         """Return the checkpoint of `plan`; `blob` returns a literal's bytes by SHA-256."""
-        literals = {digest for tensor in plan.tensors for digest in _literals(tensor.program)}
+        sources = (s for tensor in plan.tensors for s in inner_sources(tensor.program))
+        literals = {source.sha256 for source in sources if isinstance(source, Literal)}
         blobs = {digest: blob(digest) for digest in literals}
-        evaluator = _Counted(
+        evaluator = Evaluator(
             *(plan, blobs, self._materialized(plan)),
             draws=self._draws,
             wholes=self._wholes,
+            blob_files=self._blob_files,
+            count=partial(self._count, plan.id),
         )
-        evaluator.count = partial(self._count, plan.id)
-        checkpoint = Checkpoint(plan.id, plan, layout(plan), evaluator)
+        checkpoint = Checkpoint(plan.id, plan, layout(plan), evaluator, blobs_read(plan))
         _ = checkpoint.indices  # Computed here, outside the event loop.
         return checkpoint
 
@@ -186,41 +192,6 @@ class Checkpoints:
     def _materialized(self, plan: Plan) -> dict[str, ReadBytes]:
         """Return the readers of a platform-bound plan's tensors in the store."""
         return {} if plan.platform is None else readers(plan, self._bound.reader(plan))
-
-
-class _Counted(Evaluator):
-    """Evaluator that reports the number of elements it generates to `count`."""
-
-    count: Callable[[int], None]
-
-    def fill(
-        self,
-        tensor: int,
-        start: int,
-        stop: int,
-        out: ByteArray,
-        observer: Observer | None = None,
-    ) -> None:
-        super().fill(tensor, start, stop, out, observer)
-        self.count(stop - start)
-
-
-def _literals(program: Program) -> Iterator[str]:
-    """Yield the SHA-256 of every blob that `program` reads."""
-    source = program.source
-    if isinstance(source, Literal):
-        yield source.sha256
-    if isinstance(source, Split):
-        for part in source.parts:
-            yield from _literals(part.program)
-        if source.base is not None:
-            yield from _literals(source.base)
-    for term in source.terms if isinstance(source, Sum) else ():
-        yield from _literals(term)
-    if isinstance(source, Norms | SingularVector | Copy):
-        yield from _literals(source.of)
-    if isinstance(source, SingularVector):
-        yield from _literals(source.start)
 
 
 def _weight(checkpoint: Checkpoint) -> int:

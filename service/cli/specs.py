@@ -14,6 +14,7 @@ from seedpoint.service.cli.terminal import complain
 
 if TYPE_CHECKING:
     from seedpoint.models.planning.compiler import Planned
+    from seedpoint.service.local.blob_files import LocalBlobs
 
 SUFFIX = ".json"
 
@@ -29,6 +30,16 @@ Spec = Annotated[
 Seed = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option("--seed", help="Seed in place of the spec's init.seed."),
+]
+
+Blobs = Annotated[
+    Optional[list[Path]],  # noqa: UP045
+    typer.Option(
+        "--blob",
+        metavar="FILE",
+        help="Safetensors file that the spec names by its SHA-256 (`values` with a `file`); may "
+        "be repeated.",
+    ),
 ]
 
 
@@ -89,12 +100,23 @@ def _text(spec: str) -> bytes:
     return sys.stdin.buffer.read() if spec == "-" else Path(spec).read_bytes()
 
 
-def planned(document: Any) -> Planned:
+def opened(blobs: list[Path] | None) -> LocalBlobs:
+    """Return the files of `--blob`. Raises OSError, FileFault."""
+    from seedpoint.service.local.blob_files import LocalBlobs
+
+    return LocalBlobs.of(blobs or ())
+
+
+def planned(document: Any, blobs: LocalBlobs) -> Planned:
     """Return the plan of a spec; its constructors are guarded as in a worker. Raises SpecError."""
+    from seedpoint.models.plan.inner_sources import blobs_named
     from seedpoint.models.planning.compiler import make_plan
     from seedpoint.models.planning.sequential import platform
     from seedpoint.models.spec.schema import parse_spec
     from seedpoint.service.planning.sandbox import guarded
 
     with guarded(document):
-        return make_plan(parse_spec(document), platform=platform())
+        found = make_plan(parse_spec(document), platform=platform(), blobs=blobs)
+    for name in set(blobs) - blobs_named(found.plan):
+        complain(f"{blobs.path(name)} is not used: no rule names its SHA-256, {name}")
+    return found

@@ -17,6 +17,7 @@ from seedpoint.service.cli.exit_codes import (
     ending_well,
     faults_as_exit_codes,
 )
+from seedpoint.service.cli.specs import Blobs, opened
 from seedpoint.service.cli.terminal import AsJson, print_json, progress
 from seedpoint.service.report.formatting import printable
 
@@ -45,6 +46,7 @@ def verify(
     seed_of_sample: Annotated[
         int, typer.Option(min=0, metavar="K", help="Seed of the choice of blocks.")
     ] = 0,
+    blob: Blobs = None,
     threads: Threads = None,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -69,6 +71,7 @@ def verify(
             progress=partial(progress, doing="checking", quiet=as_json),
             device=resolve_device(device),
             sample=None if sample is None else Sample(sample, seed_of_sample),
+            blobs=opened(blob),
         )
     if as_json:
         print_json(report.document())

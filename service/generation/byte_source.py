@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
 from seedpoint.models.generation.evaluator import ByteArray
-from seedpoint.models.generation.whole_tensors import Needed
+from seedpoint.models.generation.whole_tensors import WholeTensor
 
 Priority = Literal["first", "continuing", "background"]
 """Priority of reading bytes.
@@ -34,9 +34,9 @@ class ByteSource(Protocol):
 
     @property
     def is_light(self) -> bool:
-        """True if a small range takes microseconds to read.
+        """True if any small range takes less than a millisecond to read.
 
-        Nothing is read from disk, and nothing is generated only to be discarded.
+        Nothing is read from disk, and little is generated only to be discarded.
         """
 
     def read(self, start: int, stop: int, out: ByteArray) -> None:
@@ -45,5 +45,5 @@ class ByteSource(Protocol):
     def cuts(self, start: int, stop: int, nbytes: int) -> Iterator[Span]:
         """Cut bytes [start, stop) into consecutive spans of about `nbytes` to read at a time."""
 
-    def whole_tensors(self, start: int, stop: int) -> Sequence[Needed]:
+    def whole_tensors(self, start: int, stop: int) -> Sequence[WholeTensor]:
         """Return the whole tensors that bytes [start, stop) depend on."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
-from seedpoint.models.generation.whole_tensors import Needed, Raw
+from seedpoint.models.generation.whole_tensors import Raw, WholeTensor
 from seedpoint.service.generation.byte_source import Priority
 from seedpoint.service.generation.priority_threads import PriorityThreads
 from seedpoint.service.generation.whole_tensors import WholeTensors, is_small
@@ -26,7 +26,7 @@ class Job(Generic[R]):
     """Call for a thread, and the whole tensors that it needs."""
 
     run: Callable[[], R]
-    whole_tensors: Sequence[Needed] = ()
+    whole_tensors: Sequence[WholeTensor] = ()
 
 
 class Dispatcher:
@@ -45,33 +45,35 @@ class Dispatcher:
         self._preparing = asyncio.Lock()
         self._held: list[Raw] = []
 
-    async def prepare(self, needs: Iterable[Needed]) -> None:
-        """Wait for the first of `needs` that is not small; only here may a stream be refused.
+    async def prepare(self, wholes: Iterable[WholeTensor]) -> None:
+        """Wait for the first of `wholes` that is not small; only here may a stream be refused.
 
         Raises: Busy, if too many wait already, and the errors of `ready`.
         """
         if self._provider is not None:
-            for needed in _not_small(needs):
-                self._held = [await self._provider.ready(needed, self._priority)]
+            for whole in _not_small(wholes):
+                self._held = [await self._provider.ready(whole, self._priority)]
                 return
 
     def dispatch(self, job: Job[R]) -> Future[R] | asyncio.Task[R]:
         """Queue `job` once its whole tensors are ready; return its future result."""
-        needs = list(_not_small(job.whole_tensors))
-        if self._provider is None or not needs:
+        wholes = list(_not_small(job.whole_tensors))
+        if self._provider is None or not wholes:
             return self._submit(job.run)
-        if (held := self._provider.at_hand(needs)) is not None:
+        if (held := self._provider.at_hand(wholes)) is not None:
             self._held = held
             return self._submit(partial(_holding, held, job.run))
-        task = asyncio.create_task(self._prepared(self._provider, needs, job))
+        task = asyncio.create_task(self._prepared(self._provider, wholes, job))
         task.add_done_callback(_seen)
         return task
 
-    async def _prepared(self, provider: WholeTensors, needs: Sequence[Needed], job: Job[R]) -> R:
+    async def _prepared(
+        self, provider: WholeTensors, wholes: Sequence[WholeTensor], job: Job[R]
+    ) -> R:
         # The stream has begun: it waits as long as it must.
         priority: Priority = "continuing" if self._priority == "first" else self._priority
         async with self._preparing:
-            held = [await provider.ready(needed, priority) for needed in needs]
+            held = [await provider.ready(whole, priority) for whole in wholes]
         self._held = held
         return await asyncio.wrap_future(self._submit(partial(_holding, held, job.run)))
 
@@ -79,8 +81,8 @@ class Dispatcher:
         return self._threads.submit(run, self._priority)
 
 
-def _not_small(needs: Iterable[Needed]) -> Iterable[Needed]:
-    return (needed for needed in needs if not is_small(needed))
+def _not_small(wholes: Iterable[WholeTensor]) -> Iterable[WholeTensor]:
+    return (whole for whole in wholes if not is_small(whole))
 
 
 def _holding(_: list[Raw], run: Callable[[], R]) -> R:

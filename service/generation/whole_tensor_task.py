@@ -6,7 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from seedpoint.models.generation.whole_tensors import Needed, Raw
+from seedpoint.models.generation.whole_tensors import Raw, WholeTensor
 from seedpoint.models.stream import orthogonal, sparse
 from seedpoint.models.stream.parallel import Each, helped, serial
 from seedpoint.service.errors import StoreFull, StoreUnwritable
@@ -32,7 +32,7 @@ class WholeTensorWorkers:
     threads: int
     niceness: int = NICENESS
 
-    def task(self) -> Task[Needed, Raw | None]:
+    def task(self) -> Task[WholeTensor, Raw | None]:
         """Return the task that the workers of a pool run."""
         worker = _Worker(self)
         return Task(worker.run, worker.warm_up, (StoreFull, StoreUnwritable))
@@ -41,9 +41,9 @@ class WholeTensorWorkers:
         """Return the files that the workers write."""
         return WholeTensorFiles(self.store, self.max_bytes)
 
-    def limits(self, needed: Needed) -> CallLimits:
-        """Return the limits of time and memory for computing `needed`."""
-        nbytes = needed.cost(self.threads).nbytes
+    def limits(self, whole: WholeTensor) -> CallLimits:
+        """Return the limits of time and memory for computing `whole`."""
+        nbytes = whole.cost(self.threads).nbytes
         return CallLimits(MAX_SECONDS, nbytes + nbytes // 4 + OVERHEAD_BYTES)
 
 
@@ -64,22 +64,22 @@ class _Worker:
         orthogonal.warm_up()
         sparse.warm_up()
 
-    def run(self, needed: Needed) -> Raw | None:
-        """Compute `needed` into the store; return it only if the store cannot keep it.
+    def run(self, whole: WholeTensor) -> Raw | None:
+        """Compute `whole` into the store; return it only if the store cannot keep it.
 
         Raises: StoreFull, StoreUnwritable.
         """
         try:
-            self._files.add(needed, lambda: needed.make(self._each))
+            self._files.add(whole, lambda: whole.make(self._each))
         except OSError as error:
-            if needed.nbytes > MAX_IN_MEMORY_BYTES:
-                raise _refusal(needed, error) from None
-            return needed.make(self._each)
+            if whole.nbytes > MAX_IN_MEMORY_BYTES:
+                raise _refusal(whole, error) from None
+            return whole.make(self._each)
         return None
 
 
-def _refusal(needed: Needed, error: OSError) -> StoreFull | StoreUnwritable:
-    what = f"a whole tensor of {needed.nbytes} bytes: {error.strerror}"
+def _refusal(whole: WholeTensor, error: OSError) -> StoreFull | StoreUnwritable:
+    what = f"a whole tensor of {whole.nbytes} bytes: {error.strerror}"
     if error.errno in FULL:
         return StoreFull(f"no space on disk for {what}")
     return StoreUnwritable(f"the disk cannot store {what}")

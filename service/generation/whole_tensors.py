@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from weakref import WeakValueDictionary
 
-from seedpoint.models.generation.whole_tensors import MemoryCache, Needed, Raw, entry_bytes
+from seedpoint.models.generation.whole_tensors import MemoryCache, Raw, WholeTensor, entry_bytes
 from seedpoint.service.concurrency.admission import Admission
 from seedpoint.service.concurrency.single_flight import SingleFlight
 from seedpoint.service.errors import Busy, WholeLost
@@ -33,22 +33,22 @@ class WholeTensorCache:
 
     def __init__(self) -> None:
         self._memory = MemoryCache(MEMORY_BYTES, entry_bytes)
-        self._held: WeakValueDictionary[Needed, Raw] = WeakValueDictionary()
+        self._held: WeakValueDictionary[WholeTensor, Raw] = WeakValueDictionary()
 
-    def get(self, key: Needed, make: Callable[[], Raw]) -> Raw:
+    def get(self, key: WholeTensor, make: Callable[[], Raw]) -> Raw:
         held = self._held.get(key)
         return self._memory.get(key, make) if held is None else held
 
-    def find(self, key: Needed) -> Raw | None:
+    def find(self, key: WholeTensor) -> Raw | None:
         """Return the tensor if it is held or in memory, else None."""
         held = self._held.get(key)
         return self._memory.find(key) if held is None else held
 
-    def hold(self, key: Needed, tensor: Raw) -> Raw:
+    def hold(self, key: WholeTensor, tensor: Raw) -> Raw:
         """Return `tensor` and make it available while a caller holds the result."""
         return self._held.setdefault(key, tensor)
 
-    def keep(self, key: Needed, tensor: Raw) -> Raw:
+    def keep(self, key: WholeTensor, tensor: Raw) -> Raw:
         """Return `tensor` and keep it in memory until the limit evicts it."""
         return self._memory.get(key, lambda: tensor)
 
@@ -75,57 +75,57 @@ class WholeTensors:
         self._metrics = metrics
         self._waiting = waiting
         # Admission bounds the calls, so none waits in the pool; workers start on first use.
-        self.pool: Pool[Needed, Raw | None] = Pool(workers.task(), size=WORKERS, limits=IDLE)
+        self.pool: Pool[WholeTensor, Raw | None] = Pool(workers.task(), size=WORKERS, limits=IDLE)
         self._is_started = False
         self._large, self._others = Admission(1), Admission(WORKERS - 1)
-        self._opening: SingleFlight[Needed, Raw | None] = SingleFlight()
-        self._computing: SingleFlight[Needed, Raw] = SingleFlight()
+        self._opening: SingleFlight[WholeTensor, Raw | None] = SingleFlight()
+        self._computing: SingleFlight[WholeTensor, Raw] = SingleFlight()
         metrics.wholes_waiting.set_function(lambda: len(self._computing))
 
-    def at_hand(self, needs: Iterable[Needed]) -> list[Raw] | None:
-        """Return all of `needs` for the caller to hold; None if one is not in the cache."""
+    def at_hand(self, wholes: Iterable[WholeTensor]) -> list[Raw] | None:
+        """Return all of `wholes` for the caller to hold; None if one is not in the cache."""
         tensors: list[Raw] = []
-        for needed in needs:
-            if (tensor := self._cache.find(needed)) is None:
+        for whole in wholes:
+            if (tensor := self._cache.find(whole)) is None:
                 return None
             tensors.append(tensor)
         return tensors
 
-    async def ready(self, needed: Needed, priority: Priority) -> Raw:
+    async def ready(self, whole: WholeTensor, priority: Priority) -> Raw:
         """Return the whole tensor for the caller to hold; background callers queue last.
 
         Raises: Busy, if the priority is "first" and too many wait already; StoreFull; WholeLost.
         """
-        if (cached := self._cache.find(needed)) is not None:
+        if (cached := self._cache.find(whole)) is not None:
             return cached
-        stored = await self._opening.join(needed, partial(self._open, needed))
+        stored = await self._opening.join(whole, partial(self._open, whole))
         if stored is not None:
             return stored
         under_way = len(self._computing)
-        if priority == "first" and needed not in self._computing and under_way >= self._waiting:
+        if priority == "first" and whole not in self._computing and under_way >= self._waiting:
             raise Busy(
                 f"{under_way} whole tensors are already being computed or waiting",
                 headers=RETRY,
             )
-        compute = partial(self._compute, needed, background=priority == "background")
-        return await self._computing.join(needed, compute)
+        compute = partial(self._compute, whole, background=priority == "background")
+        return await self._computing.join(whole, compute)
 
     def close(self) -> None:
         """End the workers, even at work; waiters get WholeLost or ShuttingDown."""
         self.pool.close()
 
-    async def _open(self, needed: Needed) -> Raw | None:
-        stored = await asyncio.to_thread(self._files.open, needed)
-        return None if stored is None else self._cache.hold(needed, stored)
+    async def _open(self, whole: WholeTensor) -> Raw | None:
+        stored = await asyncio.to_thread(self._files.open, whole)
+        return None if stored is None else self._cache.hold(whole, stored)
 
-    async def _compute(self, needed: Needed, *, background: bool) -> Raw:
-        admission = self._large if _is_large(needed) else self._others
+    async def _compute(self, whole: WholeTensor, *, background: bool) -> Raw:
+        admission = self._large if _is_large(whole) else self._others
         async with admission.slot(rank=int(background)):
-            self._computing.keep(needed)  # A client that retries finds it finished.
+            self._computing.keep(whole)  # A client that retries finds it finished.
             failure = "it was removed from the store immediately"
             for _ in range(ATTEMPTS):
                 try:
-                    unstored = await self._call(needed)
+                    unstored = await self._call(whole)
                 except WorkerDied:
                     failure = "the process that computed it died"
                     continue
@@ -133,30 +133,30 @@ class WholeTensors:
                     failure = "its computation took too much memory or time"
                     break
                 if unstored is not None:
-                    return self._cache.keep(needed, unstored)
-                if (stored := await self._open(needed)) is not None:
+                    return self._cache.keep(whole, unstored)
+                if (stored := await self._open(whole)) is not None:
                     return stored
-        size = " x ".join(map(str, needed.shape))
-        raise WholeLost(f"{needed.kind} tensor of {size}: {failure}")
+        size = " x ".join(map(str, whole.shape))
+        raise WholeLost(f"{whole.kind} tensor of {size}: {failure}")
 
-    async def _call(self, needed: Needed) -> Raw | None:
+    async def _call(self, whole: WholeTensor) -> Raw | None:
         if not self._is_started:
             self._is_started = True
             self.pool.start()
-        self._metrics.wholes.labels(needed.kind).inc()
-        limits = self._workers.limits(needed)
+        self._metrics.wholes.labels(whole.kind).inc()
+        limits = self._workers.limits(whole)
         try:
-            return await self.pool.call(needed, limits, wait_seconds=WAIT_SECONDS)
+            return await self.pool.call(whole, limits, wait_seconds=WAIT_SECONDS)
         except NoWorker:
             raise Busy(f"no worker was free within {WAIT_SECONDS:g} seconds") from None
 
 
-def is_small(needed: Needed) -> bool:
+def is_small(whole: WholeTensor) -> bool:
     """Return whether the thread that needs the tensor computes it, in milliseconds."""
-    cost = needed.cost()
+    cost = whole.cost()
     return cost.operations <= SMALL_OPERATIONS and cost.nbytes <= SMALL_BYTES
 
 
-def _is_large(needed: Needed) -> bool:
-    cost = needed.cost()
+def _is_large(whole: WholeTensor) -> bool:
+    cost = whole.cost()
     return cost.operations > LARGE_OPERATIONS or cost.nbytes > LARGE_BYTES

@@ -61,12 +61,15 @@ class Connection(HttpToolsProtocol):
     closed: Callable[[], None] = staticmethod(lambda: None)
     """Callback for the end of the connection."""
 
+    cycles: deque[RequestResponseCycle]
+    """Requests in order of arrival, from the oldest that was unanswered at the latest head."""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.parser = Parser(self)  # type: ignore[assignment]
         self._refusal = _MALFORMED  # Response to malformed bytes.
         self._refused_bytes: int | None = None  # Bytes received after a refusal.
-        self._cycles: deque[RequestResponseCycle] = deque()  # Unanswered requests.
+        self.cycles = deque()
         self._in_head = False
         self._head_bytes = 0  # Bytes after the first piece; all when the head is complete.
         self._impatience: asyncio.TimerHandle | None = None
@@ -129,12 +132,12 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             return  # The parser calls again without the `Upgrade` field.
-        while self._cycles and self._cycles[0].response_complete:
-            self._cycles.popleft()
+        while self.cycles and self.cycles[0].response_complete:
+            self.cycles.popleft()
         fields = sum(len(name) + len(value) + FIELD_BYTES for name, value in self.headers)
         line = len(self.parser.get_method()) + len(self.url) + LINE_BYTES
         self._head_bytes = line + fields
-        if self._head_bytes > MAX_HEAD_BYTES or len(self._cycles) >= MAX_WAITING:
+        if self._head_bytes > MAX_HEAD_BYTES or len(self.cycles) >= MAX_WAITING:
             raise ValueError("too much")  # Stops the parser.
         if not self._names_a_host():
             self._refusal = _HOSTLESS
@@ -142,7 +145,7 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         self._in_head = False
         self._relax()
-        self._cycles.append(self.cycle)
+        self.cycles.append(self.cycle)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a field of the head; drop trailers, which must not pass for fields."""
@@ -217,7 +220,7 @@ class Connection(HttpToolsProtocol):
             self._impatience = None
 
     def _unanswered(self) -> list[RequestResponseCycle]:
-        return [cycle for cycle in self._cycles if not cycle.response_complete]
+        return [cycle for cycle in self.cycles if not cycle.response_complete]
 
 
 def _answer(refusal: errors.Refusal, request_id: str) -> bytes:

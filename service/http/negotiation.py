@@ -149,7 +149,7 @@ def require_identity(content_encoding: Sequence[str]) -> None:
     codings = [coding.strip() for field in content_encoding for coding in field.split(",")]
     if any(coding.lower() not in ("", "identity") for coding in codings):
         raise UnsupportedMediaType(
-            f"send the spec uncompressed, not with 'Content-Encoding: {', '.join(codings)[:100]}'",
+            f"send the body uncompressed, not with 'Content-Encoding: {', '.join(codings)[:100]}'",
             headers={"Accept-Encoding": "identity"},
         )
 

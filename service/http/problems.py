@@ -17,6 +17,7 @@ from starlette.routing import Match
 from seedpoint.models.errors import Fault, PlatformMismatch, SpecError
 from seedpoint.service.concurrency.shortage import is_shortage
 from seedpoint.service.errors import (
+    BlobMissing,
     BodyTimeout,
     BodyTooLarge,
     BuildMemory,
@@ -24,7 +25,10 @@ from seedpoint.service.errors import (
     Busy,
     ClientGone,
     CorruptStore,
+    DigestMismatch,
     HeadTooLarge,
+    InvalidBlob,
+    InvalidBody,
     InvalidParameter,
     MalformedBody,
     MalformedRequest,
@@ -70,8 +74,9 @@ RETRY = {"Retry-After": "1"}
 KINDS: dict[type[Exception], Kind] = {
     SpecError: Kind(422, "invalid-spec", "The spec cannot be issued"),
     PlatformMismatch: Kind(409, "platform-mismatch", "This host cannot reproduce the checkpoint"),
+    BlobMissing: Kind(409, "blob-missing", "A blob of the checkpoint is missing"),
     MalformedBody: Kind(400, "malformed-body", "The body is not a JSON document"),
-    MalformedRequest: Kind(400, "malformed-request", "The request is not HTTP"),
+    MalformedRequest: Kind(400, "malformed-request", "The request is malformed"),
     HeadTooLarge: Kind(431, "head-too-large", "The request's head is too large"),
     Unauthorized: Kind(
         401, "unauthorized", "The service has no accounts", {"WWW-Authenticate": "Bearer"}
@@ -81,6 +86,8 @@ KINDS: dict[type[Exception], Kind] = {
     BodyTimeout: Kind(
         408, "body-timeout", "The body did not arrive in time", {"Connection": "close"}
     ),
+    DigestMismatch: Kind(400, "digest-mismatch", "The body has another digest"),
+    InvalidBlob: Kind(422, "invalid-blob", "The blob is not a safetensors file"),
     UnsupportedMediaType: Kind(
         415, "unsupported-media-type", "The body's media type is not supported"
     ),
@@ -91,6 +98,7 @@ KINDS: dict[type[Exception], Kind] = {
     PreconditionFailed: Kind(412, "precondition-failed", "The precondition does not hold"),
     Unsatisfiable: Kind(416, "range-not-satisfiable", "No requested range can be served"),
     TooManyElements: Kind(422, "too-many-elements", "Too many elements for JSON"),
+    InvalidBody: Kind(422, "invalid-body", "The body has faults"),
     InvalidParameter: Kind(422, "invalid-parameter", "A parameter is invalid"),
     RequestValidationError: Kind(422, "invalid-parameter", "A parameter is invalid"),
     BuildTimeout: Kind(422, "build-timeout", "The spec takes too long to plan"),

@@ -47,7 +47,7 @@ class Writer:
         `wrote` is called with the number of bytes of each finished piece. Raises: OSError that
         names `path`.
         """
-        with _naming(path), replacing(path) as descriptor:
+        with naming(path), replacing(path) as descriptor:
             os.truncate(descriptor, file.size_bytes)
             os.pwrite(descriptor, file.head, 0)
             wrote(len(file.head))
@@ -70,7 +70,7 @@ class Writer:
             tensor = self.evaluator.plan.tensors[entry.tensor]
             observed = entry.name == tensor.name and tensor.dtype.is_floating
             for start in range(0, tensor.numel, size):
-                offset = entry.start_byte + start * tensor.dtype.itemsize
+                offset = entry.start_byte + tensor.dtype.nbytes(start)
                 stop = min(start + size, tensor.numel)
                 yield Piece(descriptor, offset, entry.tensor, start, stop, observed)
 
@@ -79,7 +79,7 @@ class Writer:
         observer = None
         if self.statistics is not None and piece.observed:
             observer = self.statistics.accumulators[tensor.name]
-        out = self._buffer((piece.stop - piece.start) * tensor.dtype.itemsize)
+        out = self._buffer(tensor.dtype.nbytes(piece.stop - piece.start))
         self.evaluator.fill(piece.tensor, piece.start, piece.stop, out, observer)
         written = 0
         while written < len(out):
@@ -95,7 +95,7 @@ class Writer:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Make every OSError inside the block name `path` instead of the temporary file or no file."""
     try:
         yield

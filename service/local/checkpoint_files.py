@@ -62,6 +62,11 @@ class OpenFile:
         """Return whether `content` is the whole file."""
         return self.size_bytes == len(content) and self._start(self.size_bytes) == content
 
+    @property
+    def status(self) -> tuple[int, int]:
+        """Size and time of the last change when the file was opened."""
+        return self.size_bytes, self._modified_ns
+
     def check_unchanged(self) -> None:
         """Raise FileFault if the file changed since it was opened."""
         status = os.fstat(self._descriptor)
@@ -110,7 +115,7 @@ def open_checkpoint(path: Path, stack: ExitStack) -> Opened:
         try:
             plan, layout = stated(metadata_of(head, first.size_bytes))
         except NoPlan as error:
-            raise FileFault(f"{error}: the plan is in {_first_shard(first.path)}") from None
+            raise FileFault(f"{error}: the plan is in {first_shard(first.path)}") from None
     files = layout.shards
     _check_header(files[0], first)
     sources = [first]
@@ -169,7 +174,7 @@ def _only(folder: Path, patterns: list[str]) -> Path:
     return found[0]
 
 
-def _first_shard(path: Path) -> str:
+def first_shard(path: Path) -> str:
     """Return the name of the first shard in the series of `path`."""
     match = _SHARD.fullmatch(path.name)
     return "the first shard" if match is None else f"{match[1]}00001{match[2]}"

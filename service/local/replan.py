@@ -20,6 +20,7 @@ from seedpoint.models.generation.evaluator import ReadBytes
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.planning.sequential import readers
 from seedpoint.service.errors import BuildMemory, Refusal
+from seedpoint.service.local.blob_files import LocalBlobs
 from seedpoint.service.planning import task
 from seedpoint.service.planning.refusals import planning_refusals
 from seedpoint.service.storage.checkpoint_store import CheckpointStore
@@ -50,14 +51,15 @@ class Replanned:
 
 
 @contextmanager
-def replanning(plan: Plan) -> Iterator[Future[Replanned]]:
+def replanning(plan: Plan, blobs: LocalBlobs) -> Iterator[Future[Replanned]]:
     """Plan `plan.spec` again in a worker process, concurrently with the block.
 
-    The worker ends with the block, and the result is usable only inside it.
+    `blobs` are the files that the spec names. The worker ends with the block, and the result is
+    usable only inside it.
     """
     with tempfile.TemporaryDirectory(prefix="seedpoint-") as folder:
         store = DirectoryStore(Path(folder))
-        planner = task.Planner(store, max_materialized_bytes=sys.maxsize)
+        planner = task.Planner(store, max_materialized_bytes=sys.maxsize, blobs=blobs)
         worker = Worker(forkserver.context(), planner.task())
         with ThreadPoolExecutor(1) as executor:
             try:

@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from seedpoint.models.errors import PlatformMismatch
+from seedpoint.models.generation.device_draws import draws_on
 from seedpoint.models.generation.evaluator import ByteArray, Evaluator
-from seedpoint.models.generation.sources import draws_on
+from seedpoint.models.plan.inner_sources import blobs_named
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.planning.sequential import check_platform, platform
 from seedpoint.models.verify import comparison
 from seedpoint.models.verify.comparison import Block, DigestCheck, Means
 from seedpoint.models.verify.findings import Difference, Report, Sample
 from seedpoint.models.verify.header import shown
+from seedpoint.service.local.blob_files import LocalBlobs
 from seedpoint.service.local.checkpoint_files import Opened, open_checkpoint
 from seedpoint.service.local.replan import Replanned, replanning
 
@@ -29,7 +31,7 @@ PIECE_BYTES = 1 << 20  # Read and hashed at a time.
 MAX_SAMPLED_LITERAL_BYTES = 1 << 26  # Larger literals are not hashed for a sample.
 
 Progress = Callable[[int], AbstractContextManager[Callable[[int], object]]]
-Replanning = Callable[[Plan], AbstractContextManager["Future[Replanned]"]]
+Replanning = Callable[[Plan, LocalBlobs], AbstractContextManager["Future[Replanned]"]]
 Outcome = tuple[Block | DigestCheck, int, Difference | None]
 """A job, the number of bytes that it compared, and the difference found."""
 
@@ -41,36 +43,48 @@ def verify(
     progress: Progress,
     device: str = "cpu",
     sample: Sample | None = None,
+    blobs: LocalBlobs | None = None,
     replanning: Replanning = replanning,
 ) -> Report:
     """Compare the checkpoint at `path` (`open_checkpoint`) with the plan in its header.
 
     `progress` gets the number of bytes to compare; the function it yields gets those done.
-    Differences after the header are in the report. Raises: OSError; FileFault for a file that
-    is not a checkpoint, whose header differs from its plan's, or that changes meanwhile.
+    `blobs` are the files that the spec names by SHA-256; without them, the tensors that they give
+    are not checked. Differences after the header are in the report.
+
+    Raises: OSError; FileFault for a file that is not a checkpoint, whose header differs from its
+    plan's, or that changes meanwhile.
     """
     with ExitStack() as stack:
         opened = open_checkpoint(path, stack)
         plan = opened.plan
+        blob_files = blobs or LocalBlobs()
         elsewhere = _bound_elsewhere(plan)
-        replanned = None if elsewhere else stack.enter_context(replanning(plan))
+        lacking = elsewhere or _lacking(plan, blob_files)
+        replanned = None if lacking else stack.enter_context(replanning(plan, blob_files))
         given = replanned.result() if replanned and comparison.needs_bytes(plan) else Replanned()
         with opened.sources[0].named():
             means = Means.of(
                 *(plan, given.blobs, given.materialized),
-                unbound=elsewhere
+                blob_files=blob_files,
+                unbound=lacking
                 or given.failure
                 or "the installed libraries make another plan of its spec",
                 max_digested_bytes=MAX_SAMPLED_LITERAL_BYTES if sample else None,
             )
-        evaluator = Evaluator(plan, given.blobs, given.materialized, draws=draws_on(device))
+        evaluator = Evaluator(
+            *(plan, given.blobs, given.materialized),
+            draws=draws_on(device),
+            blob_files=blob_files,
+        )
         checker = Checker(opened, evaluator, means, sample)
         with progress(sum(map(checker.size_bytes, checker.work()))) as advance:
             checker.run(threads, advance)
         for source in opened.sources:
             source.check_unchanged()
         same, remark = _today(plan, replanned)
-        return checker.report(same, "it is bound to another platform" if elsewhere else remark)
+        remark = "it is bound to another platform" if elsewhere else lacking or remark
+        return checker.report(same, remark)
 
 
 class Checker:
@@ -98,7 +112,7 @@ class Checker:
         tensor = self.plan.tensors[item.entry.tensor]
         if isinstance(item, DigestCheck):
             return tensor.nbytes
-        return (item.stop - item.start) * tensor.dtype.itemsize
+        return tensor.dtype.nbytes(item.stop - item.start)
 
     def run(self, threads: int, advance: Callable[[int], object]) -> None:
         """Do all work on `threads` threads; after a difference, skip the rest of the tensor."""
@@ -147,22 +161,22 @@ class Checker:
     def _block(self, block: Block) -> Difference | None:
         entry, source = block.entry, self.opened.sources[block.file]
         tensor = self.plan.tensors[entry.tensor]
-        itemsize, step = tensor.dtype.itemsize, self.evaluator.block_elements
+        dtype, step = tensor.dtype, self.evaluator.block_elements
         for start in range(block.start, block.stop, step):
             stop = min(start + step, block.stop)
-            found, expected = self._buffers((stop - start) * itemsize)
-            source.read(entry.start_byte + start * itemsize, found)
+            found, expected = self._buffers(dtype.nbytes(stop - start))
+            source.read(entry.start_byte + dtype.nbytes(start), found)
             self.evaluator.fill(entry.tensor, start, stop, expected)
-            at = comparison.first_difference(found, expected, itemsize)
+            at = comparison.first_difference(found, expected, dtype)
             if at is not None:
-                raw = slice(at * itemsize, (at + 1) * itemsize)
+                element = start + at
                 return Difference(
-                    *(str(source.path), entry.name, tensor.dtype),
-                    offset=entry.start_byte + (start + at) * itemsize,
-                    element=start + at,
-                    index=tuple(map(int, np.unravel_index(start + at, tensor.shape))),
-                    expected=expected[raw].tobytes(),
-                    found=found[raw].tobytes(),
+                    *(str(source.path), entry.name, dtype),
+                    offset=entry.start_byte + dtype.nbytes(element),
+                    element=element,
+                    index=tuple(map(int, np.unravel_index(element, tensor.shape))),
+                    expected=comparison.element(expected, at, dtype),
+                    found=comparison.element(found, at, dtype),
                 )
         return None
 
@@ -194,6 +208,12 @@ def _bound_elsewhere(plan: Plan) -> str | None:
         made_by = shown(dict(plan.platform or {}))
         return f"it was made by {made_by} and can be made only there; this host is {platform()}"
     return None
+
+
+def _lacking(plan: Plan, blobs: LocalBlobs) -> str | None:
+    """Return which blob is not given, without which the spec cannot be planned; None if all are."""
+    missing = sorted(name for name in blobs_named(plan) if name not in blobs)
+    return f"blob {missing[0]} is not given (--blob FILE)" if missing else None
 
 
 def _today(plan: Plan, replanned: Future[Replanned] | None) -> tuple[bool | None, str | None]:

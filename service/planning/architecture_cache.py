@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from seedpoint.models.architectures import FOREIGN, Architecture
+from seedpoint.models.files.blobs import NO_BLOBS, Blobs
+from seedpoint.models.plan.inner_sources import blobs_named
 from seedpoint.models.planning.compiler import Planned, plan_structure
 from seedpoint.models.planning.record_architecture import Structure, survey
 from seedpoint.models.spec.limits import DEFAULT, Limits
@@ -57,9 +59,16 @@ class Recordings:
         self._building = building
 
     def plan(
-        self, document: Any, *, platform: Mapping[str, object], limits: Limits = DEFAULT
+        self,
+        document: Any,
+        *,
+        platform: Mapping[str, object],
+        limits: Limits = DEFAULT,
+        blobs: Blobs = NO_BLOBS,
     ) -> tuple[Spec, Planned]:
         """Return the spec of a JSON document, and its plan (`compiler.make_plan`).
+
+        A plan that names blobs, which may have gone, is made anew from the recording.
 
         Raises: SpecError, LimitExceeded.
         """
@@ -67,8 +76,10 @@ class Recordings:
         rest = _digest({**document, "architecture": None, "init": _seedless(document)})
         if recording.planned is not None and recording.rest == rest:
             return spec, recording.planned.reseeded(spec, recording.structure)
-        planned = plan_structure(spec, recording.structure, platform=platform, limits=limits)
-        recording.planned, recording.rest = planned, rest
+        structure = recording.structure
+        planned = plan_structure(spec, structure, platform=platform, limits=limits, blobs=blobs)
+        if not blobs_named(planned.plan):
+            recording.planned, recording.rest = planned, rest
         return spec, planned
 
     def _recorded(self, document: Any, limits: Limits) -> tuple[Spec, Recording]:

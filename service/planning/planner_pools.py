@@ -28,6 +28,7 @@ from seedpoint.service.planning.task import (
     work_bytes,
 )
 from seedpoint.service.settings import Settings
+from seedpoint.service.storage.blob_files import BlobFiles
 from seedpoint.service.storage.store import Store
 from seedpoint.service.workers.errors import NoWorker
 from seedpoint.service.workers.pool import Pool
@@ -227,5 +228,6 @@ def _planner(settings: Settings, store: Store, own: Limits | None = None) -> Pla
             plan_bytes=settings.max_plan_bytes,
         ),
         own=own,
+        blobs=BlobFiles(store),
         recordings=partial(LatestCache, settings.recorded_tensors, attrgetter("weight")),
     )

@@ -8,12 +8,21 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 
 from seedpoint.models.errors import LimitExceeded, PlatformMismatch, SpecError
+from seedpoint.models.files.blobs import NO_BLOBS, Blobs, BlobTensor, ByteArray
+from seedpoint.models.plan.inner_sources import blobs_named
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.planning import compiler, sequential
 from seedpoint.models.planning.record_architecture import check_size
 from seedpoint.models.spec.limits import DEFAULT, Limits
 from seedpoint.models.spec.schema import parse_spec
-from seedpoint.service.errors import MalformedBody, StoreFull, StoreUnwritable
+from seedpoint.service.errors import (
+    BlobMissing,
+    CorruptStore,
+    MalformedBody,
+    StoreFull,
+    StoreUnreadable,
+    StoreUnwritable,
+)
 from seedpoint.service.planning.allowed_paths import Places
 from seedpoint.service.planning.architecture_cache import Recording, Recordings
 from seedpoint.service.planning.sandbox import Guard
@@ -38,6 +47,7 @@ class Materialize:
 
 
 Order = PlanBody | Materialize
+STORE_FAULTS = (BlobMissing, CorruptStore, StoreFull, StoreUnreadable, StoreUnwritable)
 _NONE = Limits(*4 * (sys.maxsize,))  # No limits: an issued plan was within those of its time.
 
 
@@ -45,13 +55,15 @@ _NONE = Limits(*4 * (sys.maxsize,))  # No limits: an issued plan was within thos
 class Planned:
     """A plan: its id, its record, and the literals it names by SHA-256 (hex).
 
-    A plan that `is_bound` to a platform needs its tensors made and kept.
+    A plan that `is_bound` to a platform needs its tensors made and kept. `blob_files` are the
+    SHA-256 of the files that it names, which clients have put before.
     """
 
     id: str
     plan: bytes
     blobs: Mapping[str, bytes]
     is_bound: bool
+    blob_files: frozenset[str] = frozenset()
 
 
 class TooLargeHere(Exception):
@@ -62,7 +74,8 @@ class TooLargeHere(Exception):
 class Planner:
     """Configuration of planning workers: the store they fill, and their limits.
 
-    `limits` are those of the service; `own` are tighter ones, of workers for small specs.
+    `limits` are those of the service; `own` are tighter ones, of workers for small specs. `blobs`
+    are the files that specs may name.
     """
 
     store: Store
@@ -70,12 +83,13 @@ class Planner:
     limits: Limits = DEFAULT
     own: Limits | None = None
     recordings: Callable[[], MutableMapping[bytes, Recording]] = dict
+    blobs: Blobs = NO_BLOBS
 
     def task(self) -> Task[Order, Planned]:
         """Return the task that the workers of a pool run."""
         desk = _Desk(self)
         faults = (MalformedBody, SpecError, PlatformMismatch, TooLargeHere)
-        return Task(desk.run, desk.warm_up, (*faults, StoreFull, StoreUnwritable))
+        return Task(desk.run, desk.warm_up, (*faults, *STORE_FAULTS))
 
 
 class _Desk:
@@ -89,14 +103,15 @@ class _Desk:
         layer = {"type": "Linear", "in_features": 1, "out_features": 1}
         compiler.make_plan(parse_spec({"architecture": {"type": "Sequential", "layers": [layer]}}))
         self.guard = Guard(Places.of_process(tempfile.gettempdir()))
+        self.blobs = _Lifted(self.planner.blobs, self.guard)
         self.recordings = Recordings(self.planner.recordings(), self.guard.refusing)
         self.guard.enforce()
 
     def run(self, order: Order) -> Planned:
         """Return the plan that `order` asks for.
 
-        Raises: MalformedBody, SpecError, PlatformMismatch, TooLargeHere, MemoryError; StoreFull
-        and StoreUnwritable if tensors cannot be stored.
+        Raises: MalformedBody, SpecError, PlatformMismatch, TooLargeHere, MemoryError; STORE_FAULTS
+        if tensors cannot be stored, or blobs cannot be read.
         """
         try:
             return self._plan(order.body) if isinstance(order, PlanBody) else self._make(order)
@@ -112,7 +127,7 @@ class _Desk:
         limits = allowed if self.planner.own is None else allowed.within(self.planner.own)
         try:
             _, planned = self.recordings.plan(
-                document, platform=sequential.platform(), limits=limits
+                document, platform=sequential.platform(), limits=limits, blobs=self.blobs
             )
         except LimitExceeded:
             check_size(parse_spec(document).architecture, allowed)
@@ -131,18 +146,29 @@ class _Desk:
         recorded = Plan.from_record(order.record)
         sequential.check_platform(recorded)
         document, platform = dict(recorded.spec), sequential.platform()
-        spec, planned = self.recordings.plan(document, platform=platform, limits=_NONE)
+        self._check_blobs(recorded)
+        spec, planned = self.recordings.plan(
+            document, platform=platform, limits=_NONE, blobs=self.blobs
+        )
         if planned.plan.id != recorded.id:
             raise PlatformMismatch(
                 f"checkpoint {recorded.id} was planned by another version of Seedpoint, and its "
                 "bits can be reproduced only there"
             )
         with self.guard.refusing(document):
-            tensors = sequential.materialize(spec, planned)
+            tensors = sequential.materialize(spec, planned, self.blobs)
         with self.guard.lifted():
             store = CheckpointStore(self.planner.store)
             store.put_materialized(recorded.id, sequential.raw(recorded, tensors))
         return _planned(planned)
+
+    def _check_blobs(self, plan: Plan) -> None:
+        """Raise BlobMissing if the plan's tensors cannot be made for lack of a blob."""
+        for name in sorted(blobs_named(plan)):
+            try:
+                self.blobs.tensors(name)
+            except ValueError as error:
+                raise BlobMissing(str(error)) from None
 
     def _check_size(self, plan: Plan) -> None:
         """Raise SpecError if tensors that must be kept are too large in total."""
@@ -156,9 +182,26 @@ class _Desk:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class _Lifted:
+    """Blobs, read by our own code in a guarded process."""
+
+    blobs: Blobs
+    guard: Guard
+
+    def tensors(self, sha256: str) -> Mapping[str, BlobTensor]:
+        with self.guard.lifted():
+            return self.blobs.tensors(sha256)
+
+    def read(self, sha256: str, offset: int, out: ByteArray) -> None:
+        with self.guard.lifted():
+            self.blobs.read(sha256, offset, out)
+
+
 def _planned(planned: compiler.Planned) -> Planned:
     plan = planned.plan
-    return Planned(plan.id, plan.record, planned.blobs, plan.platform is not None)
+    is_bound = plan.platform is not None
+    return Planned(plan.id, plan.record, planned.blobs, is_bound, blobs_named(plan))
 
 
 def work_bytes(plan: Plan) -> int:

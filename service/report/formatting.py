@@ -59,15 +59,22 @@ def _call(step: Mapping[str, Any]) -> str:
 
 
 def _split(described: Mapping[str, Any]) -> str:
-    """Return `split along axis 0: 64 of normal(mean=0, std=1), 2 x 32 of constant(value=0)`."""
+    """Return `split along axis 0: 64 of normal(mean=0, std=1), 2 x 32 of constant(value=0)`.
+
+    A list of several parts that repeats is `split along axis 0, 8 times: ...`.
+    """
     parts = [(part["size"], program(part["program"])) for part in described["parts"]]
     runs = [(part, len(list(run))) for part, run in groupby(parts)]
+    repeat = described.get("repeat", 1)
+    if len(runs) == 1:
+        runs, repeat = [(runs[0][0], runs[0][1] * repeat)], 1
     words = [
         f"{f'{times} x ' if times > 1 else ''}{size} of {made}" for (size, made), times in runs
     ]
     more = len(words) - MOST_PARTS
     rest = f", and {more} more" if more > 0 else ""
-    return f"split along axis {described['axis']}: {', '.join(words[:MOST_PARTS])}{rest}"
+    again = f", {repeat} times" if repeat > 1 else ""
+    return f"split along axis {described['axis']}{again}: {', '.join(words[:MOST_PARTS])}{rest}"
 
 
 def _value(value: Any) -> str:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from pydantic_core import to_json
 
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.generation.evaluator import OBSERVED_BLOCKS, ByteArray
+from seedpoint.models.generation.whole_tensors import WholeTensor
 from seedpoint.models.statistics import masses, order_kernels
 from seedpoint.models.statistics.checkpoint import CheckpointStatistics, TensorAccumulator, widened
 from seedpoint.service.checkpoints.checkpoint import Checkpoint
@@ -160,7 +162,7 @@ class Statistics:
         jobs = (
             Job(
                 partial(self._gather, checkpoint, gathered, pieces),
-                [needed for piece in pieces for needed in checkpoint.evaluator.needs(*piece)],
+                _whole_tensors(checkpoint, pieces),
             )
             for pieces in _jobs(gathered, JOB_BLOCKS * checkpoint.evaluator.block_elements)
         )
@@ -180,10 +182,10 @@ class Statistics:
         for index, start, stop in pieces:
             tensor = checkpoint.plan.tensors[index]
             observer = gathered.observers[tensor.name]
-            size_bytes += (stop - start) * tensor.dtype.itemsize
+            size_bytes += tensor.dtype.nbytes(stop - start)
             for first in range(start, stop, step):
                 last = min(first + step, stop)
-                out = scratch[: (last - first) * tensor.dtype.itemsize]
+                out = scratch[: tensor.dtype.nbytes(last - first)]
                 evaluator.fill(index, first, last, out, observer)
         return size_bytes
 
@@ -236,6 +238,11 @@ def _jobs(gathered: CheckpointStatistics, elements: int) -> Iterator[list[Piece]
             room -= stop - start
     if pieces:
         yield pieces
+
+
+def _whole_tensors(checkpoint: Checkpoint, pieces: list[Piece]) -> list[WholeTensor]:
+    evaluator = checkpoint.evaluator
+    return list(chain.from_iterable(evaluator.whole_tensors_of_elements(*p) for p in pieces))
 
 
 def warm_up() -> None:

@@ -112,7 +112,8 @@ class Pass:
 def gathering(checkpoint: Checkpoint) -> CheckpointStatistics:
     """Return empty statistics of `checkpoint`, ready to gather."""
     plan = checkpoint.plan
-    gathered = CheckpointStatistics(plan, checkpoint.evaluator.sources.blobs)
+    sources = checkpoint.evaluator.sources
+    gathered = CheckpointStatistics(plan, sources.blobs, sources.blob_files)
     if len(plan.tensors) > LARGE_TENSORS:
         heap_trim.give_back_after(gathered)
     return gathered

@@ -3,6 +3,7 @@
     plans           a line of the canonical plan, whose SHA-256 is the id, a line that describes
                     it, and a line with the file's SHA-256
     blobs           literal bytes that plans name, by their SHA-256
+    uploads         files that plans name (`blob_files`)
     materialized    tensors of a platform-bound plan, as they were drawn, and the digests of their
                     blocks
     statistics      a cache: a line of JSON and a line with its SHA-256
@@ -33,6 +34,7 @@ from seedpoint.service.errors import (
     StoreUnwritable,
 )
 from seedpoint.service.logger import get_logger
+from seedpoint.service.storage.blob_files import missing
 from seedpoint.service.storage.checksums import (
     BlockFile,
     check_digest,
@@ -111,12 +113,22 @@ class CheckpointStore:
 
     # --- plans -----------------------------------------------------------------
 
-    def put_plan(self, id_: str, plan: bytes, blobs: Mapping[str, bytes]) -> bool:
+    def put_plan(
+        self,
+        id_: str,
+        plan: bytes,
+        blobs: Mapping[str, bytes],
+        blob_files: Iterable[str] = (),
+    ) -> bool:
         """Store a plan's record and the literals it names; return whether the plan is new.
 
-        Damaged objects of a known plan are written again. Raises: StoreFull, StoreUnwritable,
+        The files that it names, `blob_files` by SHA-256, have been stored before. Damaged objects
+        of a known plan are written again. Raises: BlobMissing, StoreFull, StoreUnwritable,
         StoreUnreadable.
         """
+        for name in blob_files:  # From here on, no sweep removes them.
+            if not self._use("uploads", name):
+                raise missing(name)
         known = self.use(id_)  # From here on, no sweep removes the plan or its tensors.
         for digest, blob in blobs.items():
             if not (
@@ -173,6 +185,18 @@ class CheckpointStore:
         with suppress(FileNotFoundError):
             return {name.decode() for name in _NAMED.findall(self._store.get("plans", id_))}
         return set()
+
+    def unnamed(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Return those of `entries`, literals and blobs, that no plan names.
+
+        This reads every plan, if there are any entries.
+        """
+        left = {(entry.kind, entry.name): entry for entry in entries}
+        for plan in self._store.entries("plans") if left else ():
+            for name in self.blobs_of(plan.name):
+                left.pop(("blobs", name), None)
+                left.pop(("uploads", name), None)
+        return list(left.values())
 
     def beginning(self, digits: str) -> list[str]:
         """Return the ids of the plans that begin with these hexadecimal digits, at least two.

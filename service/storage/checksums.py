@@ -52,25 +52,54 @@ def with_block_digests(
     pieces: Iterable[bytes | memoryview], id_: str
 ) -> Iterator[bytes | memoryview]:
     """Yield `pieces`, then the digests of the blocks that they form."""
-    digests, size_bytes, block = b"", 0, hashlib.sha256()
+    digests = BlockDigests()
     for piece in pieces:
         yield piece
+        digests.update(piece)
+    yield digests.trailer(id_)
+
+
+class BlockDigests:
+    """Digests of the blocks that the pieces of a content form, `size_bytes` until now."""
+
+    def __init__(self) -> None:
+        self.size_bytes = 0
+        self._digests = bytearray()
+        self._block = hashlib.sha256()
+
+    def update(self, piece: bytes | memoryview) -> None:
+        """Take the next piece."""
         left = memoryview(piece)
         while left:
-            part = left[: BLOCK_BYTES - size_bytes % BLOCK_BYTES]
+            part = left[: BLOCK_BYTES - self.size_bytes % BLOCK_BYTES]
             left = left[len(part) :]
-            block.update(part)
-            size_bytes += len(part)
-            if size_bytes % BLOCK_BYTES == 0:
-                digests, block = digests + block.digest(), hashlib.sha256()
-    if size_bytes % BLOCK_BYTES:
-        digests += block.digest()
-    yield digests + _seal(id_, size_bytes, digests)
+            self._block.update(part)
+            self.size_bytes += len(part)
+            if self.size_bytes % BLOCK_BYTES == 0:
+                self._digests += self._block.digest()
+                self._block = hashlib.sha256()
+
+    def trailer(self, id_: str) -> bytes:
+        """Return what follows the content, once it is complete."""
+        digests = bytes(self._digests)
+        if self.size_bytes % BLOCK_BYTES:
+            digests += self._block.digest()
+        return digests + _seal(id_, self.size_bytes, digests)
 
 
 def trailer_bytes(size_bytes: int) -> int:
     """Return the length of the digests after a content of this length."""
     return DIGEST_BYTES * (-(-size_bytes // BLOCK_BYTES) + 1)
+
+
+def content_bytes(file_bytes: int) -> int:
+    """Return the length of the content of a file with block digests, from the file's own.
+
+    The result is negative for a file that is too short to have any.
+    """
+    digested_bytes = file_bytes - DIGEST_BYTES  # without the seal
+    blocks = -(-digested_bytes // (BLOCK_BYTES + DIGEST_BYTES))
+    return digested_bytes - DIGEST_BYTES * blocks
 
 
 def checked_content(file: memoryview, id_: str, size_bytes: int) -> memoryview:
@@ -107,27 +136,39 @@ class BlockFile:
 
     def read(self, start: int, stop: int) -> bytes | memoryview:
         """Return bytes [start, stop) of the content. Raises Damaged, and the errors of `read`."""
-        assert 0 <= start <= stop <= self.size_bytes
-        blocks = range(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES))
-        parts = [
-            memoryview(self._block(index))[
-                max(start - index * BLOCK_BYTES, 0) : stop - index * BLOCK_BYTES
-            ]
-            for index in blocks
-        ]
+        parts = list(self.parts(start, stop))
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def check(self, start: int, stop: int) -> None:
+        """Check the blocks of bytes [start, stop) where they are stored. Raises as `read`."""
+        for index in range(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)):
+            self._fresh(index)
+
+    def parts(self, start: int, stop: int) -> Iterator[memoryview]:
+        """Yield bytes [start, stop) of the content, block by block. Raises as `read`."""
+        assert 0 <= start <= stop <= self.size_bytes
+        for index in range(start // BLOCK_BYTES, -(-stop // BLOCK_BYTES)):
+            first = index * BLOCK_BYTES
+            yield memoryview(self._block(index))[max(start - first, 0) : stop - first]
 
     def _block(self, index: int) -> bytes:
         """Return a block, from memory if this thread read it last: consecutive reads share one."""
-        digest = self._digests[DIGEST_BYTES * index : DIGEST_BYTES * (index + 1)]
-        if latest.digest == digest:
-            return latest.block
+        digest = self._digest(index)
+        if latest.digest != digest:
+            latest.block = self._fresh(index)
+            latest.digest = digest
+        return latest.block
+
+    def _fresh(self, index: int) -> bytes:
+        """Return a block as it is stored."""
         start = index * BLOCK_BYTES
         block = self._read(start, min(start + BLOCK_BYTES, self.size_bytes))
-        if hashlib.sha256(block).digest() != digest:
+        if hashlib.sha256(block).digest() != self._digest(index):
             raise Damaged(f"bytes {start} to {start + len(block)} of it")
-        latest.digest, latest.block = digest, block
         return block
+
+    def _digest(self, index: int) -> bytes:
+        return self._digests[DIGEST_BYTES * index : DIGEST_BYTES * (index + 1)]
 
 
 class LatestBlock(threading.local):

@@ -198,7 +198,8 @@ class DirectoryStore:
 
 def _entry(kind: Kind, name: str, status: os.stat_result) -> Entry:
     return Entry(
-        *(kind, name, _occupied(status), _used_ns(status), status.st_mtime_ns, _version(status))
+        *(kind, name, _occupied(status), _used_ns(status), status.st_mtime_ns, _version(status)),
+        size_bytes=status.st_size,
     )
 
 

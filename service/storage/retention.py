@@ -26,7 +26,8 @@ class Retention:
     """Enforcement of a policy on the store. Belongs to one event loop.
 
     `retire(id)` is called before a plan or its tensors are removed; it returns whether no client
-    is being served from them. Literals are removed once no plan names them.
+    is being served from them. Literals are removed once no plan names them, and so are blobs that
+    are too old; `uploads` bounds their size.
 
     Files age by the wall clock, which may be wrong. After a start, and after a step of the wall
     clock against the monotonic clock, no finished file is removed for `QUIET_SECONDS`.
@@ -81,9 +82,9 @@ class Retention:
             lambda: list(doomed(self._store.entries, self._policy, now_ns))
         )
         removed = [entry for entry in going if await self._remove(entry)]
-        if any(entry.kind == "plans" for entry in removed):
-            blobs = await asyncio.to_thread(self._unnamed, now_ns)
-            removed += [entry for entry in blobs if await self._remove(entry)]
+        plans_went = any(entry.kind == "plans" for entry in removed)
+        unnamed = await asyncio.to_thread(self._unnamed, now_ns, plans_went=plans_went)
+        removed += [entry for entry in unnamed if await self._remove(entry)]
         if removed:
             nbytes = sum(entry.nbytes for entry in removed)
             log.info("the store was swept", files=len(removed), bytes=nbytes)
@@ -100,16 +101,17 @@ class Retention:
             if entry.used_ns < planless_ns and not self._store.has_plan(entry.name):
                 self._store.remove(entry)
 
-    def _unnamed(self, now_ns: int) -> list[Entry]:
-        """Return the literals that no plan names any more.
+    def _unnamed(self, now_ns: int, *, plans_went: bool) -> list[Entry]:
+        """Return the blobs that are too old, and the literals, that no plan names any more.
 
-        This reads every plan, but only if there are literals last used before every plan.
+        Literals are looked at after the removal of plans. This reads every plan, but only if there
+        are blobs that are too old, or literals last used before every plan.
         """
-        plans = (plan.used_ns for plan in self._store.entries("plans"))
-        before_ns = self._policy.grace_ns(min(plans, default=now_ns))
-        unused = {e.name: e for e in self._store.entries("blobs") if e.used_ns < before_ns}
-        if unused:
-            for plan in self._store.entries("plans"):
-                for name in self._store.blobs_of(plan.name):
-                    unused.pop(name, None)
-        return list(unused.values())
+        oldest_ns, grace_ns = self._policy.oldest_ns(now_ns), self._policy.grace_ns(now_ns)
+        blobs = self._store.entries("uploads") if oldest_ns else ()
+        unused = [entry for entry in blobs if entry.used_ns < min(oldest_ns, grace_ns)]
+        if plans_went:
+            plans = (plan.used_ns for plan in self._store.entries("plans"))
+            before_ns = self._policy.grace_ns(min(plans, default=now_ns))
+            unused += [e for e in self._store.entries("blobs") if e.used_ns < before_ns]
+        return self._store.unnamed(unused)

@@ -1,8 +1,9 @@
 """Interface of a storage backend: objects by kind and name, each whole or absent.
 
 What the objects are, their checksums and their retention are written once, above this interface:
-`checkpoint_store`, `whole_tensor_files`, `retention`. A backend is a directory (`directory`) or,
-say, a bucket. tests/service/storage/contract.py has the tests that each backend must pass.
+`checkpoint_store`, `blob_files`, `whole_tensor_files`, `retention`. A backend is a directory
+(`directory`) or, say, a bucket. tests/service/storage/contract.py has the tests that each backend
+must pass.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Final, Literal, NamedTuple, Protocol, get_args
 
-Kind = Literal["plans", "blobs", "materialized", "statistics", "digests", "whole_tensors"]
+Kind = Literal[
+    "plans", "blobs", "uploads", "materialized", "statistics", "digests", "whole_tensors"
+]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 SUFFIXES: dict[Kind, str] = {
     "plans": ".json",
     "blobs": "",
+    "uploads": ".bin",
     "materialized": ".bin",
     "statistics": ".json",
     "digests": ".json",
@@ -32,7 +36,7 @@ Write = Callable[[bytes | memoryview], None]
 class Entry(NamedTuple):
     """Listing of an object: its size as it occupies the storage, and its times (epoch, ns).
 
-    A tuple, because a listing makes thousands of them.
+    `size_bytes` is the length of its content. A tuple, because a listing makes thousands of them.
     """
 
     kind: Kind
@@ -41,6 +45,7 @@ class Entry(NamedTuple):
     used_ns: int
     stored_ns: int = 0
     version: Version = None
+    size_bytes: int = 0
 
 
 class Damaged(Exception):

@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from seedpoint.models.generation.whole_tensors import Needed, Raw
+from seedpoint.models.generation.whole_tensors import Raw, WholeTensor
 from seedpoint.service.concurrency.shortage import is_shortage
 from seedpoint.service.storage.checksums import (
     checked_content,
@@ -47,13 +47,13 @@ class WholeTensorFiles:
         self._clock = clock
         self._checked: dict[str, Version] = {}
 
-    def open(self, needed: Needed) -> Raw | None:
+    def open(self, whole: WholeTensor) -> Raw | None:
         """Return the whole tensor, mapped, and note its use; None if it is absent.
 
         An unreadable object counts as absent: computing it again is always safe. Raises: OSError
         if descriptors or memory are lacking.
         """
-        name = _name(needed)
+        name = _name(whole)
         try:
             version, file = self._store.map(KIND, name)
         except (FileNotFoundError, Damaged):
@@ -64,7 +64,7 @@ class WholeTensorFiles:
             return None
         if self._checked.get(name) != version:
             try:
-                checked_content(file, name, needed.nbytes)
+                checked_content(file, name, whole.nbytes)
             except Damaged:
                 with suppress(OSError):
                     self._store.delete(KIND, name)
@@ -75,20 +75,20 @@ class WholeTensorFiles:
         with suppress(OSError):
             self._store.use(KIND, name, self._clock().wall_ns)
         # Writable, although nobody writes: torch warns of read-only arrays.
-        return np.frombuffer(file, np.uint8, needed.nbytes)
+        return np.frombuffer(file, np.uint8, whole.nbytes)
 
-    def add(self, needed: Needed, compute: Callable[[], Raw]) -> None:
+    def add(self, whole: WholeTensor, compute: Callable[[], Raw]) -> None:
         """Compute and store the whole tensor, unless it is present.
 
         Waits for another process that computes it. Raises: OSError if there is no room for it,
         if possible before it is computed.
         """
-        name = _name(needed)
+        name = _name(whole)
         with self._store.lock(KIND, name):
-            if self.open(needed) is not None:
+            if self.open(whole) is not None:
                 return
             with ExitStack() as stack:
-                size_bytes = needed.nbytes + trailer_bytes(needed.nbytes)
+                size_bytes = whole.nbytes + trailer_bytes(whole.nbytes)
                 with self._store.lock(KIND):  # Until the room is reserved.
                     self._make_room(size_bytes)
                     writing = self._store.writing(KIND, name, size_bytes=size_bytes)
@@ -118,7 +118,7 @@ def _counted(entry: Entry, latest_ns: int) -> Entry:
     return entry._replace(nbytes=max(entry.nbytes, LEAST_BYTES), used_ns=used_ns)
 
 
-def _name(needed: Needed) -> str:
+def _name(whole: WholeTensor) -> str:
     """Return the SHA-256 of everything that the tensor's bytes depend on."""
-    parts = [STREAM, needed.kind, *astuple(needed)]
+    parts = [STREAM, whole.kind, *astuple(whole)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

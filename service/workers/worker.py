@@ -100,6 +100,15 @@ class Worker(Generic[Q, R]):
         return not self._ended and bool(self._process.is_alive())
 
     @property
+    def sentinel(self) -> int:
+        """Handle that is ready, for `multiprocessing.connection.wait`, once the process has ended.
+
+        Raises: ValueError, after `close`.
+        """
+        sentinel: int = self._process.sentinel
+        return sentinel
+
+    @property
     def is_up(self) -> bool:
         """True until it is told to end or known to have ended."""
         return not self._ended
@@ -119,7 +128,7 @@ class Worker(Generic[Q, R]):
 
         Raises: WorkerDied if it does not come up, WorkerFailed if its warm-up raises.
         """
-        if not wait([self._pipe, self._process.sentinel], START_TIMEOUT_SECONDS):
+        if not wait([self._pipe, self.sentinel], START_TIMEOUT_SECONDS):
             self.kill()
         self._receive()
         self._idle_bytes = resident_bytes(self.pid) or 0
@@ -177,7 +186,7 @@ class Worker(Generic[Q, R]):
 
     def _watch(self, limits: CallLimits) -> None:
         """Wait until there is an answer, or none will come. Raises CallMemory."""
-        while not wait([self._pipe, self._process.sentinel], LOOK_SECONDS):
+        while not wait([self._pipe, self.sentinel], LOOK_SECONDS):
             self.seen_bytes = max(self.seen_bytes, self.grown_bytes)
             # RLIMIT_DATA acts first, but does not count shared memory.
             if self.seen_bytes > limits.memory_bytes:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seedpoint.models.files.blobs import NO_BLOBS, Blobs
 from seedpoint.models.files.layout import Layout, layout
+from seedpoint.models.generation.device_draws import draws_on
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.generation.sources import draws_on
 from seedpoint.models.plan.plan import Plan
 from seedpoint.models.planning.compiler import Planned, make_plan
 from seedpoint.models.planning.sequential import materialized, platform
+from seedpoint.models.ranks.plan_source import PlanSource
 from seedpoint.models.spec.schema import Spec, parse_spec
 from seedpoint.models.verify.findings import Report, Sample
 from seedpoint.service.devices import Device, resolve_device
+
+if TYPE_CHECKING:
+    from seedpoint.service.local.blob_files import LocalBlobs
 
 
 class Checkpoint:
@@ -29,20 +34,35 @@ class Checkpoint:
     do not depend on the device, the thread count or the ranges that are read.
     """
 
-    def __init__(self, spec: Spec, planned: Planned, *, device: Device = "cpu") -> None:
+    def __init__(
+        self, spec: Spec, planned: Planned, *, device: Device = "cpu", blobs: Blobs = NO_BLOBS
+    ) -> None:
         self._spec = spec
         self._planned = planned
         self._device = device
+        self._blobs = blobs
 
     @classmethod
-    def from_spec(cls, spec: Spec | Mapping[str, Any], *, device: Device = "cpu") -> Checkpoint:
+    def from_spec(
+        cls,
+        spec: Spec | Mapping[str, Any],
+        *,
+        device: Device = "cpu",
+        blobs: Iterable[str | os.PathLike[str]] = (),
+    ) -> Checkpoint:
         """Plan `spec`, a JSON document or a result of `parse_spec`.
+
+        `blobs` are the safetensors files that it names by SHA-256 (`values` with a `file`). Each is
+        read once for its SHA-256, stays open, and must not change.
 
         Raises:
             SpecError: The spec has faults; the error names the place of each.
+            OSError: A blob cannot be read.
         """
         parsed = spec if isinstance(spec, Spec) else parse_spec(dict(spec))
-        return cls(parsed, make_plan(parsed, platform=platform()), device=device)
+        found = _opened(blobs)
+        planned = make_plan(parsed, platform=platform(), blobs=found)
+        return cls(parsed, planned, device=device, blobs=found)
 
     @property
     def id(self) -> str:
@@ -91,14 +111,19 @@ class Checkpoint:
         return [target / name for name in self._layout.files]
 
     @cached_property
+    def source(self) -> PlanSource:
+        """Plan with all that its evaluation needs, for `load_into`."""
+        return PlanSource(self.plan, self._spec, self._planned)
+
+    @cached_property
     def _layout(self) -> Layout:
         return layout(self.plan)
 
     @cached_property
     def _evaluator(self) -> Evaluator:
-        given = materialized(self._spec, self._planned) if self.plan.platform else {}
-        draws = draws_on(resolve_device(self._device))
-        return Evaluator(self.plan, self._planned.blobs, given, draws=draws)
+        blobs, draws = self._blobs, draws_on(resolve_device(self._device))
+        given = materialized(self._spec, self._planned, blobs) if self.plan.platform else {}
+        return Evaluator(self.plan, self._planned.blobs, given, draws=draws, blob_files=blobs)
 
 
 def verify(
@@ -107,12 +132,15 @@ def verify(
     threads: int | None = None,
     device: Device = "cpu",
     sample: Sample | None = None,
+    blobs: Iterable[str | os.PathLike[str]] = (),
 ) -> Report:
     """Generate the files at `path` again from the plan in their header, and compare.
 
     `path` is a file, the first of its shards, their index or their folder. `sample` limits the
-    comparison to some blocks. A script that calls this function needs the `__main__` guard that
-    `multiprocessing` asks for, because the spec in the header is planned in a separate process.
+    comparison to some blocks. `blobs` are the files that the spec names by SHA-256; without them,
+    the tensors that they give are not checked. A script that calls this function needs the
+    `__main__` guard that `multiprocessing` asks for, because the spec in the header is planned in a
+    separate process.
 
     Raises:
         FileFault: The file is not a checkpoint.
@@ -126,7 +154,14 @@ def verify(
         progress=lambda _: nullcontext(_ignore),
         device=resolve_device(device),
         sample=sample,
+        blobs=_opened(blobs),
     )
+
+
+def _opened(blobs: Iterable[str | os.PathLike[str]]) -> LocalBlobs:
+    from seedpoint.service.local.blob_files import LocalBlobs
+
+    return LocalBlobs.of(map(Path, blobs))
 
 
 def _threads(wanted: int | None) -> int:

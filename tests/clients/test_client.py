@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from safetensors.torch import load, load_file
+from safetensors.torch import load, load_file, save
 from seedpoint_client import Checkpoint, Client, DigestMismatch, Problem
 
+from tests.support.blob_files import by_file, embedding, rows, sha256
 from tests.support.places import ROOT
 
 if TYPE_CHECKING:
@@ -46,6 +47,28 @@ def test_shards_come_with_their_index(service: Running, tmp_path: Path) -> None:
         paths = client.download(client.issue(SPEC | {"max_shard_size": "15kB"}), tmp_path)
     assert "model.safetensors.index.json" in {path.name for path in paths}
     assert len(paths) == 3
+
+
+def test_it_puts_a_blob_once_and_issues_what_is_read_from_it(
+    service: Running, tmp_path: Path
+) -> None:
+    path = tmp_path / "emb.safetensors"
+    path.write_bytes(save({"emb.weight": rows(3000, 400)}))
+    with Client(service.url) as client:
+        assert not client.has_blob(sha256(path.read_bytes()))
+        for _ in range(2):
+            name = client.put_blob(path)
+            assert name == sha256(path.read_bytes())
+            assert client.has_blob(name)
+        checkpoint = client.issue(embedding(by_file(name), (3000, 400)))
+        (written,) = client.download(checkpoint, tmp_path / "run", verify=True)
+        assert load_file(written)["weight"].equal(rows(3000, 400))
+        path.write_bytes(b"no safetensors file")
+        with pytest.raises(Problem) as refused:
+            client.put_blob(path)
+        assert refused.value.status == 422
+        with pytest.raises(Problem):
+            client.has_blob("x")
 
 
 def test_a_problem_names_the_faults(service: Running) -> None:
@@ -96,11 +119,9 @@ class Cut(httpx.SyncByteStream):
 def test_a_download_that_is_cut_off_goes_on_where_it_stopped(
     service: Running, tmp_path: Path
 ) -> None:
-    with Client(service.url) as client:
+    transport = Cutting(10_000)
+    with Client(service.url, transport=transport) as client:
         checkpoint = client.issue(SPEC)
-        transport = Cutting(10_000)
-        client.close()
-        client._http = httpx.Client(base_url=service.url, transport=transport)
         (path,) = client.download(checkpoint, tmp_path)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == GOLDEN
     assert transport.ranges == [None, "bytes=10000-", "bytes=20000-", "bytes=30000-"]
@@ -111,7 +132,7 @@ def test_a_part_of_another_file_is_not_gone_on_with(service: Running, tmp_path: 
         other = client.issue(SPEC | {"dtype": "bfloat16"})
         (tmp_path / "model.safetensors.0123.part").write_bytes(b"something else")
         (path,) = client.download(other, tmp_path)
-        expected = client._http.get(other.files["model.safetensors"]).content
+        expected = service.http.get(other.files["model.safetensors"]).content
     assert path.read_bytes() == expected
     assert isinstance(other, Checkpoint)
 
@@ -140,7 +161,7 @@ def test_a_download_is_verified_by_its_sha256(service: Running, tmp_path: Path) 
         assert client.sha256(checkpoint, "model.safetensors") == GOLDEN
         (path,) = client.download(checkpoint, tmp_path, verify=True)
         assert path.exists()
-        head = client._ask("HEAD", checkpoint.files["model.safetensors"]).headers
+        head = service.http.head(checkpoint.files["model.safetensors"]).headers
         part = tmp_path / f"model.safetensors.{head['ETag'].strip(chr(34))}.part"
         part.write_bytes(bytes(20_000))  # As if what was kept had been damaged.
         with pytest.raises(DigestMismatch, match="not " + GOLDEN):
@@ -157,11 +178,7 @@ def test_some_files_may_be_downloaded_alone(service: Running, tmp_path: Path) ->
 
 def answering(handler: Callable[[httpx.Request], httpx.Response], **settings: float) -> Client:
     """A client of a service that answers so."""
-    client = Client("http://seedpoint", **settings)
-    client.close()
-    transport = httpx.MockTransport(handler)
-    client._http = httpx.Client(base_url="http://seedpoint", transport=transport)
-    return client
+    return Client("http://seedpoint", transport=httpx.MockTransport(handler), **settings)
 
 
 def busy(times: int) -> Callable[[httpx.Request], httpx.Response]:

@@ -17,8 +17,8 @@ from safetensors.torch import load
 
 from seedpoint.models import presets
 from seedpoint.models.files.layout import File, layout
+from seedpoint.models.generation.device_draws import Draws, ReferenceDraws, draws_on
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.generation.sources import Draws, ReferenceDraws, draws_on
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from tests.support import vision

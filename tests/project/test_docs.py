@@ -145,7 +145,7 @@ def test_the_commands_of_a_page_work(service: Running, tmp_path: Path, page: str
 
 
 def _is_here(line: str) -> bool:
-    """Whether what a line runs is installed: only what comes from elsewhere may be missing."""
+    """Return whether the program of a line is installed; only other projects' may be missing."""
     program = line.split(maxsplit=1)[0]
     return program not in ("wget", "aria2c") or shutil.which(program) is not None
 

@@ -38,7 +38,7 @@ def make(*arguments: str) -> str:
 
 
 def recipe(verb: str, tmp_path: Path) -> str:
-    """What `make verb` would run on a fresh machine, with the environment in .venv."""
+    """The commands that `make verb` would run on a fresh machine, with the environment in .venv."""
     venv = tmp_path / "venv"
     return make("--dry-run", verb, f"VENV={venv}", "PYTHON=python3").replace(str(venv), ".venv")
 
@@ -50,7 +50,7 @@ def instructions(keyword: str) -> list[str]:
 
 
 def steps(commands: list[str]) -> list[list[str]]:
-    """Those commands that make or fill the environment, as words, without what only tells."""
+    """The commands that make or fill the environment, as words, without cosmetic options."""
     cosmetic = ("--quiet", "--editable", "--retries", "2")
     return [
         [word for word in shlex.split(command) if word not in cosmetic]

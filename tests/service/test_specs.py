@@ -14,8 +14,8 @@ from safetensors.torch import load
 
 from seedpoint.models import architectures, initializers
 from seedpoint.models.files.layout import layout
+from seedpoint.models.generation.device_draws import ReferenceDraws
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.generation.sources import ReferenceDraws
 from seedpoint.models.initializers import transforms
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec

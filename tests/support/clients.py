@@ -17,6 +17,8 @@ import pytest
 
 # Environment variable: if it is set, a missing client fails the test instead of skipping it.
 EVERY = "EVERY_CLIENT"
+FILE = "model.safetensors"
+LARGE = f"/zoo/large/resolve/seed-1/{FILE}"  # 50 MB.
 
 
 def left_out(reason: str) -> NoReturn:

@@ -16,7 +16,8 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._objects: dict[tuple[Kind, str], tuple[Entry, bytes]] = {}
-        self._unfinished: dict[int, tuple[Kind, int]] = {}  # Kind and size, by version.
+        # Kind, size and content, by version.
+        self._unfinished: dict[int, tuple[Kind, int, bytearray]] = {}
         self._versions = iter(range(1 << 62))
         self._locks: defaultdict[tuple[Kind, str], threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Lock()
@@ -48,14 +49,14 @@ class MemoryStore:
         self, kind: Kind, name: str, *, create: bool = False, size_bytes: int = 0
     ) -> Iterator[Write]:
         content, version = bytearray(), next(self._versions)
-        self._unfinished[version] = (kind, size_bytes)
+        self._unfinished[version] = (kind, size_bytes, content)
         try:
             yield content.extend
             now_ns = time.time_ns()
             with self._lock:
                 if create and (kind, name) in self._objects:
                     raise FileExistsError(name)
-                entry = Entry(kind, name, len(content), now_ns, stored_ns=now_ns, version=version)
+                entry = Entry(kind, name, len(content), now_ns, now_ns, version, len(content))
                 self._objects[kind, name] = (entry, bytes(content))
         finally:
             del self._unfinished[version]
@@ -83,7 +84,8 @@ class MemoryStore:
             yield
 
     def unfinished_bytes(self, kind: Kind) -> int:
-        return sum(nbytes for of, nbytes in self._unfinished.values() if of == kind)
+        sizes = ((of, max(n, len(content))) for of, n, content in self._unfinished.values())
+        return sum(nbytes for of, nbytes in sizes if of == kind)
 
     def discard_unfinished(self, before_ns: int) -> None:
         """Nothing is left by a writer in memory."""

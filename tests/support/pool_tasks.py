@@ -119,10 +119,10 @@ COMMANDS: dict[str, Callable[[str], None]] = {
 
 
 def run(body: bytes) -> bytes:
-    """Run the command in `body`; return its argument and the worker's process id."""
+    """Run the command in `body`; return its argument, and the worker's process id and parent."""
     command, _, argument = body.decode().partition(" ")
     COMMANDS[command](argument)
-    return f"{argument} {os.getpid()}".encode()
+    return f"{argument} {os.getpid()} {os.getppid()}".encode()
 
 
 def warm_up() -> None:

@@ -17,6 +17,7 @@ import pytest
 import rfc8785
 
 from seedpoint.models.errors import SpecError
+from seedpoint.models.files.blobs import NO_BLOBS, Blobs
 from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.plan import Plan
@@ -25,6 +26,7 @@ from seedpoint.models.planning.sequential import materialized, platform
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.models.verify.findings import Report, Sample
 from seedpoint.models.verify.header import FileFault
+from seedpoint.service.local.blob_files import LocalBlobs
 from seedpoint.service.local.replan import Replanned
 from seedpoint.service.local.verify import verify
 
@@ -57,12 +59,13 @@ def make(spec: dict[str, Any]) -> Plan:
     return make_plan(parse_spec(spec)).plan
 
 
-def write(spec: dict[str, Any], folder: Path) -> Path:
+def write(spec: dict[str, Any], folder: Path, blobs: Blobs = NO_BLOBS) -> Path:
     """Write the files of `spec` into `folder`; return the path of the first."""
     parsed = parse_spec(spec)
-    planned = make_plan(parsed, platform=platform())
-    given = materialized(parsed, planned) if planned.plan.platform else {}
-    return write_files(Evaluator(planned.plan, planned.blobs, given), folder)
+    planned = make_plan(parsed, platform=platform(), blobs=blobs)
+    given = materialized(parsed, planned, blobs) if planned.plan.platform else {}
+    evaluator = Evaluator(planned.plan, planned.blobs, given, blob_files=blobs)
+    return write_files(evaluator, folder)
 
 
 def write_files(evaluator: Evaluator, folder: Path) -> Path:
@@ -76,23 +79,23 @@ def write_files(evaluator: Evaluator, folder: Path) -> Path:
 
 
 @contextmanager
-def in_process(plan: Plan) -> Iterator[Future[Replanned]]:
+def in_process(plan: Plan, blobs: LocalBlobs) -> Iterator[Future[Replanned]]:
     """Replan like `service.local.replan.replanning`, but in this process."""
     future: Future[Replanned] = Future()
     try:
         spec = parse_spec(dict(plan.spec))
-        planned = make_plan(spec, platform=platform())
+        planned = make_plan(spec, platform=platform(), blobs=blobs)
     except SpecError as error:
         future.set_result(Replanned(refusal=str(error)))
     else:
         bound = plan.platform is not None and planned.plan.id == plan.id
-        given = materialized(spec, planned) if bound else {}
+        given = materialized(spec, planned, blobs) if bound else {}
         future.set_result(Replanned(planned.plan, blobs=planned.blobs, materialized=given))
     yield future
 
 
 @contextmanager
-def unknown(plan: Plan) -> Iterator[Future[Replanned]]:
+def unknown(plan: Plan, blobs: LocalBlobs) -> Iterator[Future[Replanned]]:
     """Replan with a failure of the worker."""
     future: Future[Replanned] = Future()
     future.set_result(Replanned(failure="the worker died"))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from seedpoint.models.architectures.forbidden_arguments import REFUSED, refused
 from seedpoint.models.architectures.huggingface.config_values import decoded, widened
+from seedpoint.models.architectures.huggingface.counts import check_counts
 from seedpoint.models.architectures.huggingface.fields import fields_of, sub_class
 from seedpoint.models.architectures.huggingface.published_fields import is_published
 from seedpoint.models.architectures.huggingface.unknown_fields import (
@@ -19,7 +19,7 @@ from seedpoint.models.architectures.huggingface.unknown_fields import (
     told,
 )
 from seedpoint.models.architectures.torch_errors import message_of
-from seedpoint.models.errors import Fault, LimitExceeded, SpecError
+from seedpoint.models.errors import Fault, SpecError
 from seedpoint.models.validation.faults import join
 from seedpoint.models.validation.hints import one_of
 
@@ -40,10 +40,7 @@ _TYPES: dict[str, type] = {
     **dict.fromkeys(("id2label", "label2id"), dict),
     "architectures": list,
 }
-_MAX_LABELS = 1_000_000  # the names of more labels would fill any plan
 _MAX_WARNINGS = 8  # fields listed; the rest are counted
-# Fields that count modules, at most `max_modules`.
-_COUNT = re.compile(r"(num|n)_.*(layer|block|stage|expert)s?|[a-z]_layers?|depths?")
 # The field in an error message of the library.
 _FIELD = re.compile(r"for field '(\w+)'")
 
@@ -70,7 +67,7 @@ def config_of(
     faults += _mistyped(document, cls, path)
     if faults:
         raise SpecError(faults)
-    _check_counts(document, path, max_modules)
+    check_counts(document, path, max_modules)
     config = _made(document, cls, path)
     warnings = _warnings([fault for fault, _ in unknown], path)
     return config, (*warnings, *_rescaled(config, path))
@@ -143,31 +140,6 @@ def _mistyped(document: Mapping[str, Any], cls: Any, path: str) -> Iterator[Faul
         elif key in _TYPES and value is not None and type(value) is not _TYPES[key]:
             expected, found = _TYPES[key].__name__, type(value).__name__
             yield Fault(join(path, key), f"Field {key!r} expected {expected}, got {found}")
-
-
-def _check_counts(value: Any, path: str, most: int) -> None:
-    """Refuse counts that are too small or too large, before a list of that length is made."""
-    if not isinstance(value, Mapping):
-        return
-    for key, item in value.items():
-        place = join(path, key)
-        for count in item if isinstance(item, list) else [item]:
-            if isinstance(count, int) and count < _least(key):
-                raise SpecError.at(place, f"expected at least {_least(key):.0f}, not {count}")
-            if _COUNT.fullmatch(key) and isinstance(count, int) and count > most:
-                message = f"{count} modules are too many; at most {most} are allowed"
-                raise LimitExceeded.at(place, message)
-        if key == "num_labels" and isinstance(item, int) and item > _MAX_LABELS:
-            message = f"{item} labels are too many; at most {_MAX_LABELS} are allowed"
-            raise LimitExceeded.at(place, message)
-        _check_counts(item, place, most)
-
-
-def _least(key: str) -> float:
-    """Return the least value of a field of this name, -inf if the field is not a count."""
-    if key == "vocab_size":
-        return 1
-    return 0 if key == "num_labels" or _COUNT.fullmatch(key) else -math.inf
 
 
 def _made(document: Mapping[str, Any], cls: Any, path: str) -> Any:

@@ -76,10 +76,10 @@ def is_misspelled(key: str, known: Sequence[str]) -> bool:
     if key.lstrip("_") in known:
         return False
     near = difflib.get_close_matches(key[:_LONG], known, n=1, cutoff=_MISSPELLED)
-    return bool(near) or any(_is_slip(key, name) for name in known)
+    return bool(near) or any(is_slip(key, name) for name in known)
 
 
-def _is_slip(key: str, name: str) -> bool:
+def is_slip(key: str, name: str) -> bool:
     """Return whether two neighbouring letters are swapped, or one letter is missing or added."""
     shorter, longer = sorted((key, name), key=len)
     if len(shorter) < _SHORT or len(longer) - len(shorter) > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.coverage.check import check
-from benchmarks.coverage.report import _section
+from benchmarks.coverage.report import section_lines
 from benchmarks.coverage.shrink import configs
 
 # Of every kind: language, vision, speech, several at once, state spaces, mixtures of experts.
@@ -36,5 +36,5 @@ def test_configs_are_made_small_by_the_names_of_their_fields() -> None:
 
 def test_the_table_says_what_is_not_right() -> None:
     outcomes = [check("llama"), check("align_text_model")]
-    text = "\n".join(_section("transformers", outcomes))
+    text = "\n".join(section_lines("transformers", outcomes))
     assert "| right | 1 |" in text and "| no model | 1 |" in text and "`llama`" in text

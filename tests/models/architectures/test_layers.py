@@ -18,7 +18,7 @@ from seedpoint.models.architectures.base import COMMON
 from seedpoint.models.architectures.examples import example_of
 from seedpoint.models.architectures.layers import EXCLUDED, LAYERS, TorchLayer
 from seedpoint.models.architectures.module_counts import count_modules
-from seedpoint.models.architectures.tensor_sizes import _bound
+from seedpoint.models.architectures.tensor_sizes import elements_bound
 from seedpoint.models.architectures.tree import plant
 from seedpoint.models.errors import SpecError
 
@@ -33,7 +33,7 @@ RECURRENT = ("RNN", "LSTM", "GRU")
 
 
 def constructed(document: Document) -> nn.Module:
-    """What a script would write by hand for `document`."""
+    """The module that a script would build by hand for `document`."""
     arguments = dict(document)
     cls = getattr(nn, arguments.pop("type"))
     shape = arguments.pop("input_shape", None)
@@ -201,7 +201,7 @@ def test_the_bound_of_a_layer_is_no_less_than_its_largest_tensor(name: str) -> N
     if layer.layers():
         return
     tensors = build(layer).module.state_dict().values()
-    assert _bound(layer) >= max((tensor.numel() for tensor in tensors), default=0)
+    assert elements_bound(layer) >= max((tensor.numel() for tensor in tensors), default=0)
 
 
 @pytest.mark.parametrize("entry", catalogue(), ids=lambda entry: entry["type"])

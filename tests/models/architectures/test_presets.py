@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from seedpoint.models import architectures, presets
-from seedpoint.models.architectures import parse
+from seedpoint.models import presets
 from seedpoint.models.architectures.huggingface.configs import config_of
 from seedpoint.models.architectures.huggingface.offline import offline
 from seedpoint.models.architectures.huggingface.rotary_embeddings import in_both
 from seedpoint.models.architectures.limits import MAX_MODULES
 from seedpoint.models.architectures.opaque_json import exact
-from seedpoint.models.errors import LimitExceeded, SpecError
 from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.planning.compiler import Planned, make_plan
 from seedpoint.models.spec.schema import parse_spec
+from tests.support.presets import shipped
 
 pytest.importorskip("transformers")
 
@@ -148,16 +146,6 @@ PRINTED = {
 }
 
 
-def planned(name: str, overrides: dict[str, Any] | None = None) -> Planned:
-    return make_plan(parse_spec(presets.spec(name, overrides)))
-
-
-@cache
-def shipped(name: str) -> Planned:
-    """The plan of a preset as it is."""
-    return planned(name)
-
-
 def parameters(made: Planned) -> int:
     return sum(tensor.numel for tensor in made.plan.tensors if tensor.kind == "parameter")
 
@@ -168,14 +156,6 @@ def issue(made: Planned, folder: Path) -> None:
         out = np.empty(file.size_bytes, np.uint8)
         evaluator.read(file, 0, file.size_bytes, out)
         (folder / name).write_bytes(out.tobytes())
-
-
-def faults(name: str, overrides: dict[str, Any]) -> list[str]:
-    with pytest.raises(SpecError) as caught:
-        make_plan(
-            parse_spec({"architecture": {"type": "preset", "name": name, "overrides": overrides}})
-        )
-    return [str(fault) for fault in caught.value.faults]
 
 
 # --- the data ------------------------------------------------------------------------
@@ -286,7 +266,7 @@ def inputs(model: Any) -> dict[str, torch.Tensor]:
 
 
 def outputs(output: Any) -> dict[str, torch.Tensor]:
-    """What the model says of the inputs, by name, one row each."""
+    """The model's outputs by name, with one row for each input."""
     found: dict[str, torch.Tensor] = {}
     for name, value in output.items():
         rows = isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim >= 2
@@ -296,135 +276,3 @@ def outputs(output: Any) -> dict[str, torch.Tensor]:
             found |= {f"{name}.{inner}": tensor for inner, tensor in outputs(value).items()}
     assert found
     return found
-
-
-# --- in a spec -----------------------------------------------------------------------
-
-
-def test_a_preset_is_the_same_checkpoint_as_its_architecture() -> None:
-    by_name = planned("llama-tiny").plan
-    written_out = {"architecture": dict(presets.get("llama-tiny").architecture)}
-    assert by_name.id == make_plan(parse_spec(written_out)).plan.id
-    assert by_name.spec["architecture"]["type"] == "transformers"
-
-
-def test_overrides_lie_over_the_config_and_merge_into_objects() -> None:
-    made = planned("clip-tiny", {"vision_config": {"num_hidden_layers": 1}, "projection_dim": 8})
-    names = [tensor.name for tensor in made.plan.tensors]
-    assert not any("vision_model.encoder.layers.1" in name for name in names)
-    assert any("text_model.encoder.layers.1" in name for name in names)
-    config = made.plan.spec["architecture"]["config"]
-    assert config["projection_dim"] == 8 and config["vision_config"]["patch_size"] == 16
-
-
-def test_an_override_of_null_takes_the_place_of_an_object() -> None:
-    spec = planned("llama-tiny", {"rope_scaling": None}).plan.spec
-    assert spec["architecture"]["config"]["rope_scaling"] is None
-
-
-def test_planning_leaves_a_preset_as_it_was() -> None:
-    before = json.dumps(presets.get("deepseek-v3-tiny").architecture)
-    architecture = parse(presets.spec("deepseek-v3-tiny")["architecture"])
-    canonical = architectures.normalized(architecture)
-    planned("deepseek-v3-tiny", {"num_hidden_layers": 4})
-    make_plan(parse_spec({"architecture": canonical}))
-    assert json.dumps(presets.get("deepseek-v3-tiny").architecture) == before
-    assert architectures.normalized(architecture) == canonical
-
-
-@pytest.mark.parametrize(
-    ("name", "overrides", "fault"),
-    [
-        ("lama-tiny", {}, "name: unknown preset 'lama-tiny'; did you mean llama-tiny"),
-        ("gpt3", {}, "name: unknown preset 'gpt3'; did you mean gpt2"),
-        (
-            "zzz",
-            {},
-            "name: unknown preset 'zzz'; `seedpoint presets` and GET /v1/presets list all ",
-        ),
-        ("llama-tiny", {"hiden_size": 8}, "overrides.hiden_size: LlamaConfig has no such field; "),
-        ("llama-tiny", {"hidden_size": "x"}, "overrides.hidden_size: "),
-        ("llama-tiny", {"hidden_size": 2**60}, "overrides.hidden_size: expected a number up to"),
-        ("llama-tiny", {"auto_map": {"a": "b"}}, "overrides.auto_map: remote code"),
-        ("llama-tiny", {"num_hidden_layers": 2**40}, "overrides.num_hidden_layers: 1099511627776 "),
-        ("clip-tiny", {"vision_config": {"hiden_size": 8}}, "overrides.vision_config.hiden_size: "),
-    ],
-)
-def test_a_bad_preset_is_a_problem_at_its_place(
-    name: str, overrides: dict[str, Any], fault: str
-) -> None:
-    assert faults(name, overrides)[0].startswith(f"architecture.{fault}")
-
-
-def test_a_preset_has_one_model_type() -> None:
-    (fault,) = faults("llama-tiny", {"model_type": "bert"})
-    assert fault.startswith("architecture.overrides.model_type: the preset's fields are those of")
-    assert planned("llama-tiny", {"model_type": "llama"}).plan.id == shipped("llama-tiny").plan.id
-    (fault,) = faults("resnet-50", {"model_type": "resnet", "hiden_sizes": [1]})
-    assert fault.startswith("architecture.overrides.hiden_sizes: ")
-
-
-def test_a_constructor_s_fault_is_at_the_overrides_it_comes_of() -> None:
-    assert faults("gpt2-tiny", {"n_head": 5})[0].startswith("architecture.overrides")
-
-
-def test_a_limit_is_a_limit_under_a_preset_s_name() -> None:
-    spec = presets.spec("llama-tiny", {"num_hidden_layers": 2**40})
-    with pytest.raises(LimitExceeded):
-        make_plan(parse_spec(spec))
-
-
-# --- in the service and at the command line ------------------------------------------
-
-
-def test_the_service_lists_presets_and_issues_one(service: Any) -> None:
-    listed = service.http.get("/v1/presets").json()["presets"]
-    assert [entry["name"] for entry in listed] == list(presets.names())
-    entry = next(entry for entry in listed if entry["name"] == "gpt2-tiny")
-    shown = service.http.get(entry["links"]["self"]).json()
-    assert entry.items() <= shown.items()
-    assert shown["architecture"]["type"] == "transformers"
-    assert shown["parameters"] == presets.get("gpt2-tiny").parameters
-    issued = service.http.post("/v1/checkpoints", json=shown["spec"])
-    assert issued.status_code in (200, 201), issued.text
-    assert issued.json()["totals"]["parameters"] == shown["parameters"]
-    assert "config.json" in issued.json()["links"]["files"]
-
-
-def test_an_unknown_preset_is_a_problem_with_names_near_it(service: Any) -> None:
-    answer = service.http.get("/v1/presets/gpt2-tny")
-    assert answer.status_code == 404
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert "gpt2-tiny" in answer.json()["detail"]
-    spec = {"architecture": {"type": "preset", "name": "gpt2-tny"}}
-    refused = service.http.post("/v1/checkpoints", json=spec)
-    assert refused.status_code == 422
-    assert refused.json()["errors"][0]["path"] == "architecture.name"
-
-
-def test_a_command_takes_a_preset_s_name(tmp_path: Path) -> None:
-    from typer.testing import CliRunner
-
-    from seedpoint.service.cli import app
-
-    run = CliRunner().invoke
-    folder = tmp_path / "made"
-    built = run(app, ["build", "gpt2-tiny", "-o", str(folder), "--seed", "7", "--no-statistics"])
-    assert built.exit_code == 0, built.output
-    assert {"config.json", "model.safetensors"} <= {path.name for path in folder.iterdir()}
-    shown = run(app, ["plan", "gpt2-tiny", "--json"])
-    assert json.loads(shown.stdout)["totals"]["parameters"] == presets.get("gpt2-tiny").parameters
-    wrong = run(app, ["plan", "gpt2-tny"])
-    assert wrong.exit_code == 5 and "did you mean gpt2-tiny" in wrong.stderr
-
-
-def test_a_preset_comes_before_a_file_of_its_name_without_a_slash(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from seedpoint.service.cli.specs import read_document
-
-    monkeypatch.chdir(tmp_path)
-    assert read_document("gpt2-tiny", None)["architecture"]["name"] == "gpt2-tiny"
-    Path("gpt2-tiny").write_text('{"architecture": {}}')
-    assert read_document("gpt2-tiny", None)["architecture"]["name"] == "gpt2-tiny"
-    assert read_document("./gpt2-tiny", None) == {"architecture": {}}

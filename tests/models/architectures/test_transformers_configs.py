@@ -11,7 +11,7 @@ import pytest
 from seedpoint.models.architectures.huggingface.configs import config_of
 from seedpoint.models.architectures.huggingface.fields import fields_of
 from seedpoint.models.architectures.huggingface.offline import offline
-from seedpoint.models.architectures.huggingface.unknown_fields import _is_slip
+from seedpoint.models.architectures.huggingface.unknown_fields import is_slip
 from seedpoint.models.architectures.limits import MAX_MODULES
 from seedpoint.models.architectures.opaque_json import exact
 from seedpoint.models.errors import SpecError
@@ -49,7 +49,7 @@ def taken(config: dict[str, Any]) -> Any:
 
 @cache
 def written() -> dict[str, dict[str, Any]]:
-    """What the library writes of each of its config classes, by model type."""
+    """The document that the library writes for each of its config classes, by model type."""
     from huggingface_hub.errors import StrictDataclassError
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -165,14 +165,14 @@ def test_a_slip_in_a_short_name_is_a_fault(kind: str, name: str, meant: str) -> 
 
 
 def test_no_field_of_one_class_is_a_slip_in_a_short_name_of_another_s() -> None:
-    """What one class declares is left in configs of others, and is there no misspelling."""
+    """Configs keep fields that other classes declare; these are not misspellings."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     names = {key for document in written().values() for key in document}
     for kind in ("gpt2", "t5", "llama", "mamba", "bart", "distilbert", "clip_text_model", "xlnet"):
         cls: Any = CONFIG_MAPPING[kind]
         for name in names - {*fields_of(cls)}:
-            slips = [field for field in fields_of(cls) if _is_slip(name, field)]
+            slips = [field for field in fields_of(cls) if is_slip(name, field)]
             assert not [f for f in slips if len(f) in (4, len(name))], (kind, name)
 
 

@@ -14,7 +14,8 @@ import transformers
 from torch import nn
 
 from seedpoint.models.architectures import optional_libraries
-from seedpoint.models.architectures.huggingface import configs, recipe
+from seedpoint.models.architectures.huggingface import recipe
+from seedpoint.models.architectures.huggingface.counts import check_counts
 from seedpoint.models.architectures.huggingface.offline import OnlineError, offline
 from seedpoint.models.errors import LimitExceeded, SpecError
 from seedpoint.models.planning.compiler import make_plan
@@ -26,7 +27,7 @@ LLAMA = CONFIGS["LlamaForCausalLM"]
 
 
 def faults(config: Any, /, **more: Any) -> dict[str, str]:
-    """What is wrong with a config, by path."""
+    """The faults of a config, by path."""
     document = {"architecture": {"type": "transformers", "config": config, **more}}
     with pytest.raises(SpecError) as caught:
         make_plan(parse_spec(document))
@@ -282,8 +283,8 @@ def test_counts_in_a_list_are_counts() -> None:
 @pytest.mark.parametrize("field", ["num_layers", "n_layer", "l_layers", "depth", "num_blocks"])
 def test_counts_go_by_many_names(field: str) -> None:
     with pytest.raises(LimitExceeded, match="at most 100"):
-        configs._check_counts({field: 101}, "config", 100)
-    configs._check_counts({field: 100}, "config", 100)
+        check_counts({field: 101}, "config", 100)
+    check_counts({field: 100}, "config", 100)
 
 
 @pytest.mark.parametrize(

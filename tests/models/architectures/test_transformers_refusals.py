@@ -1,4 +1,4 @@
-"""What no config may say, whatever its class: code from elsewhere, and trained weights."""
+"""Fields that no config of any class may have: code from elsewhere, and trained weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LLAMA = CONFIGS["LlamaForCausalLM"]
 
 
 def faults(config: Any) -> dict[str, str]:
-    """What is wrong with a config, by path."""
+    """The faults of a config, by path."""
     with pytest.raises(SpecError) as caught:
         make_plan(parse_spec({"architecture": {"type": "transformers", "config": config}}))
     found = caught.value.faults

@@ -10,7 +10,8 @@ import torch
 from scipy import stats
 
 from seedpoint.models.draws import DRAWS, Draw
-from seedpoint.models.plan.program import Program, program_from_json, to_json
+from seedpoint.models.plan.program import Program
+from seedpoint.models.plan.program_json import program_from_json, to_json
 from seedpoint.models.statistics.distribution import Law
 from seedpoint.models.stream import cpu, reference
 

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.files.file_digests import FileDigests
 from seedpoint.models.files.layout import Layout
-from seedpoint.service.generation.slice_source import _Entry as Tensor
+from tests.models.files.test_layout import Tensor
 
 FILE = Layout.of(
     [
-        Tensor("b", (5, 3), BY_NAME["float32"]),
-        Tensor("a", (7,), BY_NAME["bfloat16"]),
-        Tensor("empty", (0,), BY_NAME["float32"]),
-        Tensor("tied", (4,), BY_NAME["int64"], ("copy",)),
+        Tensor("b", BY_NAME["float32"], (5, 3)),
+        Tensor("a", BY_NAME["bfloat16"], (7,)),
+        Tensor("empty", BY_NAME["float32"], (0,)),
+        Tensor("tied", BY_NAME["int64"], (4,), ("copy",)),
     ],
     metadata={"format": "pt"},
     ties="each",

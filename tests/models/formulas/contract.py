@@ -1,4 +1,4 @@
-"""What every formula must be: one value for each place, however a tensor is cut."""
+"""Contract of every formula: one value for each place, however a tensor is cut."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.formulas import FORMULAS, Formula
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.plan import Plan, PlanTensor
-from seedpoint.models.plan.program import Log, Program, program_from_json, to_json
+from seedpoint.models.plan.program import Log, Program
+from seedpoint.models.plan.program_json import program_from_json, to_json
 from seedpoint.models.verify.soundness import check_program
 from tests.support.seen import seen
 

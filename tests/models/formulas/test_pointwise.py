@@ -28,9 +28,8 @@ from seedpoint.models.plan.program import (
     Scale,
     Softplus,
     Sqrt,
-    program_from_json,
-    to_json,
 )
+from seedpoint.models.plan.program_json import program_from_json, to_json
 from seedpoint.models.statistics.expected import expected
 from seedpoint.models.stream.apply_transforms import TORCH, apply
 from seedpoint.models.verify.soundness import check_program

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from seedpoint.models.draws import Normal, Uniform
 from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.generation import device_draws
 from seedpoint.models.generation import evaluator as generate
-from seedpoint.models.generation import sources
 from seedpoint.models.generation.device_copy import BUFFERS, Staging, staging_from
+from seedpoint.models.generation.device_draws import ReferenceDraws
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.generation.sources import ReferenceDraws
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import Add, Program
 from seedpoint.models.statistics.accumulator import BLOCK_ELEMENTS
@@ -123,7 +123,7 @@ def test_a_device_gives_the_kernels_bytes_and_shows_the_same_values(
 ) -> None:
     monkeypatch.setattr(generate, "DEVICE_BLOCK_ELEMENTS", BLOCK_ELEMENTS)
     if late:
-        monkeypatch.setattr(sources, "staging_from", lambda _: Staging(LateQueue()))
+        monkeypatch.setattr(device_draws, "staging_from", lambda _: Staging(LateQueue()))
     elements = 5 * BLOCK_ELEMENTS + 77
     for program in (Program(Normal.of(0, 2)), Program(Uniform.of(0, 1), (Add(0.5),))):
         found = plan(program, dtype, elements)
@@ -140,7 +140,7 @@ def test_a_device_gives_the_kernels_bytes_and_shows_the_same_values(
 def test_a_failure_leaves_nothing_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     queue = LateQueue()
     monkeypatch.setattr(generate, "DEVICE_BLOCK_ELEMENTS", BLOCK_ELEMENTS)
-    monkeypatch.setattr(sources, "staging_from", lambda _: Staging(queue))
+    monkeypatch.setattr(device_draws, "staging_from", lambda _: Staging(queue))
 
     class Broken(Seen):
         def add(self, index: int, values: Any) -> None:

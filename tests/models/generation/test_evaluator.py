@@ -19,8 +19,8 @@ from torch import nn
 from seedpoint.models.draws import Normal, TruncNormal, Uniform
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.files.layout import layout
+from seedpoint.models.generation.device_draws import ReferenceDraws
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.generation.sources import ReferenceDraws
 from seedpoint.models.generation.whole_tensors import MemoryCache, Wholes
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import (
@@ -114,7 +114,7 @@ def transforms_of(shape: Shape) -> st.SearchStrategy[list[Transform]]:
 
 
 def naive(base: torch.Tensor, transforms: Sequence[Transform]) -> torch.Tensor:
-    """What the transforms mean, on a whole tensor, in plain torch."""
+    """The transforms on a whole tensor, in plain torch."""
     x = base.clone()
     for t in transforms:
         match t:

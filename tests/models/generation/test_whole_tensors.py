@@ -18,11 +18,11 @@ from seedpoint.models.files.layout import Layout
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.generation.whole_tensors import (
     MemoryCache,
-    Needed,
     Raw,
     WholeCuts,
     WholeMatrix,
     Wholes,
+    WholeTensor,
     entry_bytes,
 )
 from seedpoint.models.plan.plan import Plan, PlanTensor
@@ -38,9 +38,9 @@ class Recording:
     """A cache that keeps nothing and knows what it was asked for."""
 
     def __init__(self) -> None:
-        self.asked: set[Needed] = set()
+        self.asked: set[WholeTensor] = set()
 
-    def get(self, key: Needed, make: Callable[[], Raw]) -> Raw:
+    def get(self, key: WholeTensor, make: Callable[[], Raw]) -> Raw:
         self.asked.add(key)
         return make()
 
@@ -75,7 +75,7 @@ def test_no_range_is_read_with_more_than_it_needs(program: Program, a: int, b: i
     cache = Recording()
     evaluator = Evaluator(planned(program), wholes=Wholes(cache))
     evaluator.fill(0, start, stop, np.empty(4 * (stop - start), np.uint8))
-    assert cache.asked <= set(evaluator.needs(0, start, stop))
+    assert cache.asked <= set(evaluator.whole_tensors_of_elements(0, start, stop))
 
 
 @settings(max_examples=60)
@@ -88,15 +88,15 @@ def test_no_stretch_of_a_file_is_read_with_more_than_it_needs(data: st.DataObjec
     start = data.draw(st.integers(0, file.size_bytes))
     stop = data.draw(st.integers(start, file.size_bytes))
     evaluator.read(file, start, stop, np.empty(stop - start, np.uint8))
-    needs = evaluator.needs_of(file, start, stop)
-    assert cache.asked <= set(needs)
-    assert len(needs) == len(set(needs))
+    wholes = evaluator.whole_tensors_of_bytes(file, start, stop)
+    assert cache.asked <= set(wholes)
+    assert len(wholes) == len(set(wholes))
 
 
 def test_what_is_not_touched_is_not_needed() -> None:
     evaluator = Evaluator(planned(split(0, (3, ORTHOGONAL), (2, NORMAL), (4, SPARSE)), NORMAL))
     kinds = {
-        (start, stop): [needed.kind for needed in evaluator.needs(0, start, stop)]
+        (start, stop): [whole.kind for whole in evaluator.whole_tensors_of_elements(0, start, stop)]
         for start, stop in ((0, 24), (24, 40), (40, 72), (23, 41), (0, 72), (5, 5))
     }
     assert kinds == {
@@ -107,20 +107,23 @@ def test_what_is_not_touched_is_not_needed() -> None:
         (0, 72): ["orthogonal", "sparse"],
         (5, 5): [],
     }
-    assert evaluator.needs(1, 0, 72) == []
+    assert evaluator.whole_tensors_of_elements(1, 0, 72) == []
 
 
 def test_gains_that_differ_in_their_sign_alone_are_different_wholes() -> None:
-    found = [Evaluator(planned(Program(Orthogonal(gain)))).needs(0, 0, 1) for gain in (0.0, -0.0)]
+    found = [
+        Evaluator(planned(Program(Orthogonal(gain)))).whole_tensors_of_elements(0, 0, 1)
+        for gain in (0.0, -0.0)
+    ]
     assert found[0] != found[1]
 
 
 def test_constants_need_nothing() -> None:
-    assert Evaluator(planned(Program(Constant(1.0)))).needs(0, 0, 72) == []
+    assert Evaluator(planned(Program(Constant(1.0)))).whole_tensors_of_elements(0, 0, 72) == []
 
 
 @pytest.mark.parametrize(
-    "needed",
+    "whole",
     [
         WholeCuts((1, 2), 0, (2000, 3000), 700),
         WholeCuts((1, 2), 0, (3_000_000, 2), 1_000_000),
@@ -128,15 +131,15 @@ def test_constants_need_nothing() -> None:
         WholeMatrix((1, 2), 0, (700, 600), (1.0).hex()),
     ],
 )
-def test_making_one_takes_no_more_memory_than_its_cost(needed: Needed) -> None:
+def test_making_one_takes_no_more_memory_than_its_cost(whole: WholeTensor) -> None:
     tracemalloc.start()
     try:
-        made = needed.make()
+        made = whole.make()
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert made.nbytes == needed.nbytes
-    assert peak < 1.02 * needed.cost().nbytes + 500_000
+    assert made.nbytes == whole.nbytes
+    assert peak < 1.02 * whole.cost().nbytes + 500_000
 
 
 # --- the cache in memory -----------------------------------------------------------
@@ -194,8 +197,8 @@ def test_a_cache_of_many_values_looks_at_few_of_them(max_bytes: int) -> None:
 def test_tiny_tensors_count_with_the_memory_of_their_entries() -> None:
     def fill(cache: MemoryCache, entries: int) -> None:
         for draw in range(entries):
-            needed = WholeMatrix((1, 2), draw, (2, 2), (1.0).hex())
-            cache.get(needed, lambda: np.zeros(16, np.uint8))
+            whole = WholeMatrix((1, 2), draw, (2, 2), (1.0).hex())
+            cache.get(whole, lambda: np.zeros(16, np.uint8))
 
     fill(MemoryCache(1 << 20, entry_bytes), 100)
     tracemalloc.start()

@@ -12,7 +12,8 @@ from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.errors import SpecError
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.plan import Plan, PlanTensor
-from seedpoint.models.plan.program import Program, program_from_json, to_json
+from seedpoint.models.plan.program import Program
+from seedpoint.models.plan.program_json import program_from_json, to_json
 from seedpoint.models.planning.compiler import Planned, make_plan
 from seedpoint.models.planning.sequential import materialize, platform
 from seedpoint.models.spec.schema import normalized, parse_spec

@@ -12,7 +12,8 @@ import rfc8785
 from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.plan import Plan, metadata
-from seedpoint.models.plan.program import Add, Constant, Program, program_from_json, to_json
+from seedpoint.models.plan.program import Add, Constant, Program
+from seedpoint.models.plan.program_json import program_from_json, to_json
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from tests.support.plans import (

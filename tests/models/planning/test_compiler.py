@@ -247,25 +247,6 @@ def test_zero_rows_and_set_take_negative_indices() -> None:
     )
 
 
-def test_dtypes_by_rule_touch_floating_tensors_only() -> None:
-    found = plan(
-        sequential(LINEAR, {"type": "BatchNorm1d", "num_features": 6}),
-        dtype={
-            "default": "bfloat16",
-            "rules": [{"match": {"module": "BatchNorm1d"}, "dtype": "float32"}],
-        },
-    )
-    assert {t.name: t.dtype.code for t in found.tensors} == {
-        "0.weight": "BF16",
-        "0.bias": "BF16",
-        "1.weight": "F32",
-        "1.bias": "F32",
-        "1.running_mean": "F32",
-        "1.running_var": "F32",
-        "1.num_batches_tracked": "I64",
-    }
-
-
 def test_aliases_that_would_win_different_rules_are_warned_of() -> None:
     tied = {
         "type": "Module",
@@ -280,18 +261,3 @@ def test_aliases_that_would_win_different_rules_are_warned_of() -> None:
     (weight,) = found.tensors
     assert (weight.name, weight.aliases, weight.rule) == ("e.weight", ("o.weight",), 0)
     assert any("'e.weight' rule 1, 'o.weight' rule 0" in str(warning) for warning in found.warnings)
-
-
-def test_a_rule_for_a_checkpoint_without_tensors_is_told_that_there_are_none() -> None:
-    told = faults({"type": "ReLU"}, rule({}, {"type": "zeros"}))
-    assert told == {"init.rules.0.match": "matches no tensor: the checkpoint has no tensors"}
-
-
-def test_a_rule_that_never_wins_is_warned_of() -> None:
-    found = plan(sequential(LINEAR), rule({}, normal()), rule({"ndim": 2}, normal(2)))
-    (warning,) = found.warnings
-    assert str(warning) == "SP101: init.rules.1 has no effect: earlier rules win its tensors"
-
-
-def test_an_optional_rule_may_match_nothing() -> None:
-    assert plan(sequential(LINEAR), rule({"name": "x"}, normal(), optional=True)).tensors

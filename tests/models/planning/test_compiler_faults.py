@@ -16,7 +16,6 @@ from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.models.statistics.checkpoint import CheckpointStatistics
 from seedpoint.models.statistics.describe import resource
-from seedpoint.models.validation.faults import MAX_FAULTS
 from tests.support.plans import (
     LINEAR,
     faults,
@@ -281,9 +280,3 @@ def test_numbers_at_the_ends_of_their_range_are_described_or_refused(
             observer = gathered.observers[tensor.name]
             Evaluator(found).fill(index, 0, tensor.numel, out, observer)
         json.dumps(gathered.document(), allow_nan=False)
-
-
-def test_of_many_rules_without_a_tensor_the_first_are_told() -> None:
-    rules = [rule({"name": f"none.{number}.*"}, normal()) for number in range(MAX_FAULTS + 50)]
-    told = faults(LINEAR, *rules)
-    assert list(told) == [f"init.rules.{number}.match" for number in range(MAX_FAULTS)]

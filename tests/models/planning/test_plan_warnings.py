@@ -1,4 +1,4 @@
-"""What a plan warns of: it can be issued, and may not be what was meant."""
+"""Warnings of plans that can be issued, but may not be what was meant."""
 
 from __future__ import annotations
 
@@ -157,22 +157,67 @@ def test_one_element_that_overflows_is_warned_of() -> None:
     assert "'w2'" in warning and "'w1'" not in warning
 
 
-# --- what readers cannot read ----------------------------------------------------------
+# --- values that a dtype rounds to zero ------------------------------------------------
 
 
-def test_a_dtype_that_safetensors_does_not_load_from_bytes_is_warned_of() -> None:
-    ones = {"initializer": {"type": "ones"}}
-    (warning,) = warnings(listed("w", dtype="float8_e8m0fnu"), ones)
-    assert warning.startswith(
-        "SP203: 'w' are float8_e8m0fnu, which safetensors.torch.load does not read"
+@pytest.mark.parametrize(
+    ("dtype", "initializer", "smallest"),
+    [
+        ("float4_e2m1fn_x2", {"type": "normal", "std": 0.02}, "0.5"),
+        ("float4_e2m1fn_x2", {"type": "constant", "value": 0.25}, "0.5"),
+        ("float8_e4m3fn", {"type": "uniform", "a": -1e-4, "b": 1e-4}, "0.00195312"),
+        ("float16", {"type": "normal", "std": 1e-9}, "5.96046e-08"),
+    ],
+)
+def test_values_that_round_to_zero_are_warned_of(
+    dtype: str, initializer: dict[str, Any], smallest: str
+) -> None:
+    (warning,) = without_reader(warnings(listed("w", dtype=dtype), {"initializer": initializer}))
+    assert warning == (
+        f"SP209: most values of 'w' are expected to round to zero in {dtype}, whose smallest "
+        f"number is {smallest}"
     )
 
 
-def test_safetensors_loads_that_dtype_from_files_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "initializer"),
+    [
+        ("float4_e2m1fn_x2", {"type": "normal", "std": 0.3}),
+        ("float4_e2m1fn_x2", {"type": "zeros"}),
+        ("float8_e8m0fnu", {"type": "normal", "std": 1e-30}),
+        ("bfloat16", {"type": "normal", "std": 1e-30}),
+        ("float32", {"type": "normal", "std": 1e-30}),
+    ],
+)
+def test_values_that_a_dtype_holds_are_not_warned_of(
+    dtype: str, initializer: dict[str, Any]
+) -> None:
+    assert not without_reader(warnings(listed("w", dtype=dtype), {"initializer": initializer}))
+
+
+def without_reader(found: tuple[str, ...]) -> list[str]:
+    return [warning for warning in found if not warning.startswith("SP203")]
+
+
+# --- what readers cannot read ----------------------------------------------------------
+
+FROM_FILES = ["float8_e8m0fnu", "float4_e2m1fn_x2"]
+
+
+@pytest.mark.parametrize("dtype", FROM_FILES)
+def test_a_dtype_that_safetensors_does_not_load_from_bytes_is_warned_of(dtype: str) -> None:
+    ones = {"initializer": {"type": "ones"}}
+    (warning,) = warnings(listed("w", dtype=dtype), ones)
+    assert warning.startswith(f"SP203: 'w' are {dtype}, which safetensors.torch.load does not read")
+
+
+@pytest.mark.parametrize("dtype", FROM_FILES)
+def test_safetensors_loads_that_dtype_from_files_alone(dtype: str, tmp_path: Path) -> None:
     """Once this fails, the warning has had its day."""
     file = tmp_path / "w.safetensors"
-    save_file({"w": torch.ones(2, dtype=torch.float8_e8m0fnu)}, file)
-    assert load_file(file)["w"].dtype == torch.float8_e8m0fnu
+    kind: torch.dtype = getattr(torch, dtype)
+    save_file({"w": torch.ones(2, dtype=torch.uint8).view(kind)}, file)
+    assert load_file(file)["w"].dtype == kind
     with pytest.raises(KeyError):
         load(file.read_bytes())
 

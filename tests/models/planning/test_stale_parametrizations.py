@@ -33,7 +33,7 @@ def test_norms_of_a_replaced_tensor_are_told(generator: str) -> None:
         "SP208: "
         "init.rules.0 fills 'fc.parametrizations.weight.original1', but "
         "'fc.parametrizations.weight.original0' keeps the norms of its own init; "
-        "fill that by a rule, too"
+        'to follow, fill it by {"type": "norms", "of": "fc.parametrizations.weight.original1"}'
     )
 
 

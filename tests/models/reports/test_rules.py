@@ -267,6 +267,37 @@ def test_a_transform_leaves_an_empty_tensor_alone_too(more: Any) -> None:
     assert Plan.from_record(made.plan.record) == made.plan
 
 
+@pytest.mark.parametrize(
+    "expression", ["1 / fan_in", "sqrt(2 / fan_in)", "fan_in ** -0.5", "log(fan_in)", "1 % fan_in"]
+)
+@pytest.mark.parametrize("place", ["initializer", "transform", "part", "term"])
+def test_so_does_any_expression_at_any_place(expression: str, place: str) -> None:
+    document = report(30)
+    (rule,) = document["init"]["rules"]
+    plain, drawn = {"type": "normal"}, {"type": "normal", "std": expression}
+    options: dict[str, Any] = {
+        "initializer": {"initializer": drawn},
+        "transform": {"initializer": plain, "transforms": [{"type": "scale", "value": expression}]},
+        "part": {
+            "initializer": plain,
+            "splits": {"parts": [{"size": 1, "initializer": drawn}, {"size": 2}]},
+        },
+        "term": {"initializer": {"type": "sum", "initializers": [plain, drawn]}},
+    }
+    document["architecture"] = {"type": "tensors", "tensors": {"weight": {"shape": [3, 0]}}}
+    document["init"]["rules"] = [{"match": rule["match"], **options[place]}]
+    assert planned(document).plan.tensors[0].numel == 0
+    document["architecture"]["tensors"]["weight"]["shape"] = [3, 4]
+    document = json.loads(json.dumps(document).replace("fan_in", "(fan_in - 4)"))
+    assert expression.replace("fan_in", "(fan_in - 4)") in refused(document)
+
+
+def test_a_misused_function_is_a_fault_of_an_empty_tensor_too() -> None:
+    document = report(30)
+    document["init"]["rules"][0]["initializer"] = {"type": "normal", "std": "sqrt(1, 2)"}
+    assert "has no value" in refused(document)
+
+
 def test_a_preset_is_also_known_by_its_id_on_the_hub() -> None:
     document = report(32)
     named = {"architecture": {"type": "preset", "name": "gpt2"}}

@@ -1,4 +1,4 @@
-"""What a spec may ask of planning at most, and where it is told so."""
+"""Limits of a spec, and the places of the problems beyond them."""
 
 from __future__ import annotations
 

@@ -13,10 +13,20 @@ from seedpoint.models import presets
 from seedpoint.models.dtypes import BY_NAME, DTYPES
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.plan import PlanTensor
-from seedpoint.models.plan.program import Constant, Eye, Literal, Program, SetElement, ZeroRows
+from seedpoint.models.plan.program import (
+    Blob,
+    Constant,
+    Eye,
+    Literal,
+    Materialized,
+    Program,
+    SetElement,
+    ZeroRows,
+)
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.models.statistics.checkpoint import CheckpointStatistics
+from tests.support.blob_files import stored
 from tests.support.seen import seen
 
 WHOLE = [d for d in DTYPES if not d.is_floating]
@@ -58,6 +68,27 @@ def test_given_values_are_compared_as_their_tensor_holds_them(dtype):
     assert seen(planned, values)["pass"] is None  # the blob is not there
     values[1] = 3
     assert seen(planned, values, {digest: blob})["pass"] is False
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float8_e5m2", "int64"])
+@pytest.mark.parametrize("given", [torch.float64, torch.bfloat16, torch.uint8])
+def test_the_elements_of_a_blob_are_compared_as_their_tensor_holds_them(dtype, given, tmp_path):
+    target = BY_NAME[dtype]
+    if given.is_floating_point != target.is_floating:
+        pytest.skip("not every value fits")
+    file = (torch.arange(70_000) % 200).to(given).view(700, 100)
+    name, blobs = stored(tmp_path, {"other": torch.ones(3), "t": file})
+    offset = blobs.tensors(name)["t"].offset
+    source = Blob(name, offset, str(given).removeprefix("torch."), (700, 100))
+    planned = tensor(Program(source), (700, 100), dtype)
+    values = file.to(target.torch)
+    found = seen(planned, values, blob_files=blobs)
+    assert (found["pass"], found["criteria"]) == (True, {"values": 0.0})
+    assert seen(planned, values)["pass"] is None  # the blob is not there
+    kept = PlanTensor("b", (700, 100), target, "buffer", "", Program(Materialized(planned.program)))
+    assert seen(kept, values, blob_files=blobs)["pass"] is None  # it is not needed any more
+    values[699, 3] = 9
+    assert seen(planned, values, blob_files=blobs)["pass"] is False
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,7 @@ def test_histograms_of_extreme_ranges_lose_nothing(low, high):
 
 
 def digest():
-    """Of every bit the kernels give for values of all kinds."""
+    """The digest of every bit that the kernels give for values of all kinds."""
     generator = np.random.default_rng(5)
     state = hashlib.sha256()
     for size in (5, 16, 1000, 70_000):

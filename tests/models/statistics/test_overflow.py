@@ -1,4 +1,4 @@
-"""How many elements overflow their dtype, by program."""
+"""The number of elements that overflow their dtype, by program."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def test_the_count_is_that_of_the_draw() -> None:
 
 @pytest.mark.parametrize("dtype", NARROW, ids=str)
 def test_a_constant_overflows_from_where_it_rounds_past_the_largest_value(dtype: DType) -> None:
-    largest = torch.finfo(dtype.torch).max
+    largest = dtype.limits.max
     assert overflows(Program(Constant(largest)), (3,), dtype) == 0
     assert overflows(Program(Constant(-largest)), (3,), dtype) == 0
-    step = torch.finfo(dtype.torch).eps * 2.0 ** (math.frexp(largest)[1] - 1)
+    step = dtype.limits.eps * 2.0 ** (math.frexp(largest)[1] - 1)
     assert overflows(Program(Constant(largest + 0.49 * step)), (3,), dtype) == 0
     assert overflows(Program(Constant(-largest - 0.51 * step)), (3,), dtype) == 3
 
@@ -72,7 +72,7 @@ def test_sources_and_transforms_count(program: Program, count: float) -> None:
     ids=str,
 )
 def test_infinities_that_are_written_are_no_overflow(program: Program) -> None:
-    """As masks are: what is expected is not finite, or nothing is."""
+    """Masks, for example: the expected value is not finite, or there is none."""
     assert overflows(program, (10, 10), F16) == 0
 
 

@@ -26,6 +26,8 @@ from seedpoint.models.statistics.accumulator import (
     widened,
 )
 from seedpoint.models.statistics.checkpoint import CheckpointStatistics
+from seedpoint.models.statistics.grids import numbers
+from tests.support.converted import converted
 
 F32, F64 = BY_NAME["float32"], BY_NAME["float64"]
 SAMPLE = 1 << 20
@@ -115,11 +117,10 @@ def test_few_summaries_wait_while_blocks_come_in_order():
     values = NORMAL[:BLOCK_ELEMENTS]
     for index in range(blocks):
         accumulator.add_block(index, values)
-        assert len(accumulator._tree.waiting) <= 10
-        assert accumulator._sample is None or len(accumulator._sample) <= SAMPLE
+        assert accumulator.waiting_blocks <= 10
+        assert accumulator.sampled_elements <= SAMPLE
     assert accumulator.done
-    assert not accumulator._tree.waiting
-    assert accumulator._sample is None
+    assert accumulator.waiting_blocks == accumulator.sampled_elements == 0
     assert accumulator.result()["numel"] == blocks * BLOCK_ELEMENTS
 
 
@@ -155,10 +156,11 @@ def test_a_larger_tensor_is_counted_in_sixteen_even_blocks():
 
 @pytest.mark.parametrize("dtype", [d for d in DTYPES if d.is_floating], ids=str)
 def test_every_floating_dtype_is_seen_exactly(dtype):
-    values = torch.linspace(0.25, 3, 5000).to(dtype.torch)
-    seen = widened(values.view(torch.uint8).numpy(), dtype)
+    values = converted(torch.linspace(0.25, 3, 5000), dtype)
+    raw = values.view(torch.uint8)
+    seen = widened(raw.numpy(), dtype)
     result = filled(seen, dtype).result()
-    x = values.double().numpy()
+    x = numbers(raw, dtype).double().numpy() if dtype.is_narrow else values.double().numpy()
     assert result["mean"] == pytest.approx(x.mean(), rel=1e-13)
     assert result["std"] == pytest.approx(x.std(), rel=1e-12)
     assert (result["min"], result["max"]) == (x.min(), x.max())

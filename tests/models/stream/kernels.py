@@ -1,4 +1,4 @@
-"""What every implementation of the stream must do, bit for bit.
+"""Contract of every implementation of the stream, bit for bit.
 
 A suite subclasses `KernelContract` and says how to get words and values; the known answers,
 in golden/philox_v1_vectors.json, are normative.

@@ -8,8 +8,8 @@ import torch
 
 from seedpoint.models.draws import Normal
 from seedpoint.models.dtypes import BY_NAME
+from seedpoint.models.generation.device_draws import ReferenceDraws
 from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.generation.sources import ReferenceDraws
 from seedpoint.models.plan.plan import Plan, PlanTensor
 from seedpoint.models.plan.program import Constant, Part, Program, Scale, Split
 from seedpoint.models.stream import nans

@@ -12,6 +12,7 @@ import torch
 from seedpoint.models.draws import Draw, Normal, TruncNormal, Uniform
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.stream import cpu, reference, rounding
+from seedpoint.models.stream.float4 import FLOAT4
 from seedpoint.models.stream.formats import EXPONENT, FORMATS
 from seedpoint.models.stream.key import derive_key
 
@@ -19,7 +20,7 @@ Floats = npt.NDArray[np.float32]
 Patterns = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Convert = Callable[[Floats, str], Patterns]
 
-NARROW = [*FORMATS, EXPONENT]
+NARROW = [*(dtype for dtype in FORMATS if dtype != FLOAT4), EXPONENT]  # that PyTorch converts to
 INFINITY = 0x7F80_0000
 STRIDE = 4099  # a prime: every exponent, and every place of a mantissa
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from seedpoint.models.draws import Draw, LogUniform, Normal, TruncNormal, Uniform
-from seedpoint.models.stream import cpu, kernels, reference
+from seedpoint.models.stream import cpu, kernels, reference, run_kernels
 from seedpoint.models.stream.key import derive_key
 from tests.models.stream.kernels import (
     Bits16,
@@ -136,7 +136,7 @@ class TestCpu(KernelContract):
 
     def test_warming_up_leaves_nothing_to_compile(self) -> None:
         cpu.warm_up()
-        entry_points: Any = (kernels.words, *kernels.DRAWS.values())
+        entry_points: Any = (kernels.words, *kernels.DRAWS.values(), run_kernels.fill)
         before = [kernel.signatures for kernel in entry_points]
         cpu.words(np.empty(9, np.uint32), (2**32 - 1, 0), 2**32 - 1, 2**63 - 10)
         for dtype in cpu.VALUES:
@@ -144,6 +144,10 @@ class TestCpu(KernelContract):
                 out = np.empty(9, dtype)
                 cpu.fill(source.type, out, (5, 6), 1, 3, source.f32)
                 cpu.fill(source.type, out, (5, 6), 1, 3, [int(c) for c in source.f32])
+        starts = np.array([3, 100])
+        for dtype in cpu.RUN_VALUES:
+            for source in STANDARD.values():
+                cpu.fill_runs(source.type, np.empty(8, dtype), (5, 6), 1, starts, 4, source.f32)
         assert [kernel.signatures for kernel in entry_points] == before
 
     @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which tensor owns a draw, and its number."""
+"""The tensor that owns a draw, and the draw's number."""
 
 from __future__ import annotations
 
@@ -14,15 +14,8 @@ from seedpoint.models.draws import Normal, Uniform
 from seedpoint.models.dtypes import BY_NAME
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.plan import Plan, PlanTensor
-from seedpoint.models.plan.program import (
-    Constant,
-    Norms,
-    Part,
-    Program,
-    Split,
-    program_from_json,
-    to_json,
-)
+from seedpoint.models.plan.program import Constant, Norms, Part, Program, Split
+from seedpoint.models.plan.program_json import program_from_json, to_json
 from seedpoint.models.tape import record
 from seedpoint.models.verify.soundness import check_program
 from tests.support.tapes import (

@@ -1,4 +1,4 @@
-"""What the recorder refuses: it names the operation and the line, and never guesses."""
+"""Refusals of the recorder: it names the operation and the line, and never guesses."""
 
 from __future__ import annotations
 

@@ -59,6 +59,11 @@ def nested(depth: int) -> dict[str, Any]:
     return found
 
 
+def blob(**more: Any) -> Callable[[dict[str, Any]], object]:
+    sound = {"sha256": "0" * 64, "offset": 100, "dtype": "float16", "shape": [2, 3]}
+    return program(**{"type": "blob", **sound, **more})
+
+
 NORMAL = {"type": "normal", "mean": 0, "std": 1, "f32": [1, 0]}
 PLANS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "another format": (lambda d: d.update(format="seedpoint-plan-2"), "seedpoint-plan-2"),
@@ -106,6 +111,17 @@ PLANS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         program(type="literal", sha256="0" * 64, dtype="float31"), "'float31' is not a dtype"),
     "complex literal": (
         program(type="literal", sha256="0" * 64, dtype="complex64"), "a complex literal"),
+    "blob of no name": (blob(sha256="x"), "not named by a SHA-256"),
+    "blob, a number": (blob(sha256=7), "not named by a SHA-256"),
+    "blob of no dtype": (blob(dtype="float31"), "dtype in its blob is unknown"),
+    "blob of a complex dtype": (blob(dtype="complex64"), "complex64 in its blob cannot be conv"),
+    "blob of long integers": (blob(dtype="int64"), "int64 in its blob cannot be converted"),
+    "blob of another shape": (blob(shape=[3, 2]), "shape in its blob is another"),
+    "blob of a number for a shape": (blob(shape=6), "shape in its blob is another"),
+    "blob before its file": (blob(offset=-1), "offset in its blob is outside"),
+    "blob beyond every file": (blob(offset=str(2**63)), "offset in its blob is outside"),
+    "blob at half a byte": (blob(offset=0.5), "offset in its blob is outside"),
+    "blob without an offset": (program(type="blob", sha256="0" * 64), "not a plan"),
     "eye of another shape": (lambda d: (program(type="eye")(d), shaped(6)(d)), "eye needs two"),
     "dirac of a matrix": (program(type="dirac"), "dirac needs three"),
     "dirac of no groups": (

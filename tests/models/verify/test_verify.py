@@ -9,15 +9,20 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
+import torch
 from hypothesis import given, settings
 from safetensors import safe_open
 
 from seedpoint.models.dtypes import BY_NAME, DTYPES
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.plan.plan import Plan
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.schema import parse_spec
 from seedpoint.models.verify.findings import Difference, Sample, number
 from seedpoint.models.verify.header import FileFault
 from seedpoint.models.verify.stated_plan import stated
+from seedpoint.service.local.blob_files import LocalBlobs
+from tests.support.blob_files import by_file, rows, stored
 from tests.support.places import EXAMPLES
 from tests.support.verifying import (
     LINEAR,
@@ -118,7 +123,7 @@ def test_every_example_is_verified(name: str, generator: str, tmp_path: Path) ->
 
 
 def test_all_dtypes_are_verified_and_a_flip_in_each_is_found(tmp_path: Path) -> None:
-    plan = make(spec_of(tensors(**{d.name: ("F32", 3) for d in DTYPES}), rule("**", "ones")))
+    plan = make(spec_of(tensors(**{d.name: ("F32", 4) for d in DTYPES}), rule("**", "ones")))
     typed = tuple(replace(t, dtype=d) for t, d in zip(plan.tensors, DTYPES, strict=True))
     path = write_files(Evaluator(replace(plan, tensors=typed)), tmp_path)
     assert check(path).verdict == "verified"
@@ -131,7 +136,8 @@ def test_all_dtypes_are_verified_and_a_flip_in_each_is_found(tmp_path: Path) -> 
     }
     report = check(damage(path, *places.values()))
     found = {d.tensor: (d.element, d.index, d.offset) for d in report.differences}
-    assert found == {name: (1, (1,), place) for name, place in places.items()}
+    seconds = {name: BY_NAME[name].per_item for name in places}  # the first of the second item
+    assert found == {name: (n, (n,), places[name]) for name, n in seconds.items()}
     assert all(map(str, report.differences))
 
 
@@ -330,6 +336,71 @@ def test_what_costs_too_much_to_make_whole_is_unchecked(tmp_path: Path) -> None:
     report = check(forge(huge, tmp_path / "x"))
     assert report.verdict == "incomplete"
     assert "orthogonal" in report.unchecked["a"]
+
+
+# --- blobs --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> tuple[dict[str, Any], LocalBlobs]:
+    """A spec whose tensor `a` is a blob's, `b` in part, and `c` drawn; and the blob."""
+    values = rows(700, 100, torch.bfloat16)
+    values.view(torch.int16)[3, 3] = 0x7FA1
+    name, blobs = stored(tmp_path, {"emb.weight": values, "half": values[:350].clone()})
+    parts = [{"size": 350, "initializer": by_file(name, "half")}, {"size": 350}]
+    rules = [
+        {"match": {"name": "a"}, "initializer": by_file(name)},
+        rule("b", "normal", splits={"parts": parts}),
+        rule("c", "normal"),
+    ]
+    shape = ("F32", 700, 100)
+    dtype = floats(a="bfloat16", b="bfloat16")
+    return spec_of(tensors(a=shape, b=shape, c=shape), *rules, dtype=dtype), blobs
+
+
+def test_tensors_of_a_blob_are_read_from_it_again(
+    beside: tuple[dict[str, Any], LocalBlobs], tmp_path: Path
+) -> None:
+    spec, blobs = beside
+    path = write(spec, tmp_path, blobs)
+    report = check(path, blobs=blobs)
+    assert (report.verdict, report.same_plan) == ("verified", True)
+    assert check(path, Sample(2, 0), blobs=blobs).verdict == "sample agrees"
+    for name, element in (("a", 303), ("b", 303), ("b", 69_999)):
+        entry = header(path.read_bytes())[name]["data_offsets"]
+        content = bytearray(path.read_bytes())
+        at = len(content) - len(body(content)) + entry[0] + 2 * element
+        content[at] ^= 1
+        other = tmp_path / "other.safetensors"
+        other.write_bytes(content)
+        (difference,) = check(other, blobs=blobs).differences
+        assert (difference.tensor, difference.element) == (name, element)
+
+
+def test_without_its_blob_a_tensor_is_unchecked_and_the_others_are_not(
+    beside: tuple[dict[str, Any], LocalBlobs], tmp_path: Path
+) -> None:
+    spec, blobs = beside
+    path = write(spec, tmp_path, blobs)
+    report = check(path)
+    assert (report.verdict, report.same_plan) == ("incomplete", None)
+    (name,) = blobs
+    missing = f"blob {name} is not given (--blob FILE)"
+    assert report.unchecked == dict.fromkeys("ab", missing)
+    assert report.remark == missing
+    assert not check(damage(path, -1)).differences
+    (difference,) = check(damage(path, -2 * 2 * 70_000 - 1)).differences
+    assert difference.tensor == "c"
+
+
+def test_a_plan_that_reads_past_the_end_of_a_blob_is_refused(
+    beside: tuple[dict[str, Any], LocalBlobs], tmp_path: Path
+) -> None:
+    spec, blobs = beside
+    plan = make_plan(parse_spec(spec), blobs=blobs).plan
+    moved = changed(plan, lambda document: document["programs"][0].update(offset=10**9))
+    with pytest.raises(FileFault, match="ended at byte"):
+        check(forge(moved, tmp_path / "x"), blobs=blobs)
 
 
 # --- today's libraries -----------------------------------------------------------------

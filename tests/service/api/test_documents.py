@@ -111,7 +111,7 @@ def test_of_many_faults_some_are_told() -> None:
 
 
 def paths_of(body: bytes, message: str) -> list[str]:
-    """Where the faults of a document are; each message begins as said or has it in it."""
+    """Paths of the faults of a document; each message contains `message`."""
     with pytest.raises(SpecError) as caught:
         parse_json(body)
     assert all(message in fault.message for fault in caught.value.faults)

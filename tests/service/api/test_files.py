@@ -120,7 +120,7 @@ def test_what_is_malformed_or_too_much_is_ignored(
 
 
 def parts_of(answer: httpx.Response) -> list[tuple[str, bytes]]:
-    """What each part says it is, and its bytes, as Python's own parser reads them."""
+    """The content type of each part, and its bytes, as Python's own parser reads them."""
     head = f"Content-Type: {answer.headers['content-type']}\r\n\r\n".encode()
     message = BytesParser(policy=policy.HTTP).parsebytes(head + answer.content)
     assert message.is_multipart()

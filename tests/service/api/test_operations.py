@@ -1,4 +1,4 @@
-"""What operators and readers of the documentation see."""
+"""Pages and probes for operators and readers of the documentation."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ HOSTILE = [
 
 
 class Page(HTMLParser):
-    """What a browser would see: elements with attributes, and text."""
+    """A page as a browser sees it: elements with attributes, and text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

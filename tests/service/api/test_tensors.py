@@ -129,3 +129,25 @@ def test_a_tensor_answers_under_an_alias_too(service: Running) -> None:
     first = safetensors.torch.load(service.http.get(base + "a.weight").content)["a.weight"]
     second = safetensors.torch.load(service.http.get(base + "b.weight").content)["b.weight"]
     assert torch.equal(first, second)
+
+
+def test_an_odd_slice_of_four_bits_is_refused_as_a_file_and_taken_as_numbers(
+    service: Running,
+) -> None:
+    listed = {"w": {"shape": [3, 6], "dtype": "float4_e2m1fn_x2"}}
+    spec = {
+        "architecture": {"type": "tensors", "tensors": listed},
+        "init": {"rules": [{"match": {}, "initializer": {"type": "constant", "value": 1.5}}]},
+    }
+    tensor = service.issue(spec).json()["links"]["self"] + "/tensors/w"
+    assert service.http.get(tensor, params={"slice": "1:,2:4"}).status_code == 200
+    refused = service.http.get(tensor, params={"slice": "1:,2:5"})
+    assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, "query.slice")
+    message = refused.json()["errors"][0]["message"]
+    assert message == (
+        "two elements of float4_e2m1fn_x2 share a byte, so the last size of a shape is even; "
+        "not [2, 3]; or Accept: application/json"
+    )
+    asked = {"Accept": "application/json"}
+    numbers = service.http.get(tensor, params={"slice": "1:,2:5"}, headers=asked).json()
+    assert (numbers["dtype"], numbers["values"]) == ("F4", [[1.5] * 3] * 2)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from seedpoint.models.files.layout import layout
-from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.generation.evaluator import ByteArray, Evaluator
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
-from seedpoint.service.checkpoints.checkpoint import MAX_CHARACTERS, Checkpoint
+from seedpoint.service.checkpoints.checkpoint import MAX_CHARACTERS, Checkpoint, CheckpointFile
 from seedpoint.service.errors import NotFound
+from seedpoint.service.generation.engine import Engine
 from tests.support.running import mlp
 
 
@@ -49,3 +52,40 @@ def test_a_tensor_is_found_by_its_name_and_a_wrong_one_is_told_the_nearest() -> 
         asyncio.run(checkpoint.tensor("outputs.bias"))
     with pytest.raises(NotFound, match=rf"no tensor '{'x' * MAX_CHARACTERS}'$"):
         asyncio.run(checkpoint.tensor("x" * 10_000))
+
+
+@dataclass(frozen=True, slots=True)
+class Watched(CheckpointFile):
+    """File that notes the thread of each read."""
+
+    readers: list[threading.Thread]
+
+    def read(self, start: int, stop: int, out: ByteArray) -> None:
+        self.readers.append(threading.current_thread())
+        CheckpointFile.read(self, start, stop, out)
+
+
+def layer(size: int, parametrization: str | None = None) -> dict[str, Any]:
+    linear: dict[str, Any] = {"type": "Linear", "in_features": size, "out_features": size}
+    if parametrization is not None:
+        linear["parametrizations"] = {"weight": parametrization}
+    return linear
+
+
+@pytest.mark.parametrize("parametrization", ["spectral_norm", "weight_norm"])
+def test_a_byte_that_needs_a_large_matrix_is_computed_by_a_thread(parametrization: str) -> None:
+    async def readers(architecture: dict[str, Any]) -> set[threading.Thread]:
+        file = issued(architecture=architecture).file("model.safetensors")
+        watched = Watched(file.checkpoint, file.file, file.etag, [])
+        engine = Engine(threads=1, chunk_bytes=1 << 20, look_ahead=1, ahead_bytes=1 << 20)
+        try:
+            async for _ in engine.stream(watched, (file.size_bytes - 4, file.size_bytes)):
+                pass
+        finally:
+            engine.close()
+        return set(watched.readers)
+
+    loop = {threading.main_thread()}
+    assert asyncio.run(readers(layer(512))) == loop
+    assert asyncio.run(readers(layer(8, parametrization))) == loop
+    assert not asyncio.run(readers(layer(512, parametrization))) & loop

@@ -1,4 +1,4 @@
-"""What people read in a terminal is what the checkpoint says, whatever it is called."""
+"""Tables in a terminal show names as they are, whatever characters they have."""
 
 from __future__ import annotations
 

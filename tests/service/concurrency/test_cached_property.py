@@ -16,7 +16,7 @@ class Thing:
 
     @locked_cached_property
     def value(self) -> int:
-        """What it is worth."""
+        """The answer."""
         self.computed += 1
         if self.gate is not None:
             self.gate.wait(60)

@@ -15,12 +15,14 @@ from seedpoint.models.files.layout import layout
 from seedpoint.models.files.slices import parse_slice
 from seedpoint.models.generation.chunks import Observed
 from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.generation.tensor_part import TensorPart
 from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.models.statistics.checkpoint import BLOCK_ELEMENTS
 from seedpoint.service.checkpoints.checkpoint import Checkpoint
 from seedpoint.service.generation.byte_source import ByteSource
-from seedpoint.service.generation.slice_source import SliceFile
+from seedpoint.service.generation.bytes_source import BytesSource
+from seedpoint.service.generation.parts_source import PartsFile
 from seedpoint.service.statistics.passes import ObservedFile, gathering
 
 FILE = "model.safetensors"
@@ -55,7 +57,7 @@ def sliced(name: str, text: str) -> ByteSource:
     tensor = checkpoint.indices[name]
     picked = parse_slice(text, checkpoint.plan.tensors[tensor].shape)
     etag = checkpoint.etag(f"{name}/{text}")
-    return SliceFile.of(checkpoint.evaluator, tensor, name, picked, etag=etag)
+    return PartsFile.of([TensorPart(checkpoint.evaluator, tensor, picked, name)], etag=etag)
 
 
 def observed() -> ByteSource:
@@ -71,6 +73,7 @@ SOURCES: dict[str, Callable[[], ByteSource]] = {
     "rows": lambda: sliced("b", "3:200"),
     "columns": lambda: sliced("b", ":,1::3"),
     "whole tensor": lambda: sliced("o", "5:,::2"),
+    "bytes": lambda: BytesSource(bytes(range(256)) * 1024, '"tag"'),
 }
 
 
@@ -134,13 +137,14 @@ def test_an_entity_tag_is_strong_and_always_the_same(kind: str) -> None:
 def test_the_whole_tensors_of_a_span_are_among_those_of_the_source(kind: str) -> None:
     source = SOURCES[kind]()
     size = source.size_bytes
-    kinds = {needed.kind for needed in source.whole_tensors(0, size)}
-    assert kinds == (set() if kind in ("rows", "columns") else {"orthogonal"})
+    kinds = {whole.kind for whole in source.whole_tensors(0, size)}
+    assert kinds == (set() if kind in ("rows", "columns", "bytes") else {"orthogonal"})
     assert set(source.whole_tensors(size - 1, size)) <= set(source.whole_tensors(0, size))
     assert not source.whole_tensors(0, 1)  # The header.
 
 
 def test_a_small_span_of_a_file_is_light() -> None:
     assert {name: make().is_light for name, make in SOURCES.items() if make().is_light} == {
-        "file": True
+        "file": True,
+        "bytes": True,
     }

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from seedpoint.models.generation.sources import ReferenceDraws
+from seedpoint.models.generation.device_draws import ReferenceDraws
 from seedpoint.service.checkpoints import registry
 from tests.support.running import Running
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import numpy as np
 import pytest
 
-from seedpoint.models.generation.whole_tensors import Needed, Raw, WholeMatrix
+from seedpoint.models.generation.whole_tensors import Raw, WholeMatrix, WholeTensor
 from seedpoint.service.errors import Busy
 from seedpoint.service.generation.byte_source import Priority
 from seedpoint.service.generation.dispatcher import Dispatcher, Job
@@ -18,7 +18,7 @@ from tests.support.waiting import rested
 SIDE = 3000  # Its QR takes seconds, so a worker computes it.
 
 
-def matrix(draw: int, side: int = SIDE) -> Needed:
+def matrix(draw: int, side: int = SIDE) -> WholeTensor:
     return WholeMatrix((0, 0), draw, (side, side), (1.0).hex())
 
 
@@ -26,21 +26,21 @@ class Provider:
     """Provider whose tensors are ready when `go` is set; it refuses all of the priority "first"."""
 
     def __init__(self, *, refusing: bool = False) -> None:
-        self.asked: list[tuple[Needed, Priority]] = []
+        self.asked: list[tuple[WholeTensor, Priority]] = []
         self.go = asyncio.Event()
-        self.ready_now: dict[Needed, Raw] = {}
+        self.ready_now: dict[WholeTensor, Raw] = {}
         self._refusing = refusing
 
-    def at_hand(self, needs: Sequence[Needed]) -> list[Raw] | None:
-        found = [self.ready_now[needed] for needed in needs if needed in self.ready_now]
-        return found if len(found) == len(needs) else None
+    def at_hand(self, wholes: Sequence[WholeTensor]) -> list[Raw] | None:
+        found = [self.ready_now[whole] for whole in wholes if whole in self.ready_now]
+        return found if len(found) == len(wholes) else None
 
-    async def ready(self, needed: Needed, priority: Priority) -> Raw:
-        self.asked.append((needed, priority))
+    async def ready(self, whole: WholeTensor, priority: Priority) -> Raw:
+        self.asked.append((whole, priority))
         if self._refusing and priority == "first":
             raise Busy("later")
         await self.go.wait()
-        return self.ready_now.setdefault(needed, np.zeros(1, np.uint8))
+        return self.ready_now.setdefault(whole, np.zeros(1, np.uint8))
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_job_begins_when_its_tensors_are_ready_and_they_are_prepared_one_by_on
         dispatcher = Dispatcher(threads, provider, "background")  # type: ignore[arg-type]
         jobs = [dispatcher.dispatch(Job(lambda n=n: n, [matrix(n)])) for n in range(2)]
         await rested()
-        assert [needed.draw for needed, _ in provider.asked] == [0]
+        assert [whole.draw for whole, _ in provider.asked] == [0]
         provider.go.set()
         assert await asyncio.gather(*jobs) == [0, 1]
         assert {priority for _, priority in provider.asked} == {"background"}
@@ -100,7 +100,7 @@ def test_only_a_stream_that_has_not_begun_may_be_refused(threads: PriorityThread
 
 def test_a_failure_of_a_tensor_is_the_failure_of_its_job(threads: PriorityThreads) -> None:
     class Failing(Provider):
-        async def ready(self, needed: Needed, priority: Priority) -> Raw:
+        async def ready(self, whole: WholeTensor, priority: Priority) -> Raw:
             raise OSError("gone")
 
     async def test() -> None:

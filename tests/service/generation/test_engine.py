@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seedpoint.models.generation.whole_tensors import Needed
+from seedpoint.models.generation.whole_tensors import WholeTensor
 from seedpoint.service.generation.buffer_pool import SMALLEST_BYTES, Buffers
 from seedpoint.service.generation.engine import LITTLE_BYTES, Engine
 from tests.support.waiting import reached, rested
@@ -46,7 +46,7 @@ class Source:
             yield start, last
             start = last
 
-    def whole_tensors(self, start: int, stop: int) -> list[Needed]:
+    def whole_tensors(self, start: int, stop: int) -> list[WholeTensor]:
         return []
 
 

@@ -61,19 +61,19 @@ class Reader:
         """The bodies of the next answers."""
         for _ in range(count):
             while b"\r\n\r\n" not in self._read:
-                self._more()
+                self.more()
             head, _, self._read = self._read.partition(b"\r\n\r\n")
             fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
             body = bytearray(self._read)
             length = int(fields[b"content-length"])
             while len(body) < length:
                 self._read = b""
-                self._more()
+                self.more()
                 body += self._read
             self._read = bytes(body[length:])
             yield bytes(body[:length])
 
-    def _more(self) -> None:
+    def more(self) -> None:
         if self._random is not None and self._random.random() < 0.1:
             time.sleep(self._random.choice([0.0, 0.002, 0.02]))
         data = self._socket.recv(1 << 16)
@@ -110,7 +110,7 @@ def test_slow_readers_get_their_bytes_while_buffers_are_used_again(
                 assert got.content == content[first : last + 1]
                 with Reader(service.port) as leaving:  # After a few bytes.
                     leaving.ask((link, "bytes=0-"))
-                    leaving._more()
+                    leaving.more()
 
     with ThreadPoolExecutor(FILES + 2) as clients:
         quick = [clients.submit(quickly, number) for number in range(2)]

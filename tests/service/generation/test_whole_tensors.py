@@ -2,103 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import safetensors.numpy
 
-from seedpoint.models.files.layout import Layout, layout
-from seedpoint.models.generation.evaluator import Evaluator
-from seedpoint.models.generation.whole_tensors import Needed, Raw
-from seedpoint.models.planning.compiler import make_plan
-from seedpoint.models.spec.schema import parse_spec
-from seedpoint.service import state
-from seedpoint.service.generation import whole_tensors as wholes
-from seedpoint.service.generation.whole_tensor_task import WholeTensorWorkers
 from seedpoint.service.settings import Settings
 from seedpoint.service.workers.errors import WorkerDied
-from seedpoint.service.workers.pool import Pool
 from tests.support.problems import assert_problem
-from tests.support.running import Running, mlp, run_service
-from tests.support.waiting import eventually
+from tests.support.running import Running, run_service
+from tests.support.whole_tensors import expected, link, made, orthogonal, sparse, stored, workers_of
+
+pytestmark = pytest.mark.usefixtures("eager")
 
 Start = Callable[..., Running]
 BIG = 2_000_000
-
-
-def orthogonal(seed: int = 0, rows: int = 300, columns: int = 200) -> dict[str, Any]:
-    layer = {"type": "Linear", "in_features": columns, "out_features": rows}
-    rule = {"match": {"parameter": "weight"}, "initializer": {"type": "orthogonal"}}
-    return {"architecture": layer, "init": {"seed": seed, "rules": [rule]}}
-
-
-def sparse(seed: int = 0) -> dict[str, Any]:
-    spec = orthogonal(seed)
-    spec["init"]["rules"][0]["initializer"] = {"type": "sparse", "sparsity": 0.3}
-    return spec
-
-
-def link(service: Running, spec: dict[str, Any]) -> str:
-    """Where the file of `spec` is."""
-    return str(service.issue(spec).json()["links"]["files"]["model.safetensors"])
-
-
-def expected(spec: dict[str, Any]) -> bytes:
-    """The file, by no service."""
-    planned = make_plan(parse_spec(spec))
-    evaluator = Evaluator(planned.plan, planned.blobs)
-    laid: Layout = layout(planned.plan)
-    file = laid.files["model.safetensors"]
-    out = np.empty(file.size_bytes, np.uint8)
-    evaluator.read(file, 0, file.size_bytes, out)
-    return out.tobytes()
-
-
-def made(service: Running) -> float:
-    """How many wholes the workers of `service` were asked for."""
-    lines = service.http.get("/metrics").text.splitlines()
-    return sum(
-        float(line.split()[1]) for line in lines if line.startswith("seedpoint_wholes_total")
-    )
-
-
-def stored(service: Running) -> list[Path]:
-    return list(service.state.settings.store.glob("whole_tensors/*/*.bin"))
-
-
-def workers_of(service: Running) -> Pool[Needed, Raw | None]:
-    """The workers that make wholes."""
-    whole_tensors = service.state.engine.whole_tensors
-    assert whole_tensors is not None
-    return whole_tensors.pool
-
-
-def waiting_for(service: Running) -> float:
-    """How many wholes are being made or wait to be."""
-    return service.metric("seedpoint_wholes_waiting")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def eager() -> Iterator[None]:
-    """Workers that are not behind others: on a machine whose cores are busy they hardly run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(state, "WholeTensorWorkers", partial(WholeTensorWorkers, niceness=0))
-        yield
-
-
-@pytest.fixture
-def large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is small: every whole is made by a worker."""
-    monkeypatch.setattr(wholes, "SMALL_OPERATIONS", 0)
 
 
 @pytest.fixture(scope="module")
@@ -107,26 +29,6 @@ def kept(eager: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runn
     running = run_service(Settings(store=tmp_path_factory.mktemp("store"), build_workers=1))
     yield running
     running.stop()
-
-
-@pytest.fixture
-def stopped() -> Iterator[Callable[[Running], list[int]]]:
-    """Stops the workers that make wholes, which one request starts, until the test is over."""
-    stopped: list[int] = []
-
-    def stop(service: Running) -> list[int]:
-        service.http.get(link(service, orthogonal(999)))
-        workers = workers_of(service)
-        eventually(lambda: len(workers.pids) == wholes.WORKERS)
-        for pid in workers.pids:
-            os.kill(pid, signal.SIGSTOP)
-            stopped.append(pid)
-        return workers.pids
-
-    yield stop
-    for pid in stopped:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
 
 
 # --- the same bytes ----------------------------------------------------------------
@@ -277,116 +179,7 @@ def test_what_has_no_room_on_disk_is_kept_in_memory(start: Start) -> None:
     assert stored(service) == []
 
 
-# --- others ---------------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("large")
-def test_others_are_served_while_wholes_are_computed(
-    start: Start, stopped: Callable[[Running], list[int]]
-) -> None:
-    service = start(threads=1)
-    url, other = link(service, orthogonal()), link(service, mlp())
-    workers = stopped(service)
-    with ThreadPoolExecutor(3) as clients:
-        waiting = [clients.submit(service.http.get, url) for _ in range(3)]
-        eventually(lambda: workers_of(service).pids_at_work)
-        assert service.http.get(other).status_code == 200
-        assert service.http.post("/v1/checkpoints", json=mlp(1)).json()["statistics"]
-        assert not any(answer.done() for answer in waiting)
-        for pid in workers:
-            os.kill(pid, signal.SIGCONT)
-        assert {answer.result().content for answer in waiting} == {expected(orthogonal())}
-
-
-@pytest.mark.usefixtures("large")
-def test_more_than_may_wait_are_told_to_come_back(
-    start: Start, stopped: Callable[[Running], list[int]]
-) -> None:
-    service = start(whole_queue=4)
-    urls = [link(service, orthogonal(seed, rows=700)) for seed in range(20)]
-    workers = stopped(service)
-    with ThreadPoolExecutor(20) as clients:
-        answers = [clients.submit(service.http.get, url) for url in urls]
-        eventually(lambda: sum(answer.done() for answer in answers) == 16)
-        for answer in answers:
-            if answer.done():
-                assert_problem(answer.result(), 503, "busy")
-                assert answer.result().headers["retry-after"] == "5"
-        assert waiting_for(service) == 4
-        for pid in workers:
-            os.kill(pid, signal.SIGCONT)
-        assert sorted(answer.result().status_code for answer in answers) == 4 * [200] + 16 * [503]
-
-
-@pytest.mark.usefixtures("large")
-@pytest.mark.parametrize("way", ["multipart", "known statistics", "ranges"])
-def test_a_later_part_of_an_answer_waits_and_is_never_refused(start: Start, way: str) -> None:
-    service = start(whole_queue=0)
-    rules = [
-        {"match": {"name": "a"}, "initializer": {"type": "zeros"}},
-        {"match": {"name": "b"}, "initializer": {"type": "orthogonal"}},
-    ]
-    listed = [{"name": name, "shape": [300, 200], "dtype": "float32"} for name in "ab"]
-    spec: dict[str, Any] = {
-        "architecture": {"type": "tensors", "tensors": listed},
-        "init": {"rules": rules},
-    }
-    if way == "ranges":
-        url, far = link(service, spec), 240_000
-        ranges = f"bytes=0-9,{far + 8192}-{far + 8300}"
-        answer = service.http.get(url, headers={"Range": ranges})
-        assert answer.status_code == 206
-        return
-    spec |= {"max_shard_size": 240_000}
-    headers = {"Accept": "multipart/mixed"}
-    if way == "known statistics":
-        service.issue(spec, Prefer="wait=60")
-        for path in stored(service):
-            path.unlink()
-    answer = service.http.post("/v1/checkpoints", json=spec, headers=headers)
-    assert answer.status_code in (200, 201)
-    assert int(answer.headers["content-length"]) == len(answer.content)
-
-
-@pytest.mark.usefixtures("large")
-def test_what_is_not_begun_is_given_up_when_its_last_client_leaves(
-    start: Start, stopped: Callable[[Running], list[int]]
-) -> None:
-    service = start()
-    urls = [link(service, orthogonal(seed)) for seed in range(4)]
-    stopped(service)
-    before = made(service)
-    clients = []
-    for url in urls:
-        client = socket.create_connection(("127.0.0.1", service.port))
-        client.sendall(f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        clients.append(client)
-    # One worker is for what is large, so one is begun: who comes back finds it made.
-    eventually(lambda: waiting_for(service) == 4 and workers_of(service).pids_at_work)
-    for client in clients:
-        client.close()
-    eventually(lambda: waiting_for(service) == 1)
-    assert made(service) == before + 1
-
-
-@pytest.mark.usefixtures("large")
-def test_a_worker_that_dies_once_costs_nobody_an_answer(
-    start: Start, stopped: Callable[[Running], list[int]]
-) -> None:
-    service = start()
-    url = link(service, orthogonal())
-    workers = stopped(service)
-    before = made(service)
-    with ThreadPoolExecutor(1) as clients:
-        answer = clients.submit(service.http.get, url)
-        eventually(lambda: workers_of(service).pids_at_work)
-        (dying,) = workers_of(service).pids_at_work
-        os.kill(dying, signal.SIGKILL)
-        # Another, which stands still, has the work now, or the successor of the one that died.
-        eventually(lambda: made(service) == before + 2)
-        for pid in set(workers) - {dying}:
-            os.kill(pid, signal.SIGCONT)
-        assert answer.result().content == expected(orthogonal())
+# --- failures -------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("large")

@@ -67,7 +67,7 @@ def test_one_that_stalls_costs_no_other_its_connection() -> None:
 
 
 def state(connected: socket.socket) -> int:
-    """Of a TCP connection, without reading from it."""
+    """Return the state of a TCP connection, without reading from it."""
     return int(struct.unpack("B", connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1))[0])
 
 

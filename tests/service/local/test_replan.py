@@ -19,6 +19,7 @@ from seedpoint.models.planning.compiler import make_plan
 from seedpoint.models.planning.sequential import platform
 from seedpoint.models.spec.schema import parse_spec
 from seedpoint.service.local import replan
+from seedpoint.service.local.blob_files import LocalBlobs
 from seedpoint.service.local.replan import Replanned, replanning
 from seedpoint.service.workers.worker import CallLimits
 from tests.support.verifying import LINEAR, rule, spec_of, tensors
@@ -37,7 +38,7 @@ PLAN = plan_of(spec_of(tensors(a=("F32", 3)), rule("a", "values", values=[1, 2, 
 
 
 def result(plan: Plan) -> Replanned:
-    with replanning(plan) as future:
+    with replanning(plan, LocalBlobs()) as future:
         return future.result()
 
 
@@ -47,7 +48,7 @@ def test_a_plan_comes_back_with_its_literals(
     before = workers()
     there = partial(tempfile.TemporaryDirectory, dir=tmp_path)
     monkeypatch.setattr(tempfile, "TemporaryDirectory", there)
-    with replanning(PLAN) as future:
+    with replanning(PLAN, LocalBlobs()) as future:
         found = future.result()
         assert list(tmp_path.iterdir())
     assert found.plan is not None and found.plan.id == PLAN.id
@@ -58,7 +59,7 @@ def test_a_plan_comes_back_with_its_literals(
 
 def test_a_platform_bound_plan_comes_back_with_its_tensors() -> None:
     plan = plan_of(spec_of(LINEAR, init={"generator": "torch"}))
-    with replanning(plan) as future:
+    with replanning(plan, LocalBlobs()) as future:
         read = future.result().materialized
         found = {name: len(read[name](0, size)) for name, size in (("weight", 24), ("bias", 8))}
     assert found == {"weight": 24, "bias": 8}
@@ -103,7 +104,7 @@ def test_a_spec_beyond_the_limits_of_planning_is_a_failure() -> None:
 
 def test_a_worker_that_dies_is_a_failure() -> None:
     before = workers()
-    with replanning(PLAN) as future:
+    with replanning(PLAN, LocalBlobs()) as future:
         (child,) = workers() - before
         assert child.pid is not None
         os.kill(child.pid, signal.SIGKILL)
@@ -112,6 +113,6 @@ def test_a_worker_that_dies_is_a_failure() -> None:
 
 def test_nobody_need_wait_for_a_result() -> None:
     before = workers()
-    with replanning(PLAN):
+    with replanning(PLAN, LocalBlobs()):
         pass
     assert workers() <= before

@@ -41,7 +41,7 @@ def orthogonal(generator: str) -> dict[str, Any]:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is small, is very small."""
+    """Only very small specs are small."""
     monkeypatch.setattr(building, "SMALL", Limits(modules=4, tensors=4, matches=100))
     monkeypatch.setattr(building, "SMALL_WORK_BYTES", 1_000_000)
 

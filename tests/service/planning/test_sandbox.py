@@ -121,7 +121,7 @@ def connections() -> Iterator[tuple[int, list[bytes]]]:
 def outcomes(
     tmp_path_factory: pytest.TempPathFactory, connections: tuple[int, list[bytes]]
 ) -> dict[str, str]:
-    """What became of each snippet."""
+    """The outcome of each snippet."""
     folder = tmp_path_factory.mktemp("guarded")
     library = folder / "library"
     library.mkdir()

@@ -21,6 +21,14 @@ N, ZERO = Program(Normal.of(0.0, 0.02)), Program(Constant(0.0))
             "split along axis 0: 2 x 64 of normal(mean=0, std=0.02), 32 of constant(value=0)",
         ),
         (
+            Program(Split(0, (Part(64, N), Part(32, ZERO)), repeat=8)),
+            "split along axis 0, 8 times: 64 of normal(mean=0, std=0.02), 32 of constant(value=0)",
+        ),
+        (
+            Program(Split(0, (Part(1, N),), repeat=8)),
+            "split along axis 0: 8 x 1 of normal(mean=0, std=0.02)",
+        ),
+        (
             Program(N.source, (Plus((Log(), Scale(3.0))),)),
             "normal(mean=0, std=0.02), plus(transforms=log(), scale(value=3))",
         ),

@@ -22,7 +22,7 @@ RESERVED = reserve(threads=2, workers=5)
 
 
 def allowed(soft: int, hard: int, wanted: int) -> tuple[int, int]:
-    """How many connections a process may have, and its soft limit then."""
+    """The number of connections that a process may have, and its soft limit then."""
     code = (
         "import resource; from seedpoint.service.server.file_descriptors import for_connections\n"
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"

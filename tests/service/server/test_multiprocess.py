@@ -13,10 +13,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from safetensors.torch import load, save
 
+from tests.support.blob_files import by_file, embedding, rows, sha256
 from tests.support.process import Process, gone
 from tests.support.running import mlp
 from tests.support.waiting import eventually
@@ -56,7 +59,7 @@ class Fleet(Process):
         self.popen.stderr.close()
 
     def has_said(self, event: str) -> int:
-        """How often the log has this."""
+        """Return the number of times that the log has `event`."""
         return sum(line["event"] == event for line in list(self.lines))
 
     def answering(self) -> set[int]:
@@ -66,7 +69,7 @@ class Fleet(Process):
 
 
 def status(url: str) -> int:
-    """Of the answer to GET; 0 when nobody answers."""
+    """Return the status of the answer to GET; 0 when nobody answers."""
     try:
         return httpx.get(url, trust_env=False, timeout=60).status_code
     except httpx.TransportError:
@@ -141,7 +144,7 @@ class Slow:
 
 
 def digest(url: str) -> str:
-    """Of what is there, got by a connection of its own."""
+    """Return the SHA-256 of the content at `url`, got by a connection of its own."""
     answer = httpx.get(url, trust_env=False, timeout=60)
     assert answer.status_code == 200
     return hashlib.sha256(answer.content).hexdigest()
@@ -242,3 +245,28 @@ def test_a_store_that_cannot_be_written_ends_it_before_it_begins(tmp_path: Path)
     done = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert done.returncode != 0
     assert b"Started parent process" not in done.stderr
+
+
+@pytest.mark.timeout(300)
+def test_any_process_takes_a_blob_plans_with_it_and_reads_it(
+    started: Callable[..., Fleet],
+) -> None:
+    process = started(WORKERS="2")
+
+    def fresh(method: str, path: str, **more: Any) -> httpx.Response:
+        """Ask on a connection of its own, which any process may accept."""
+        with httpx.Client(base_url=process.url, timeout=120, trust_env=False) as http:
+            return http.request(method, path, **more)
+
+    for seed in range(4):
+        values = rows(200, 50) + seed
+        content = save({"emb.weight": values})
+        path = f"/v1/blobs/{sha256(content)}"
+        assert fresh("PUT", path, content=content).status_code == 201
+        assert fresh("PUT", path, content=content).status_code == 204
+        spec = embedding(by_file(sha256(content)), (200, 50))
+        issued = fresh("POST", "/v1/checkpoints", json=spec, headers={"Prefer": "return=minimal"})
+        for _ in range(4):
+            answer = fresh("GET", issued.json()["links"]["files"][FILE])
+            assert load(answer.content)["weight"].equal(values)
+    assert len(process.answering()) == 2

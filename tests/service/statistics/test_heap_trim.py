@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 
 from seedpoint.models.files.layout import layout
@@ -19,21 +21,32 @@ def checkpoint() -> Checkpoint:
     return Checkpoint(plan.id, plan, layout(plan), Evaluator(plan))
 
 
-def test_free_memory_is_given_back_when_a_large_pass_has_gone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+class Large:
+    """An object that is freed when its last name goes."""
+
+
+def test_free_memory_is_given_back_when_a_large_object_has_gone() -> None:
     given_back: list[int] = []
-    monkeypatch.setattr(heap_trim, "_trim", given_back.append)
-    monkeypatch.setattr(heap_trim, "DELAY_SECONDS", 0.0)
-    monkeypatch.setattr(passes, "LARGE_TENSORS", 3)
-    gathered = passes.gathering(checkpoint())
+    whole = Large()
+    heap_trim.give_back_after(whole, trim=given_back.append, delay_seconds=0.0)
     assert not given_back
-    del gathered
+    del whole
     eventually(lambda: given_back, "nothing was given back")
-    assert set(given_back) == {0}
+    assert given_back == [0]
 
 
-def test_a_system_without_the_means_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heap_trim, "_trim", None)
-    monkeypatch.setattr(heap_trim, "_give_back", pytest.fail)
-    heap_trim.give_back_after(passes.gathering(checkpoint()))
+def test_a_system_without_the_means_does_without() -> None:
+    whole = Large()
+    heap_trim.give_back_after(whole, trim=None)
+    assert weakref.getweakrefcount(whole) == 0
+
+
+@pytest.mark.parametrize(("tensors", "is_large"), [(3, True), (4, False)])
+def test_a_pass_over_many_tensors_is_large(
+    monkeypatch: pytest.MonkeyPatch, tensors: int, is_large: bool
+) -> None:
+    wholes: list[object] = []
+    monkeypatch.setattr(heap_trim, "give_back_after", wholes.append)
+    monkeypatch.setattr(passes, "LARGE_TENSORS", tensors)
+    gathered = passes.gathering(checkpoint())
+    assert wholes == ([gathered] if is_large else [])

@@ -44,7 +44,7 @@ ROUNDS = 30
 
 
 def told(pipe: Connection) -> Iterator[bytes]:
-    """What came through before the other end was killed."""
+    """Yield the messages that came through before the other end was killed."""
     while True:
         try:
             yield pipe.recv_bytes()
@@ -101,7 +101,7 @@ def assert_whole(root: Path) -> None:
 
 
 def assert_blocks_are_whole(path: Path) -> None:
-    """Of tensors, which those of a plan that was never stored are too."""
+    """Check the blocks of a tensor's file, which are whole even if its plan was never stored."""
     blocks = -(-path.stat().st_size // (BLOCK_BYTES + DIGEST_BYTES))
     size_bytes = path.stat().st_size - DIGEST_BYTES * (blocks + 1)
     assert checked_content(memoryview(path.read_bytes()), path.stem, size_bytes)

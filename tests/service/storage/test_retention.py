@@ -218,7 +218,7 @@ def test_an_empty_store_is_swept(store: CheckpointStore) -> None:
 
 
 def plan_of(service: Running, id_: str) -> Path:
-    """Where the store has a plan: whoever asks the service for it uses it."""
+    """The path of a plan in the store; asking the service for the plan would count as a use."""
     path: Path = service.state.settings.store / "plans" / id_[:2] / f"{id_}.json"
     return path
 

@@ -15,7 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seedpoint.models.generation.whole_tensors import Needed, Raw, WholeCuts, WholeMatrix, Wholes
+from seedpoint.models.generation.whole_tensors import (
+    Raw,
+    WholeCuts,
+    WholeMatrix,
+    Wholes,
+    WholeTensor,
+)
 from seedpoint.models.stream.cuts import find_cuts
 from seedpoint.service.storage import checksums, whole_tensor_files
 from seedpoint.service.storage.atomic_files import temporary_path
@@ -31,8 +37,8 @@ def matrix(draw: int = 0, side: int = SIDE) -> WholeMatrix:
     return WholeMatrix((1, 2), draw, (side, side), (1.0).hex())
 
 
-def filled(needed: Needed) -> Callable[[], Raw]:
-    return lambda: np.full(needed.nbytes, needed.draw, np.uint8)
+def filled(whole: WholeTensor) -> Callable[[], Raw]:
+    return lambda: np.full(whole.nbytes, whole.draw, np.uint8)
 
 
 def entries(store: Store) -> list[Entry]:
@@ -78,7 +84,7 @@ def test_a_whole_tensor_is_there_for_every_process(files: WholeTensorFiles, back
     ],
 )
 def test_no_two_whole_tensors_have_one_name(
-    files: WholeTensorFiles, backend: Store, other: Needed
+    files: WholeTensorFiles, backend: Store, other: WholeTensor
 ) -> None:
     one = WholeMatrix((1, 2), 0, (8, 8), (1.0).hex())
     files.add(one, filled(one))
@@ -88,16 +94,16 @@ def test_no_two_whole_tensors_have_one_name(
 
 
 def test_cuts_come_back_as_they_were_found(files: WholeTensorFiles) -> None:
-    needed = WholeCuts((1, 2), 4, (300, 700), 90)
-    files.add(needed, needed.make)
+    whole = WholeCuts((1, 2), 4, (300, 700), 90)
+    files.add(whole, whole.make)
 
     class Opening:
-        def get(self, key: Needed, make: Callable[[], Raw]) -> Raw:
+        def get(self, key: WholeTensor, make: Callable[[], Raw]) -> Raw:
             found = files.open(key)
             assert found is not None
             return found
 
-    found, expected = Wholes(Opening()).cuts(needed), find_cuts((1, 2), 5, (300, 700), 90)
+    found, expected = Wholes(Opening()).cuts(whole), find_cuts((1, 2), 5, (300, 700), 90)
     assert found.words.tolist() == expected.words.tolist()
     assert found.rows.tolist() == expected.rows.tolist()
 

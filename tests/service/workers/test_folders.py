@@ -8,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -52,20 +54,34 @@ def test_a_root_that_somebody_else_removed_is_made_again(tmp_path: Path) -> None
     assert Path(folders.make()).is_dir()
 
 
-def test_a_root_is_not_used_before_it_is_locked(tmp_path: Path) -> None:
-    folders, made = Folders(tmp_path), threading.Event()
+def test_a_root_is_locked_before_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweeper holds the lock of the new root for a moment, and never gets it again."""
+    is_held, has_left = threading.Event(), threading.Event()
+    swept: list[int] = []
+    make = tempfile.mkdtemp
 
-    def held_by_a_sweeper(root: Path) -> int:
-        opened = os.open(root, os.O_RDONLY)
-        fcntl.flock(opened, fcntl.LOCK_EX)
-        made.set()
-        return os.open(root, os.O_RDONLY)
+    def watched(*, dir: Path, prefix: str | None = None) -> str:
+        if dir == tmp_path:
+            root = make(prefix=prefix, dir=dir)
+            swept.append(os.open(root, os.O_RDONLY))
+            fcntl.flock(swept[0], fcntl.LOCK_EX)
+            is_held.set()
+            return root
+        assert has_left.is_set()
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(swept[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return make(dir=dir)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("seedpoint.service.workers.folders._opened", held_by_a_sweeper)
-        threading.Thread(target=folders.make, daemon=True).start()
-        assert made.wait(60)
-        assert folders._root is None
+    monkeypatch.setattr(tempfile, "mkdtemp", watched)
+    with ThreadPoolExecutor(1) as others:
+        folder = others.submit(Folders(tmp_path).make)
+        assert is_held.wait(60)
+        has_left.set()
+        fcntl.flock(swept[0], fcntl.LOCK_UN)
+        assert Path(folder.result()).is_dir()
+    os.close(swept[0])
 
 
 def test_a_killed_process_s_are_removed_by_the_next(tmp_path: Path, killed: Path) -> None:

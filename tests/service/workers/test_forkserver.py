@@ -1,4 +1,4 @@
-"""What workers need is imported before they are forked."""
+"""Modules that workers need are imported before the workers are forked."""
 
 from __future__ import annotations
 

@@ -6,74 +6,30 @@ import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from multiprocessing import forkserver
+from contextlib import suppress
 from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
 
-from seedpoint.service.errors import ShuttingDown
+from seedpoint.service.workers import forkserver
 from seedpoint.service.workers.errors import (
     CallMemory,
     CallTimeout,
-    NoWorker,
     WorkerDied,
     WorkerFailed,
 )
-from seedpoint.service.workers.pool import CALLS, Job, Pool
 from seedpoint.service.workers.worker import CRASHED_SHARE, CallLimits, Worker
-from tests.support.pool_tasks import TASK
-from tests.support.waiting import reached, rested
-
-MIB = 1 << 20
-LIMITS = CallLimits(seconds=60, memory_bytes=256 * MIB)  # Time enough for all that ends by itself.
-SHORT = CallLimits(seconds=0.3, memory_bytes=256 * MIB)  # For what never ends.
-
-
-@asynccontextmanager
-async def pool(
-    *,
-    size: int = 1,
-    grace_seconds: float = 60,
-    calls_per_worker: int = CALLS,
-) -> AsyncIterator[Pool[bytes, bytes]]:
-    made = Pool(
-        TASK,
-        size=size,
-        limits=LIMITS,
-        grace_seconds=grace_seconds,
-        calls_per_worker=calls_per_worker,
-    )
-    made.start()
-    try:
-        yield made
-    finally:
-        await asyncio.to_thread(made.close)
-
-
-@contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """Inside, the process does nothing: what it is given it is at until the block ends."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+from tests.support.pools import LIMITS, MIB, SHORT, pool, run, stopped
+from tests.support.waiting import reached
 
 
 def has_ended(worker: Worker[bytes, bytes]) -> bool:
-    """Whether its process has, as the pool will find; the look leaves it to the pool."""
+    """Return whether its process has ended; the pool still finds it itself."""
     try:
-        return bool(wait([worker._process.sentinel], 0))
+        return bool(wait([worker.sentinel], 0))
     except (OSError, ValueError):  # The pool has found it.
         return True
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    asyncio.run(test())  # type: ignore[arg-type]
 
 
 def test_a_call_waits_until_a_worker_is_warm_and_gets_its_result() -> None:
@@ -118,10 +74,11 @@ def test_a_worker_that_ends_is_told_to_its_caller_and_replaced(command: bytes, h
 def test_a_worker_s_temporary_files_go_with_it(
     command: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    forkserver.start()  # So that the server's own folder is elsewhere.
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def folders() -> set[str]:
-        """Those of workers, with a note in them."""
+        """The folders of workers that have a note in them."""
         return {note.relative_to(tmp_path).parts[0] for note in tmp_path.rglob("note")}
 
     async def test() -> None:
@@ -130,10 +87,9 @@ def test_a_worker_s_temporary_files_go_with_it(
             assert len(folders()) == 1
             with suppress(WorkerDied):
                 await workers.call(command)
-        assert not folders()
+        await reached(lambda: not list(tmp_path.iterdir()))  # A pool on busy cores closes late.
 
     run(test)
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_worker_that_dies_harms_no_other_call() -> None:
@@ -268,33 +224,15 @@ def test_a_worker_that_has_grown_is_replaced() -> None:
     run(test)
 
 
-def test_a_call_that_no_worker_takes_in_time_is_never_run() -> None:
-    async def test() -> None:
-        async with pool() as workers:
-            await reached(lambda: workers.warm)
-            (pid,) = workers.pids
-            with stopped(pid):
-                first = asyncio.create_task(workers.call(b"echo x"))
-                await reached(lambda: workers.pids_at_work == [pid])
-                with pytest.raises(NoWorker):
-                    await workers.call(b"die", wait_seconds=0.1)
-            await first
-            assert (await workers.call(b"echo y")).startswith(b"y ")
-            assert workers.pids == [pid]
-
-    run(test)
-
-
 @pytest.mark.timeout(300)
 def test_the_pool_outlives_the_server_that_its_workers_fork_from() -> None:
     async def test() -> None:
         async with pool() as workers:
             before = await workers.call(b"echo x")
-            server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-            os.kill(server, signal.SIGKILL)
+            _, old, server = before.split()
+            os.kill(int(server), signal.SIGKILL)
             # Another server imports all that workers need.
-            old = [int(before.split()[1])]
-            await reached(lambda: workers.warm and workers.pids != old, seconds=200)
+            await reached(lambda: workers.warm and workers.pids != [int(old)], seconds=200)
             assert (await workers.call(b"echo y")).startswith(b"y ")
 
     run(test)
@@ -319,105 +257,5 @@ def test_whatever_befalls_many_calls_at_once_concerns_each_alone() -> None:
             calls = [workers.call(c, SHORT if c == b"hang" else LIMITS) for c in commands]
             answers = await asyncio.gather(*calls, return_exceptions=True)
             assert [type(answer) for answer in answers] == [outcomes[c] for c in commands]
-
-    run(test)
-
-
-def test_a_call_that_is_cancelled_ends_its_worker() -> None:
-    async def test() -> None:
-        async with pool(grace_seconds=0.1) as workers:
-            await reached(lambda: workers.warm)
-            (pid,) = workers.pids
-            call = asyncio.create_task(workers.call(b"hang"))
-            await reached(lambda: workers.pids_at_work == [pid])
-            call.cancel()
-            await reached(lambda: workers.warm and workers.pids != [pid])
-
-    run(test)
-
-
-def test_a_call_that_is_cancelled_and_soon_done_leaves_its_worker_to_others() -> None:
-    async def test() -> None:
-        async with pool() as workers:
-            await reached(lambda: workers.warm)
-            (pid,) = workers.pids
-            for _ in range(5):
-                with stopped(pid):
-                    call = asyncio.create_task(workers.call(b"echo x"))
-                    await reached(lambda: workers.pids_at_work == [pid])
-                    call.cancel()
-                    await asyncio.wait((call,))
-                assert (await workers.call(b"echo x")).startswith(b"x")
-            assert workers.pids == [pid]
-
-    run(test)
-
-
-class Immortal:
-    """A worker that answers at once, and must not be killed."""
-
-    def call(self, request: bytes, limits: CallLimits) -> bytes:
-        return request
-
-    def kill(self) -> None:
-        raise AssertionError("it is at another's call by now")
-
-
-def test_the_grace_of_a_call_that_is_done_ends_nobody() -> None:
-    job: Job[bytes, bytes] = Job(b"x", LIMITS)
-    job.run(Immortal())  # type: ignore[arg-type]
-    assert not job.abandon()
-    job.end()
-    assert job.future.result() == b"x"
-
-
-def test_a_call_cancelled_while_it_waits_is_never_run() -> None:
-    async def test() -> None:
-        async with pool() as workers:
-            await reached(lambda: workers.warm)
-            (pid,) = workers.pids
-            with stopped(pid):
-                first = asyncio.create_task(workers.call(b"echo x"))
-                await reached(lambda: workers.pids_at_work == [pid])
-                second = asyncio.create_task(workers.call(b"die"))
-                await rested()
-                second.cancel()
-                await asyncio.wait((second,))
-            await first
-            await workers.call(b"echo x")
-            assert workers.pids == [pid]
-
-    run(test)
-
-
-def test_what_the_task_refuses_reaches_the_caller_as_it_is() -> None:
-    async def test() -> None:
-        async with pool() as workers:
-            with pytest.raises(ValueError, match="no such layer"):
-                await workers.call(b"refuse no such layer")
-
-    run(test)
-
-
-def test_what_nobody_expected_reaches_the_caller_with_the_workers_traceback() -> None:
-    async def test() -> None:
-        async with pool() as workers:
-            with pytest.raises(WorkerFailed, match="pool_tasks"):
-                await workers.call(b"fail x")
-            assert (await workers.call(b"echo y")).startswith(b"y ")
-
-    run(test)
-
-
-def test_closing_ends_what_is_in_progress_and_refuses_what_waits() -> None:
-    async def test() -> None:
-        async with pool() as workers:
-            calls = [asyncio.create_task(workers.call(b"hang")) for _ in range(2)]
-            await reached(lambda: workers.pids_at_work)
-            await asyncio.to_thread(workers.close)
-            answers = await asyncio.gather(*calls, return_exceptions=True)
-            assert [type(answer) for answer in answers] == [WorkerDied, ShuttingDown]
-            with pytest.raises(ShuttingDown):
-                await workers.call(b"echo x")
 
     run(test)

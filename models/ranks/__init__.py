@@ -1,0 +1,1 @@
+"""Ranks: the elements of a checkpoint that one process holds, filled in its own memory."""

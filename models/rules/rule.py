@@ -128,6 +128,9 @@ class Match(Schema):
 
     A buffer with an own init, such as `running_var`, is left to it unless the rule means the
     buffer: by `kind`, by `parameter`, or by a `name` without wildcards.
+
+    A glob matches the whole of a name. `**.bias` also matches `bias`, `[!abc]` is one character
+    other than these, and `[*]` is the character itself.
     """
 
     name: Globs | None = Field(

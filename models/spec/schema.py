@@ -145,10 +145,13 @@ class Init(Schema):
 
 
 class DTypeRule(Schema):
-    """Dtype for the floating tensors that match. A tied tensor matches if one of its names does."""
+    """Dtype for the floating tensors that match, buffers included.
+
+    A tied tensor matches if one of its names does.
+    """
 
     match: Match = Field(description="Criteria, as those of the rules of `init`.")
-    dtype: FloatName
+    dtype: FloatName = Field(description="Dtype that the values are converted to.")
     optional: bool = Field(
         default=False, strict=True, description="Allow the rule to match no tensor."
     )
@@ -157,7 +160,9 @@ class DTypeRule(Schema):
 class DTypePolicy(Schema):
     """Default dtype and exceptions; the first rule that matches wins."""
 
-    default: DTypeName = "declared"
+    default: DTypeName = Field(
+        default="declared", description="Dtype of the tensors that no rule matches."
+    )
     rules: tuple[DTypeRule, ...] = Field(
         default=(), description="Tried in order for each tensor; the first that matches wins."
     )

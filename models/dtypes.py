@@ -136,6 +136,11 @@ class DType:
         return self.name
 
 
+def _dtypes(*names: tuple[str, str]) -> tuple[DType, ...]:
+    """Return the types that this version of torch has, of pairs of a name and a code."""
+    return tuple(_dtype(name, code) for name, code in names if hasattr(torch, name))
+
+
 def _dtype(name: str, code: str) -> DType:
     dtype: torch.dtype = getattr(torch, name)
     return DType(name, code, dtype, dtype.itemsize, 2 if name.endswith("_x2") else 1)
@@ -143,27 +148,27 @@ def _dtype(name: str, code: str) -> DType:
 
 # In the order of the safetensors library's `Dtype` enum, by which it lays out a file (highest
 # first, then by name). tests/models/files/test_layout.py checks the order against the library.
-DTYPES: tuple[DType, ...] = (
-    _dtype("bool", "BOOL"),
-    _dtype("float4_e2m1fn_x2", "F4"),
-    _dtype("uint8", "U8"),
-    _dtype("int8", "I8"),
-    _dtype("float8_e5m2", "F8_E5M2"),
-    _dtype("float8_e4m3fn", "F8_E4M3"),
-    _dtype("float8_e8m0fnu", "F8_E8M0"),
-    _dtype("float8_e4m3fnuz", "F8_E4M3FNUZ"),
-    _dtype("float8_e5m2fnuz", "F8_E5M2FNUZ"),
-    _dtype("int16", "I16"),
-    _dtype("uint16", "U16"),
-    _dtype("float16", "F16"),
-    _dtype("bfloat16", "BF16"),
-    _dtype("int32", "I32"),
-    _dtype("uint32", "U32"),
-    _dtype("float32", "F32"),
-    _dtype("complex64", "C64"),
-    _dtype("float64", "F64"),
-    _dtype("int64", "I64"),
-    _dtype("uint64", "U64"),
+DTYPES = _dtypes(
+    ("bool", "BOOL"),
+    ("float4_e2m1fn_x2", "F4"),
+    ("uint8", "U8"),
+    ("int8", "I8"),
+    ("float8_e5m2", "F8_E5M2"),
+    ("float8_e4m3fn", "F8_E4M3"),
+    ("float8_e8m0fnu", "F8_E8M0"),
+    ("float8_e4m3fnuz", "F8_E4M3FNUZ"),
+    ("float8_e5m2fnuz", "F8_E5M2FNUZ"),
+    ("int16", "I16"),
+    ("uint16", "U16"),
+    ("float16", "F16"),
+    ("bfloat16", "BF16"),
+    ("int32", "I32"),
+    ("uint32", "U32"),
+    ("float32", "F32"),
+    ("complex64", "C64"),
+    ("float64", "F64"),
+    ("int64", "I64"),
+    ("uint64", "U64"),
 )
 
 BY_NAME = {dtype.name: dtype for dtype in DTYPES}

@@ -68,6 +68,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "activation": ("relu", "gelu"),
     "nonlinearity": ("tanh", "relu"),
     "padding": ("valid", "same"),
+    "padding_mode": ("zeros", "reflect", "replicate", "circular"),  # annotated in later versions
     "reduction": ("none", "mean", "sum"),
     "GELU.approximate": ("none", "tanh"),
     "EmbeddingBag.mode": ("sum", "mean", "max"),
@@ -169,7 +170,9 @@ def _convert(annotation: Any, place: str) -> dict[Kind, Any]:
         return {"string": annotation}
     if origin in (tuple, list, Sequence):
         fixed = origin is tuple and Ellipsis not in items
-        item = either(_union(items[0], place))
+        if not (inner := _union(items[0], place)):
+            return {}  # names of dimensions
+        item = either(inner)
         return {"list": list_of(item, len(items)) if fixed else _sizes(item, place)}
     if origin is Callable:
         return {}  # not a JSON value; these arguments also accept a string

@@ -6,9 +6,10 @@ import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
+from typing_extensions import Self
 
 from seedpoint.models.draws.draw import Draw
 from seedpoint.models.draws.standard import NORMAL, Line

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from seedpoint.models.generation.device_draws import draws_on
+from seedpoint.models.generation.device_draws import Draws, draws_on
 from seedpoint.models.generation.evaluator import Evaluator
 from seedpoint.models.generation.parts import Part, each_run, fill_part
 from seedpoint.models.generation.whole_tensors import Wholes
@@ -55,8 +56,15 @@ def kernels(source: PlanSource, jobs: Iterable[Job]) -> frozenset[str]:
     return frozenset().union(*(used_kernels(tensor.program, tensor.dtype) for tensor in found))
 
 
-def fill(source: PlanSource, jobs: Sequence[Job], *, threads: int, advance: Advance) -> None:
-    """Fill the memory of every job.
+def fill(
+    source: PlanSource,
+    jobs: Sequence[Job],
+    *,
+    threads: int,
+    advance: Advance,
+    draws: Callable[[str], Draws] = draws_on,
+) -> None:
+    """Fill the memory of every job; `draws` gives the implementation of the stream on a device.
 
     Beside that memory it takes a scratch piece for each thread, and one tensor at a time: the
     whole of an orthogonal or sparse one, or a copy of memory that is not contiguous.
@@ -69,7 +77,7 @@ def fill(source: PlanSource, jobs: Sequence[Job], *, threads: int, advance: Adva
     with ThreadPoolExecutor(threads) as executor, torch.no_grad():
         each = helped(executor, threads)
         for device in dict.fromkeys(map(_generator, jobs)):
-            filler = _Filler(source, device, each, advance)
+            filler = _Filler(source, draws(device), each, advance)
             filler.fill([job for job in jobs if _generator(job) == device])
 
 
@@ -92,18 +100,22 @@ def _part(
 class _Filler:
     """Evaluation of one source on one device."""
 
-    def __init__(self, source: PlanSource, device: str, each: Each, advance: Advance) -> None:
+    def __init__(self, source: PlanSource, draws: Draws, each: Each, advance: Advance) -> None:
         self._source = source
-        self._device = torch.device(device)
-        self._draws = draws_on(device)
+        self._draws = draws
+        self._device = draws.device
+        self._in_host_memory = draws.staging is None
         self._each = each
         self._advance = advance
-        self._evaluator = source.evaluator(draws=self._draws)
+        self._evaluator = source.evaluator(draws=draws)
 
     def fill(self, jobs: Sequence[Job]) -> None:
         """Fill the memory of every job."""
-        if self._device.type == "cuda":
-            with torch.cuda.device(self._device):
+        if not self._in_host_memory:
+            current = (
+                torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
+            )
+            with current:
                 for job in jobs:
                     self._fill_alone(job)
             return
@@ -138,7 +150,7 @@ class _Filler:
             start, stop = pieces[number]
             self._piece(evaluator, job, start, stop, out.view(-1)[start:stop])
 
-        if whole or self._device.type != "cpu":
+        if whole or not self._in_host_memory:
             for number in range(len(pieces)):
                 work(number)
         else:
@@ -157,7 +169,7 @@ class _Filler:
         dtype = self._source.plan.tensors[job.tensor].dtype.torch
         direct = out.dtype == dtype and out.device.type == self._device.type
         values = out if direct else torch.empty(stop - start, dtype=dtype, device=self._device)
-        if self._device.type != "cpu" and _has_short_runs(job.part):
+        if not self._in_host_memory and _has_short_runs(job.part):
             _fill_spans(evaluator, job, start, stop, values)
         else:
             _part(evaluator, job.tensor, job.part, start, stop, values)

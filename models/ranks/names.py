@@ -6,9 +6,10 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from string import Formatter
 
 from seedpoint.models.plan.plan import Plan
-from seedpoint.models.rules.globs import captured, compile_glob
+from seedpoint.models.rules.globs import captured, captures, compile_glob
 
 Rename = Mapping[str, str] | Callable[[str], str]
 
@@ -39,6 +40,11 @@ class Names:
         object.__setattr__(self, "prefix", prefix)
         if isinstance(self.rename, Mapping):
             object.__setattr__(self, "_patterns", tuple(self.rename.items()))
+        for pattern, target in self._patterns:
+            if unknown := [name for name in _fields(target) if name not in captures(pattern)]:
+                raise ValueError(
+                    f"rename: {target!r} uses {{{unknown[0]}}}, which {pattern!r} does not capture"
+                )
 
     def find(self, name: str) -> str | None:
         """Return the checkpoint's name for the module's tensor `name`, None if it has none."""
@@ -73,6 +79,10 @@ class Names:
             if (found := compile_glob(pattern).fullmatch(name)) is not None:
                 return target.format_map(captured(found))
         return name
+
+
+def _fields(target: str) -> list[str]:
+    return [name for _, name, _, _ in Formatter().parse(target) if name is not None]
 
 
 class TensorNumbers:

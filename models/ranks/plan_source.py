@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import safetensors.torch
 import torch
 
 from seedpoint.models.errors import PlatformMismatch
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from seedpoint.models.planning.compiler import Planned
     from seedpoint.models.spec.schema import Spec
 
-Buffers = Callable[[], Mapping[str, torch.Tensor]]
+Buffers = Callable[[], "Mapping[str, torch.Tensor] | bytes"]
+"""Function that returns buffers by name, or a safetensors file of them."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class PlanSource:
             SpecError: The plan's architecture cannot be built here.
         """
         if self.ask_buffers is not None:
-            return self.ask_buffers()
+            given = self.ask_buffers()
+            return given if isinstance(given, Mapping) else safetensors.torch.load(bytes(given))
         from seedpoint.models.planning.unsaved_buffers import non_persistent_buffers
 
         return non_persistent_buffers(self._parsed)

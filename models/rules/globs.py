@@ -10,6 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import count
+
+from seedpoint.models.validation.regular_expressions import ATOMIC, atomic
 
 MAX_LENGTH = 1000  # characters
 _TOKEN = re.compile(
@@ -41,7 +44,8 @@ def match(pattern: str, name: str) -> dict[str, int] | None:
 
 def captured(found: re.Match[str]) -> dict[str, int]:
     """Return the captured integers of a match."""
-    return {key: int(text) for key, text in found.groupdict().items()}
+    texts = found.groupdict().items()
+    return {key: int(text) for key, text in texts if not key.startswith(ATOMIC)}
 
 
 @lru_cache(maxsize=1 << 16)
@@ -57,15 +61,17 @@ def compile_glob(pattern: str, *, keeping: bool = False) -> re.Pattern[str]:
     Raises:
         GlobError: If `pattern` does not parse.
     """
-    tokens = list(_tokens(pattern, set()))
+    numbers = count()  # of atomic groups
+    tokens = list(_tokens(pattern, set(), numbers))
     chunks = _split(tokens, "many")
     group = "({})" if keeping else "{}"
     any_text = group.format(".*?")
-    parts = [_chunk(chunk, group, anchored=len(chunks) == 1) for chunk in chunks[:1]]
+    parts = [_chunk(chunk, group, numbers, anchored=len(chunks) == 1) for chunk in chunks[:1]]
     for number, chunk in enumerate(chunks[1:], start=2):
         last = number == len(chunks)
-        body = _chunk(_optional_dot(chunk, chunks[number - 2]), group, anchored=last)
-        parts.append(f"{any_text}{body}" if last else f"(?>{any_text}{body})")
+        body = _chunk(_optional_dot(chunk, chunks[number - 2]), group, numbers, anchored=last)
+        one = f"{any_text}{body}"
+        parts.append(one if last else atomic(one, next(numbers)))
     return re.compile("".join(parts), re.DOTALL)
 
 
@@ -78,7 +84,7 @@ def captures(pattern: str) -> frozenset[str]:
     names: set[str] = set()
     if len(pattern) <= MAX_LENGTH and _SPECIAL.search(pattern) is None:
         return frozenset()
-    for _ in _tokens(pattern, names):
+    for _ in _tokens(pattern, names, count()):
         pass
     return frozenset(names)
 
@@ -108,7 +114,7 @@ def texts(pattern: str) -> list[str]:
 Token = tuple[str, str]
 
 
-def _tokens(pattern: str, captured: set[str]) -> Iterator[Token]:
+def _tokens(pattern: str, captured: set[str], numbers: Iterator[int]) -> Iterator[Token]:
     """Yield the tokens, and add the names of captures to `captured`."""
     if len(pattern) > MAX_LENGTH:
         raise GlobError(f"glob is longer than {MAX_LENGTH} characters")
@@ -119,7 +125,7 @@ def _tokens(pattern: str, captured: set[str]) -> Iterator[Token]:
             raise GlobError(f"glob {pattern!r} does not parse at '{pattern[found.start() :][:20]}'")
         previous = kind
         if kind == "name":
-            yield "text", _capture(found, pattern, captured)
+            yield "text", _capture(found, pattern, captured, next(numbers))
         elif kind == "set":
             yield "text", _character_set(found["set"], bool(found["not"]), pattern)
         elif kind == "text":
@@ -128,7 +134,7 @@ def _tokens(pattern: str, captured: set[str]) -> Iterator[Token]:
             yield ("text", r"[^.]") if kind == "one" else (kind, "")
 
 
-def _capture(found: re.Match[str], pattern: str, seen: set[str]) -> str:
+def _capture(found: re.Match[str], pattern: str, seen: set[str], number: int) -> str:
     """Return the expression of a capture: beside a text, it may be a part of a segment."""
     name = found["name"]
     if not name.isidentifier() or not name.isascii() or name in seen:
@@ -137,7 +143,8 @@ def _capture(found: re.Match[str], pattern: str, seen: set[str]) -> str:
     before, after = pattern[: found.start()][-1:], pattern[found.end() :][:1]
     start = "(?<![^.])" if before in _WILDCARDS else ""
     stop = "(?![^.])" if after in _WILDCARDS else ""
-    return rf"{start}(?P<{name}>[0-9]{{1,15}}+){stop}"
+    digits = atomic("[0-9]{1,15}", number)
+    return rf"{start}(?P<{name}>{digits}){stop}"
 
 
 def _character_set(body: str, negated: bool, pattern: str) -> str:
@@ -162,7 +169,7 @@ def _split(tokens: list[Token], kind: str) -> list[list[Token]]:
     return chunks
 
 
-def _chunk(tokens: list[Token], group: str, *, anchored: bool) -> str:
+def _chunk(tokens: list[Token], group: str, numbers: Iterator[int], *, anchored: bool) -> str:
     """Return the expression for text and `*` between two `**`.
 
     In an anchored chunk, the last `*` reaches the end of the chunk. `group` formats each `*`.
@@ -172,7 +179,7 @@ def _chunk(tokens: list[Token], group: str, *, anchored: bool) -> str:
     for number, text in enumerate(texts[1:], start=2):
         final = anchored and number == len(texts)
         some = group.format("[^.]*" if final else "[^.]*?")
-        out.append(f"{some}{text}" if final else f"(?>{some}{text})")
+        out.append(f"{some}{text}" if final else atomic(f"{some}{text}", next(numbers)))
     return "".join(out)
 
 

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from seedpoint.models.dtypes import BY_CODE
 from seedpoint.models.files.layout import MAX_FILE_BYTES, MAX_HEADER_BYTES, METADATA_KEY
+from seedpoint.models.validation.regular_expressions import possessive
 
 # length field at the start of a file, in bytes
 LENGTH_BYTES = 8
@@ -31,13 +32,16 @@ MAX_CONTAINERS = MAX_HEADER_BYTES // 16
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # An unterminated string runs to the end; otherwise each of its quotes would be tried as a
 # beginning. Possessive, because a backtracking match would remember its positions.
-STRING_OR_OPENING = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{]+', re.DOTALL)
+STRING_OR_OPENING = re.compile(possessive(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{]+'), re.DOTALL)
 # A quote inside a string is escaped, so it never follows a comma or a brace alone.
 _METADATA = re.compile(rb'[{,][ \t\n\r]*"%s"[ \t\n\r]*:[ \t\n\r]*' % METADATA_KEY.encode())
-_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_BLANK = r"[ \t\n\r]*+"
+_STRING = r'"(?:[^"\\]++|\\.)*+"'
 _STRINGS = re.compile(
-    rb"\{(?:[ \t\n\r]*+%s[ \t\n\r]*+:[ \t\n\r]*+%s[ \t\n\r]*+,?+){0,%d}+[ \t\n\r]*+\}"
-    % (_STRING, _STRING, MAX_CONTAINERS),
+    possessive(
+        rf"\{{(?:{_BLANK}{_STRING}{_BLANK}:{_BLANK}{_STRING}{_BLANK},?+){{0,{MAX_CONTAINERS}}}+"
+        rf"{_BLANK}\}}"
+    ).encode(),
     re.DOTALL,
 )
 _BRIEF = reprlib.Repr()

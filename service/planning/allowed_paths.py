@@ -8,7 +8,8 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Self
+
+from typing_extensions import Self
 
 _METADATA = (".dist-info", ".egg-info")
 _MODULES = (".py", ".so", ".pth")

@@ -21,7 +21,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from functools import partial
 from heapq import nlargest
 
@@ -64,7 +64,7 @@ class Issued:
 
     @property
     def created(self) -> datetime:
-        return datetime.fromtimestamp(self.created_ns / 1e9, UTC)
+        return datetime.fromtimestamp(self.created_ns / 1e9, timezone.utc)
 
 
 def has_plans(store: Store) -> bool:

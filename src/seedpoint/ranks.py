@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
-from seedpoint.checkpoint import Checkpoint
 from seedpoint.models.files.slices import Index
-from seedpoint.models.plan.plan import Plan
 from seedpoint.models.ranks.fill import Job, fill, kernels
 from seedpoint.models.ranks.load import LoadedKeys, Options, prepare
 from seedpoint.models.ranks.names import Rename
 from seedpoint.models.ranks.plan_source import PlanSource
 from seedpoint.models.ranks.state_dict import all_tensors, one_tensor
-from seedpoint.models.spec.schema import Spec, parse_spec
-from seedpoint.models.verify.stated_plan import checked_plan
 from seedpoint.service.local.kernel_cache import compile_once
-from seedpoint.service.local.plan_sources import document_of_file, source_of_file
 from seedpoint.service.local.progress import progress
+from seedpoint.sources import open_source
 
-
-class ClientCheckpoint(Protocol):
-    """Checkpoint of a client: it has the plan, and perhaps `buffers`, a method like it."""
-
-    def plan(self) -> bytes | Mapping[str, Any] | Plan:
-        """Return the canonical plan."""
-
-
-Source = (
-    Spec
-    | Plan
-    | Checkpoint
-    | PlanSource
-    | ClientCheckpoint
-    | Mapping[str, Any]
-    | bytes
-    | str
-    | os.PathLike[str]
-    | tuple[Any, str]
-)
-"""Argument `source` of `load_into`; a pair is a client and an id."""
-
-_ID = re.compile(r"[0-9a-f]{64}")
+if TYPE_CHECKING:
+    from seedpoint.sources import Source
 
 
 def load_into(
@@ -122,68 +94,6 @@ def tensor(
     value, job = one_tensor(opened, name, index, torch.device(device))
     _fill(opened, [job])
     return value
-
-
-def open_source(source: Source) -> PlanSource:
-    """Return the plan that `source`, an argument of `load_into`, stands for.
-
-    Raises: The errors of `load_into`, except ModuleMismatch.
-    """
-    if isinstance(source, PlanSource):
-        return source
-    if isinstance(source, Checkpoint):
-        return source.source
-    if isinstance(source, Plan):
-        return PlanSource(source)
-    if isinstance(source, Spec):
-        return Checkpoint.from_spec(source).source
-    if isinstance(source, bytes | bytearray | memoryview):
-        return PlanSource(checked_plan(bytes(source)))
-    if isinstance(source, Mapping):
-        return _of_document(source)
-    if isinstance(source, str | os.PathLike):
-        return _of_path(source)
-    if isinstance(source, tuple) and len(source) == 2 and hasattr(source[0], "get"):
-        client, id = source
-        source = client.get(id)
-    return _of_client(source)
-
-
-def _of_document(document: Mapping[str, Any]) -> PlanSource:
-    """Return the source of a spec, or of a plan's document."""
-    if "architecture" in document or "format" not in document:
-        return Checkpoint.from_spec(parse_spec(dict(document))).source
-    return PlanSource(checked_plan(document))
-
-
-def _of_path(path: str | os.PathLike[str]) -> PlanSource:
-    target = Path(path)
-    if target.name.endswith(".json") and not target.name.endswith(".safetensors.index.json"):
-        document = document_of_file(target)
-        if document.get("format") is not None:
-            return PlanSource(checked_plan(target.read_bytes()))
-        return _of_document(document)
-    if _ID.fullmatch(os.fspath(path)) and not target.exists():
-        raise FileNotFoundError(
-            f"no file {os.fspath(path)!r}; an id needs a client: pass Client(url).get(id)"
-        )
-    return source_of_file(target)
-
-
-def _of_client(checkpoint: Any) -> PlanSource:
-    """Return the source of a checkpoint of the client, which has a method `plan`.
-
-    Its method `buffers`, if it has one, gives the buffers that no state dict holds.
-    """
-    if not callable(ask := getattr(checkpoint, "plan", None)):
-        raise TypeError(
-            f"{type(checkpoint).__name__} is not a source: pass a spec, a plan, a Checkpoint or a "
-            "path"
-        )
-    found = ask()
-    plan = found if isinstance(found, Plan) else checked_plan(found)
-    asked = getattr(checkpoint, "buffers", None)
-    return PlanSource(plan, ask_buffers=asked if callable(asked) else None)
 
 
 def _fill(source: PlanSource, jobs: Sequence[Job]) -> None:

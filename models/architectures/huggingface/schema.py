@@ -45,7 +45,7 @@ class Transformers(Foreign):
         "names, else the one for `task`, else the base model.",
         examples=["GPT2LMHeadModel"],
     )
-    task: Literal[*TASKS] | None = Field(  # type: ignore[valid-type]
+    task: Literal[tuple(TASKS)] | None = Field(  # type: ignore[valid-type]
         default=None,
         description="Task of the model, which selects its class if nothing else names it.",
     )

@@ -52,14 +52,15 @@ class Rename(Schema):
         named = set(expression.groupindex.values())
         kept = [found[group] for group in range(1, expression.groups + 1) if group not in named]
         texts = found.groupdict() | dict(zip(_wildcards(self.match), kept, strict=True))
-        new = ""
+        new, follows_nothing = "", False
         for kind, text in _tokens(self.to):
             if kind == "text":
                 # `**.` also stands for no segment at all, as in a glob.
-                is_bare = text.startswith(".") and (not new or new.endswith("."))
-                new += text[1:] if is_bare else text
+                is_bare = follows_nothing and text.startswith(".")
+                new += text[1:] if is_bare and (not new or new.endswith(".")) else text
             else:
                 new += texts[text]
+            follows_nothing = text.startswith("**") and not texts.get(text, "*")
         return new
 
 

@@ -7,7 +7,7 @@ import torch
 
 import seedpoint
 from seedpoint.models.files.slices import index_slice
-from seedpoint.models.generation.sources import Draws, ReferenceDraws, draws_on
+from seedpoint.models.generation.device_draws import Draws, ReferenceDraws, draws_on
 from seedpoint.models.ranks import fill as module
 from seedpoint.models.ranks.fill import Job, fill, kernels
 from seedpoint.models.ranks.placements import Shard, StridedShard, local_indices

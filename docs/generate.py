@@ -90,9 +90,7 @@ def layers_page() -> str:
         'tensor name -> `{"type": "weight_norm", "dim": 0}` or '
         '`{"type": "spectral_norm"}`, with the arguments, tensor names and initialization of '
         "`torch.nn.utils.parametrizations`: `weight` becomes `parametrizations.weight.original1`, "
-        "and so on. Under `philox-v1`, norms or vectors over a `dim` for which the weight has to "
-        "be reordered (a transposed convolution's spectral norm) or of all numbers (`null`) have "
-        "no own init and need a rule; under generator `torch` they have.\n\n"
+        "and so on.\n\n"
     )
     return f"# Architectures and layers\n\n{NOTE}\n{intro}" + _table(
         ("type", "what it is", "arguments", "example"), rows

@@ -96,7 +96,7 @@ class Sources:
             for term in source.terms:
                 yield from self.whole_tensors(term, name, shape, start, stop)
         if isinstance(source, SingularVector):
-            rows, columns = source.shape
+            rows, columns = source.matrix
             yield from self.whole_tensors(source.of, name, source.shape, 0, rows * columns)
             yield from self.whole_tensors(source.start, name, (columns,), 0, columns)
         if isinstance(source, Split):
@@ -188,7 +188,7 @@ class Sources:
         return found
 
     def _singular_vector(self, source: SingularVector, name: str) -> npt.NDArray[np.float64]:
-        rows, columns = source.shape
+        rows, columns = source.matrix
         matrix = self._array(source.of, name, source.shape, 0, rows * columns)
         start = self._array(source.start, name, (columns,), 0, columns)
         vectors = singular_vectors(
@@ -200,7 +200,7 @@ class Sources:
         def values(first: int, last: int) -> npt.NDArray[np.float32]:
             return self._array(source.of, name, source.shape, first, last)
 
-        rows, columns = source.shape
+        rows, columns = source.matrix
         if source.axis == 0:
             found = row_norms(values, columns, start, stop)
         else:

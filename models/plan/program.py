@@ -243,16 +243,22 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Norms:
-    """Source of Euclidean norms of the rows (`axis` 0) or columns (1) of a matrix of `shape`.
+    """Source of Euclidean norms of the rows (`axis` 0) or columns (1) of a matrix.
 
-    `of` is the matrix's program, whose draws name their streams. Weight normalization uses it: its
-    magnitude is the norms of its direction.
+    `of` is the matrix's program on a tensor of `shape`, whose axes after the first are the columns;
+    its draws name their streams. Weight normalization uses it: its magnitude is the norms of its
+    direction.
     """
 
     type: ClassVar[str] = "norms"
     of: Program
     shape: tuple[int, ...]
     axis: int
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """Rows and columns of the matrix."""
+        return self.shape[0], math.prod(self.shape[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +289,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class SingularVector:
-    """Source of a left (`axis` 0) or right (1) singular vector of a matrix of `shape`.
+    """Source of a left (`axis` 0) or right (1) singular vector of a matrix, as that of `Norms`.
 
     It is the vector after `iterations` of the power method from the right vector `start`, both
     programs' draws naming their streams. Spectral normalization keeps such a pair.
@@ -296,6 +302,11 @@ class SingularVector:
     iterations: int
     eps: float
     axis: int
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """Rows and columns of the matrix."""
+        return self.shape[0], math.prod(self.shape[1:])
 
 
 Whole = Orthogonal | Sparse

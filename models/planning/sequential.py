@@ -307,7 +307,8 @@ class _Run:
         if isinstance(source, Norms):
             matrix = value.new_empty(source.shape)
             self._source(matrix, source.of.source)
-            value.copy_(torch.norm_except_dim(matrix, 2, source.axis).view(value.shape))
+            norms = torch.norm_except_dim(matrix.view(source.matrix), 2, source.axis)
+            value.copy_(norms.view(value.shape))
             return
         self._settle(source.name)
         other = self.value(source.name).reshape(-1).clone()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from seedpoint.models.plan.plan import PlanTensor
 from seedpoint.models.plan.program import Materialized, Norms, SingularVector, Source
@@ -28,15 +30,21 @@ def stale_parametrizations(tensors: Sequence[PlanTensor]) -> Iterator[PlanWarnin
                 "SP208",
                 path,
                 f"{path} fills '{original}', but '{tensor.name}' keeps the {kind} of its own init"
-                + _remedy(source, original),
+                + _remedy(source, original, tensor.shape),
             )
 
 
-def _remedy(source: Norms | SingularVector, original: str) -> str:
+def _remedy(source: Norms | SingularVector, original: str, shape: tuple[int, ...]) -> str:
     if isinstance(source, SingularVector):
         return "; the power iterations of training replace them"
-    dim = "" if source.axis == 0 else ', "dim": -1'
-    return f'; to follow, fill it by {{"type": "norms", "of": "{original}"{dim}}}'
+    initializer: dict[str, Any] = {"type": "norms", "of": original}
+    if source.axis == 1:
+        initializer["dim"] = -1
+    elif not shape:
+        initializer["dim"] = None
+    elif kept := next((axis for axis, size in enumerate(shape) if size > 1), 0):
+        initializer["dim"] = kept
+    return f"; to follow, fill it by {json.dumps(initializer)}"
 
 
 def _original(name: str, source: Norms | SingularVector) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,7 @@ from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_TORCH
 from seedpoint.models.plan.program import (
     Constant,
+    Copy,
     Literal,
     Norms,
     Part,
@@ -185,7 +187,8 @@ class _Drawn:
                 raise InexpressibleError("it mixes random and given values")
 
     def _of_matrix(self, value: Normed | Powered, ref: TensorRef) -> Source:
-        kept = value.ref.size[value.axis]
+        rows, columns = value.ref.size[0], math.prod(value.ref.size[1:])
+        kept = (rows, columns)[value.axis]
         if _order(value.view) is not None or ref.numel != kept:
             what = "norms" if isinstance(value, Normed) else "a singular vector"
             raise InexpressibleError(f"it holds a part of {what}, or in another order")
@@ -194,7 +197,29 @@ class _Drawn:
     def _norms(self, value: Normed) -> Source:
         if value.ref.numel > MAX_NORMED_ELEMENTS:
             raise InexpressibleError(f"it is made of {value.ref.numel} numbers, too many")
-        return Norms(self.program(value.operand, value.ref, part=True), value.ref.size, value.axis)
+        return Norms(self._matrix(value), value.ref.size, value.axis)
+
+    def _matrix(self, value: Normed | Powered) -> Program:
+        """Return the program of the matrix, in its order; its draw may be in another."""
+        if (reordered := self._reordered(value.operand)) is None:
+            return self.program(value.operand, value.ref, part=True)
+        operation, view = reordered
+        own = operation.writes[0].size
+        inner = self.program(_in_own_order(value.operand), value.ref._replace(size=own), part=True)
+        owner = self._tensors[self._holdings[operation.number].tensor][0]
+        return Program(Copy(inner, owner, own, view.stride, view.offset))
+
+    def _reordered(self, operand: Value) -> tuple[Operation, View] | None:
+        """Return the only draw of a matrix, if it is whole and in another order than its tensor."""
+        found = list(draws(operand))
+        if len(found) != 1:
+            return None
+        [(operation, view)] = found
+        holding = self._holdings.get(operation.number)
+        if holding is None or holding.order is not None or _order(view) is None:
+            return None
+        is_whole = view is not None and whole(view, operation.writes[0].numel)
+        return (operation, view) if view is not None and is_whole else None
 
     def _singular_vector(self, value: Powered) -> Source:
         if value.ref.numel * value.iterations > MAX_POWER_PRODUCTS:
@@ -205,10 +230,10 @@ class _Drawn:
         if len(starts) != 1:
             raise InexpressibleError("its power method does not start from one draw")
         [start] = starts.values()
-        if start.writes[0].numel != value.ref.size[1]:
+        if start.writes[0].numel != math.prod(value.ref.size[1:]):
             raise InexpressibleError("its power method starts from another vector")
         drawn = self._draw(start, identity(start.writes[0].size), part=True)
-        of = self.program(value.operand, value.ref, part=True)
+        of = self._matrix(value)
         return SingularVector(
             *(of, value.ref.size, Program(drawn)), value.iterations, value.eps, value.axis
         )
@@ -279,6 +304,17 @@ def _holdings(values: Sequence[Value]) -> dict[int, _Holding]:
             draw += draws_of(operation)
         held.update(first)
     return holdings
+
+
+def _in_own_order(value: Value) -> Value:
+    """Return a value with its only draw in the draw's own order."""
+    match value:
+        case Made(operation, _):
+            return Made(operation, identity(operation.writes[0].size))
+        case Cast(operand=operand) | Mapped(operand=operand):
+            return replace(value, operand=_in_own_order(operand))
+        case _:
+            raise InexpressibleError("it mixes a draw in another order")
 
 
 def _place(operation: Operation) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import accumulate, combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -164,8 +164,9 @@ class Resolver:
         function = name.partition(".")[0].removesuffix("_")
         if function in _MAPS:
             return self._mapped(operation, function, written, view)
-        if name == "norm.ScalarOpt_dim" and (axis := _normed_axis(args)) is not None:
-            return Normed(operation, self.value(args[0], operation.number), args[0], axis, view)
+        if name.startswith("norm.") and (matrix := _normed(name, args)) is not None:
+            operand, ref = self._matrix(matrix.ref, operation.number)
+            return Normed(operation, operand, ref, matrix.axis, view)
         if name == POWER_METHOD:
             return self._powered(operation, written, view)
         if not operation.reads and len(operation.writes) == 1:
@@ -174,12 +175,35 @@ class Resolver:
 
     def _powered(self, operation: Operation, written: TensorRef, view: View) -> Powered:
         matrix, left, right, iterations, eps = operation.args
-        operand, start = (self.value(ref, operation.number) for ref in (matrix, right))
+        operand, matrix = self._matrix(matrix, operation.number)
+        start = self.value(right, operation.number)
         if isinstance(start, Powered) and start.operand == operand:
             iterations += start.iterations
             start = start.start
         axis = 0 if written == left else 1
         return Powered(operand, matrix, start, iterations, eps, axis, view)
+
+    def _matrix(self, ref: TensorRef, before: int) -> tuple[Value, TensorRef]:
+        """Return the value of a matrix and the reference that it is of.
+
+        A copy that only brings a tensor into another order, and flattens all axes but the first, is
+        that tensor, with its own axes.
+        """
+        value = self.value(ref, before)
+        if not isinstance(value, Unresolved):
+            return value, ref
+        name, args = value.operation.name.removeprefix("aten."), value.operation.args
+        source = args[_COPIES[name]] if name in _COPIES else None
+        (written,) = value.operation.writes
+        if (
+            isinstance(source, TensorRef)
+            and source.dtype == written.dtype
+            and source.size[:1] == ref.size[:1]
+            and inside(ref, written) == identity(ref.size)
+            and source.size == written.size
+        ):
+            return self.value(source, value.operation.number), source
+        return value, ref
 
     def _operand(
         self, operation: Operation, source: TensorRef, written: TensorRef, view: View
@@ -302,13 +326,23 @@ def _named(operation: Operation) -> dict[str, Any]:
     return dict(zip(names, operation.args, strict=False)) | operation.kwargs
 
 
-def _normed_axis(args: tuple[Any, ...]) -> int | None:
-    """Return the axis that a Euclidean norm of a matrix keeps; None for other norms."""
-    matrix, power, dims = args[:3]
-    plain = (
-        isinstance(matrix, TensorRef) and len(matrix.size) == 2 and power == 2 and len(dims) == 1
-    )
-    return 1 - dims[0] % 2 if plain else None
+class _Matrix(NamedTuple):
+    """Matrix whose norms are taken, for each index along an axis."""
+
+    ref: TensorRef
+    axis: int
+
+
+def _normed(name: str, args: tuple[Any, ...]) -> _Matrix | None:
+    """Return the matrix of a Euclidean norm, a single row for one of all numbers; else None."""
+    tensor, power = args[0], args[1] if len(args) > 1 else 2
+    if not isinstance(tensor, TensorRef) or power != 2:
+        return None
+    if name == "norm.Scalar":
+        row = tensor._replace(size=(1, *tensor.size), stride=(tensor.numel, *tensor.stride))
+        return _Matrix(row if len(row.size) > 1 else row._replace(size=(1, 1), stride=(1, 1)), 0)
+    is_matrix = name == "norm.ScalarOpt_dim" and len(tensor.size) == 2 and len(args[2]) == 1
+    return _Matrix(tensor, 1 - args[2][0] % 2) if is_matrix else None
 
 
 def _is_bytes(ref: TensorRef) -> bool:

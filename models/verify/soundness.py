@@ -261,13 +261,15 @@ class _Check:
         require(depth < MAX_NESTED, "programs nest too deep")
         require(
             isinstance(of, tuple)
-            and len(of) == 2
+            and 2 <= len(of) <= MAX_DIMENSIONS
             and all(is_index(size, MAX_FILE_BYTES + 1) for size in of)
             and math.prod(of) <= MAX_NORMED_ELEMENTS,
             f"{shown(of)} is not the shape of a matrix",
         )
         require(
-            type(norms.axis) is int and norms.axis in (0, 1) and of[norms.axis] == math.prod(shape),
+            type(norms.axis) is int
+            and norms.axis in (0, 1)
+            and norms.matrix[norms.axis] == math.prod(shape),
             f"{shown(norms.axis)} is not an axis with one norm for each element",
         )
         require(isinstance(norms.of, Program), "the norms have no program")
@@ -279,7 +281,7 @@ class _Check:
         require(depth < MAX_NESTED, "programs nest too deep")
         require(
             isinstance(of, tuple)
-            and len(of) == 2
+            and 2 <= len(of) <= MAX_DIMENSIONS
             and all(is_index(size, MAX_FILE_BYTES + 1) and size > 0 for size in of),
             f"{shown(of)} is not the shape of a matrix",
         )
@@ -293,13 +295,13 @@ class _Check:
         require(
             type(vector.axis) is int
             and vector.axis in (0, 1)
-            and of[vector.axis] == math.prod(shape),
+            and vector.matrix[vector.axis] == math.prod(shape),
             f"{shown(vector.axis)} is not an axis with one element for each of the vector",
         )
         programs = (vector.of, vector.start)
         require(all(isinstance(p, Program) for p in programs), "the vector has no program")
         self.program(vector.of, of, depth + 1)
-        self.program(vector.start, (of[1],), depth + 1)
+        self.program(vector.start, (vector.matrix[1],), depth + 1)
 
     def _split(self, split: Split, shape: Shape, depth: int) -> None:
         sizes = [part.size for part in split.parts]

@@ -20,9 +20,14 @@ LAYERS = [
 ]
 
 
-def spec(dim: int, generator: str = "philox-v1", **rule: Any) -> dict[str, Any]:
+def layers_of(dim: int | None) -> list[dict[str, Any]]:
+    """Return the layers whose weights have an axis `dim`."""
+    return LAYERS[1:] if dim == 2 else LAYERS
+
+
+def spec(dim: int | None, generator: str = "philox-v1", **rule: Any) -> dict[str, Any]:
     weight = {"weight": {"type": "weight_norm", "dim": dim}}
-    layers = [{**layer, "parametrizations": weight} for layer in LAYERS[: 1 if dim else 3]]
+    layers = [{**layer, "parametrizations": weight} for layer in layers_of(dim)]
     norms = {"type": "norms", "of": f"{{n}}.{ORIGINAL}1", "dim": dim}
     rules = [
         {"match": {"name": "**.original1"}, "initializer": {"type": "normal", "std": 0.05}, **rule},
@@ -33,16 +38,16 @@ def spec(dim: int, generator: str = "philox-v1", **rule: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("generator", ["philox-v1", "torch"])
-@pytest.mark.parametrize("dim", [0, 1])
-def test_a_normalized_weight_is_what_its_rule_draws(dim: int, generator: str) -> None:
+@pytest.mark.parametrize("dim", [0, 1, 2, None])
+def test_a_normalized_weight_is_what_its_rule_draws(dim: int | None, generator: str) -> None:
     found = issued(spec(dim, generator))
-    for number in range(1 if dim else 3):
+    for number in range(len(layers_of(dim))):
         magnitude = found[f"{number}.{ORIGINAL}0"]
         direction = found[f"{number}.{ORIGINAL}1"]
-        exact = torch.norm_except_dim(direction.double(), 2, dim)
+        exact = torch.norm_except_dim(direction.double(), 2, -1 if dim is None else dim)
         assert magnitude.shape == exact.shape
         assert torch.allclose(magnitude.double(), exact, rtol=1e-6, atol=0)
-        weight = torch._weight_norm(direction, magnitude, dim)
+        weight = torch._weight_norm(direction, magnitude, -1 if dim is None else dim)
         assert torch.allclose(weight, direction, rtol=1e-6)
         assert 0.02 < direction.std() < 0.08
 
@@ -61,7 +66,7 @@ def test_transforms_and_parts_of_the_other_tensor_count() -> None:
     [
         ({"of": "directoin"}, "of", "no tensor 'directoin'; nearest: 'direction'"),
         ({"of": "direction", "dim": 1}, "of", "have shape [1, 16]; this tensor's is [8, 1]"),
-        ({"of": "direction", "dim": 2}, "dim", "neither the first nor the last of [8, 16]"),
+        ({"of": "direction", "dim": 2}, "dim", "axis 2 is outside shape [8, 16]"),
         ({"of": "count"}, "of", "norms need floating tensors, not int64"),
         ({"of": "weight"}, "of", "this tensor itself"),
     ],

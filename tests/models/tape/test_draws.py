@@ -108,7 +108,14 @@ def test_weight_norm_shares_the_draw_of_its_first_tensor() -> None:
     assert norm.program == Program(Norms(direction.program, (3, 4), 0))
 
 
-@pytest.mark.parametrize(("shape", "dim"), [((6, 4, 3), 0), ((6, 4, 3), 2), ((5, 7), 1)])
+@pytest.mark.parametrize(
+    ("shape", "dim"),
+    [
+        *(((6, 4, 3), dim) for dim in (0, 1, 2)),
+        *(((5, 7), dim) for dim in (1, -1)),
+        ((4, 1, 3, 2), 2),
+    ],
+)
 def test_the_norms_of_weight_norm_are_those_of_its_direction(
     shape: tuple[int, ...], dim: int
 ) -> None:
@@ -132,13 +139,14 @@ def test_the_norms_of_weight_norm_are_those_of_its_direction(
     norms, values = (
         out.view(np.float32).reshape(tensor.shape) for out, tensor in zip(raw, planned, strict=True)
     )
+    # For torch, dim -1 is the norm of all elements.
     axes = tuple(axis for axis in range(len(shape)) if axis != dim)
-    np.testing.assert_allclose(
-        norms, np.sqrt((values.astype(np.float64) ** 2).sum(axes, keepdims=True)), rtol=1e-7
-    )
-    part = np.empty(8, np.uint8)
-    evaluator.fill(0, 1, 3, part)
-    assert part.tobytes() == raw[0][4:12].tobytes()
+    squares = (values.astype(np.float64) ** 2).sum(axes, keepdims=dim != -1)
+    np.testing.assert_allclose(norms, np.sqrt(squares), rtol=1e-7)
+    stop = min(3, norms.size)
+    part = np.empty(4 * (stop - 1), np.uint8)
+    evaluator.fill(0, 1, stop, part)
+    assert part.tobytes() == raw[0][4 : 4 * stop].tobytes()
     assert program_from_json(to_json(norm.program)) == norm.program
 
 

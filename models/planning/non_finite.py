@@ -12,7 +12,8 @@ import torch
 from seedpoint.models.draws import Draw
 from seedpoint.models.dtypes import BY_NAME, DType
 from seedpoint.models.formulas import Formula, Map
-from seedpoint.models.generation.sources import ReferenceDraws, Sources
+from seedpoint.models.generation.device_draws import ReferenceDraws
+from seedpoint.models.generation.sources import Sources
 from seedpoint.models.generation.whole_tensors import Wholes
 from seedpoint.models.plan.plan import PlanTensor
 from seedpoint.models.plan.program import (

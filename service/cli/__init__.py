@@ -11,12 +11,13 @@ from seedpoint.service.cli.exit_codes import EXIT_CODES
 from seedpoint.service.cli.plan import plan
 from seedpoint.service.cli.presets import presets
 from seedpoint.service.cli.serve import Serve, serve
+from seedpoint.service.cli.specs import EXAMPLE
 from seedpoint.service.cli.verify import verify
 
 app = typer.Typer(
     name="seedpoint",
     help="Issues initialized checkpoints: a JSON spec in, safetensors files out.",
-    epilog=EXIT_CODES,
+    epilog=f"{EXAMPLE}\n\n{EXIT_CODES}",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     rich_markup_mode=None,  # Importing rich for help would double its time.
@@ -44,7 +45,9 @@ def _options(version: Version = False) -> None: ...
 
 
 app.command(epilog=EXIT_CODES, cls=Serve)(serve)
-for _command in (plan, build, verify, presets):
+for _command in (plan, build):
+    app.command(epilog=f"{EXAMPLE}\n\n{EXIT_CODES}")(_command)
+for _command in (verify, presets):
     app.command(epilog=EXIT_CODES)(_command)
 
 

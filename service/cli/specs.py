@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 
 SUFFIX = ".json"
 
+# For the help; after \b, click does not join lines.
+EXAMPLE = """\b
+A spec:
+  {"architecture": {"type": "Sequential", "layers": {
+     "fc1": {"type": "Linear", "in_features": 784, "out_features": 256},
+     "relu": {"type": "ReLU"},
+     "fc2": {"type": "Linear", "in_features": 256, "out_features": 10}}},
+   "init": {"seed": 42, "rules": [
+     {"match": "**.weight",
+      "initializer": {"type": "kaiming_normal", "nonlinearity": "relu"}},
+     {"match": "**.bias", "initializer": "zeros"}]}}"""
+
 Spec = Annotated[
     str,
     typer.Argument(

@@ -142,6 +142,8 @@ class Initializer(Schema):
     """URL of the paper that the rule is from."""
     draws: ClassVar[bool] = True
     """True if it needs random numbers, and hence a floating tensor."""
+    by_fans: ClassVar[bool] = False
+    """True if its values are scaled by the fans of the weight."""
     of_matrix: ClassVar[bool] = False
     """True if it fills a matrix as a whole: each of a stack is filled separately."""
     example: ClassVar[Mapping[str, Any]] = {}

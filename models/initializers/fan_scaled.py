@@ -31,7 +31,11 @@ ScalingMode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
 Distribution = Literal["truncated_normal", "normal", "uniform"]
 
 
-class XavierUniform(Initializer):
+class _ByFans(Initializer):
+    by_fans = True
+
+
+class XavierUniform(_ByFans):
     """Uniform with bound gain * sqrt(6 / (fan_in + fan_out))."""
 
     type: Literal["xavier_uniform"]
@@ -43,7 +47,7 @@ class XavierUniform(Initializer):
         return Uniform.of(-bound, bound)
 
 
-class XavierNormal(Initializer):
+class XavierNormal(_ByFans):
     """Normal with std gain * sqrt(2 / (fan_in + fan_out))."""
 
     type: Literal["xavier_normal"]
@@ -54,7 +58,7 @@ class XavierNormal(Initializer):
         return Normal.of(0.0, _xavier_std(self.gain, target, "xavier_normal"))
 
 
-class KaimingUniform(Initializer):
+class KaimingUniform(_ByFans):
     """Uniform with bound gain * sqrt(3 / fan); the gain follows from the nonlinearity and a."""
 
     type: Literal["kaiming_uniform"]
@@ -68,7 +72,7 @@ class KaimingUniform(Initializer):
         return Uniform.of(-bound, bound)
 
 
-class KaimingNormal(Initializer):
+class KaimingNormal(_ByFans):
     """Normal with std gain / sqrt(fan); the gain follows from the nonlinearity and a."""
 
     type: Literal["kaiming_normal"]
@@ -81,7 +85,7 @@ class KaimingNormal(Initializer):
         return Normal.of(0.0, _kaiming_std(self, target))
 
 
-class VarianceScaling(Initializer):
+class VarianceScaling(_ByFans):
     """Truncated normal, normal or uniform with variance scale / fan.
 
     This is the general rule of JAX and Keras; the lecun, glorot and he forms are special cases. The
@@ -102,7 +106,7 @@ class VarianceScaling(Initializer):
         return variance_scaling(target, scale, self.mode, self.distribution)
 
 
-class _Scaled(Initializer):
+class _Scaled(_ByFans):
     """Variance scaling with three fixed arguments."""
 
     rule: ClassVar[tuple[float, ScalingMode, Distribution]]

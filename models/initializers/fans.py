@@ -12,6 +12,7 @@ from pydantic import Field, StrictInt, StrictStr, Tag, model_validator
 from seedpoint.models.architectures.shapes import Layout
 from seedpoint.models.validation.numbers import Schema, tagged
 
+LEAST_COLUMNS = 32  # of a matrix that is no kernel of a one-dimensional convolution
 Shape = tuple[int, ...]
 Axes = tuple[StrictInt, ...]
 Groups = Annotated[
@@ -142,6 +143,15 @@ class FanSpec(Schema):
                 'write "groups": "module"'
             )
         return self.groups
+
+
+def looks_stacked(shape: Shape, around: Surroundings) -> bool:
+    """Return whether a tensor of three axes looks like a stack of matrices, and no convolution.
+
+    The module of a convolution has groups, and few kernels are as wide as a matrix.
+    """
+    is_kernel = around.layout == "in_out" or around.groups is not None
+    return len(shape) == 3 and not is_kernel and shape[0] > 1 and shape[2] >= LEAST_COLUMNS
 
 
 def default_fans(shape: Shape, layout: Layout = "out_in") -> Fans | None:

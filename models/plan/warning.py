@@ -18,7 +18,8 @@ CODES: Mapping[str, str] = {
     "SP105": "An initializer of a list has no effect under `philox-v1`: each one overwrites the "
     "whole tensor, and draws have no order there. `sum` adds initializers, and `transforms` change "
     "the values of a draw.",
-    "SP106": "An axis that `fan` names in neither list counts as receptive field, in both fans. "
+    "SP106": "An axis that `fan` names in neither list counts as receptive field, in both fans; "
+    "without `fan`, so do all axes after the second. "
     '`"batch_axes": [0]` is for separate weights stacked along axis 0.',
     "SP201": "Parts of splits draw the same values, because they name one stream.",
     "SP202": "Values are expected to overflow the dtype.",

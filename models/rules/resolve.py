@@ -13,7 +13,13 @@ from seedpoint.models.files.blobs import NO_BLOBS, BlobTensor
 from seedpoint.models.initializers import ArgumentError, Initializer, Own, Target
 from seedpoint.models.initializers.base import Other
 from seedpoint.models.initializers.captured import filled
-from seedpoint.models.initializers.fans import Fans, FanSpec, Surroundings, default_fans
+from seedpoint.models.initializers.fans import (
+    Fans,
+    FanSpec,
+    Surroundings,
+    default_fans,
+    looks_stacked,
+)
 from seedpoint.models.initializers.stacked import stacked
 from seedpoint.models.initializers.transforms import EXACT, TransformSpec
 from seedpoint.models.plan import program
@@ -149,6 +155,32 @@ def _warnings(rule: Rule, path: str, subject: Subject) -> Iterator[PlanWarning]:
             f"{path}.fan: axis 0 is in neither list and counts as receptive field, in both fans; "
             'for separate weights stacked along it, add "batch_axes": [0]',
         )
+    if _scales_as_convolution(rule, subject):
+        yield PlanWarning(
+            "SP106",
+            path,
+            f"{path}: a tensor of three axes has the fans of a convolution, whose axis 2 is "
+            "receptive field, in both fans; for separate weights stacked along axis 0, add "
+            '"fan": {"batch_axes": [0]}',
+        )
+
+
+def _scales_as_convolution(rule: Rule, subject: Subject) -> bool:
+    """Return whether PyTorch's fans scale a tensor that may be a stack, as that of experts."""
+    filled = [(rule.initializers, rule.fan)]
+    if rule.splits is not None:
+        given = ((_listed(part.initializer), part.fan) for part in rule.splits.parts)
+        filled = [(own or rule.initializers, fan or rule.fan) for own, fan in given]
+    return looks_stacked(subject.shape, subject.around) and any(
+        fan is None and any(initializer.by_fans for initializer in initializers)
+        for initializers, fan in filled
+    )
+
+
+def _listed(given: InitializerList | None) -> tuple[Initializer, ...]:
+    if given is None:
+        return ()
+    return given if isinstance(given, tuple) else (given,)
 
 
 def _sources(given: InitializerList, path: str, name: str, target: Target) -> tuple[Source, ...]:

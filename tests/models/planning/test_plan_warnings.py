@@ -341,3 +341,39 @@ def test_norms_of_a_weight_whose_parts_keep_the_own_init_share_no_stream() -> No
     rule = split({"size": 3, "initializer": {"type": "own"}}, {})
     found = warnings(linear, {"match": {"parameter": "original1"}, **rule})
     assert [text[:5] for text in found] == ["SP208"]
+
+
+XAVIER = {"type": "xavier_uniform"}
+TWO_PARTS = [{"size": 32}, {"size": 32, "initializer": XAVIER}]
+
+
+@pytest.mark.parametrize(
+    ("shape", "rule", "is_warned"),
+    [
+        ([8, 64, 32], {"initializer": XAVIER}, True),
+        ([8, 64, 32], {"initializer": {"type": "lecun_normal"}}, True),
+        ([8, 64, 32], split({}, initializer=XAVIER, repeat=8), True),
+        ([8, 64, 32], {"initializer": NORMAL, "splits": {"axis": 1, "parts": TWO_PARTS}}, True),
+        ([8, 64, 32], {"initializer": XAVIER, "fan": {"batch_axes": [0]}}, False),
+        ([8, 64, 32], {"initializer": XAVIER, "fan": {"batch_axes": []}}, False),
+        ([8, 64, 32], {"initializer": NORMAL}, False),
+        ([8, 64, 3], {"initializer": XAVIER}, False),  # a kernel of width 3
+        ([1, 197, 192], {"initializer": XAVIER}, False),  # an embedding of positions
+        ([8, 64], {"initializer": XAVIER}, False),
+        ([8, 4, 32, 32], {"initializer": XAVIER}, False),
+    ],
+)
+def test_fans_of_a_stack_that_are_a_convolution_s_are_warned_of(
+    shape: list[int], rule: dict[str, Any], is_warned: bool
+) -> None:
+    tensors = {"type": "tensors", "tensors": {"w": {"shape": shape}}}
+    found = warnings(tensors, rule)
+    assert [text[:5] for text in found] == ["SP106"] * is_warned
+    assert all('"fan": {"batch_axes": [0]}' in text for text in found)
+
+
+def test_a_convolution_and_kernels_of_flax_are_no_stacks() -> None:
+    conv = {"type": "Conv1d", "in_channels": 4, "out_channels": 8, "kernel_size": 64}
+    kernel = {"type": "tensors", "layout": "in_out", "tensors": {"w": {"shape": [8, 64, 32]}}}
+    rule = {"match": {"ndim": 3}, "initializer": XAVIER}
+    assert warnings(conv, rule) == warnings(kernel, rule) == ()

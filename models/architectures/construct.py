@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -25,6 +26,8 @@ from seedpoint.models.validation.faults import join, near
 _MAX_HINTS = 20
 # Names compared for a hint.
 _MAX_CANDIDATES = 1000
+# Characters of a wrong name that its fault repeats.
+_MAX_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ class Construction:
             try:
                 module.add_module(key, child)
             except TORCH_ERRORS as error:
-                self.fault(inner.name_path, message_of(error))
+                self.fault(inner.name_path, message_of(error) + _nested(key))
         return module
 
     def _repeat(self, layer: Repeat, node: Node, name: str | None) -> nn.Module:
@@ -189,6 +192,17 @@ class Construction:
         if not finished and find(self.tree, target) is not None:
             return f"{target!r} is a later layer; expected an earlier one"
         return f"no layer {target!r}; earlier layers: {self.hint(target, filter(None, self.made))}"
+
+
+def _nested(name: str) -> str:
+    """Return how to write a layer of this name, which has a dot, as layers inside each other."""
+    first, *inner = name[:_MAX_NAME].split(".")
+    if not inner or not all((first, *inner)):
+        return ""
+    layer = "..."
+    for part in reversed(inner):
+        layer = f'{{"type": "Module", "children": {{{json.dumps(part)}: {layer}}}}}'
+    return f"; nest it: {json.dumps(first)}: {layer}"
 
 
 def _under(name: str | None, child: str | None) -> str | None:

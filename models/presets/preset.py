@@ -134,7 +134,8 @@ def _unknown(name: str) -> str:
         shapes = ", ".join(repr(preset.name) for preset in same)
         return f"no preset is the whole of {name!r}; presets of its shape: {shapes}"
     sources = [preset.source for preset in map(get, names()) if "/" in name]
-    like = near(name, [*names(), *sources]) or _sharing(name)[:_SHOWN]
+    last = name.rpartition("/")[2]
+    like = near(name, [*names(), *sources]) or near(last, names()) or _sharing(last)[:_SHOWN]
     all_of_them = f"`seedpoint presets` and GET /v1/presets list all {len(names())}"
     hint = f"did you mean {', '.join(like)}?" if like else all_of_them
     return f"unknown preset {name!r}; {hint}"

@@ -7,11 +7,13 @@ one (`layer{n}.*`). `**.` also matches no segment at all, so `**.bias` matches `
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
 
 MAX_LENGTH = 1000  # characters
+MAX_CHOICES = 3  # globs that a message writes for choices in braces
 _TOKEN = re.compile(
     r"(?P<many>\*\*)|(?P<some>\*)|(?P<one>\?)|\[(?P<not>!?)(?P<set>\]?[^\]]*)\]|\{(?P<name>[^{}]*)\}"
     r"|(?P<text>[^*?\[\]{}]+)|(?P<bad>.)",
@@ -122,6 +124,11 @@ def _tokens(pattern: str, captured: set[str]) -> Iterator[Token]:
 def _capture(found: re.Match[str], pattern: str, seen: set[str]) -> str:
     """Return the expression of a capture: beside a text, it may be a part of a segment."""
     name = found["name"]
+    if "," in name:
+        raise GlobError(
+            f"glob {pattern!r} has no choices in braces; write a list of globs: "
+            f"{_choices(found, pattern)}"
+        )
     if not name.isidentifier() or not name.isascii() or name in seen:
         raise GlobError(f"glob {pattern!r}: '{{{name}}}' must name one new capture, as '{{layer}}'")
     seen.add(name)
@@ -129,6 +136,14 @@ def _capture(found: re.Match[str], pattern: str, seen: set[str]) -> str:
     start = "(?<![^.])" if before in _WILDCARDS else ""
     stop = "(?![^.])" if after in _WILDCARDS else ""
     return rf"{start}(?P<{name}>[0-9]{{1,15}}+){stop}"
+
+
+def _choices(found: re.Match[str], pattern: str) -> str:
+    """Return the first globs that the braces stand for in a shell, as JSON."""
+    before, after = pattern[: found.start()], pattern[found.end() :]
+    globs = [f"{before}{choice.strip()}{after}" for choice in found["name"].split(",")]
+    more = ", ..." if len(globs) > MAX_CHOICES else ""
+    return f"[{', '.join(map(json.dumps, globs[:MAX_CHOICES]))}{more}]"
 
 
 def _character_set(body: str, negated: bool, pattern: str) -> str:

@@ -10,7 +10,7 @@ from itertools import accumulate
 from seedpoint.models.rules import globs
 from seedpoint.models.rules.rule import Candidate, Match
 from seedpoint.models.validation.faults import near
-from seedpoint.models.validation.messages import listed
+from seedpoint.models.validation.messages import ends, listed
 
 MAX_TRIED = 20_000  # names that are searched for a reason
 _REGEX = re.compile(r"\\|\.[*+]|[\^$(|)+]")
@@ -122,13 +122,15 @@ def _of_name(match: Match, tensors: _Tensors) -> str:
     for glob in match.names:
         if glob is not None and (hint := _hint(glob, tensors)):
             return hint
-    return f"`name` matches none of the tensors: {listed(tensors.names)}"
+    return f"`name` matches none of the tensors: {ends(tensors.names)}"
 
 
 def _hint(glob: str, tensors: _Tensors) -> str | None:
     """Return a glob like `glob` that matches, with the reason; None if there is none."""
     if glob in tensors.modules:
         return f"{glob!r} is a module; its tensors are '{glob}.**'"
+    if parametrized := _parametrized(glob, tensors):
+        return parametrized
     wide = re.sub(r"(?<!\*)\*(?!\*)", "**", glob)
     for like in (wide, f"**.{glob}", f"**.{wide}", f"{glob}.**", f"{wide}.**"):
         if like != glob and tensors.take(like):
@@ -145,6 +147,17 @@ def _hint(glob: str, tensors: _Tensors) -> str | None:
     if close := near(glob, tensors.names[:1000]):
         return f"no tensor {glob!r}; did you mean {' or '.join(map(repr, close))}?"
     return None
+
+
+def _parametrized(glob: str, tensors: _Tensors) -> str | None:
+    """Return the globs of the weights that a parametrization replaces by others, if `glob` does."""
+    head, _, last = glob.rpartition(".")
+    start = f"{head}.parametrizations.{last}" if head else f"parametrizations.{last}"
+    found = [f"{start}.{name}" for name in ("original1", "original")]
+    found = [like for like in found if tensors.take(like)]
+    if not found:
+        return None
+    return f"{last!r} is parametrized; its values are {' and '.join(map(repr, found))}"
 
 
 def _did_you_mean(word: str, words: Sequence[str]) -> str:

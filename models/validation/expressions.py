@@ -42,7 +42,6 @@ _UNARY: Mapping[type[ast.unaryop], Callable[[float], float]] = {
 
 
 _KINDS: Mapping[type[ast.expr], str] = {
-    ast.Attribute: "a name with a dot",
     ast.BinOp: "an operator other than + - * / // % **",
     ast.UnaryOp: "an operator other than + - * / // % **",
     ast.BoolOp: "`and` or `or`",
@@ -146,10 +145,15 @@ def _check(node: ast.expr, text: str, depth: int, functions: frozenset[str]) -> 
         case ast.BinOp(op=ast.BitXor()):
             raise ExpressionError(f"{_shown(text)}: a power is written `**`, not `^`")
         case _:
-            kind = _KINDS.get(type(node), "something else")
-            raise ExpressionError(f"{_shown(text)} is not arithmetic: it holds {kind}")
+            raise ExpressionError(f"{_shown(text)} is not arithmetic: it holds {_kind(node)}")
     for child in children:
         _check(child, text, depth + 1, functions)
+
+
+def _kind(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"a name with a dot; write {_shown(node.attr)} alone"
+    return _KINDS.get(type(node), "something else")
 
 
 def _evaluate(node: ast.expr, scope: Mapping[str, float | None]) -> float:

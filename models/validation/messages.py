@@ -9,6 +9,7 @@ from typing import Any
 
 _MAX_SHOWN = 60  # characters of a caller's value in a message
 _MAX_LISTED = 8  # names that a message lists before it counts the rest
+_MAX_KEYS = 8  # optional keys of an object that a message lists
 _MAX_SAFE_INTEGER = 2**53 - 1
 
 
@@ -48,14 +49,20 @@ class Asked:
         return sorted(names, key=lambda name: name not in required)
 
     def tags(self) -> list[str]:
-        """Return the known values of `type` for a union on `type`."""
-        return list(self._followed(self.schema).get("discriminator", {}).get("mapping", {}))
+        """Return the known values of `type` for a union on `type`, in the union's order."""
+        schema = self._followed(self.schema)
+        mapping = schema.get("discriminator", {}).get("mapping", {})
+        places = {branch.get("$ref"): at for at, branch in enumerate(_branches(schema))}
+        return sorted(mapping, key=lambda tag: places.get(mapping[tag], len(places)))
 
-    def words(self) -> str:
-        """Return a description: `an integer of at least 0`, `one of 'zeros', 'reflect'`, ..."""
-        return self._words(self.schema)
+    def words(self, *, keys: bool = True) -> str:
+        """Return a description: `an integer of at least 0`, `one of 'zeros', 'reflect'`, ...
 
-    def _words(self, schema: Mapping[str, Any]) -> str:
+        With `keys`, the keys of an object are named.
+        """
+        return self._words(self.schema, keys)
+
+    def _words(self, schema: Mapping[str, Any], keys: bool) -> str:
         schema = self._followed(schema)
         if "const" in schema:
             return in_words(schema["const"])
@@ -64,24 +71,27 @@ class Asked:
         if "discriminator" in schema:
             return "an object with a `type`"
         if branches := _branches(schema):
-            return self._any_of(branches)
+            return self._any_of(branches, keys)
         kind = schema.get("type", "")
         if kind == "array":
-            return self._list_words(schema)
+            return self._list_words(schema, keys)
+        if kind == "object" and keys:
+            return "an object" + _keys(schema)
         return _NOUNS.get(kind, "a value") + _bounds(schema)
 
-    def _any_of(self, branches: list[Mapping[str, Any]]) -> str:
+    def _any_of(self, branches: list[Mapping[str, Any]], keys: bool) -> str:
         """Return a description of a union: `an integer or a list of 2 of them`."""
         words: list[str] = []
         for branch in sorted(map(self._followed, branches), key=lambda b: b.get("type") == "array"):
             items = branch.get("items")
-            repeats = isinstance(items, Mapping) and items and self._words(items) in words
-            words.append(f"a list{_count(branch)} of them" if repeats else self._words(branch))
+            repeats = isinstance(items, Mapping) and items and self._words(items, keys) in words
+            alone = self._words(branch, keys)
+            words.append(f"a list{_count(branch)} of them" if repeats else alone)
         return " or ".join(dict.fromkeys(words))
 
-    def _list_words(self, schema: Mapping[str, Any]) -> str:
+    def _list_words(self, schema: Mapping[str, Any], keys: bool) -> str:
         items = schema.get("items")
-        each = f", each {self._words(items)}" if isinstance(items, Mapping) and items else ""
+        each = f", each {self._words(items, keys)}" if isinstance(items, Mapping) and items else ""
         return f"a list{_count(schema)}{each}"
 
     def _followed(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -116,6 +126,18 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(repr(name) for name in names[:_MAX_LISTED]) + more
 
 
+def ends(names: Sequence[str]) -> str:
+    """Return the first and last names, quoted, and the number of those between them.
+
+    The last tensors of a model are those of its head.
+    """
+    half = _MAX_LISTED // 2
+    if len(names) <= _MAX_LISTED:
+        return listed(names)
+    between = f"... {len(names) - 2 * half} more ..."
+    return ", ".join((*map(repr, names[:half]), between, *map(repr, names[-half:])))
+
+
 def in_words(value: Any) -> str:
     """Return a caller's value for a message: as JSON, shortened; containers by size only."""
     if isinstance(value, Mapping):
@@ -140,6 +162,16 @@ _NOUNS = {
     "null": "null",
     "object": "an object",
 }
+
+
+def _keys(schema: Mapping[str, Any]) -> str:
+    """Return the keys of an object in words: ` with `parts` and optional `axis`, `repeat``."""
+    required = schema.get("required", ())
+    optional = [name for name in schema.get("properties", {}) if name not in required]
+    shown = [f"`{name}`" for name in optional[:_MAX_KEYS]] + ["..."] * (len(optional) > _MAX_KEYS)
+    clauses = [", ".join(f"`{name}`" for name in required)] if required else []
+    clauses += [f"optional {', '.join(shown)}"] if shown else []
+    return f" with {' and '.join(clauses)}" if clauses else ""
 
 
 def _bounds(schema: Mapping[str, Any]) -> str:

@@ -171,7 +171,9 @@ def test_a_name_that_torch_refuses_is_a_fault_in_torch_s_words(container: str, n
         getattr(nn, container)().add_module(name, nn.ReLU())
     key = "layers" if container == "Sequential" else "children"
     listed = {"type": container, key: [{"name": name, **RELU}]}
-    assert faults(listed) == [(f"architecture.{key}.0.name", f"torch: {real.value.args[0]}")]
+    nested = '; nest it: "a": {"type": "Module", "children": {"b": ...}}' if name == "a.b" else ""
+    words = f"torch: {real.value.args[0]}{nested}"
+    assert faults(listed) == [(f"architecture.{key}.0.name", words)]
     if container == "Module":
         path = 'architecture.children["a.b"]' if name == "a.b" else f"architecture.children.{name}"
         path = 'architecture.children[""]' if name == "" else path

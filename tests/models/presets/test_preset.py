@@ -32,6 +32,18 @@ def test_an_id_that_only_small_presets_resemble_names_these() -> None:
         presets.resolve("Salesforce/codegen-350M-mono")
 
 
+@pytest.mark.parametrize(
+    ("name", "like"),
+    [
+        ("torchvision/resnet50", "did you mean resnet-50"),
+        ("someone/gpt2_xl", "did you mean gpt2-xl"),
+    ],
+)
+def test_an_unknown_owner_leads_to_presets_of_the_name(name: str, like: str) -> None:
+    with pytest.raises(presets.UnknownPreset, match=like):
+        presets.resolve(name)
+
+
 def test_a_misspelled_id_leads_to_ids() -> None:
     with pytest.raises(presets.UnknownPreset, match="did you mean openai-community/gpt2"):
         presets.resolve("openai-comunity/gpt2")

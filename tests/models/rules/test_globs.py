@@ -57,6 +57,19 @@ def test_matches(pattern: str, name: str, expected: dict[str, int] | None) -> No
     assert match(pattern, name) == expected
 
 
+@pytest.mark.parametrize(
+    ("pattern", "globs"),
+    [
+        ("{stem,**.conv*}.weight", '["stem.weight", "**.conv*.weight"]'),
+        ("w.{a, b,c,d}", '["w.a", "w.b", "w.c", ...]'),
+    ],
+)
+def test_choices_in_braces_are_a_list_of_globs(pattern: str, globs: str) -> None:
+    with pytest.raises(GlobError, match="no choices in braces") as caught:
+        captures(pattern)
+    assert str(caught.value).endswith(f"write a list of globs: {globs}")
+
+
 @pytest.mark.parametrize("pattern", ["[", "a]", "{", "{}", "{1}", "{a}.{a}", "***", "[]", "[z-a]"])
 def test_a_glob_that_does_not_parse_is_an_error(pattern: str) -> None:
     with pytest.raises(GlobError):

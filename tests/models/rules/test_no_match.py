@@ -75,6 +75,37 @@ def test_the_reason_leads_to_criteria_that_hold(criteria: Any, hint: str) -> Non
     assert hint in why(**criteria)
 
 
+PARAMETRIZED = (
+    *("fc.bias", "fc.parametrizations.weight.original0", "fc.parametrizations.weight.original1"),
+    *("conv.parametrizations.weight.original", "conv.parametrizations.weight.0._u"),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("fc.weight", "'fc.parametrizations.weight.original1'"),
+        ("conv.weight", "'conv.parametrizations.weight.original'"),
+        (
+            "**.weight",
+            "'**.parametrizations.weight.original1' and '**.parametrizations.weight.original'",
+        ),
+    ],
+)
+def test_a_parametrized_weight_is_where_its_values_are(name: str, values: str) -> None:
+    held = [Candidate(each, frozenset(), 2, "parameter") for each in PARAMETRIZED]
+    words = f"'weight' is parametrized; its values are {values}"
+    assert reason(Match(name=name), held, lambda _: "") == words
+
+
+def test_the_last_of_many_names_are_listed_too() -> None:
+    names = [*(f"body.{number}.weight" for number in range(20)), "head.weight", "head.bias"]
+    held = [Candidate(each, frozenset(), 2, "parameter") for each in names]
+    words = reason(Match(name="qqq"), held, lambda _: "")
+    assert "'body.3.weight', ... 14 more ..., 'body.18.weight'" in words
+    assert words.endswith("'head.weight', 'head.bias'")
+
+
 def test_a_list_of_tensors_has_no_modules() -> None:
     alone = [Candidate("w", frozenset(), 2, "parameter")]
     assert "use `name`" in reason(Match(module="Linear"), alone, lambda _: "")

@@ -81,3 +81,8 @@ def test_parsing_alone_finds_no_fault_in_an_unknown_name() -> None:
 def test_a_function_without_an_argument_is_not_called_unknown() -> None:
     with pytest.raises(ExpressionError, match=r"min\(\) in '1 \+ min\(\)' needs an argument"):
         parse("1 + min()")
+
+
+def test_a_name_with_a_dot_is_written_alone() -> None:
+    with pytest.raises(ExpressionError, match="write 'hidden_size' alone"):
+        parse("0.02 * (config.hidden_size / 64) ** -0.5")

@@ -208,7 +208,7 @@ def _fields(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
             continue
         default = "required" if name in required else f"`{_json(field.get('default'))}`"
         is_number = "examples" in field and "expression" in field.get("description", "")
-        words = "a number or an expression" if is_number else Asked(field, root).words()
+        words = "a number or an expression" if is_number else Asked(field, root).words(keys=False)
         what = "" if is_number else field.get("description", "")
         rows.append((f"`{name}`", words, default, what))
     return _table(("field", "takes", "default", "what it is"), rows) if rows else ""

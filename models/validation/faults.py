@@ -18,11 +18,24 @@ from pydantic import ValidationError
 from pydantic_core import core_schema
 
 from seedpoint.models.errors import Fault
-from seedpoint.models.validation.foreign_words import home, meant, object_for
+from seedpoint.models.validation.foreign_words import (
+    argument_elsewhere,
+    home,
+    last,
+    layers_alone,
+    meant,
+    model_by_name,
+    object_for,
+    type_elsewhere,
+)
 from seedpoint.models.validation.messages import Asked, in_words
 
 MAX_FAULTS = 100  # faults listed; the rest are counted
 _MAX_COMPARED = 100  # characters; difflib takes quadratic time
+# A longer list of words is shown by its ends. Among layers, the containers are first, and the lists
+# of tensors and the models of libraries last; between them are the classes of torch.nn.
+_MAX_WORDS = 40
+_FIRST, _LAST = 7, 5
 
 # Keys that need no brackets in a path.
 _PLAIN = re.compile(r'[^.\[\]"\\\x00-\x1f\x7f\ud800-\udfff]+')
@@ -95,11 +108,14 @@ def near(word: str, words: Iterable[str], count: int = 3) -> list[str]:
 
 def one_of(word: str, words: Sequence[str]) -> str:
     """Return `did you mean ...?` if some of `words` are similar, else a list of them."""
-    close = meant(word, words) or near(word, words)
+    close = meant(word, words) or near(word, words) or near(last(word), words)
     if close:
         return f"did you mean {' or '.join(map(repr, close))}?"
-    shown = ", ".join(words[:12])
-    return f"known: {shown}, ... ({len(words)} in all)" if len(words) > 12 else f"known: {shown}"
+    if len(words) <= _MAX_WORDS:
+        return f"known: {', '.join(words)}"
+    ends = ", ".join((*words[:_FIRST], "...", *words[-_LAST:]))
+    model = model_by_name(word, words)
+    return (f"{model}; " if model else "") + f"known: {ends} ({len(words)} in all)"
 
 
 @dataclass(slots=True)
@@ -202,6 +218,8 @@ def _unknown_argument(name: str, parent: Asked | None) -> str:
         return f"belongs in `{place}`: {place}.{name}"
     close = meant(name, allowed) or near(name, allowed)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    if not close and (elsewhere := argument_elsewhere(name, allowed)):
+        hint = f"; {elsewhere}"
     return f"unknown argument{hint}" + (f"; allowed: {', '.join(allowed)}" if allowed else "")
 
 
@@ -211,10 +229,15 @@ def _unknown_type(place: _Place) -> str:
     if isinstance(place.value, Mapping) and "type" not in place.value:
         if written := [key for key in ("class", "cls", "layer") if key in place.value]:
             return f"missing; write `type` instead of `{written[0]}`"
+        if around := layers_alone(place.value, known):
+            return f"missing; {around}"
         return f"missing; {one_of('', known)}" if known else "missing; it is required"
     if not isinstance(tag, str):
         return f"expected a string, not {in_words(tag)}"
-    return f"unknown type {in_words(tag)}" + (f"; {one_of(tag, known)}" if known else "")
+    given = place.value if isinstance(place.value, Mapping) else {}
+    key = place.segments[-1] if place.segments else ""
+    hint = type_elsewhere(tag, known, key=key, given=given) or (known and one_of(tag, known))
+    return f"unknown type {in_words(tag)}" + (f"; {hint}" if hint else "")
 
 
 def _hint(place: _Place) -> str:
@@ -222,10 +245,12 @@ def _hint(place: _Place) -> str:
     key, value = (place.segments or [""])[-1], place.value
     if key == "nonlinearity":
         return f"; PyTorch has no gain for {in_words(value)}: give `gain` a number"
-    if isinstance(value, str) and len(value) <= _MAX_COMPARED:
-        written = object_for(str(key), value)
-        return f"; write {written}" if written else ""
-    return ""
+    is_word = isinstance(value, str) and len(value) <= _MAX_COMPARED
+    if is_word and (written := object_for(str(key), value)):
+        return f"; write {written}"
+    examples = place.asked.schema.get("examples", ()) if place.asked else ()
+    example = next((each for each in examples if isinstance(each, Mapping)), None)
+    return f"; for example {json.dumps(example)}" if example else ""
 
 
 def _plain_message(detail: Mapping[str, Any]) -> str:

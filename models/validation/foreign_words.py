@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
+from typing import Any
 
 _WORDS: Mapping[str, tuple[str, ...]] = {
     # initializers and their arguments
     "truncated_normal": ("trunc_normal", "variance_scaling"),
     "random_normal": ("normal",),
     "random_uniform": ("uniform",),
+    "randn": ("normal",),
+    "rand": ("uniform",),
+    "fill": ("constant",),
+    "full": ("constant",),
     "identity": ("eye", "dirac", "Identity"),
     "delta_orthogonal": ("orthogonal",),
     "xavier": ("xavier_uniform", "xavier_normal"),
@@ -31,7 +37,14 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "dense": ("Linear",),
     "mlp": ("Sequential",),
     "residual": ("Module",),
+    "residualblock": ("Module",),
+    "basicblock": ("Module",),
+    "bottleneck": ("Module",),
     "block": ("Module",),
+    "sine": ("Identity",),
+    "sin": ("Identity",),
+    "lambda": ("Identity",),
+    "swish": ("SiLU",),
     "multiheadattention": ("MultiheadAttention",),
     "attention": ("MultiheadAttention",),
     "batchnorm": ("BatchNorm1d", "BatchNorm2d"),
@@ -56,6 +69,7 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
     "num_layers": ("count",),
     "n": ("count",),
     "modules": ("children", "layers"),
+    "shape": ("tensors", "parameters"),
     # the spec
     "class": ("type", "module"),
     "cls": ("type", "module"),
@@ -74,9 +88,86 @@ _HOMES: Mapping[str, frozenset[str]] = {
 }
 
 
+# Fields whose keys a library defines: the config of a model, or its function's arguments.
+_OPEN = ("overrides", "args", "config")
+_COPIES = frozenset({"repeat", "repeats", "times", "count", "n", "num_layers", "n_layers", "depth"})
+_TENSORS = {"parameter": "parameters", "buffer": "buffers"}
+_PARAMETRIZATIONS = frozenset({"weight_norm", "spectral_norm"})
+_HF_CLASS = re.compile(r"[A-Z]\w*(Model|For[A-Z]\w*)")
+_MAX_NAME = 100  # characters
+_MAX_DIMS = 8  # of a shape that a message repeats
+
+
 def meant(word: str, allowed: Collection[str]) -> list[str]:
     """Return the words among `allowed` that another library's `word` may stand for."""
-    return [ours for ours in _WORDS.get(word.lower(), ()) if ours in allowed]
+    plain = last(word).strip("_").lower()
+    return [ours for ours in _WORDS.get(plain, ()) if ours in allowed]
+
+
+def last(word: str) -> str:
+    """Return `word` without the modules before its last dot: `uniform_` of `nn.init.uniform_`."""
+    return word.rpartition(".")[2]
+
+
+def type_elsewhere(
+    word: str, known: Collection[str], *, key: str | int, given: Mapping[str, Any]
+) -> str | None:
+    """Return where a spec has the class or function `word`, which is no type, or None.
+
+    `known` are the types, `given` is the object of which `word` is the type, and `key` its key.
+    """
+    if "Module" not in known or len(word) > _MAX_NAME:
+        return None
+    name, library = last(word), word.partition(".")[0]
+    if field := _TENSORS.get(name.lower()):
+        module = {"type": "Module", field: {_name(key, given): {"shape": _shape(given)}}}
+        return f"a Module holds it beside its children: {json.dumps(module)}"
+    if name in _PARAMETRIZATIONS:
+        written = json.dumps({"weight": {"type": name}})
+        return f'give the layer the key "parametrizations": {written}'
+    if library in ("torchvision", "timm") and name != library:
+        return f"write {json.dumps({'type': library, 'model': name})}"
+    if library == "transformers" or (_HF_CLASS.fullmatch(name) and name not in known):
+        config = {"model_type": "..."}
+        return f"write {json.dumps({'type': 'transformers', 'class': name, 'config': config})}"
+    return None
+
+
+def layers_alone(value: Mapping[str, Any], known: Collection[str]) -> str | None:
+    """Return how an architecture holds an object of layers, if `value` is one, or None."""
+    layers = [isinstance(layer, Mapping) and "type" in layer for layer in value.values()]
+    if "Sequential" not in known or not layers or not all(layers):
+        return None
+    return 'write {"type": "Sequential", "layers": {...}} around these layers'
+
+
+def model_by_name(word: str, known: Collection[str]) -> str | None:
+    """Return how an architecture names a model, if `word` may be its name, or None."""
+    if "preset" not in known or len(word) > _MAX_NAME or not (word[:1].islower() or "/" in word):
+        return None
+    return f"a model by its name is {json.dumps({'type': 'preset', 'name': word})}"
+
+
+def argument_elsewhere(name: str, allowed: Collection[str]) -> str | None:
+    """Return where a spec has the argument `name`, which its object may not have, or None."""
+    if name in _COPIES and ("layers" in allowed or "children" in allowed):
+        return 'copies of a layer are {"type": "Repeat", "count": 3, "layer": {...}}'
+    if field := next((field for field in _OPEN if field in allowed), None):
+        return f"the model's own belong in `{field}`: {field}.{name}"
+    return None
+
+
+def _name(key: str | int, given: Mapping[str, Any]) -> str:
+    name = given.get("name", key)
+    named = isinstance(name, str) and name and "." not in name and len(name) <= _MAX_NAME
+    return name if named and name != "architecture" else "scale"
+
+
+def _shape(given: Mapping[str, Any]) -> list[int]:
+    """Return the caller's shape if it can be one, else an example."""
+    shape = given.get("shape", given.get("size"))
+    sizes = shape if isinstance(shape, list) and len(shape) <= _MAX_DIMS else [None]
+    return sizes if all(type(size) is int and 0 <= size < 2**53 for size in sizes) else [5, 3]
 
 
 def object_for(key: str, text: str) -> str | None:

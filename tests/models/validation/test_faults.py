@@ -95,13 +95,13 @@ def test_an_unknown_type_names_near_ones() -> None:
         "listed.0.type: unknown type \"Smal\"; did you mean 'small'?"
     ]
     assert texts({"listed": [{"type": "q"}]}) == [
-        'listed.0.type: unknown type "q"; known: large, small'
+        'listed.0.type: unknown type "q"; known: small, large'
     ]
 
 
 def test_a_type_that_is_missing_or_no_string_is_a_fault_of_the_type() -> None:
     assert texts({"listed": [{}, {"type": 3}, {"type": ["small"]}, {"type": None}]}) == [
-        "listed.0.type: missing; known: large, small",
+        "listed.0.type: missing; known: small, large",
         "listed.1.type: expected a string, not 3",
         "listed.2.type: expected a string, not a list of 1",
         "listed.3.type: expected a string, not null",
@@ -113,7 +113,9 @@ def test_what_should_be_an_object_says_so() -> None:
         "listed.0: expected an object with a `type`, not 5",
         'listed.1: expected an object with a `type`, not "x"',
     ]
-    assert texts([]) == ["expected an object, not a list of 0"]
+    assert texts([]) == [
+        "expected an object with optional `things`, `listed`, `mode`, `on`, not a list of 0"
+    ]
 
 
 def test_choices_and_booleans_are_in_words() -> None:
@@ -180,8 +182,8 @@ def test_a_list_of_the_wrong_length_is_told_both_bounds() -> None:
         parse_spec({"architecture": {"type": "ReLU"}, "init": {"rules": [SPLIT]}})
     (fault,) = caught.value.faults
     assert fault.path == "init.rules.0.splits.parts"
-    words = "expected a list of at least 1 and at most 100000, each an object, not a list of 100001"
-    assert fault.message == words
+    words = "expected a list of at least 1 and at most 100000, each an object with `size` "
+    assert fault.message.startswith(words) and fault.message.endswith(", not a list of 100001")
 
 
 SPLIT = {"initializer": {"type": "zeros"}, "splits": {"parts": [{"size": 1}] * 100_001}}

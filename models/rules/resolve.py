@@ -167,7 +167,7 @@ def _warnings(rule: Rule, path: str, subject: Subject) -> Iterator[PlanWarning]:
 
 def _scales_as_convolution(rule: Rule, subject: Subject) -> bool:
     """Return whether PyTorch's fans scale a tensor that may be a stack, as that of experts."""
-    filled = [(rule.initializers, rule.fan)]
+    filled: list[tuple[Sequence[Initializer], FanSpec | None]] = [(rule.initializers, rule.fan)]
     if rule.splits is not None:
         given = ((_listed(part.initializer), part.fan) for part in rule.splits.parts)
         filled = [(own or rule.initializers, fan or rule.fan) for own, fan in given]

@@ -166,8 +166,9 @@ def _name(key: str | int, given: Mapping[str, Any]) -> str:
 def _shape(given: Mapping[str, Any]) -> list[int]:
     """Return the caller's shape if it can be one, else an example."""
     shape = given.get("shape", given.get("size"))
-    sizes = shape if isinstance(shape, list) and len(shape) <= _MAX_DIMS else [None]
-    return sizes if all(type(size) is int and 0 <= size < 2**53 for size in sizes) else [5, 3]
+    if not isinstance(shape, list) or len(shape) > _MAX_DIMS:
+        return [5, 3]
+    return shape if all(type(size) is int and 0 <= size < 2**53 for size in shape) else [5, 3]
 
 
 def object_for(key: str, text: str) -> str | None:

@@ -14,10 +14,12 @@ from seedpoint.service.cli.serve import Serve, serve
 from seedpoint.service.cli.specs import EXAMPLE
 from seedpoint.service.cli.verify import verify
 
+_WITH_SPEC = f"{EXAMPLE}\n\n{EXIT_CODES}"
+
 app = typer.Typer(
     name="seedpoint",
     help="Issues initialized checkpoints: a JSON spec in, safetensors files out.",
-    epilog=f"{EXAMPLE}\n\n{EXIT_CODES}",
+    epilog=_WITH_SPEC,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     rich_markup_mode=None,  # Importing rich for help would double its time.
@@ -45,10 +47,8 @@ def _options(version: Version = False) -> None: ...
 
 
 app.command(epilog=EXIT_CODES, cls=Serve)(serve)
-for _command in (plan, build):
-    app.command(epilog=f"{EXAMPLE}\n\n{EXIT_CODES}")(_command)
-for _command in (verify, presets):
-    app.command(epilog=EXIT_CODES)(_command)
+for _command in (plan, build, verify, presets):
+    app.command(epilog=_WITH_SPEC if _command in (plan, build) else EXIT_CODES)(_command)
 
 
 def main() -> None:

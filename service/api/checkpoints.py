@@ -57,15 +57,17 @@ async def list_checkpoints(
     limit: Annotated[int | None, Query(ge=1, le=1000, description="Entries on a page.")] = None,
     cursor: Annotated[str | None, Query(description="`next` of the previous page.")] = None,
 ) -> Response:
-    """List the issued checkpoints, newest first."""
+    """List the issued checkpoints, newest first, with the names that their specs gave them."""
     size, links = limit or service.settings.page_size, Links.of(request)
     after = page_cursors.decode(cursor) if cursor else None
     found, last = await run_in_threadpool(service.store.page, size, after)
     following = None if last is None else page_cursors.encode(last)
+    about = await run_in_threadpool(service.store.about_each, [item.id for item in found])
     items = [
         {
             "id": item.id,
             "created": item.created.isoformat(),
+            **about.get(item.id, {}),
             "links": {"self": links.checkpoint(item.id)},
         }
         for item in found

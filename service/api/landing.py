@@ -38,12 +38,13 @@ async def get_landing_page(request: Request, service: Service) -> Response:
 
 def _page(url: str, links: Links, store: CheckpointStore) -> str:
     latest, _ = store.page(LATEST)
-    shown = [_shown(item, links) for item in latest]
+    about = store.about_each(item.id for item in latest)
+    shown = [_shown(item, links, about.get(item.id, {}).get("name", "")) for item in latest]
     pages = {title: links.to(path) for title, path in PAGES.items()}
     where = {"issue": Links(url).checkpoints(), "checkpoints": links.checkpoints()}
     return landing_page(url, where, pages, seedpoint_version(), shown)
 
 
-def _shown(item: Issued, links: Links) -> dict[str, str]:
+def _shown(item: Issued, links: Links, name: str) -> dict[str, str]:
     created = f"{item.created:%Y-%m-%d %H:%M:%S} UTC"
-    return {"id": item.id, "created": created, "report": links.report(item.id)}
+    return {"id": item.id, "name": name, "created": created, "report": links.report(item.id)}

@@ -165,6 +165,9 @@ class Issued(BaseModel):
 
     id: str
     created: str = Field(json_schema_extra={"format": "date-time"})
+    name: str | None = None
+    description: str | None = None
+    labels: dict[str, Any] | None = None
     links: dict[str, str]
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
+from pydantic_core import to_json
 
 from seedpoint.models.files.layout import layout
 from seedpoint.models.generation.evaluator import ByteArray, Evaluator, Observer, ReadBytes
@@ -147,7 +148,10 @@ class Checkpoints:
     def _put(self, planned: Planned) -> Checkpoint | None:
         if not self._store.put_plan(planned.id, planned.plan, planned.blobs):
             return None
-        return self._open(Plan.from_record(planned.plan), planned.blobs.__getitem__)
+        plan = Plan.from_record(planned.plan)
+        if plan.about:
+            self._store.put_about(plan.id, to_json(plan.about))
+        return self._open(plan, planned.blobs.__getitem__)
 
     async def _load(self, id_: str) -> Checkpoint:
         plan = await asyncio.to_thread(self._recorded, id_)

@@ -15,6 +15,7 @@ from seedpoint.service.cli.terminal import (
     AsJson,
     complain,
     console,
+    print_about,
     print_json,
     print_warnings,
     progress,
@@ -68,6 +69,7 @@ def build(
     shown = console()
     if found is not None:
         shown.print(statistics_table(document, found, room(shown)))
+    print_about(document)
     for path in targets.values():
         shown.print(plain(f"{path} ({path.stat().st_size:,} bytes)"))
     print_warnings(document)

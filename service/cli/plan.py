@@ -6,7 +6,14 @@ import typer
 
 from seedpoint.service.cli.exit_codes import faults_as_exit_codes
 from seedpoint.service.cli.specs import Seed, Spec, planned_with_names, read_document
-from seedpoint.service.cli.terminal import AsJson, console, print_json, print_warnings, room
+from seedpoint.service.cli.terminal import (
+    AsJson,
+    console,
+    print_about,
+    print_json,
+    print_warnings,
+    room,
+)
 
 
 def plan(spec: Spec, seed: Seed = None, as_json: AsJson = False) -> None:
@@ -34,5 +41,6 @@ def plan(spec: Spec, seed: Seed = None, as_json: AsJson = False) -> None:
     shown.print(plan_table(document, room(shown)))
     for line in lines(names, document["tensors"]):
         typer.echo(line)
+    print_about(document)
     shown.print(f"id {document['id']}")
     print_warnings(document)

@@ -37,6 +37,15 @@ def print_json(document: Any) -> None:
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
+def print_about(document: Mapping[str, Any]) -> None:
+    """Print the name, description and labels of a spec, those that it gives."""
+    for member in ("name", "description"):
+        if document.get(member):
+            typer.echo(f"{member}: {printable(document[member])}")
+    for label, value in document.get("labels", {}).items():
+        typer.echo(printable(f"label {label}: {json.dumps(value, ensure_ascii=False)}"))
+
+
 def print_warnings(document: Mapping[str, Any]) -> None:
     for warning in document["warnings"]:
         complain(f"warning: {warning}")

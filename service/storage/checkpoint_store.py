@@ -2,6 +2,8 @@
 
     plans           a line of the canonical plan, whose SHA-256 is the id, a line that describes
                     it, and a line with the file's SHA-256
+    about           for a listing, the name, description and labels of a plan: a line of JSON and a
+                    line with its SHA-256
     blobs           literal bytes that plans name, by their SHA-256
     materialized    tensors of a platform-bound plan, as they were drawn, and the digests of their
                     blocks
@@ -23,6 +25,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from heapq import nlargest
+from typing import Any
+
+from pydantic_core import from_json
 
 from seedpoint.service.concurrency.shortage import is_shortage
 from seedpoint.service.errors import (
@@ -46,7 +51,7 @@ from seedpoint.service.storage.store import Damaged, Entry, Kind, Store, Version
 
 log = get_logger("seedpoint.store")
 
-OF_A_PLAN: tuple[Kind, ...] = ("plans", "materialized", "statistics", "digests")
+OF_A_PLAN: tuple[Kind, ...] = ("plans", "about", "materialized", "statistics", "digests")
 RETAINED: tuple[Kind, ...] = (*OF_A_PLAN, "blobs")  # Kinds that retention looks after.
 POST_AGAIN = "POST the checkpoint's spec again, or restore the file from a backup"
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -197,6 +202,18 @@ class CheckpointStore:
 
     # --- objects of a plan -----------------------------------------------------------
 
+    def put_about(self, id_: str, document: bytes) -> None:
+        """Store a plan's name, description and labels as JSON; log it if the write fails."""
+        self._cache("about", id_, document)
+
+    def about_each(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return the name, description and labels of those plans that have any.
+
+        Raises: StoreUnreadable if only a descriptor or memory is lacking.
+        """
+        found = ((id_, self._kept("about", id_)) for id_ in ids)
+        return {id_: from_json(document) for id_, document in found if document is not None}
+
     def put_materialized(self, id_: str, pieces: Iterable[bytes | memoryview]) -> None:
         """Store a platform-bound plan's tensors. Raises StoreFull, StoreUnwritable."""
         self._put("materialized", id_, with_block_digests(pieces, id_))
@@ -324,10 +341,15 @@ class CheckpointStore:
 
         Raises: StoreUnreadable if only a descriptor or memory is lacking.
         """
+        if (document := self._kept(kind, id_)) is not None:
+            self._use(kind, id_)
+        return document
+
+    def _kept(self, kind: Kind, id_: str) -> bytes | None:
+        """Return a document without noting a use; None if none can be read. Raises as `_cached`."""
         if (document := self._intact_or_none(kind, id_)) is None:
             with self._unkept_lock:
                 return self._unkept.get((kind, id_))
-        self._use(kind, id_)
         return document
 
     def _cache(self, kind: Kind, id_: str, document: bytes) -> None:

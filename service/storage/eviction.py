@@ -78,7 +78,7 @@ def doomed(entries: Callable[[], Iterable[Entry]], policy: Policy, now_ns: int) 
 
     These are the objects that are too old and, if there are too many bytes, the longest unused.
     `entries` lists them all and is called twice, so that only candidates are held in memory.
-    Literals are not included: see `retention`.
+    Literals are not included (see `retention`), nor names, which go with their plans.
     """
     oldest_ns, grace_ns = policy.oldest_ns(now_ns), policy.grace_ns(now_ns)
     census = Census(entries(), grace_ns)

@@ -11,10 +11,11 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Final, Literal, NamedTuple, Protocol, get_args
 
-Kind = Literal["plans", "blobs", "materialized", "statistics", "digests", "whole_tensors"]
+Kind = Literal["plans", "about", "blobs", "materialized", "statistics", "digests", "whole_tensors"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 SUFFIXES: dict[Kind, str] = {
     "plans": ".json",
+    "about": ".json",
     "blobs": "",
     "materialized": ".bin",
     "statistics": ".json",

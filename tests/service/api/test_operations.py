@@ -106,6 +106,21 @@ def test_the_schema_of_a_spec_takes_specs_with_names_for_people(service: Running
     assert service.http.get(issued["links"]["self"]).json()["labels"] == about["labels"]
 
 
+def test_the_list_shows_the_names_that_the_first_issue_gave(service: Running) -> None:
+    layer = {"type": "Linear", "in_features": 2, "out_features": 11}
+    about = {"name": "<i>probe", "description": "Of eleven.", "labels": {"team": "vision", "n": 3}}
+    issued = service.issue({"architecture": layer, **about}).json()
+    again = service.issue({"architecture": layer, "name": "another"}).json()
+    assert (again["id"], again["name"]) == (issued["id"], about["name"])
+    unnamed = service.issue({"architecture": layer | {"bias": False}}).json()
+    listed = service.http.get("/v1/checkpoints", params={"limit": 2}).json()["checkpoints"]
+    found = {item["id"]: item for item in listed}
+    assert {key: found[issued["id"]].get(key) for key in about} == about
+    assert set(found[unnamed["id"]]) == {"id", "created", "links"}
+    page = service.http.get("/").text
+    assert "&lt;i&gt;probe" in page and about["name"] not in page
+
+
 def test_every_preset_has_an_example_of_its_schema_and_a_spec(service: Running) -> None:
     answer = service.http.get("/v1/presets")
     assert len(answer.content) < 150_000

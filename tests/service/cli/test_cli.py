@@ -164,6 +164,24 @@ def test_plan_shows_the_names_that_expressions_may_use() -> None:
     assert all(f"{name}=" in line for name in constants)
 
 
+@pytest.mark.parametrize("command", [("plan", "-"), ("build", "-", "-o", "probe.safetensors")])
+def test_the_name_and_labels_of_a_spec_are_shown(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    spec = json.loads((EXAMPLES / "mlp.json").read_text()) | {
+        "name": "a \x1b[31mprobe",
+        "description": "Of two layers.",
+        "labels": {"team": "vision", "n": 3},
+    }
+    shown = seedpoint(*command, stdin=json.dumps(spec)).stdout.splitlines()
+    for line in ("name: a \\x1b[31mprobe", "description: Of two layers."):
+        assert line in shown
+    assert 'label team: "vision"' in shown and "label n: 3" in shown
+    document = json.loads(seedpoint(*command, "--json", stdin=json.dumps(spec)).stdout)
+    assert document["labels"] == spec["labels"]
+
+
 def test_plan_as_json_has_the_names_of_each_tensor() -> None:
     document = json.loads(seedpoint("plan", "gpt2-tiny", "--json").stdout)
     assert document["names"]["everywhere"] == ["fan_in", "fan_out", "ndim", "numel"]

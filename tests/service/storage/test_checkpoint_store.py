@@ -120,6 +120,18 @@ def test_an_empty_store_has_an_empty_page(store: CheckpointStore) -> None:
     assert store.page(10) == ([], None)
 
 
+def test_the_names_of_plans_are_read_for_a_listing_and_go_with_them(
+    store: CheckpointStore, backend: Store
+) -> None:
+    named, damaged, plain = (put(store, text) for text in (b"1", b"2", b"3"))
+    store.put_about(named, b'{"name":"a probe"}')
+    objects.put(backend, "about", damaged, [b"{"])
+    assert store.about_each([named, damaged, plain]) == {named: {"name": "a probe"}}
+    (plan,) = (entry for entry in store.entries("plans") if entry.name == named)
+    assert store.remove(plan)
+    assert store.about_each([named]) == {}
+
+
 def test_ids_are_found_by_their_first_digits(store: CheckpointStore) -> None:
     ids = [put(store, b"%d" % number) for number in range(300)]
     for digits in (ids[0][:2], ids[0][:5], ids[0], "0" * 20):

@@ -15,10 +15,11 @@ class TestMemoryStore(StoreContract):
         return MemoryStore()
 
 
-def test_keys_are_those_of_version_0_1() -> None:
+def test_keys_are_those_of_version_0_1_and_of_names() -> None:
     name = "0123" * 16
     assert {key(kind, name) for kind in KINDS if kind != "whole_tensors"} == {
         f"plans/01/{name}.json",
+        f"about/01/{name}.json",
         f"blobs/01/{name}",
         f"materialized/01/{name}.bin",
         f"statistics/01/{name}.json",

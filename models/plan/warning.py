@@ -33,6 +33,9 @@ CODES: Mapping[str, str] = {
     "init, which PyTorch computed from the values before.",
     "SP209": "Most values are so small that the dtype rounds them to zero. Draw them larger, and "
     "keep their scale in a tensor of its own, as block-scaled formats do.",
+    "SP210": "A function has no finite value somewhere: the logarithm or root of a negative number "
+    "is NaN, the logarithm of zero is infinite, and an exponential may overflow. All elements of a "
+    "small tensor are looked at, and both ends of a large one.",
     "SP301": "A field of the architecture has no effect in its library, or another one.",
     "SP302": "Layers are equal at the start, because PyTorch clones one layer with its values. A "
     "rule gives each its own draws.",

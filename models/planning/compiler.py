@@ -21,6 +21,7 @@ from seedpoint.models.plan.program import (
 )
 from seedpoint.models.plan.warning import PlanWarning
 from seedpoint.models.planning.declared_faults import check_declared
+from seedpoint.models.planning.non_finite import non_finite
 from seedpoint.models.planning.numpy_draws import check_numpy
 from seedpoint.models.planning.planned_tensors import PlannedTensors
 from seedpoint.models.planning.record_architecture import Declared, Structure, survey
@@ -183,6 +184,7 @@ class _Compiler:
             self.warnings.append(PlanWarning("SP102", path, message))
         self.warnings.extend(found_in(self.spec, self.structure, tensors))
         self.warnings.extend(stale_parametrizations(tensors))
+        self.warnings.extend(non_finite(tensors, self.blobs))
         if self.unmatched:
             self.faults.append(Fault("init.unmatched", self._no_rule()))
         total = sum(tensor.nbytes for tensor in tensors)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +13,66 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from seedpoint.models.stream import power_iteration
+from seedpoint.models.generation.evaluator import Evaluator
+from seedpoint.models.planning.compiler import make_plan
+from seedpoint.models.spec.schema import parse_spec
+from seedpoint.models.stream import power_iteration, reference
+from seedpoint.models.stream.key import derive_key
 from seedpoint.models.stream.power_iteration import singular_vectors
+from tests.models.stream import exact_power
+from tests.support.places import GOLDEN
+
+CASES = json.loads((GOLDEN / "singular_vectors.json").read_text())
+
+
+def inputs(case: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix and the first right vector of a golden."""
+    if "matrix" in case:
+        return np.array(case["matrix"], np.float32), np.array(case["start"], np.float32)
+    rows, columns = case["shape"]
+    key = derive_key(case["seed"], case["name"])
+    matrix = reference.normal(key, 0, 0, rows * columns, (1.0, 0.0)).numpy()
+    return matrix.reshape(rows, columns), reference.normal(key, 1, 0, columns, (1.0, 0.0)).numpy()
+
+
+def bits(vector: Sequence[float] | np.ndarray) -> list[str]:
+    single = np.asarray(vector, np.float64).astype(np.float32)
+    return [f"{pattern:08x}" for pattern in single.view(np.uint32).tolist()]
+
+
+def case_id(case: dict[str, Any]) -> str:
+    shape = np.shape(case["matrix"]) if "matrix" in case else case["shape"]
+    return f"{'x'.join(map(str, shape))}-{case['iterations']}"
+
+
+@pytest.mark.parametrize("case", [*CASES["given"], *CASES["drawn"]], ids=case_id)
+def test_every_known_answer_comes_out_bit_for_bit(case: dict[str, Any]) -> None:
+    matrix, start = inputs(case)
+    left, right = singular_vectors(matrix, start, case["iterations"], case["eps"])
+    assert (bits(left), bits(right)) == (case["left"], case["right"])
+
+
+@pytest.mark.parametrize("case", [*CASES["given"], *CASES["drawn"]], ids=case_id)
+def test_the_known_answers_are_those_of_rational_numbers(case: dict[str, Any]) -> None:
+    matrix, start = inputs(case)
+    found = exact_power.singular_vectors(
+        matrix.tolist(), start.tolist(), case["iterations"], case["eps"]
+    )
+    left, right = ([exact_power.single_bits(value) for value in vector] for vector in found)
+    assert (left, right) == (case["left"], case["right"])
+
+
+@pytest.mark.parametrize(
+    "case", CASES["issued"], ids=lambda case: case["spec"]["architecture"]["type"]
+)
+def test_the_vectors_of_a_checkpoint_are_known_bit_for_bit(case: dict[str, Any]) -> None:
+    planned = make_plan(parse_spec(case["spec"]))
+    evaluator = Evaluator(planned.plan, planned.blobs)
+    for side, name in (("left", "_u"), ("right", "_v")):
+        (index,) = (n for n, each in enumerate(planned.plan.tensors) if each.name.endswith(name))
+        out = np.empty(planned.plan.tensors[index].nbytes, np.uint8)
+        evaluator.fill(index, 0, planned.plan.tensors[index].numel, out)
+        assert [f"{pattern:08x}" for pattern in out.view(np.uint32).tolist()] == case[side]
 
 
 def drawn(*shape: int) -> np.ndarray:

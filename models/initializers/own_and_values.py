@@ -54,7 +54,9 @@ def _numbers(values: Any) -> tuple[tuple[int, ...], tuple[int | float, ...]]:
     ]
     for item in level:
         if isinstance(item, bool) or not isinstance(item, int | float):
-            raise ValueError("must be numbers in lists of equal length")
+            raise ValueError(
+                "must be numbers in lists of equal length; a complex one is [real, imaginary]"
+            )
         if isinstance(item, int) and abs(item) > sys.float_info.max:
             raise ValueError("must be finite numbers, none beyond float64")
     return tuple(shape), tuple(level)
@@ -84,13 +86,16 @@ class Values(Initializer):
         shape: tuple[int, ...]
         numbers: tuple[Any, ...]
         shape, numbers = _numbers(self.values)
-        if target.dtype.torch.is_complex and shape == (*target.shape, 2):
+        is_complex, flat = target.dtype.torch.is_complex, (math.prod(target.shape),)
+        if is_complex and shape in ((*target.shape, 2), (*flat, 2)):
             pairs = zip(numbers[::2], numbers[1::2], strict=True)
             shape, numbers = target.shape, tuple(complex(*pair) for pair in pairs)
-        if shape != target.shape and shape != (math.prod(target.shape),):
+        if shape not in (target.shape, flat):
+            pairs_shape = f", or {[*target.shape, 2]} with imaginary parts" if is_complex else ""
             raise ArgumentError(
                 "values",
-                f"values have shape {list(shape)}; the tensor's is {list(target.shape)}",
+                f"values have shape {list(shape)}; the tensor's is {list(target.shape)}"
+                f"{pairs_shape}",
             )
         dtype = target.dtype
         if dtype.is_floating and dtype.name != "float64":

@@ -162,9 +162,10 @@ def _source_at(initializer: Initializer, path: str, name: str, target: Target) -
         if isinstance(initializer, Own):
             return program.Base()
         if initializer.draws and not target.dtype.is_floating:
+            pairs = ", of [real, imaginary]" if target.dtype.torch.is_complex else ""
             raise ValueError(
                 f"random values need a floating dtype, not {target.dtype}; "
-                "use constant, zeros, ones or values"
+                f"use constant, zeros, ones or values{pairs}"
             )
         try:
             return stacked(initializer, target)

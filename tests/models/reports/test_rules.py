@@ -305,17 +305,44 @@ def test_a_constant_without_a_value_is_a_fault(constants: Any, message: str) -> 
     assert message in refused(document)
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [([1, 2], [1 + 0j, 2 + 0j]), ([[1, -1], [0, 2]], [1 - 1j, 2j])],
-)
-def test_values_fill_complex_tensors(values: Any, expected: list[complex]) -> None:
-    tensor = {"name": "w", "shape": [2], "dtype": "complex64"}
-    document = {
+def complex_spec(initializer: Any, shape: list[int]) -> dict[str, Any]:
+    tensor = {"name": "w", "shape": shape, "dtype": "complex64"}
+    return {
         "architecture": {"type": "tensors", "tensors": [tensor]},
-        "init": {"rules": [{"initializer": {"type": "values", "values": values}}]},
+        "init": {"rules": [{"initializer": initializer}]},
     }
-    made = planned(document)
-    out = np.empty(16, np.uint8)
-    Evaluator(made.plan, made.blobs).fill(0, 0, 2, out)
+
+
+@pytest.mark.parametrize(
+    ("shape", "values", "expected"),
+    [
+        ([2], [1, 2], [1 + 0j, 2 + 0j]),
+        ([2], [[1, -1], [0, 2]], [1 - 1j, 2j]),
+        ([1, 2], [[[1, -1], [0, 2]]], [1 - 1j, 2j]),
+        ([1, 2], [[1, -1], [0, 2]], [1 - 1j, 2j]),
+        ([], [3, 4], [3 + 4j]),
+    ],
+)
+def test_values_fill_complex_tensors(
+    shape: list[int], values: Any, expected: list[complex]
+) -> None:
+    made = planned(complex_spec({"type": "values", "values": values}, shape))
+    out = np.empty(8 * len(expected), np.uint8)
+    Evaluator(made.plan, made.blobs).fill(0, 0, len(expected), out)
     assert out.view(np.complex64).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("initializer", "told"),
+    [
+        ({"type": "normal"}, "use constant, zeros, ones or values, of [real, imaginary]"),
+        (
+            {"type": "values", "values": [1, 2, 3]},
+            "values have shape [3]; the tensor's is [2], or [2, 2] with imaginary parts",
+        ),
+        ({"type": "values", "values": ["1+2j", 3]}, "a complex one is [real, imaginary]"),
+    ],
+    ids=str,
+)
+def test_a_complex_tensor_is_told_how_its_values_are_written(initializer: Any, told: str) -> None:
+    assert told in refused(complex_spec(initializer, [2]))

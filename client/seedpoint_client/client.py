@@ -1,74 +1,68 @@
-"""HTTP client that issues checkpoints and resumes interrupted downloads."""
+"""Client of the service."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
-import time
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
-RETRIES = 5  # Attempts of one download.
-WAIT_SECONDS = 20  # Longest wait of one request for a result; then the client asks again.
+from seedpoint_client.checkpoint import Checkpoint
+from seedpoint_client.flows import download
+from seedpoint_client.flows.drivers import Driver
+from seedpoint_client.flows.progress import Report
+from seedpoint_client.flows.retry import Retry
+from seedpoint_client.flows.routes import Routes, Subject
+from seedpoint_client.slices import Index
+from seedpoint_client.types import Issued, Spec, Statistics
 
+if TYPE_CHECKING:
+    import torch
 
-class Problem(Exception):
-    """Error answer of the service (RFC 9457): `status`, `title`, `detail`, `errors`.
+    from seedpoint_client.loading.match import LoadedKeys, Via
 
-    Each of the `errors` has the `path` of a fault in the spec and a `message`.
-    """
-
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self.status: int = document["status"]
-        self.title: str = document["title"]
-        self.detail: str = document.get("detail", "")
-        self.errors: list[dict[str, str]] = list(document.get("errors", ()))
-        faults = "".join(f"\n  {error['path']}: {error['message']}" for error in self.errors)
-        super().__init__(f"{self.status} {self.title}: {self.detail}{faults}")
-
-
-class DigestMismatch(Exception):
-    """A downloaded file differs from the service's file, and was removed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """An issued checkpoint: its id and the whole resource as the service describes it."""
-
-    id: str
-    resource: Mapping[str, Any]
-
-    @property
-    def files(self) -> Mapping[str, str]:
-        """Path of each file on the service, by name."""
-        links: Mapping[str, str] = self.resource["links"]["files"]
-        return links
+TIMEOUT_SECONDS = 60.0
 
 
 class Client:
-    """Connection to the service at `url`; a context manager. Not thread-safe.
+    """Connection to the service at `url`; a context manager. Threads may share it.
 
-    Requests that the service is too busy for (503) are repeated for up to `patience_seconds`.
-    `transport` replaces the one that httpx would make, for example with one that retries.
+    Every method that takes a checkpoint also takes its id.
+
+    Args:
+        url: Address of the service, with the prefix that it has behind a proxy.
+        headers: Headers of every request.
+        auth: Authentication, as httpx takes it: a pair of name and password, or an `httpx.Auth`.
+        timeout: Longest silence of the service in seconds, or an `httpx.Timeout`.
+        retries: Further attempts in a row after a broken connection, with growing pauses. A POST
+            whose answer has begun is not repeated.
+        patience_seconds: Time for which requests are repeated that the service is too busy for
+            (503 and 429, with `Retry-After`).
+        transport: Transport in place of the one that httpx would make.
+        timeout_seconds: Older name of `timeout`.
     """
 
     def __init__(
         self,
         url: str,
         *,
-        timeout_seconds: float = 60.0,
+        headers: Mapping[str, str] | None = None,
+        auth: httpx.Auth | tuple[str, str] | None = None,
+        timeout: float | httpx.Timeout | None = TIMEOUT_SECONDS,
+        retries: int = 5,
         patience_seconds: float = 60.0,
         transport: httpx.BaseTransport | None = None,
+        timeout_seconds: float | None = None,
     ) -> None:
-        self._http = httpx.Client(base_url=url, timeout=timeout_seconds, transport=transport)
-        self._patience_seconds = patience_seconds
+        timeout = timeout if timeout_seconds is None else timeout_seconds
+        self._http = httpx.Client(
+            base_url=url, headers=headers, auth=auth, timeout=timeout, transport=transport
+        )
+        self._driver = Driver(self._http)
+        self._routes = Routes.of(Retry(retries, patience_seconds), self._http.timeout)
 
     def __enter__(self) -> Client:
         return self
@@ -86,165 +80,136 @@ class Client:
 
     def wait_until_ready(self, *, timeout_seconds: float = 120.0) -> None:
         """Wait until the service can issue checkpoints. Raises TimeoutError."""
-        until = time.monotonic() + timeout_seconds
-        while not self._is_ready():
-            if time.monotonic() > until:
-                raise TimeoutError(
-                    f"{self._http.base_url} is not ready after {timeout_seconds:g} s"
-                )
-            time.sleep(0.2)
+        flow = self._routes.wait_until_ready(self._http.base_url, timeout_seconds)
+        self._driver.run(flow)
 
-    def issue(self, spec: Mapping[str, Any], *, statistics: bool = False) -> Checkpoint:
+    def issue(self, spec: Spec | Mapping[str, Any], *, statistics: bool = False) -> Checkpoint:
         """Issue the checkpoint of a spec. Raises Problem if it cannot be issued.
 
         The same spec gives the same checkpoint, so this may be repeated at will.
         """
-        prefer = {} if statistics else {"Prefer": "return=minimal"}
-        return _checkpoint(self._ask("POST", "/v1/checkpoints", json=spec, headers=prefer))
+        return self._own(self._driver.run(self._routes.issue(spec, statistics=statistics)))
 
     def get(self, id: str) -> Checkpoint:
         """Return an issued checkpoint. Raises Problem (404) for an unknown id."""
-        return _checkpoint(self._ask("GET", f"/v1/checkpoints/{quote(id)}"))
+        return self._own(self._driver.run(self._routes.get(id)))
 
-    def statistics(
-        self, checkpoint: Checkpoint, *, timeout_seconds: float = 600.0
-    ) -> Mapping[str, Any]:
+    def list(self, *, page_size: int | None = None) -> Iterator[Issued]:
+        """Yield the issued checkpoints, newest first; each page is requested when it is reached."""
+        cursor = None
+        while True:
+            page = self._driver.run(self._routes.page(page_size, cursor))
+            yield from page["checkpoints"]
+            if (cursor := page["next"]) is None:
+                return
+
+    def plan(self, checkpoint: Subject) -> bytes:
+        """Return the canonical plan, which fixes every byte of a checkpoint.
+
+        Raises Problem, and DigestMismatch if the SHA-256 of the plan is not the checkpoint's id.
+        """
+        return self._driver.run(self._routes.plan(checkpoint))
+
+    def statistics(self, checkpoint: Subject, *, timeout_seconds: float = 600.0) -> Statistics:
         """Return a checkpoint's statistics once they are computed. Raises Problem, TimeoutError."""
-        link = checkpoint.resource["links"]["statistics"]
-        found: Mapping[str, Any] = self._finished("GET", link, timeout_seconds).json()
-        return found
+        return self._driver.run(self._routes.statistics(checkpoint, timeout_seconds))
 
-    def sha256(self, checkpoint: Checkpoint, file: str, *, timeout_seconds: float = 600.0) -> str:
+    def sha256(self, checkpoint: Subject, file: str, *, timeout_seconds: float = 600.0) -> str:
         """Return a file's SHA-256 (hex), computed by the service. Raises Problem, TimeoutError."""
-        link = f"{checkpoint.files[file]}?digest=sha-256"
-        field = self._finished("HEAD", link, timeout_seconds).headers["Repr-Digest"]
-        (digest,) = re.findall(r"sha-256=:([^:]+):", field)
-        return base64.b64decode(digest).hex()
+        return self._driver.run(self._routes.sha256(checkpoint, file, timeout_seconds))
 
     def download(
         self,
-        checkpoint: Checkpoint,
+        checkpoint: Subject,
         directory: str | Path,
         *,
         files: Collection[str] | None = None,
         verify: bool = False,
-    ) -> list[Path]:
+        ranges: int = 1,
+        progress: Report | None = None,
+    ) -> download.Paths:
         """Download all files of a checkpoint, or `files`, into `directory`, each whole or absent.
 
-        An interrupted download is kept as `NAME.ETAG.part` and resumed, by this call or by a
-        later one: the bytes are the same at any time. `verify` compares each file's SHA-256 with
-        the one that the service computes. Raises: Problem, DigestMismatch, httpx.TransportError.
+        An interrupted download is kept as `NAME.ETAG.part` and resumed, by this call or by a later
+        one: the bytes are the same at any time. A file whose entity tag changes meanwhile raises
+        DigestMismatch.
+
+        Args:
+            checkpoint: The checkpoint, or its id.
+            directory: Directory for the files, made if it is missing.
+            files: Names of the files; all by default.
+            verify: Compare each file's SHA-256 with the one that the service computes.
+            ranges: Ranges of a file that are requested at once, each of 1 MiB or more.
+            progress: Function that is called with a `Progress` whenever bytes were written, from
+                any thread, one call at a time.
+
+        Raises: Problem, DigestMismatch, httpx.TransportError, OSError.
         """
-        directory = Path(directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        found = []
-        for name in checkpoint.files if files is None else files:
-            path = self._download(checkpoint.files[name], directory / name)
-            if verify:
-                _check_digest(path, self.sha256(checkpoint, name))
-            found.append(path)
-        return found
+        options = download.Options(Path(directory), files, verify, ranges, progress)
+        return self._driver.run(self._routes.download(checkpoint, options))
 
-    def tensor(self, checkpoint: Checkpoint, name: str, slice: str = "") -> bytes:
-        """Return a tensor, or a slice like `0:128,:`, as the bytes of a small safetensors file."""
-        path = f"/v1/checkpoints/{checkpoint.id}/tensors/{quote(name, safe='')}"
-        answer = self._ask("GET", path, params={"slice": slice} if slice else {})
-        _check(answer)
-        return answer.content
+    def tensor(self, checkpoint: Subject, name: str, slice: Index = "") -> bytes:
+        """Return a tensor, or a slice of it, as the bytes of a small safetensors file.
 
-    def _is_ready(self) -> bool:
-        try:
-            return self._http.get("/readyz").is_success
-        except httpx.TransportError:
-            return False
+        A slice is text like `0:128,:`, or the index of an array: integers and slices.
+        """
+        return self._driver.run(self._routes.tensor(checkpoint, name, slice))
 
-    def _ask(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """Return the answer; a 503 is retried for as long as the client's patience."""
-        until = time.monotonic() + self._patience_seconds
-        while True:
-            answer = self._http.request(method, self._address(path), **request)
-            pause = _pause_seconds(answer)
-            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                return answer
-            if time.monotonic() + pause > until:
-                return answer
-            time.sleep(pause)
+    def buffers(self, checkpoint: Subject) -> dict[str, torch.Tensor]:
+        """Return the buffers that no state dict holds, such as rotary frequencies, on the CPU.
 
-    def _address(self, path: str) -> httpx.URL | str:
-        """Return the address of `path`; links of a service under a prefix have it already."""
-        prefix = self._http.base_url.path.rstrip("/")
-        has_prefix = prefix and path.startswith(f"{prefix}/v1/")
-        return self._http.base_url.join(path) if has_prefix else path
+        Needs torch and safetensors. Raises Problem (404) for a service that does not give them.
+        """
+        from seedpoint_client.loading import load
 
-    def _finished(self, method: str, link: str, timeout_seconds: float) -> httpx.Response:
-        """Return the answer once it is no longer 202. Raises Problem, TimeoutError."""
-        until = time.monotonic() + timeout_seconds
-        while True:
-            wait = max(0, min(WAIT_SECONDS, int(until - time.monotonic())))
-            answer = self._ask(method, link, headers={"Prefer": f"wait={wait}"})
-            _check(answer)
-            if answer.status_code != httpx.codes.ACCEPTED:
-                return answer
-            if time.monotonic() + (pause := _pause_seconds(answer)) > until:
-                raise TimeoutError(f"{link} is still being computed after {timeout_seconds:g} s")
-            time.sleep(pause)
+        return self._driver.run(load.buffers(self._routes, checkpoint))
 
-    def _download(self, link: str, path: Path) -> Path:
-        head = self._ask("HEAD", link)
-        _check(head)
-        size, etag = int(head.headers["Content-Length"]), head.headers["ETag"]
-        # Its name has the entity tag, so that no file is resumed with another's bytes.
-        part = path.with_name(f"{path.name}.{etag.strip(chr(34))}.part")
-        for left in reversed(range(RETRIES)):
-            try:
-                self._append(link, part, size, etag)
-                break
-            except httpx.TransportError:
-                if not left:
-                    raise
-        part.replace(path)
-        return path
+    def state_dict(
+        self, checkpoint: Subject, *, device: torch.device | str = "cpu", via: Via = "auto"
+    ) -> dict[str, torch.Tensor]:
+        """Return all tensors of a checkpoint by name, tied ones as one tensor under each name.
 
-    def _append(self, link: str, part: Path, size: int, etag: str) -> None:
-        """Extend `part` to `size` bytes. Raises httpx.TransportError if the connection breaks."""
-        have = part.stat().st_size if part.exists() else 0
-        if have == size:
-            part.touch()
-            return
-        headers = {"Range": f"bytes={have}-", "If-Range": etag} if have else {}
-        with self._http.stream("GET", self._address(link), headers=headers) as answer:
-            if answer.is_error:
-                answer.read()
-                _check(answer)
-            mode = "ab" if answer.status_code == httpx.codes.PARTIAL_CONTENT else "wb"
-            with part.open(mode) as file:
-                for chunk in answer.iter_raw():  # An interrupted download keeps its bytes.
-                    file.write(chunk)
+        `via` is that of `load_into`. Needs torch and safetensors.
+        """
+        from seedpoint_client.loading import load
 
+        return self._driver.run(load.state_dict(self._routes, checkpoint, device, via))
 
-def _checkpoint(answer: httpx.Response) -> Checkpoint:
-    _check(answer)
-    document = answer.json()
-    return Checkpoint(document["id"], document)
+    def load_into(
+        self,
+        module: torch.nn.Module,
+        checkpoint: Subject,
+        *,
+        strict: bool = True,
+        device: torch.device | str | None = None,
+        buffers: bool = True,
+        via: Via = "auto",
+    ) -> LoadedKeys:
+        """Fill a module with a checkpoint's values, in place, and return the names left over.
 
+        With the package `seedpoint` installed, only the plan is downloaded, and this process
+        computes the values that it holds. Otherwise these are downloaded: whole tensors, and of a
+        DTensor no more than its local shard. The values are the same. Needs torch and safetensors.
 
-def _pause_seconds(answer: httpx.Response) -> float:
-    said = answer.headers.get("Retry-After", "")
-    return float(said) if said.isdecimal() else 1.0
+        Args:
+            module: A module; its tensors on `meta` are allocated. Wrappers may be around it, but
+                not FSDP1.
+            checkpoint: The checkpoint, or its id.
+            strict: Refuse a module and a checkpoint of different names.
+            device: Device for tensors on `meta`; by default that of a DTensor's mesh, else the CPU.
+            buffers: Also set the buffers that no state dict holds.
+            via: `plan` computes the values, `http` downloads them, and `auto` computes them where
+                that is possible.
 
+        Raises: RuntimeError with every difference if the module does not fit; ImportError if
+            `via="plan"` is not possible; Problem, DigestMismatch, httpx.TransportError.
+        """
+        from seedpoint_client.loading import load
+        from seedpoint_client.loading.match import Options
 
-def _check_digest(path: Path, expected: str) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != expected:
-        path.unlink()
-        raise DigestMismatch(f"{path}: SHA-256 {found}, not {expected}")
+        options = Options(strict, device, buffers, via)
+        return self._driver.run(load.load_into(self._routes, checkpoint, module, options))
 
-
-def _check(answer: httpx.Response) -> None:
-    """Raise Problem for an error, from the service or from a proxy."""
-    if not answer.is_error:
-        return
-    if answer.headers.get("Content-Type", "").startswith("application/problem+json"):
-        raise Problem(answer.json())
-    raise Problem({"status": answer.status_code, "title": answer.reason_phrase or "error"})
+    def _own(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Return the checkpoint with this client, which it asks for its plan."""
+        return replace(checkpoint, client=self)

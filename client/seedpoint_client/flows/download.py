@@ -48,6 +48,9 @@ class RemoteFile:
 
     @classmethod
     def of(cls, name: str, link: str, head: httpx.Response) -> RemoteFile:
+        """Return the file that `head` describes. Raises ValueError for a path as a name."""
+        if Path(name).name != name:
+            raise ValueError(f"{name!r} is not the name of a file")
         headers = head.headers
         size_bytes, digest = int(headers["Content-Length"]), headers.get("Repr-Digest")
         known = None if digest is None else sha256_of(digest)

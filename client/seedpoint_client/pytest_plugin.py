@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from seedpoint_client import Client
     from seedpoint_client.types import Spec
 
-CORE = "seedpoint"
 OWN_METADATA = ("format", "seedpoint.")  # Beginnings of a header's entries that are no alias.
 
 
@@ -112,17 +111,20 @@ class Issuer(Protocol):
         """Return the checkpoint of `spec`, of which no file is written yet."""
 
 
+@dataclass(frozen=True, slots=True)
 class Local:
     """Issuer that uses the installed package `seedpoint`."""
 
+    package: str = "seedpoint"
+
     def issue(self, spec: Mapping[str, Any]) -> Issued:
-        if find_spec(CORE) is None:
+        if find_spec(self.package) is None:
             pytest.fail(
-                f"seed_checkpoint needs the package {CORE} (pip install {CORE}), or a service: "
-                "--seedpoint-url, ini seedpoint_url or SEEDPOINT_URL",
+                f"seed_checkpoint needs the package {self.package}, or a service that issues its "
+                "checkpoints: --seedpoint-url, ini seedpoint_url or SEEDPOINT_URL",
                 pytrace=False,
             )
-        issued: Issued = import_module(CORE).Checkpoint.from_spec(spec)
+        issued: Issued = import_module(self.package).Checkpoint.from_spec(spec)
         return issued
 
 

@@ -180,20 +180,31 @@ def test_the_specs_of_a_page_can_be_issued(page: Path) -> None:
         assert make_plan(parse_spec(document)).plan.tensors
 
 
-def test_the_clients_example_works(service: Running, tmp_path: Path) -> None:
-    (code,) = blocks(ROOT / "client" / "README.md", "python")
-    code = code.replace("http://127.0.0.1:8000", service.url)
+CLIENT = ROOT / "client" / "README.md"
+
+
+@pytest.mark.parametrize("number", range(len(list(blocks(CLIENT, "python")))))
+def test_the_clients_examples_work(service: Running, tmp_path: Path, number: int) -> None:
+    code = list(blocks(CLIENT, "python"))[number]
+    is_test = "seed_checkpoint" in code
+    file = tmp_path / ("test_it.py" if is_test else "it.py")
+    file.write_text(code.replace("http://127.0.0.1:8000", service.url))
     (tmp_path / "spec.json").write_text((ROOT / "examples" / "mlp.json").read_text())
+    testing = ["-m", "pytest", "-p", "seedpoint_client.pytest_plugin"]
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, *(testing if is_test else []), file.name],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "client")},
+        env=os.environ
+        | {
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "client"), str(ROOT / "src")]),
+            "SEEDPOINT_URL": service.url,
+        },
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert "model.safetensors" in done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "model.safetensors" in done.stdout or number > 0
 
 
 def test_the_streams_vectors_are_the_known_answers() -> None:
